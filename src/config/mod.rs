@@ -1,0 +1,270 @@
+//! The configuration: `/etc/config/diswall`, typed.
+//!
+//! This file holds the settings and their defaults, `uci` the syntax, `read` the way from one to the
+//! other. Public contract: the README's UCI section. Nothing here touches the network or the firewall.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+/// Where the configuration is unless `--config` says otherwise.
+pub const DEFAULT_PATH: &str = "/etc/config/diswall";
+
+/// Everything diswall can be told.
+#[derive(Clone, Debug, PartialEq, Default)]
+pub struct Settings {
+    /// `config diswall 'main'`.
+    pub main: Main,
+    /// `config dynfw 'dynfw'`.
+    pub dynfw: Dynfw,
+    /// `config nats 'nats'`.
+    pub nats: Nats,
+    /// `config scan 'scan'`.
+    pub scan: Scan,
+    /// `config allow`, in file order.
+    pub allow: Vec<Allow>,
+    /// `config block`, in file order.
+    pub block: Vec<Block>,
+}
+
+/// What happens to a blocked packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Action {
+    /// Silently dropped.
+    #[default]
+    Drop,
+    /// Refused: TCP reset, or ICMP unreachable.
+    Reject,
+}
+
+/// Which packets are checked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum States {
+    /// Those that open a connection (and invalid ones).
+    #[default]
+    New,
+    /// Every packet.
+    All,
+}
+
+/// On which side a banned address is looked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Direction {
+    /// Packets from it.
+    #[default]
+    Src,
+    /// Also packets to it, from LAN hosts calling out.
+    SrcDst,
+}
+
+/// `config diswall 'main'`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Main {
+    /// `enabled`.
+    pub enabled: bool,
+    /// `local_only`: no connection to any feed.
+    pub local_only: bool,
+    /// `log_level`.
+    pub log_level: log::LevelFilter,
+    /// `table`: nftables table, family inet.
+    pub table: String,
+    /// `set_prefix`.
+    pub set_prefix: String,
+    /// `zone`: fw4 zones to guard.
+    pub zones: Vec<String>,
+    /// `device`: devices to guard without fw4; empty means every one but lo.
+    pub devices: Vec<String>,
+    /// `action`.
+    pub action: Action,
+    /// `log_drops`.
+    pub log_drops: bool,
+    /// `states`.
+    pub states: States,
+    /// `direction`.
+    pub direction: Direction,
+    /// `disconnect`: a ban also ends the host's connections.
+    pub disconnect: bool,
+    /// `max_entries`: a source above this is cut, loudly. 1 to 4,194,304.
+    pub max_entries: u32,
+    /// `state_dir`.
+    pub state_dir: PathBuf,
+    /// `control`: the control socket.
+    pub control: PathBuf,
+}
+
+impl Default for Main {
+    fn default() -> Main {
+        Main {
+            enabled: true,
+            local_only: false,
+            log_level: log::LevelFilter::Info,
+            table: "fw4".into(),
+            set_prefix: "diswall".into(),
+            zones: vec!["wan".into()],
+            devices: Vec::new(),
+            action: Action::Drop,
+            log_drops: false,
+            states: States::New,
+            direction: Direction::Src,
+            disconnect: true,
+            max_entries: 262_144,
+            state_dir: "/var/lib/diswall".into(),
+            control: "/var/run/diswall/control.sock".into(),
+        }
+    }
+}
+
+/// `config dynfw 'dynfw'`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Dynfw {
+    /// `enabled`.
+    pub enabled: bool,
+    /// `server`: name or address.
+    pub server: String,
+    /// `port`.
+    pub port: u16,
+    /// `server_key`: CURVE public key, 40 Z85 characters; `None`: no CURVE.
+    pub server_key: Option<String>,
+    /// `key_url`: where a rotated key is published; `None`: never fetched.
+    pub key_url: Option<String>,
+    /// `max_age`: without contact for longer, its bans lapse.
+    pub max_age: Duration,
+}
+
+impl Default for Dynfw {
+    fn default() -> Dynfw {
+        Dynfw {
+            enabled: true,
+            server: "sentinel.turris.cz".into(),
+            port: 7087,
+            server_key: Some("D=rkicUyn5AcL)>9$2Db0HIELd2F*WaS-zDTikU*".into()),
+            key_url: Some("https://repo.turris.cz/sentinel/dynfw.pub".into()),
+            max_age: Duration::from_secs(24 * 3600),
+        }
+    }
+}
+
+/// `config nats 'nats'`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Nats {
+    /// `enabled`.
+    pub enabled: bool,
+    /// `server`: name or address.
+    pub server: String,
+    /// `port`.
+    pub port: u16,
+    /// `client_name`: the DisWall login.
+    pub client_name: String,
+    /// `client_pass`.
+    pub client_pass: String,
+    /// `hostname`: the host part of subjects; `None`: the router's, dots to underscores (and `openwrt`
+    /// with the `default` account).
+    pub hostname: Option<String>,
+    /// `tls`.
+    pub tls: bool,
+    /// `ca_file`: PEM file of the accepted authorities; `None`: the system's.
+    pub ca_file: Option<PathBuf>,
+    /// `share_bans`: publish what this router saw.
+    pub share_bans: bool,
+    /// `send_statistics`: publish hourly counts.
+    pub send_statistics: bool,
+}
+
+impl Default for Nats {
+    fn default() -> Nats {
+        Nats {
+            enabled: true,
+            server: "diswall.stream".into(),
+            port: 4222,
+            client_name: "default".into(),
+            client_pass: "default".into(),
+            hostname: None,
+            tls: false,
+            ca_file: None,
+            share_bans: false,
+            send_statistics: false,
+        }
+    }
+}
+
+/// `config scan 'scan'`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Scan {
+    /// `enabled`.
+    pub enabled: bool,
+    /// `nflog_group`.
+    pub nflog_group: u16,
+    /// `honeypot_port`: ports to ban on at the first packet.
+    pub honeypot_ports: Vec<PortRange>,
+}
+
+impl Default for Scan {
+    fn default() -> Scan {
+        // PROTOCOLS.md section 2: what DisWall bans on at once.
+        const SINGLE: [u16; 21] = [
+            1433, 1434, 1521, 1583, 1830, 2049, 3050, 3306, 3351, 3389, 5432, 5900, 6379, 7210, 8080, 8081, 8443, 9200,
+            9216, 9300, 11211,
+        ];
+        let mut honeypot_ports = vec![PortRange { first: 1, last: 1024 }];
+        honeypot_ports.extend(SINGLE.map(|port| PortRange { first: port, last: port }));
+        Scan { enabled: true, nflog_group: 1914, honeypot_ports }
+    }
+}
+
+/// Ports from `first` to `last`, both included, 1 to 65535.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PortRange {
+    /// Lowest port.
+    pub first: u16,
+    /// Highest port.
+    pub last: u16,
+}
+
+/// `config allow`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Allow {
+    /// `ip`: address or network, host bits zero.
+    pub net: IpNet,
+    /// `comment`.
+    pub comment: String,
+}
+
+/// Protocol of a `config block`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Proto {
+    /// Every protocol.
+    #[default]
+    Any,
+    /// TCP.
+    Tcp,
+    /// UDP.
+    Udp,
+    /// ICMP of the address's family.
+    Icmp,
+}
+
+/// `config block`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Block {
+    /// `ip`: address or network, host bits zero.
+    pub net: IpNet,
+    /// `comment`.
+    pub comment: String,
+    /// `proto`.
+    pub proto: Proto,
+    /// `dest_port`; empty means every port.
+    pub dest_ports: Vec<PortRange>,
+    /// `action`; `None` means `main.action`.
+    pub action: Option<Action>,
+}
+
+impl Settings {
+    /// The address or name and port of every feed that is switched on.
+    pub fn feed_servers(&self) -> impl Iterator<Item = (&str, u16)> {
+        let on = !self.main.local_only;
+        let dynfw = (on && self.dynfw.enabled).then_some((self.dynfw.server.as_str(), self.dynfw.port));
+        let nats = (on && self.nats.enabled).then_some((self.nats.server.as_str(), self.nats.port));
+        dynfw.into_iter().chain(nats)
+    }
+}

@@ -1,0 +1,1 @@
+//! The control socket: its protocol, server and client, and the rpcd face.

@@ -1,0 +1,84 @@
+//! What the ledger asks of the kernel's sets. The firewall applies these and knows no bans.
+
+use std::net::IpAddr;
+
+use crate::feed::{Lifetime, Source};
+
+/// One pair of sets (IPv4 and IPv6); the family follows from the element.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum SetId {
+    /// A source's bans.
+    Ban(Source),
+    /// Addresses exempt from diswall's blocking.
+    Allow,
+}
+
+impl SetId {
+    /// Every pair of sets.
+    pub const ALL: [SetId; 5] = [
+        SetId::Ban(Source::Dynfw),
+        SetId::Ban(Source::Nats),
+        SetId::Ban(Source::Scan),
+        SetId::Ban(Source::Manual),
+        SetId::Allow,
+    ];
+
+    /// The middle part of the set's name: `<prefix>_<this>4`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            SetId::Ban(source) => source.name(),
+            SetId::Allow => "allow",
+        }
+    }
+
+    /// Interval sets hold ranges; the others are hash sets of single addresses.
+    pub const fn is_interval(self) -> bool {
+        matches!(self, SetId::Ban(Source::Manual) | SetId::Allow)
+    }
+}
+
+/// First and last address of an element, both included, of one family. Equal for a single address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Range {
+    /// Lowest address.
+    pub first: IpAddr,
+    /// Highest address, not below `first`.
+    pub last: IpAddr,
+}
+
+impl Range {
+    /// The range of one address.
+    pub const fn single(address: IpAddr) -> Range {
+        Range { first: address, last: address }
+    }
+}
+
+/// One change to the kernel's sets. Applying any of them twice leaves what applying it once does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SetChange {
+    /// The element is not there; put it in.
+    Add {
+        /// Where.
+        set: SetId,
+        /// What.
+        range: Range,
+        /// Its time-out.
+        lifetime: Lifetime,
+    },
+    /// The element is there with another time-out; give it this one (from now).
+    Renew {
+        /// Where.
+        set: SetId,
+        /// What.
+        range: Range,
+        /// Its new time-out.
+        lifetime: Lifetime,
+    },
+    /// Take the element out; no error if the kernel has just let it expire.
+    Delete {
+        /// Where.
+        set: SetId,
+        /// What.
+        range: Range,
+    },
+}

@@ -1,0 +1,3 @@
+//! The diswall program.
+
+fn main() {}

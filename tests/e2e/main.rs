@@ -1,0 +1,9 @@
+//! End-to-end tests on real parts: the real kernel in a network namespace per test, the real `nft` as
+//! the judge, real publishers and servers. They need root; `cargo xtask test` installs what they use.
+//! One crate, so that it links once: a module per topic, helpers in `support`.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
+
+mod support;
+
+mod namespaces;

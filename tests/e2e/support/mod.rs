@@ -1,0 +1,17 @@
+//! What every end-to-end test stands on: namespaces, child processes, `nft`, the daemon. Nothing here
+//! knows a feed; helpers of one topic live in files of their own beside this one. A helper that cannot
+//! do its work panics with the reason, for a test can do nothing better.
+
+#![allow(dead_code, unused_imports)] // not every build of the crate uses every helper
+
+mod daemon;
+mod netns;
+mod nft;
+mod process;
+mod wait;
+
+pub use daemon::Daemon;
+pub use netns::{Netns, Peer};
+pub use nft::{Element, nft, nft_load, nft_set_elements, try_nft};
+pub use process::{Proc, run, try_run};
+pub use wait::{wait_for, wait_until};

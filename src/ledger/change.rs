@@ -82,3 +82,15 @@ pub enum SetChange {
         range: Range,
     },
 }
+
+/// What one pair of sets is to hold, as the firewall asks when it compares the kernel with the ledger.
+/// Elements that have ended, or that are withheld because they are protected, are not wanted.
+pub trait Desired {
+    /// The time-out from now that exactly this element is to have; `None`: it is not to be there.
+    /// For an interval set `range` must be the whole element, not a part of it.
+    fn wanted(&self, range: Range) -> Option<Lifetime>;
+
+    /// Every wanted element of both families, each once. IPv4 before IPv6; interval sets ascending, hash
+    /// sets in no order.
+    fn for_each(&self, f: &mut dyn FnMut(Range, Lifetime));
+}

@@ -5,4 +5,4 @@
 
 mod change;
 
-pub use change::{Range, SetChange, SetId};
+pub use change::{Desired, Range, SetChange, SetId};

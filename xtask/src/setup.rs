@@ -1,0 +1,149 @@
+//! What the machine must have beside Rust: finds what is missing and installs it. On Debian and Ubuntu,
+//! as root, with apt-get; elsewhere it names what to install. Every other subcommand calls it first.
+
+use std::process::{Command, Stdio};
+
+use crate::Result;
+use crate::command::{cargo, command, find_program, output, run};
+
+/// Something a subcommand stands on.
+pub struct Need {
+    /// How to tell that it is there.
+    probe: Probe,
+    /// Debian's package.
+    package: &'static str,
+    /// What for.
+    why: &'static str,
+}
+
+enum Probe {
+    /// A program on the search path (or in /usr/sbin).
+    Program(&'static str),
+    /// A library, by its pkg-config name.
+    Library(&'static str),
+    /// A module of Debian's own Python.
+    Python(&'static str),
+}
+
+impl Probe {
+    fn found(&self) -> bool {
+        let succeeds = |program: &str, args: &[&str]| {
+            let quiet = command(program, args).stdout(Stdio::null()).stderr(Stdio::null()).status();
+            quiet.is_ok_and(|status| status.success())
+        };
+        match self {
+            Probe::Program(name) => find_program(name).is_some(),
+            Probe::Library(name) => succeeds("pkg-config", &["--exists", name]),
+            Probe::Python(name) => succeeds("/usr/bin/python3", &["-c", &format!("import {name}")]),
+        }
+    }
+}
+
+const fn program(name: &'static str, package: &'static str, why: &'static str) -> Need {
+    Need { probe: Probe::Program(name), package, why }
+}
+
+const fn library(name: &'static str, package: &'static str, why: &'static str) -> Need {
+    Need { probe: Probe::Library(name), package, why }
+}
+
+const fn python(name: &'static str, package: &'static str, why: &'static str) -> Need {
+    Need { probe: Probe::Python(name), package, why }
+}
+
+/// To build diswall.
+pub const BUILD: &[Need] = &[
+    program("gcc", "gcc", "the linker, and the C parts of ring"),
+    program("pkg-config", "pkg-config", "finds the two libraries"),
+    library("libmnl", "libmnl-dev", "netlink messages"),
+    library("libnftnl", "libnftnl-dev", "nftables objects in netlink messages"),
+];
+
+/// To run it against feeds in a network namespace: the demo, the bench, the tests.
+pub const RUN: &[Need] = &[
+    program("nft", "nftables", "loads the rules, judges the sets"),
+    program("ip", "iproute2", "devices and addresses of a network namespace"),
+    program("unshare", "util-linux", "network namespaces"),
+    program("ping", "iputils-ping", "packets from a banned address"),
+    program("python3", "python3", "the simulated Sentinel"),
+    python("zmq", "python3-zmq", "the simulated Sentinel: libzmq with CURVE"),
+    python("msgpack", "python3-msgpack", "the simulated Sentinel: its messages"),
+    program("nats-server", "nats-server", "a real NATS server"),
+];
+
+/// What the tests use beyond that.
+pub const TEST: &[Need] = &[
+    program("conntrack", "conntrack", "judges the connection table"),
+    program("openssl", "openssl", "certificates for NATS over TLS"),
+    program("nmap", "nmap", "scans of closed ports"),
+    program("hping3", "hping3", "floods and forged packets"),
+];
+
+/// Sees to it that everything in `groups` is there.
+pub fn ensure(groups: &[&[Need]]) -> Result<()> {
+    let missing: Vec<&Need> = groups.iter().copied().flatten().filter(|need| !need.probe.found()).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    println!("This machine lacks:");
+    for need in &missing {
+        println!("  {:<16} {}", need.package, need.why);
+    }
+    install(&missing.iter().map(|need| need.package).collect::<Vec<_>>())?;
+    match missing.iter().find(|need| !need.probe.found()) {
+        None => Ok(()),
+        Some(need) => Err(format!("{} was installed, and yet what it is for is not found: {}", need.package, need.why)),
+    }
+}
+
+/// rustfmt and clippy, which a minimal Rust lacks.
+pub fn ensure_rust_components() -> Result<()> {
+    for (subcommand, component) in [("fmt", "rustfmt"), ("clippy", "clippy")] {
+        if output(&mut cargo(&[subcommand, "--version"])).is_ok() {
+            continue;
+        }
+        if find_program("rustup").is_none() {
+            return Err(format!("cargo {subcommand} is missing, and no rustup is here to add it: install {component}"));
+        }
+        println!("Adding {component} to the Rust toolchain (rustup component add {component}).");
+        run(&mut command("rustup", &["component", "add", component]))?;
+    }
+    Ok(())
+}
+
+/// Network namespaces and nftables are root's.
+pub fn require_root(what: &str) -> Result<()> {
+    if is_root()? { Ok(()) } else { Err(format!("{what} makes network namespaces: run it as root")) }
+}
+
+fn is_root() -> Result<bool> {
+    Ok(output(&mut command("id", &["-u"]))?.trim() == "0")
+}
+
+fn install(packages: &[&str]) -> Result<()> {
+    let by_hand = format!("install them and run this again (Debian's names): {}", packages.join(" "));
+    if find_program("apt-get").is_none() {
+        return Err(format!("this is no Debian or Ubuntu; {by_hand}"));
+    }
+    if !is_root()? {
+        return Err(format!("only root can install; as root: apt-get install {}", packages.join(" ")));
+    }
+    println!("Installing them with apt-get.");
+    let first = apt(&["install"], packages);
+    if run(&mut { first }).is_ok() {
+        return Ok(());
+    }
+    println!("Once more, with fresh package lists.");
+    run(&mut apt(&["update"], &[]))?;
+    run(&mut apt(&["install"], packages)).map_err(|error| format!("{error}; {by_hand}"))
+}
+
+fn apt(action: &[&str], packages: &[&str]) -> Command {
+    let mut command = command("apt-get", &["-q", "-y", "-o", "DPkg::Lock::Timeout=600"]);
+    command.args(action);
+    if !packages.is_empty() {
+        command.arg("--no-install-recommends").args(packages);
+    }
+    command.env("DEBIAN_FRONTEND", "noninteractive");
+    command
+}

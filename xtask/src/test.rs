@@ -1,0 +1,180 @@
+//! `cargo xtask test`: every check there is, in one run, with a summary at its end. CI runs this and
+//! nothing else. A failed check does not stop the others.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use crate::command::{cargo, run, run_watching};
+use crate::licences::{Deny, check_deny, check_licences};
+use crate::{Result, Subcommand, setup};
+
+/// The subcommand's entry in the overview.
+pub const SUBCOMMAND: Subcommand = Subcommand {
+    name: "test",
+    summary: "formatting, clippy, unit tests, fuzz corpus, end-to-end tests, licences",
+    help: HELP,
+    run: run_all,
+};
+
+const HELP: &str = "\
+Usage: cargo xtask test
+
+Runs every check, the quick ones first, and sums up:
+  formatting    cargo fmt --check
+  clippy        all targets, warnings denied
+  unit tests    of the library, the program and xtask itself
+  corpus        the kept inputs of the fuzz targets, through the same functions
+  end to end    the real program against real publishers, a real nats-server and the real
+                kernel, each test in a network namespace of its own (needs root)
+  licences      of every crate, against deny.toml
+  advisories    cargo-deny, where it is installed and its database can be fetched
+
+Installs what is missing (apt-get) and says so. Needs no terminal and no standard input.";
+
+/// What came of one check.
+enum Outcome {
+    /// In order, with a word on how much was looked at.
+    Passed(String),
+    /// Not in order; the check itself has printed why.
+    Failed(String),
+    /// Not done, and why.
+    Skipped(String),
+}
+
+/// The sums of cargo test's own `test result:` lines.
+#[derive(Default)]
+struct Tally {
+    passed: u64,
+    failed: u64,
+    ignored: u64,
+}
+
+impl Tally {
+    /// Takes in one line of cargo test's output: `test result: ok. 12 passed; 0 failed; 1 ignored; …`.
+    fn look(&mut self, line: &str) {
+        let Some((_, counts)) = line.strip_prefix("test result: ").and_then(|rest| rest.split_once(". ")) else {
+            return;
+        };
+        for part in counts.split("; ") {
+            let Some((number, what)) = part.split_once(' ') else { continue };
+            let Ok(number) = number.parse::<u64>() else { continue };
+            match what {
+                "passed" => self.passed += number,
+                "failed" => self.failed += number,
+                "ignored" => self.ignored += number,
+                _ => {}
+            }
+        }
+    }
+}
+
+/// A check's line in the summary.
+struct Line {
+    name: &'static str,
+    outcome: Outcome,
+    took: Duration,
+}
+
+/// Runs the checks one after the other and keeps what came of them.
+#[derive(Default)]
+struct Report {
+    lines: Vec<Line>,
+    tally: Tally,
+}
+
+impl Report {
+    fn check(&mut self, name: &'static str, check: impl FnOnce(&mut Tally) -> Result<Outcome>) {
+        println!("\n==> {name}");
+        let start = Instant::now();
+        let outcome = check(&mut self.tally).unwrap_or_else(Outcome::Failed);
+        if let Outcome::Failed(why) = &outcome {
+            eprintln!("{name}: {why}");
+        }
+        self.lines.push(Line { name, outcome, took: start.elapsed() });
+    }
+
+    /// Prints one line a check, then the sum in the form of cargo test's own last line.
+    fn print(&self, took: Duration) -> bool {
+        println!();
+        for Line { name, outcome, took } in &self.lines {
+            let (word, detail) = match outcome {
+                Outcome::Passed(detail) => ("ok", detail),
+                Outcome::Failed(detail) => ("FAILED", detail),
+                Outcome::Skipped(detail) => ("skipped", detail),
+            };
+            let detail = detail.lines().next().unwrap_or_default();
+            println!("{name:<12} {word:<8} {:>6.1} s  {detail}", took.as_secs_f64());
+        }
+        let all_well = !self.lines.iter().any(|line| matches!(line.outcome, Outcome::Failed(_)));
+        let word = if all_well { "ok" } else { "FAILED" };
+        let Tally { passed, failed, ignored } = self.tally;
+        println!(
+            "\ntest result: {word}. {passed} passed; {failed} failed; {ignored} ignored; finished in {:.2}s",
+            took.as_secs_f64()
+        );
+        all_well
+    }
+}
+
+fn run_all(args: &[String]) -> Result<()> {
+    if let Some(arg) = args.first() {
+        return Err(format!("test takes no argument, and {arg:?} was given"));
+    }
+    let start = Instant::now();
+    setup::require_root("the test run")?;
+    setup::ensure(&[setup::BUILD, setup::RUN, setup::TEST])?;
+    setup::ensure_rust_components()?;
+
+    let mut report = Report::default();
+    report.check("formatting", |_| plain(&["fmt", "--all", "--check"]));
+    report.check("clippy", |_| plain(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]));
+    report.check("unit tests", |tally| tests(tally, &["--workspace", "--lib", "--bins"]));
+    report.check("corpus", |tally| {
+        if !Path::new("tests/corpus.rs").exists() {
+            return Ok(Outcome::Skipped("no corpus is kept".into()));
+        }
+        tests(tally, &["--test", "corpus"])
+    });
+    report.check("end to end", |tally| tests(tally, &["--test", "e2e"]));
+    report.check("licences", |_| check_licences().map(|crates| Outcome::Passed(format!("{crates} crates"))));
+    report.check("advisories", |_| {
+        Ok(match check_deny()? {
+            Deny::Passed => Outcome::Passed(String::new()),
+            Deny::NoAdvisories(why) => Outcome::Skipped(format!("not checked: {why}")),
+        })
+    });
+    if report.print(start.elapsed()) { Ok(()) } else { Err("not everything is in order, see above".into()) }
+}
+
+fn plain(args: &[&str]) -> Result<Outcome> {
+    run(&mut cargo(args)).map(|()| Outcome::Passed(String::new()))
+}
+
+fn tests(sum: &mut Tally, args: &[&str]) -> Result<Outcome> {
+    let mut own = Tally::default();
+    let all_well = run_watching(cargo(&["test"]).args(args), |line| {
+        own.look(line);
+        sum.look(line);
+    })?;
+    let counts = format!("{} passed, {} failed, {} ignored", own.passed, own.failed, own.ignored);
+    Ok(if all_well { Outcome::Passed(counts) } else { Outcome::Failed(counts) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn result_lines_are_summed_and_others_left_alone() {
+        let mut tally = Tally::default();
+        for line in [
+            "running 3 tests",
+            "test result: ok. 12 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.06s",
+            "test result: FAILED. 2 passed; 3 failed; 0 ignored; 0 measured; 9 filtered out; finished in 1.00s",
+            "test passed; 7 failed",
+        ] {
+            tally.look(line);
+        }
+        assert_eq!((tally.passed, tally.failed, tally.ignored), (14, 3, 1));
+    }
+}

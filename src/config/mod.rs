@@ -3,13 +3,21 @@
 //! This file holds the settings and their defaults, `uci` the syntax, `read` the way from one to the
 //! other. Public contract: the README's UCI section. Nothing here touches the network or the firewall.
 
+pub mod read;
+pub mod uci;
+pub mod value;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
 use ipnet::IpNet;
 
+pub use read::{Loaded, Problem, Problems, Severity};
+
 /// Where the configuration is unless `--config` says otherwise.
 pub const DEFAULT_PATH: &str = "/etc/config/diswall";
+/// Most that `max_entries` may be.
+pub const MAX_ENTRIES: u32 = 1 << 22;
 
 /// Everything diswall can be told.
 #[derive(Clone, Debug, PartialEq, Default)]

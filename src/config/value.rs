@@ -1,0 +1,408 @@
+//! One value each: text to a checked type, or a sentence that names the value and what is accepted.
+//!
+//! Pure functions without state or I/O, used by `read` for UCI, by the command line and by the control
+//! socket, so that a value is accepted everywhere or nowhere.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv6Addr};
+use std::path::{Component, Path, PathBuf};
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+use super::{Action, Direction, PortRange, Proto, States};
+use crate::feed::{Lifetime, TAG_MAX};
+
+/// Longest [`duration`]: ten years, in seconds. Far below where a time-out would overflow in the kernel.
+pub const MAX_DURATION: u32 = 10 * 365 * 86_400;
+/// Longest [`set_prefix`], in bytes; nftables takes names of 255, and a set's has a suffix.
+pub const MAX_PREFIX: usize = 32;
+/// Longest path of a Unix socket, in bytes (`sun_path` less its final NUL).
+const MAX_SOCKET_PATH: usize = 107;
+/// Longest piece of a value that a message repeats, in characters.
+const SHOWN: usize = 80;
+
+/// A value that is not accepted: a sentence that names it and says what is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BadValue(String);
+
+impl fmt::Display for BadValue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for BadValue {}
+
+type Checked<T> = Result<T, BadValue>;
+
+fn refuse<T>(value: &str, expected: &str) -> Checked<T> {
+    Err(BadValue(format!("{} {expected}", shown(value))))
+}
+
+/// The value for a message: as it is where it is one plain word, else quoted and escaped; cut if long.
+fn shown(value: &str) -> String {
+    let cut: String = value.chars().take(SHOWN).collect();
+    let dots = if cut.len() < value.len() { "…" } else { "" };
+    let plain = !cut.is_empty() && cut.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'"' && byte != b'\'');
+    if plain { format!("{cut}{dots}") } else { format!("{cut:?}{dots}") }
+}
+
+/// `1`/`0`, `on`/`off`, `yes`/`no`, `true`/`false`.
+pub fn boolean(value: &str) -> Checked<bool> {
+    match value {
+        "1" | "on" | "yes" | "true" => Ok(true),
+        "0" | "off" | "no" | "false" => Ok(false),
+        _ => refuse(value, "is neither yes nor no; write 1/0, on/off, yes/no or true/false"),
+    }
+}
+
+/// Seconds, or a number with `s`, `m`, `h`, `d` or `w`; 0 to [`MAX_DURATION`].
+pub fn duration(value: &str) -> Checked<Duration> {
+    seconds(value).map(|seconds| Duration::from_secs(seconds.into()))
+}
+
+/// A [`duration`] of at least one second.
+pub fn positive_duration(value: &str) -> Checked<Duration> {
+    match seconds(value)? {
+        0 => refuse(value, "is too short; the least is 1s"),
+        seconds => Ok(Duration::from_secs(seconds.into())),
+    }
+}
+
+/// How long a ban is to hold: a [`duration`]; `0` means until it is taken back.
+pub fn lifetime(value: &str) -> Checked<Lifetime> {
+    Ok(match seconds(value)? {
+        0 => Lifetime::Forever,
+        seconds => Lifetime::Seconds(seconds),
+    })
+}
+
+fn seconds(value: &str) -> Checked<u32> {
+    const EXPECTED: &str = "is no duration; write seconds, or a whole number with s, m, h, d or w: 90, 15m, 24h, 7d";
+    let digits = value.trim_end_matches(|c: char| !c.is_ascii_digit());
+    let unit = match value.get(digits.len()..).unwrap_or_default() {
+        "" | "s" => 1,
+        "m" => 60,
+        "h" => 3600,
+        "d" => 86_400,
+        "w" => 7 * 86_400,
+        _ => return refuse(value, EXPECTED),
+    };
+    if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return refuse(value, EXPECTED);
+    }
+    // Only digits are left, so a number that does not parse is too large.
+    let seconds = digits.parse::<u32>().ok().and_then(|number| number.checked_mul(unit));
+    match seconds {
+        Some(seconds) if seconds <= MAX_DURATION => Ok(seconds),
+        _ => refuse(value, "is too long; at most 3650d (ten years) are accepted"),
+    }
+}
+
+/// A single address, either family.
+pub fn address(value: &str) -> Checked<IpAddr> {
+    match value.parse::<IpAddr>() {
+        Ok(address) => not_mapped(value, address),
+        Err(_) if value.contains('/') => refuse(value, "is a network; write a single address such as 192.0.2.7"),
+        Err(_) => refuse(value, &format!("is no address{}; write one such as 192.0.2.7 or 2001:db8::7", why(value))),
+    }
+}
+
+/// An address (a network of one) or a network, either family, its host bits zero.
+pub fn net(value: &str) -> Checked<IpNet> {
+    const FORMS: &str = "; write one such as 192.0.2.7, 192.0.2.0/24 or 2001:db8::/32";
+    let Some((address, prefix)) = value.split_once('/') else {
+        return match value.parse::<IpAddr>() {
+            Ok(address) => not_mapped(value, address).map(IpNet::from),
+            Err(_) => refuse(value, &format!("is neither an address nor a network{}{FORMS}", why(value))),
+        };
+    };
+    let Ok(address) = address.parse::<IpAddr>() else {
+        return refuse(value, &format!("is no network{}{FORMS}", why(address)));
+    };
+    let address = not_mapped(value, address)?;
+    let most = if address.is_ipv4() { 32 } else { 128 };
+    let prefix = if is_number(prefix) { prefix.parse::<u8>().ok() } else { None };
+    match prefix.and_then(|prefix| IpNet::new(address, prefix).ok()) {
+        Some(net) if net.addr() == net.network() => Ok(net),
+        Some(net) => refuse(
+            value,
+            &format!("has host bits set; write {} for the network or {address} for the address", net.trunc()),
+        ),
+        None => refuse(value, &format!("has no prefix length from 0 to {most} after the /")),
+    }
+}
+
+/// Is it every address of its family?
+pub fn is_everything(net: &IpNet) -> bool {
+    net.prefix_len() == 0
+}
+
+/// `::ffff:192.0.2.7` would go into an IPv6 set, where no packet ever matches it.
+fn not_mapped(value: &str, address: IpAddr) -> Checked<IpAddr> {
+    match address {
+        IpAddr::V6(v6) => match v6.to_ipv4_mapped() {
+            Some(v4) => refuse(value, &format!("is an IPv4 address in IPv6 form; write {v4}")),
+            None => Ok(address),
+        },
+        IpAddr::V4(_) => Ok(address),
+    }
+}
+
+/// The likely mistake behind a text that is no address, ready to be put after "is no address".
+fn why(value: &str) -> &'static str {
+    let octets = value.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
+    if value.contains('%') {
+        " (a zone index such as %eth0 is not accepted)"
+    } else if octets && value.split('.').any(|octet| octet.len() > 1 && octet.starts_with('0')) {
+        " (leading zeros are not accepted)"
+    } else if !octets && is_host_name(value) {
+        " (host names are not looked up)"
+    } else {
+        ""
+    }
+}
+
+/// One port, 1 to 65535.
+pub fn port(value: &str) -> Checked<u16> {
+    match value.parse::<u16>() {
+        Ok(port) if port > 0 && is_number(value) => Ok(port),
+        _ => refuse(value, "is no port; write a number from 1 to 65535"),
+    }
+}
+
+/// One port or two with a dash between them (`6000-6010`), 1 to 65535, the lower first.
+pub fn port_range(value: &str) -> Checked<PortRange> {
+    let Some((first, last)) = value.split_once('-') else {
+        return port(value).map(|port| PortRange { first: port, last: port }).or_else(|_| bad_range(value));
+    };
+    match (port(first), port(last)) {
+        (Ok(first), Ok(last)) if first <= last => Ok(PortRange { first, last }),
+        (Ok(first), Ok(last)) => refuse(value, &format!("goes down; write {last}-{first}")),
+        _ => bad_range(value),
+    }
+}
+
+fn bad_range<T>(value: &str) -> Checked<T> {
+    refuse(value, "is neither a port nor a range of ports; write 22 or 6000-6010, numbers from 1 to 65535")
+}
+
+/// A whole number from `least` to `most`.
+pub fn number(value: &str, least: u32, most: u32) -> Checked<u32> {
+    match value.parse::<u32>() {
+        Ok(number) if (least..=most).contains(&number) && is_number(value) => Ok(number),
+        _ => refuse(value, &format!("is no whole number from {least} to {most}")),
+    }
+}
+
+/// The owner's words about an entry: one line, at most [`TAG_MAX`] bytes. May be empty.
+pub fn comment(value: &str) -> Checked<String> {
+    if value.chars().any(char::is_control) {
+        return refuse(value, "has a line end or another control character in it; a comment is one line of text");
+    }
+    if value.len() > TAG_MAX {
+        return refuse(value, &format!("is {} bytes long; a comment has at most {TAG_MAX}", value.len()));
+    }
+    Ok(value.to_owned())
+}
+
+/// A server: host name or address, without a port.
+pub fn server(value: &str) -> Checked<String> {
+    let looks_like_v4 = value.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
+    if value.parse::<IpAddr>().is_ok() || (!looks_like_v4 && is_host_name(value)) {
+        return Ok(value.to_owned());
+    }
+    refuse(
+        value,
+        "is neither a host name nor an address; write feed.example.org or 192.0.2.7, the port in its own option",
+    )
+}
+
+/// RFC 1123, and the underscore that some networks use; a final dot is allowed.
+fn is_host_name(value: &str) -> bool {
+    let value = value.strip_suffix('.').unwrap_or(value);
+    let is_label = |label: &str| {
+        (1..=63).contains(&label.len())
+            && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    };
+    value.len() <= 253 && value.split('.').all(is_label)
+}
+
+/// A CURVE public key: 40 characters of Z85 (ZeroMQ RFC 32) that decode to 32 bytes.
+pub fn server_key(value: &str) -> Checked<String> {
+    if value.len() != 40 {
+        let length = value.chars().count();
+        return refuse(value, &format!("has {length} characters; a CURVE public key has 40, in Z85"));
+    }
+    match omq_proto::CurvePublicKey::from_z85(value) {
+        Ok(_) => Ok(value.to_owned()),
+        Err(error) => refuse(value, &format!("is no CURVE public key in Z85: {error}")),
+    }
+}
+
+/// An `https://` address of a file.
+pub fn https_url(value: &str) -> Checked<String> {
+    const EXPECTED: &str = "is not accepted; write an address such as https://host.example.org/file";
+    let Some(rest) = value.strip_prefix("https://") else {
+        return refuse(value, EXPECTED);
+    };
+    // The text becomes an argument of the router's download program: nothing but what a URL may hold.
+    let visible = rest.bytes().all(|byte| byte.is_ascii_graphic() && !b"\"'<>\\^`{|}".contains(&byte));
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    let (host, port_number) = match authority.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        Some((host, after)) if host.parse::<Ipv6Addr>().is_ok() => (host, after.strip_prefix(':')),
+        _ => match authority.split_once(':') {
+            Some((host, port_number)) => (host, Some(port_number)),
+            None => (authority, None),
+        },
+    };
+    if visible && server(host).is_ok() && port_number.is_none_or(|number| port(number).is_ok()) {
+        return Ok(value.to_owned());
+    }
+    refuse(value, EXPECTED)
+}
+
+/// An nftables table: a letter, then letters, digits and underscores, at most [`MAX_PREFIX`].
+pub fn table(value: &str) -> Checked<String> {
+    nft_name(value)
+}
+
+/// The first part of the sets' names, of the form of a [`table`].
+pub fn set_prefix(value: &str) -> Checked<String> {
+    nft_name(value)
+}
+
+fn nft_name(value: &str) -> Checked<String> {
+    let letter_first = value.bytes().next().is_some_and(|byte| byte.is_ascii_alphabetic());
+    let name = value.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+    if letter_first && name && value.len() <= MAX_PREFIX {
+        return Ok(value.to_owned());
+    }
+    let expected = format!("is no name; write a letter, then letters, digits and _, at most {MAX_PREFIX} in all");
+    refuse(value, &expected)
+}
+
+/// A zone of fw4: letters, digits, `_`, `-` and `.`, at most [`MAX_PREFIX`]. Whether fw4 has it is not known here.
+pub fn zone(value: &str) -> Checked<String> {
+    let name = value.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte));
+    let starts = value.bytes().next().is_some_and(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+    if name && starts && value.len() <= MAX_PREFIX {
+        return Ok(value.to_owned());
+    }
+    refuse(value, "is no name of a zone; write one as in /etc/config/firewall, such as wan")
+}
+
+/// A network device's name: 1 to 15 letters, digits, `_`, `-`, `.` and `@`.
+pub fn device(value: &str) -> Checked<String> {
+    let name = value.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-.@".contains(&byte));
+    if name && (1..=15).contains(&value.len()) && !value.bytes().all(|byte| byte == b'.') {
+        return Ok(value.to_owned());
+    }
+    refuse(
+        value,
+        "is no name of a network device; write one as in `ip link`, such as eth0 or pppoe-wan, at most 15 characters",
+    )
+}
+
+/// An absolute path without `..`.
+pub fn path(value: &str) -> Checked<PathBuf> {
+    let path = Path::new(value);
+    let climbs = path.components().any(|component| component == Component::ParentDir);
+    if !path.is_absolute() || climbs || value.chars().any(char::is_control) {
+        return refuse(value, "is not accepted; write an absolute path without .., such as /var/lib/diswall");
+    }
+    Ok(path.to_owned())
+}
+
+/// A [`path`] short enough for a Unix socket.
+pub fn socket_path(value: &str) -> Checked<PathBuf> {
+    if value.len() > MAX_SOCKET_PATH {
+        return refuse(value, &format!("is {} bytes long; a socket's path has at most {MAX_SOCKET_PATH}", value.len()));
+    }
+    path(value)
+}
+
+/// A DisWall login: it becomes one token of a NATS subject, so no blanks, dots, `*` or `>`.
+pub fn client_name(value: &str) -> Checked<String> {
+    if is_token(value) {
+        return Ok(value.to_owned());
+    }
+    refuse(value, "is no login; write 1 to 64 visible characters without dots, * and >")
+}
+
+/// A password: no control characters, at most 256 bytes. A refusal does not repeat it.
+pub fn client_pass(value: &str) -> Checked<String> {
+    if value.len() <= 256 && !value.chars().any(char::is_control) {
+        return Ok(value.to_owned());
+    }
+    Err(BadValue("the password is not accepted; write at most 256 bytes without control characters".to_owned()))
+}
+
+/// The host part of a NATS subject: a host name; its dots become underscores on the wire.
+pub fn host_part(value: &str) -> Checked<String> {
+    if is_host_name(value) && value.len() <= 64 {
+        return Ok(value.to_owned());
+    }
+    refuse(value, "is no host name; write 1 to 64 letters, digits, -, _ and dots")
+}
+
+fn is_token(value: &str) -> bool {
+    (1..=64).contains(&value.len()) && value.bytes().all(|byte| byte.is_ascii_graphic() && !b".*>".contains(&byte))
+}
+
+fn is_number(value: &str) -> bool {
+    !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+/// `error`, `warn`, `info`, `debug` or `trace`.
+pub fn log_level(value: &str) -> Checked<log::LevelFilter> {
+    match value {
+        "error" => Ok(log::LevelFilter::Error),
+        "warn" => Ok(log::LevelFilter::Warn),
+        "info" => Ok(log::LevelFilter::Info),
+        "debug" => Ok(log::LevelFilter::Debug),
+        "trace" => Ok(log::LevelFilter::Trace),
+        _ => refuse(value, "is no log level; write error, warn, info, debug or trace"),
+    }
+}
+
+/// `drop` or `reject`.
+pub fn action(value: &str) -> Checked<Action> {
+    match value {
+        "drop" => Ok(Action::Drop),
+        "reject" => Ok(Action::Reject),
+        _ => refuse(value, "is no action; write drop or reject"),
+    }
+}
+
+/// `new` or `all`.
+pub fn states(value: &str) -> Checked<States> {
+    match value {
+        "new" => Ok(States::New),
+        "all" => Ok(States::All),
+        _ => refuse(value, "says no states; write new (packets that open a connection) or all"),
+    }
+}
+
+/// `src` or `src-dst`.
+pub fn direction(value: &str) -> Checked<Direction> {
+    match value {
+        "src" => Ok(Direction::Src),
+        "src-dst" => Ok(Direction::SrcDst),
+        _ => refuse(value, "is no direction; write src or src-dst"),
+    }
+}
+
+/// `any`, `tcp`, `udp` or `icmp`.
+pub fn proto(value: &str) -> Checked<Proto> {
+    match value {
+        "any" => Ok(Proto::Any),
+        "tcp" => Ok(Proto::Tcp),
+        "udp" => Ok(Proto::Udp),
+        "icmp" => Ok(Proto::Icmp),
+        _ => refuse(value, "is no protocol; write any, tcp, udp or icmp"),
+    }
+}

@@ -57,11 +57,14 @@ struct Service {
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Failure> {
     let url = std::env::args().nth(1).ok_or("usage: diswall_service nats://USER:PASSWORD@HOST:PORT")?;
-    let client = async_nats::ConnectOptions::new()
-        .no_echo()
-        .reconnect_delay_callback(|_| Duration::from_millis(100))
-        .connect(url)
-        .await?;
+    let server: async_nats::ServerAddr = url.parse()?;
+    let mut options =
+        async_nats::ConnectOptions::new().no_echo().reconnect_delay_callback(|_| Duration::from_millis(100));
+    // The library leaves the URL's user and password alone.
+    if let (Some(user), Some(password)) = (server.username(), server.password()) {
+        options = options.user_and_password(user.to_owned(), password.to_owned());
+    }
+    let client = options.connect(server).await?;
     // One subscription for all, for only within one does async-nats keep the order of messages.
     let mut messages = client.subscribe("diswall.>").await?;
     client.flush().await?;

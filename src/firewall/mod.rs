@@ -1,1 +1,319 @@
 //! The kernel side: sets over netlink, rules text for fw4, conntrack, and the table watch.
+//!
+//! [`Firewall`] applies the ledger's [`SetChange`]s in bounded transactions and knows no bans. It makes
+//! no table and no rules: those are nft text that fw4 loads. The daemon is its only caller; it asks for
+//! [`Firewall::reconcile`] wherever [`Firewall::dirty`] says that a change may have been missed.
+
+mod batch;
+mod error;
+mod names;
+mod netlink;
+mod reconcile;
+mod sets;
+mod sys;
+
+use std::io;
+use std::net::IpAddr;
+use std::time::Instant;
+
+pub use error::Error;
+pub use names::{Family, Names, SetKey};
+pub use reconcile::Reconciled;
+pub use sets::{Structure, WrongSet};
+
+use crate::feed::Lifetime;
+use crate::ledger::{Desired, Range, SetChange, SetId};
+use batch::{Batch, Verb};
+use netlink::{Control, Messages, Refusal, Socket};
+use reconcile::{Key, Present};
+
+/// How often something is tried again that failed because the ruleset changed meanwhile.
+const ATTEMPTS: usize = 10;
+
+const EPERM: i32 = 1;
+const ENOENT: i32 = 2;
+const EAGAIN: i32 = 11;
+const ENOMEM: i32 = 12;
+const EEXIST: i32 = 17;
+const ENFILE: i32 = 23;
+const ENOSPC: i32 = 28;
+const ENOTEMPTY: i32 = rustix::io::Errno::NOTEMPTY.raw_os_error();
+const ENOBUFS: i32 = rustix::io::Errno::NOBUFS.raw_os_error();
+/// The kernel's own "try again": not among the errors that user space normally sees.
+const ERESTART: i32 = 85;
+
+/// The sets of one table, over one open netlink socket.
+pub struct Firewall {
+    names: Names,
+    max_entries: u32,
+    socket: Socket,
+    batch: Batch,
+    /// The most elements a batch takes; lowered only while a full set is filled up.
+    batch_elements: usize,
+    /// Whether the kernel knows `NFT_MSG_DESTROYSETELEM` (Linux 6.3).
+    has_destroy: bool,
+    dirty: [bool; SetId::ALL.len()],
+    /// The first failure since the last commit. While there is one, changes only mark their sets dirty.
+    failure: Option<Error>,
+}
+
+impl Firewall {
+    /// Opens the netlink socket and tries the rights on it. Neither the table nor a set needs to exist.
+    ///
+    /// # Errors
+    /// [`Error::Permission`] without `CAP_NET_ADMIN`, [`Error::Netlink`] if there is no nf_tables.
+    pub fn open(names: Names, max_entries: u32) -> Result<Firewall, Error> {
+        let opening = |cause| Error::Netlink { doing: "opening the netlink socket", cause };
+        let mut socket = Socket::open(mnl::Bus::Netfilter, 0).map_err(opening)?;
+        let has_destroy = probe_destroy(&mut socket, &names.table)?;
+        let batch = Batch::new(&names);
+        let dirty = [false; SetId::ALL.len()];
+        let batch_elements = usize::MAX;
+        Ok(Firewall { names, max_entries, socket, batch, batch_elements, has_destroy, dirty, failure: None })
+    }
+
+    /// Queues a change. A full batch is sent at once; the rest waits for [`Firewall::commit`].
+    pub fn push(&mut self, change: SetChange) {
+        match change {
+            SetChange::Add { set, range, lifetime } => self.write(Verb::Add, set, range, Some(lifetime)),
+            SetChange::Renew { set, range, lifetime } => {
+                self.remove(set, range);
+                self.write(Verb::Add, set, range, Some(lifetime));
+            }
+            SetChange::Delete { set, range } => self.remove(set, range),
+        }
+        if self.batch.is_full() || self.batch.elements() >= self.batch_elements {
+            self.flush();
+        }
+    }
+
+    /// Sends what is queued.
+    ///
+    /// # Errors
+    /// The first failure since the last call. The sets of every batch that failed, and of every change
+    /// that came after, are dirty.
+    pub fn commit(&mut self) -> Result<(), Error> {
+        self.flush();
+        self.failure.take().map_or(Ok(()), Err)
+    }
+
+    /// The sets that may differ from what was pushed.
+    pub fn dirty(&self) -> Vec<SetId> {
+        SetId::ALL.into_iter().zip(self.dirty).filter(|(_, dirty)| *dirty).map(|(set, _)| set).collect()
+    }
+
+    /// Notes that a set may differ from what was pushed.
+    pub fn mark_dirty(&mut self, set: SetId) {
+        self.set_dirty(set, true);
+    }
+
+    /// Makes both sets of the pair hold exactly what is desired: dumps them and sends the difference.
+    /// Time-outs count as equal within 2 seconds plus the time the dump took. On success the pair is
+    /// clean.
+    ///
+    /// # Errors
+    /// [`Error::NoSet`], [`Error::Full`] (then as much as fits is in) and whatever netlink can fail with.
+    pub fn reconcile(&mut self, set: SetId, desired: &dyn Desired) -> Result<Reconciled, Error> {
+        self.commit()?;
+        self.set_dirty(set, true);
+        let mut result = self.reconcile_pair(set, desired);
+        // A full set refuses a whole batch: smaller ones fill it to the brim.
+        for batch_elements in [64, 2] {
+            if !matches!(result, Err(Error::Full(_))) {
+                break;
+            }
+            self.batch_elements = batch_elements;
+            result = self.reconcile_pair(set, desired);
+        }
+        self.batch_elements = usize::MAX;
+        self.set_dirty(set, result.is_err());
+        result
+    }
+
+    /// What the kernel has of the table and the sets.
+    ///
+    /// # Errors
+    /// [`Error::Busy`] if the ruleset changes all the time, [`Error::Netlink`].
+    pub fn structure(&mut self) -> Result<Structure, Error> {
+        sets::structure(&mut self.socket, &self.names)
+    }
+
+    /// Makes sets in the existing table, as the nft text defines them. A set that is there already stays.
+    ///
+    /// # Errors
+    /// [`Error::NoTable`]; [`Error::Exists`] if a set of that name has another definition.
+    pub fn create_sets(&mut self, keys: &[SetKey]) -> Result<(), Error> {
+        let failed = |cause| Error::Netlink { doing: "making the sets", cause };
+        let first = self.socket.next_sequence();
+        let request = sets::create(&self.names, keys, self.max_entries, first).map_err(failed)?;
+        match transact(&mut self.socket, &request).map_err(failed)? {
+            None => Ok(()),
+            Some(refusal) if refusal.number == ENOENT => Err(Error::NoTable),
+            Some(refusal) => {
+                let position = refusal.sequence.wrapping_sub(first).wrapping_sub(1) as usize;
+                Err(explain(&refusal, keys.get(position).copied()))
+            }
+        }
+    }
+
+    /// The names it was opened with.
+    pub fn names(&self) -> &Names {
+        &self.names
+    }
+
+    fn reconcile_pair(&mut self, set: SetId, desired: &dyn Desired) -> Result<Reconciled, Error> {
+        let mut total = Reconciled::default();
+        self.reconcile_set::<[u8; 4]>(SetKey { set, family: Family::V4 }, desired, &mut total)?;
+        self.reconcile_set::<[u8; 16]>(SetKey { set, family: Family::V6 }, desired, &mut total)?;
+        Ok(total)
+    }
+
+    fn reconcile_set<K: Key>(
+        &mut self,
+        key: SetKey,
+        desired: &dyn Desired,
+        total: &mut Reconciled,
+    ) -> Result<(), Error> {
+        let set = key.set;
+        let started = Instant::now();
+        let present = Present::<K>::dump(&mut self.socket, &self.names, key)?;
+        let tolerance = reconcile::TOLERANCE.saturating_add(started.elapsed().as_secs() as u32);
+        total.found += present.len();
+        // What nobody wants goes first: it may be in the way of an interval, or take a full set's room.
+        for (range, is) in present.iter() {
+            match desired.wanted(range) {
+                None => {
+                    total.removed += 1;
+                    self.push(SetChange::Delete { set, range });
+                }
+                Some(lifetime) if !reconcile::same_lifetime(is, lifetime, tolerance) => {
+                    total.renewed += 1;
+                    self.push(SetChange::Renew { set, range, lifetime });
+                }
+                Some(_) => {}
+            }
+        }
+        desired.for_each(&mut |range, lifetime| {
+            if !present.holds(range) {
+                total.added += 1;
+                self.push(SetChange::Add { set, range, lifetime });
+            }
+        });
+        self.commit()
+    }
+
+    fn set_dirty(&mut self, set: SetId, dirty: bool) {
+        if let Some(slot) = SetId::ALL.iter().position(|each| *each == set).and_then(|at| self.dirty.get_mut(at)) {
+            *slot = dirty;
+        }
+    }
+
+    /// Takes an element out whether or not the kernel still has it: it may have expired a moment ago, and
+    /// an expired element cannot be deleted. Kernels without `DESTROYSETELEM` get it added first (which
+    /// changes nothing if it is there) in the same transaction.
+    fn remove(&mut self, set: SetId, range: Range) {
+        if self.has_destroy {
+            self.write(Verb::Destroy, set, range, None);
+        } else {
+            self.write(Verb::Add, set, range, Some(Lifetime::Seconds(60)));
+            self.write(Verb::Delete, set, range, None);
+        }
+    }
+
+    fn write(&mut self, verb: Verb, set: SetId, range: Range, lifetime: Option<Lifetime>) {
+        if self.failure.is_some() {
+            self.set_dirty(set, true);
+            return;
+        }
+        if self.batch.is_empty() {
+            let first = self.socket.next_sequence();
+            self.batch.clear(first);
+        }
+        let key = SetKey::of(set, range.first);
+        self.batch.element(verb, key, range.first, false, lifetime);
+        if let Some(end) = set.is_interval().then(|| after(range.last)).flatten() {
+            self.batch.element(verb, key, end, true, None);
+        }
+    }
+
+    /// Sends the batch. A failure is kept for `commit` and marks the batch's sets dirty.
+    fn flush(&mut self) {
+        if self.batch.is_empty() {
+            return;
+        }
+        let (bytes, _) = self.batch.finish();
+        let failure = match transact(&mut self.socket, bytes) {
+            Ok(None) => None,
+            Ok(Some(refusal)) => Some(explain(&refusal, self.batch.set_of(refusal.sequence))),
+            Err(cause) => Some(Error::Netlink { doing: "sending changes", cause }),
+        };
+        if let Some(error) = failure {
+            let sets: Vec<SetKey> = self.batch.sets().collect();
+            sets.into_iter().for_each(|key| self.set_dirty(key.set, true));
+            self.failure.get_or_insert(error);
+        }
+        self.batch.clear(0);
+    }
+}
+
+/// The address after, which ends an interval; `None` after the highest.
+fn after(address: IpAddr) -> Option<IpAddr> {
+    match address {
+        IpAddr::V4(address) => Some(IpAddr::V4(address.to_bits().checked_add(1)?.into())),
+        IpAddr::V6(address) => Some(IpAddr::V6(address.to_bits().checked_add(1)?.into())),
+    }
+}
+
+/// Sends a transaction and returns the kernel's first refusal, if any. What the kernel itself calls
+/// temporary is tried again.
+fn transact(socket: &mut Socket, bytes: &[u8]) -> io::Result<Option<Refusal>> {
+    let mut refusal = None;
+    for _ in 0..ATTEMPTS {
+        socket.send(bytes)?;
+        refusal = first_refusal(socket)?;
+        if !refusal.is_some_and(|refusal: Refusal| matches!(refusal.number, EAGAIN | ERESTART)) {
+            break;
+        }
+    }
+    Ok(refusal)
+}
+
+/// Reads all answers that wait on the socket. Success is silent: no message asks to be acknowledged.
+fn first_refusal(socket: &mut Socket) -> io::Result<Option<Refusal>> {
+    let mut first = None;
+    while let Some(datagram) = socket.receive()? {
+        for message in Messages(datagram) {
+            if let (None, Some(Control::Refused(refusal))) = (first, netlink::control(&message)) {
+                first = Some(refusal);
+            }
+        }
+    }
+    Ok(first)
+}
+
+/// What a refusal means. `key` is the set of the refused message, if it was about one.
+fn explain(refusal: &Refusal, key: Option<SetKey>) -> Error {
+    match (refusal.number, key) {
+        (EPERM, _) => Error::Permission,
+        (ENOMEM | ENOBUFS, _) => Error::NoBuffers,
+        (EAGAIN | ERESTART, _) => Error::Busy,
+        (ENOENT, Some(_)) if refusal.offset.is_some_and(batch::names_table) => Error::NoTable,
+        (ENOENT, Some(key)) => Error::NoSet(key),
+        (ENFILE | ENOSPC, Some(key)) => Error::Full(key),
+        (EEXIST | ENOTEMPTY, Some(key)) => Error::Exists(key),
+        (_, Some(set)) => Error::Refused { set, cause: refusal.error() },
+        (_, None) => Error::Netlink { doing: "sending a transaction", cause: refusal.error() },
+    }
+}
+
+/// Whether the kernel knows `NFT_MSG_DESTROYSETELEM`; on the way, whether we may change anything.
+fn probe_destroy(socket: &mut Socket, table: &str) -> Result<bool, Error> {
+    let failed = |cause| Error::Netlink { doing: "asking for nf_tables", cause };
+    let sequence = socket.next_sequence();
+    let request = batch::single(sequence, &mut |buffer| batch::destroy_probe(buffer, sequence, table));
+    match transact(socket, &request).map_err(failed)? {
+        None => Ok(true),
+        Some(refusal) if refusal.number == EPERM => Err(Error::Permission),
+        Some(refusal) => Ok(refusal.number == ENOENT),
+    }
+}

@@ -1,0 +1,229 @@
+//! One transaction of element changes, written straight into the buffer that is sent.
+//!
+//! The kernel applies a batch as a whole or not at all. A batch is bounded ([`BATCH_BYTES`]), reuses one
+//! buffer, and allocates nothing per element: libnftnl would make and free an object for each.
+//! Layout: `linux/netfilter/nf_tables.h`, `NFTA_SET_ELEM_*`.
+
+use std::net::IpAddr;
+
+use super::names::{Names, SetKey};
+use super::netlink::{
+    self, HEADER, NFGENMSG, NLM_F_CREATE, NLM_F_REQUEST, close_message, close_nested, open_nested, open_netfilter, put,
+    put_str,
+};
+use crate::feed::Lifetime;
+
+/// `NFPROTO_INET`: the family of the table.
+pub(super) const INET: u8 = 1;
+const SUBSYSTEM: u16 = 10;
+const BATCH_BEGIN: u16 = 0x10;
+const BATCH_END: u16 = 0x11;
+
+/// A message type of nf_tables.
+pub(super) const fn nft(kind: u16) -> u16 {
+    SUBSYSTEM << 8 | kind
+}
+const NEWSETELEM: u16 = nft(12);
+const DELSETELEM: u16 = nft(14);
+const DESTROYSETELEM: u16 = nft(30);
+
+pub(super) const ELEM_LIST_TABLE: u16 = 1;
+pub(super) const ELEM_LIST_SET: u16 = 2;
+pub(super) const ELEM_LIST_ELEMENTS: u16 = 3;
+const LIST_ELEM: u16 = 1;
+pub(super) const ELEM_KEY: u16 = 1;
+pub(super) const ELEM_FLAGS: u16 = 3;
+pub(super) const ELEM_TIMEOUT: u16 = 4;
+pub(super) const ELEM_EXPIRATION: u16 = 5;
+pub(super) const DATA_VALUE: u16 = 1;
+/// The element ends an interval and is itself outside of it.
+pub(super) const INTERVAL_END: u32 = 1;
+
+/// A batch is sent when it has grown to this. Below 64 KiB, so that no message's element list can outgrow
+/// its 16-bit length; large enough that the cost of a commit is spread over 2,000 IPv4 elements.
+pub(super) const BATCH_BYTES: usize = 60 * 1024;
+/// The most that one change can append: three messages, with the interval's two ends each.
+const CHANGE_BYTES: usize = 2048;
+
+/// What a message does with its elements.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verb {
+    /// Puts them in; those that are there stay (Linux ≥ 6.12 gives them the new time-out).
+    Add,
+    /// Takes them out; the batch fails if one is not there.
+    Delete,
+    /// Takes them out if they are there (Linux ≥ 6.3).
+    Destroy,
+}
+
+/// The message that is being written.
+struct Open {
+    verb: Verb,
+    key: SetKey,
+    start: usize,
+    elements: usize,
+}
+
+/// A transaction under construction.
+pub(super) struct Batch {
+    buffer: Vec<u8>,
+    open: Option<Open>,
+    /// The sequence number of each message and its set.
+    messages: Vec<(u32, SetKey)>,
+    first: u32,
+    elements: usize,
+    /// The attributes that name table and set, one string of bytes a set, ready to copy.
+    preludes: Vec<Vec<u8>>,
+}
+
+impl Batch {
+    pub fn new(names: &Names) -> Batch {
+        let prelude = |key| {
+            let mut attributes = Vec::new();
+            put_str(&mut attributes, ELEM_LIST_TABLE, &names.table);
+            put_str(&mut attributes, ELEM_LIST_SET, &names.set(key));
+            attributes
+        };
+        Batch {
+            buffer: Vec::new(),
+            open: None,
+            messages: Vec::new(),
+            first: 0,
+            elements: 0,
+            preludes: SetKey::all().map(prelude).collect(),
+        }
+    }
+
+    /// Forgets everything; `first` is the sequence number that the next batch starts with.
+    pub fn clear(&mut self, first: u32) {
+        self.buffer.clear();
+        self.messages.clear();
+        self.open = None;
+        self.elements = 0;
+        self.first = first;
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.elements == 0
+    }
+
+    /// Elements written so far; an interval counts as two.
+    pub fn elements(&self) -> usize {
+        self.elements
+    }
+
+    /// Whether the next change might not fit.
+    pub fn is_full(&self) -> bool {
+        self.buffer.len() + CHANGE_BYTES > BATCH_BYTES
+    }
+
+    /// Appends one element. `end`: it closes an interval. A time-out goes with `Add` alone.
+    pub fn element(&mut self, verb: Verb, key: SetKey, address: IpAddr, end: bool, lifetime: Option<Lifetime>) {
+        self.open(verb, key);
+        match address {
+            IpAddr::V4(address) => self.write_element(&address.octets(), end, lifetime),
+            IpAddr::V6(address) => self.write_element(&address.octets(), end, lifetime),
+        }
+        self.elements += 1;
+    }
+
+    fn write_element(&mut self, address: &[u8], end: bool, lifetime: Option<Lifetime>) {
+        let buffer = &mut self.buffer;
+        let element = open_nested(buffer, LIST_ELEM);
+        let key = open_nested(buffer, ELEM_KEY);
+        put(buffer, DATA_VALUE, address);
+        close_nested(buffer, key);
+        if end {
+            put(buffer, ELEM_FLAGS, &INTERVAL_END.to_be_bytes());
+        }
+        if let Some(Lifetime::Seconds(seconds)) = lifetime {
+            let milliseconds = u64::from(seconds.max(1)) * 1000;
+            put(buffer, ELEM_TIMEOUT, &milliseconds.to_be_bytes());
+        }
+        close_nested(buffer, element);
+    }
+
+    /// Makes the message that takes the next element the last one in the buffer.
+    fn open(&mut self, verb: Verb, key: SetKey) {
+        if self.buffer.is_empty() {
+            self.buffer.reserve(BATCH_BYTES);
+            boundary(&mut self.buffer, BATCH_BEGIN, self.first);
+        }
+        if self.open.as_ref().is_some_and(|open| open.verb == verb && open.key == key) {
+            return;
+        }
+        self.close();
+        let sequence = self.first.wrapping_add(1).wrapping_add(self.messages.len() as u32);
+        let (kind, flags) = match verb {
+            Verb::Add => (NEWSETELEM, NLM_F_REQUEST | NLM_F_CREATE),
+            Verb::Delete => (DELSETELEM, NLM_F_REQUEST),
+            Verb::Destroy => (DESTROYSETELEM, NLM_F_REQUEST),
+        };
+        let start = open_netfilter(&mut self.buffer, kind, flags, sequence, INET, 0);
+        if let Some(prelude) = self.preludes.get(key.index()) {
+            self.buffer.extend_from_slice(prelude);
+        }
+        let elements = open_nested(&mut self.buffer, ELEM_LIST_ELEMENTS);
+        self.messages.push((sequence, key));
+        self.open = Some(Open { verb, key, start, elements });
+    }
+
+    fn close(&mut self) {
+        if let Some(open) = self.open.take() {
+            close_nested(&mut self.buffer, open.elements);
+            close_message(&mut self.buffer, open.start);
+        }
+    }
+
+    /// The whole transaction, ready to be sent, and the sequence number of its last message.
+    pub fn finish(&mut self) -> (&[u8], u32) {
+        self.close();
+        let last = self.first.wrapping_add(1).wrapping_add(self.messages.len() as u32);
+        boundary(&mut self.buffer, BATCH_END, last);
+        (&self.buffer, last)
+    }
+
+    /// The set that the message with this sequence number is about.
+    pub fn set_of(&self, sequence: u32) -> Option<SetKey> {
+        self.messages.iter().find(|(number, _)| *number == sequence).map(|(_, key)| *key)
+    }
+
+    /// Every set that the batch changes; with repetitions.
+    pub fn sets(&self) -> impl Iterator<Item = SetKey> {
+        self.messages.iter().map(|(_, key)| *key)
+    }
+}
+
+/// Appends the message that begins or ends a transaction.
+pub(super) fn boundary(buffer: &mut Vec<u8>, kind: u16, sequence: u32) {
+    let start = open_netfilter(buffer, kind, NLM_F_REQUEST, sequence, 0, SUBSYSTEM);
+    close_message(buffer, start);
+}
+
+/// A whole transaction of one message, for what is not an element.
+pub(super) fn single(sequence: u32, write: &mut dyn FnMut(&mut Vec<u8>)) -> Vec<u8> {
+    let mut buffer = Vec::new();
+    boundary(&mut buffer, BATCH_BEGIN, sequence);
+    write(&mut buffer);
+    boundary(&mut buffer, BATCH_END, sequence);
+    buffer
+}
+
+/// Whether the attribute at `offset` of a refused element message is the one that names the table.
+pub(super) fn names_table(offset: u32) -> bool {
+    offset as usize == HEADER + NFGENMSG
+}
+
+/// Writes the message by which [`super::Firewall::open`] learns whether the kernel knows
+/// `NFT_MSG_DESTROYSETELEM`: it names a set that cannot exist, so a kernel that knows it answers `ENOENT`.
+pub(super) fn destroy_probe(buffer: &mut Vec<u8>, sequence: u32, table: &str) {
+    let start = open_netfilter(buffer, DESTROYSETELEM, NLM_F_REQUEST, sequence, INET, 0);
+    put_str(buffer, ELEM_LIST_TABLE, table);
+    // nft's grammar knows no such name; and an empty element list is no request to flush.
+    put_str(buffer, ELEM_LIST_SET, "?");
+    let elements = netlink::open_nested(buffer, ELEM_LIST_ELEMENTS);
+    let element = netlink::open_nested(buffer, LIST_ELEM);
+    close_nested(buffer, element);
+    close_nested(buffer, elements);
+    close_message(buffer, start);
+}

@@ -1,0 +1,143 @@
+//! What the firewall's objects are called: the table, the sets of each source and family, the named
+//! counters beside them.
+//!
+//! The nft text (`rules`) and the netlink calls take every name from here, so that they cannot differ.
+
+use std::fmt;
+use std::net::IpAddr;
+
+use crate::feed::Source;
+use crate::ledger::SetId;
+
+/// Address family of a set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Family {
+    /// IPv4, 4-byte keys.
+    V4,
+    /// IPv6, 16-byte keys.
+    V6,
+}
+
+impl Family {
+    /// Both families.
+    pub const ALL: [Family; 2] = [Family::V4, Family::V6];
+
+    /// The family of an address. An IPv4-mapped IPv6 address counts as IPv6, as it does on the wire.
+    pub const fn of(address: IpAddr) -> Family {
+        match address {
+            IpAddr::V4(_) => Family::V4,
+            IpAddr::V6(_) => Family::V6,
+        }
+    }
+
+    /// The last character of a set's name.
+    pub const fn digit(self) -> char {
+        match self {
+            Family::V4 => '4',
+            Family::V6 => '6',
+        }
+    }
+
+    /// Bytes of one address.
+    pub const fn width(self) -> usize {
+        match self {
+            Family::V4 => 4,
+            Family::V6 => 16,
+        }
+    }
+}
+
+/// One set of the kernel: one of the pairs, one of the families.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SetKey {
+    /// The pair.
+    pub set: SetId,
+    /// The half of it.
+    pub family: Family,
+}
+
+impl SetKey {
+    /// How many sets there are.
+    pub const COUNT: usize = SetId::ALL.len() * Family::ALL.len();
+
+    /// The set that a change to `address` goes to.
+    pub const fn of(set: SetId, address: IpAddr) -> SetKey {
+        SetKey { set, family: Family::of(address) }
+    }
+
+    /// Every set, in the order of [`SetKey::index`].
+    pub fn all() -> impl Iterator<Item = SetKey> {
+        SetId::ALL.into_iter().flat_map(|set| Family::ALL.map(|family| SetKey { set, family }))
+    }
+
+    /// Position in [`SetKey::all`], below [`SetKey::COUNT`].
+    pub const fn index(self) -> usize {
+        let pair = match self.set {
+            SetId::Ban(Source::Dynfw) => 0,
+            SetId::Ban(Source::Nats) => 1,
+            SetId::Ban(Source::Scan) => 2,
+            SetId::Ban(Source::Manual) => 3,
+            SetId::Allow => 4,
+        };
+        pair * 2
+            + match self.family {
+                Family::V4 => 0,
+                Family::V6 => 1,
+            }
+    }
+}
+
+/// The names that the configuration chooses (`table`, `set_prefix`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Names {
+    /// Name of the nftables table; its family is inet.
+    pub table: String,
+    /// What every set and counter name starts with.
+    pub prefix: String,
+}
+
+impl Names {
+    /// Name of a set: `diswall_dynfw4`.
+    pub fn set(&self, key: SetKey) -> String {
+        format!("{}_{}{}", self.prefix, key.set.name(), key.family.digit())
+    }
+
+    /// Name of the counter that the rules of this set increment. Sets and counters have name spaces of
+    /// their own in the kernel, so it is the set's name.
+    pub fn counter(&self, key: SetKey) -> String {
+        self.set(key)
+    }
+
+    /// The set of that name, if it is one of ours.
+    pub fn find(&self, name: &[u8]) -> Option<SetKey> {
+        let rest = name.strip_prefix(self.prefix.as_bytes())?.strip_prefix(b"_")?;
+        let (&digit, middle) = rest.split_last()?;
+        let family = Family::ALL.into_iter().find(|family| family.digit() as u8 == digit)?;
+        let set = SetId::ALL.into_iter().find(|set| set.name().as_bytes() == middle)?;
+        Some(SetKey { set, family })
+    }
+}
+
+impl fmt::Display for Names {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "inet {} {}_*", self.table, self.prefix)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_name_leads_back_to_its_set() {
+        let names = Names { table: "fw4".into(), prefix: "dis_wall".into() };
+        for (position, key) in SetKey::all().enumerate() {
+            assert_eq!(key.index(), position);
+            assert_eq!(names.find(names.set(key).as_bytes()), Some(key));
+        }
+        assert_eq!(SetKey::all().count(), SetKey::COUNT);
+        for stranger in ["", "dis_wall", "dis_wall_", "dis_wall_dynfw", "dis_wall_dynfw5", "dis_wall_4", "x_dynfw4"] {
+            assert_eq!(names.find(stranger.as_bytes()), None, "{stranger}");
+        }
+    }
+}

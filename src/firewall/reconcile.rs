@@ -1,0 +1,252 @@
+//! What a set holds, and the difference to what it should hold.
+//!
+//! A dump is kept as one sorted array of 8 bytes an IPv4 element (20 an IPv6 one); nothing else is held.
+
+use std::io;
+use std::net::IpAddr;
+
+use super::batch::{
+    DATA_VALUE, ELEM_EXPIRATION, ELEM_FLAGS, ELEM_KEY, ELEM_LIST_ELEMENTS, ELEM_LIST_SET, ELEM_LIST_TABLE, INET,
+    INTERVAL_END, nft,
+};
+use super::error::Error;
+use super::names::{Names, SetKey};
+use super::netlink::{
+    Attributes, Dump, Message, NLM_F_DUMP, NLM_F_REQUEST, Socket, be32, be64, close_message, open_netfilter, put_str,
+};
+use crate::feed::Lifetime;
+use crate::ledger::Range;
+
+const NEWSETELEM: u16 = nft(12);
+const GETSETELEM: u16 = nft(13);
+
+/// Time-outs that differ by at most this many seconds (plus the time the dump took) count as equal: the
+/// ledger counts whole seconds, and applying a change takes its time.
+pub(super) const TOLERANCE: u32 = 2;
+
+/// What a reconciliation found and did, in elements of both families.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Reconciled {
+    /// Elements the kernel had.
+    pub found: usize,
+    /// Put in because they were missing.
+    pub added: usize,
+    /// Given another time-out.
+    pub renewed: usize,
+    /// Taken out because nobody wants them.
+    pub removed: usize,
+}
+
+impl Reconciled {
+    /// Whether the kernel had exactly what it should.
+    pub fn is_unchanged(&self) -> bool {
+        (self.added, self.renewed, self.removed) == (0, 0, 0)
+    }
+}
+
+/// An address as its bytes, which order as the addresses do and need no alignment.
+pub(super) trait Key: Copy + Ord + TryFrom<&'static [u8]> {
+    /// Reads it from an attribute.
+    fn read(bytes: &[u8]) -> Option<Self>;
+    /// Reads it from an address of the family; `None` for the other family.
+    fn of(address: IpAddr) -> Option<Self>;
+    /// As an address.
+    fn address(self) -> IpAddr;
+    /// The address before; `None` before the lowest.
+    fn before(self) -> Option<Self>;
+    /// The highest address.
+    const LAST: Self;
+}
+
+impl Key for [u8; 4] {
+    fn read(bytes: &[u8]) -> Option<Self> {
+        bytes.try_into().ok()
+    }
+    fn of(address: IpAddr) -> Option<Self> {
+        match address {
+            IpAddr::V4(address) => Some(address.octets()),
+            IpAddr::V6(_) => None,
+        }
+    }
+    fn address(self) -> IpAddr {
+        IpAddr::from(self)
+    }
+    fn before(self) -> Option<Self> {
+        Some(u32::from_be_bytes(self).checked_sub(1)?.to_be_bytes())
+    }
+    const LAST: Self = [255; 4];
+}
+
+impl Key for [u8; 16] {
+    fn read(bytes: &[u8]) -> Option<Self> {
+        bytes.try_into().ok()
+    }
+    fn of(address: IpAddr) -> Option<Self> {
+        match address {
+            IpAddr::V4(_) => None,
+            IpAddr::V6(address) => Some(address.octets()),
+        }
+    }
+    fn address(self) -> IpAddr {
+        IpAddr::from(self)
+    }
+    fn before(self) -> Option<Self> {
+        Some(u128::from_be_bytes(self).checked_sub(1)?.to_be_bytes())
+    }
+    const LAST: Self = [255; 16];
+}
+
+/// One element of a dump. `left` orders ends of intervals before starts at the same address.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Seen<K> {
+    key: K,
+    /// 0: an interval's end; `u32::MAX`: for ever; else seconds left, rounded up, and at least 1.
+    left: u32,
+}
+
+const END: u32 = 0;
+const FOREVER: u32 = u32::MAX;
+
+/// All elements of one set, sorted.
+pub(super) struct Present<K> {
+    seen: Vec<Seen<K>>,
+    interval: bool,
+}
+
+impl<K: Key> Present<K> {
+    /// Dumps the set; starts again when the ruleset changes under the dump.
+    pub fn dump(socket: &mut Socket, names: &Names, key: SetKey) -> Result<Present<K>, Error> {
+        let mut present = Present { seen: Vec::new(), interval: key.set.is_interval() };
+        for _ in 0..super::ATTEMPTS {
+            present.seen.clear();
+            let sequence = socket.next_sequence();
+            let mut request = Vec::new();
+            let start = open_netfilter(&mut request, GETSETELEM, NLM_F_REQUEST | NLM_F_DUMP, sequence, INET, 0);
+            put_str(&mut request, ELEM_LIST_TABLE, &names.table);
+            put_str(&mut request, ELEM_LIST_SET, &names.set(key));
+            close_message(&mut request, start);
+            match socket.dump(&request, &mut |message| present.read(message)) {
+                Ok(Dump::Complete) => {
+                    present.seen.sort_unstable();
+                    present.seen.dedup_by_key(|seen| (seen.key, seen.left == END));
+                    return Ok(present);
+                }
+                Ok(Dump::Interrupted) => {}
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(Error::NoSet(key)),
+                Err(cause) => return Err(Error::Netlink { doing: "dumping a set", cause }),
+            }
+        }
+        Err(Error::Busy)
+    }
+
+    fn read(&mut self, message: &Message<'_>) {
+        if message.kind != NEWSETELEM {
+            return;
+        }
+        let Some(elements) = message.attributes().get(ELEM_LIST_ELEMENTS) else { return };
+        for (_, element) in Attributes(elements) {
+            self.seen.extend(read_element(element));
+        }
+    }
+
+    /// Elements, an interval counting as one.
+    pub fn len(&self) -> usize {
+        self.seen.iter().filter(|seen| seen.left != END).count()
+    }
+
+    /// Every element with its lifetime, in order.
+    pub fn iter(&self) -> impl Iterator<Item = (Range, Lifetime)> {
+        self.seen.iter().enumerate().filter(|(_, seen)| seen.left != END).map(|(position, seen)| {
+            let range = Range { first: seen.key.address(), last: self.last(position).address() };
+            (range, if seen.left == FOREVER { Lifetime::Forever } else { Lifetime::Seconds(seen.left) })
+        })
+    }
+
+    /// The last address of the element at `position`.
+    fn last(&self, position: usize) -> K {
+        let Some(seen) = self.seen.get(position) else { return K::LAST };
+        if !self.interval {
+            return seen.key;
+        }
+        // An interval without an end of its own reaches to the next start, or to the highest address.
+        self.seen.get(position + 1).and_then(|next| next.key.before()).unwrap_or(K::LAST)
+    }
+
+    /// Whether exactly this element is there. Ranges of the other family count as present: they are the
+    /// other set's business.
+    pub fn holds(&self, range: Range) -> bool {
+        let (Some(first), Some(last)) = (K::of(range.first), K::of(range.last)) else { return true };
+        let position = self.seen.partition_point(|seen| seen.key < first || (seen.key == first && seen.left == END));
+        self.seen.get(position).is_some_and(|seen| seen.key == first) && self.last(position) == last
+    }
+}
+
+fn read_element<K: Key>(element: &[u8]) -> Option<Seen<K>> {
+    let element = Attributes(element);
+    let key = K::read(Attributes(element.get(ELEM_KEY)?).get(DATA_VALUE)?)?;
+    if element.get(ELEM_FLAGS).and_then(be32).unwrap_or(0) & INTERVAL_END != 0 {
+        return Some(Seen { key, left: END });
+    }
+    let left = match element.get(ELEM_EXPIRATION).and_then(be64) {
+        None => FOREVER,
+        Some(milliseconds) => u32::try_from(milliseconds.div_ceil(1000)).unwrap_or(FOREVER).clamp(1, FOREVER - 1),
+    };
+    Some(Seen { key, left })
+}
+
+/// Whether the kernel's remaining lifetime is near enough to the wanted one.
+pub(super) fn same_lifetime(is: Lifetime, wanted: Lifetime, tolerance: u32) -> bool {
+    match (is, wanted) {
+        (Lifetime::Forever, Lifetime::Forever) => true,
+        (Lifetime::Seconds(is), Lifetime::Seconds(wanted)) => is.abs_diff(wanted) <= tolerance,
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn range(first: &str, last: &str) -> Range {
+        Range { first: first.parse().unwrap(), last: last.parse().unwrap() }
+    }
+
+    #[test]
+    fn intervals_come_back_from_starts_and_ends() {
+        let at = |text: &str, left| Seen { key: <[u8; 4]>::of(text.parse().unwrap()).unwrap(), left };
+        let mut seen = vec![
+            at("10.0.1.0", 7),
+            at("10.0.0.0", FOREVER),
+            at("10.0.1.0", END),
+            at("10.0.2.0", END),
+            at("0.0.0.0", END),
+            at("240.0.0.0", 9),
+        ];
+        seen.sort_unstable();
+        let present = Present { seen, interval: true };
+        let elements: Vec<_> = present.iter().collect();
+        assert_eq!(
+            elements,
+            [
+                (range("10.0.0.0", "10.0.0.255"), Lifetime::Forever),
+                (range("10.0.1.0", "10.0.1.255"), Lifetime::Seconds(7)),
+                (range("240.0.0.0", "255.255.255.255"), Lifetime::Seconds(9)),
+            ]
+        );
+        assert_eq!(present.len(), 3);
+        assert!(present.holds(range("10.0.1.0", "10.0.1.255")));
+        assert!(present.holds(range("240.0.0.0", "255.255.255.255")));
+        assert!(!present.holds(range("10.0.1.0", "10.0.1.254")));
+        assert!(!present.holds(range("10.0.2.0", "10.0.2.0")));
+    }
+
+    #[test]
+    fn lifetimes_within_the_tolerance_are_equal() {
+        use Lifetime::{Forever, Seconds};
+        assert!(same_lifetime(Seconds(10), Seconds(12), 2));
+        assert!(!same_lifetime(Seconds(10), Seconds(13), 2));
+        assert!(same_lifetime(Forever, Forever, 0));
+        assert!(!same_lifetime(Forever, Seconds(u32::MAX), 2));
+    }
+}

@@ -1,0 +1,187 @@
+//! The definitions of the sets: what they must be, what the kernel has, and making what is missing.
+
+use std::fmt::Write as _;
+use std::io;
+
+use super::batch::{INET, boundary, nft};
+use super::error::Error;
+use super::names::{Family, Names, SetKey};
+use super::netlink::{
+    Attributes, Dump, Message, NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_REQUEST, Socket, be32, close_message,
+    open_netfilter, put_str, text,
+};
+use super::sys::{self, SetDefinition};
+use crate::feed::Source;
+use crate::ledger::SetId;
+
+const GETTABLE: u16 = nft(1);
+const NEWSET: u16 = nft(9);
+const GETSET: u16 = nft(10);
+const TABLE_NAME: u16 = 1;
+const SET_TABLE: u16 = 1;
+const SET_NAME: u16 = 2;
+const SET_FLAGS: u16 = 3;
+const SET_KEY_TYPE: u16 = 4;
+const SET_KEY_LEN: u16 = 5;
+const SET_DESC: u16 = 9;
+const SET_DESC_SIZE: u16 = 1;
+
+/// `NFT_SET_CONSTANT` may come and go with the kernel's own optimisations; the rest defines the set.
+const FLAG_INTERVAL: u32 = 0x4;
+const FLAG_TIMEOUT: u32 = 0x10;
+const FLAG_EVAL: u32 = 0x20;
+
+/// nft's data types `ipv4_addr` and `ipv6_addr`.
+const TYPE_IPADDR: u32 = 7;
+const TYPE_IP6ADDR: u32 = 8;
+
+/// A set that has our name and another definition. It must be deleted before ours can be made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WrongSet {
+    /// Which of ours it stands in for.
+    pub key: SetKey,
+    /// In what it differs, for people.
+    pub difference: String,
+}
+
+/// What the kernel has of the table and its sets.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Structure {
+    /// Whether the table exists. If not, every set is missing.
+    pub table: bool,
+    /// Sets that do not exist.
+    pub missing: Vec<SetKey>,
+    /// Sets that exist with other flags or another type. A different `size` is no difference.
+    pub wrong: Vec<WrongSet>,
+}
+
+impl Structure {
+    /// Everything is there as it must be.
+    pub fn is_complete(&self) -> bool {
+        self.table && self.missing.is_empty() && self.wrong.is_empty()
+    }
+}
+
+/// What a set must be; the same as the nft text says.
+pub(super) fn definition(key: SetKey, max_entries: u32) -> SetDefinition {
+    let flags = match key.set {
+        SetId::Ban(Source::Manual) | SetId::Allow => FLAG_INTERVAL | FLAG_TIMEOUT,
+        SetId::Ban(Source::Scan) => FLAG_EVAL | FLAG_TIMEOUT,
+        SetId::Ban(Source::Dynfw | Source::Nats) => FLAG_TIMEOUT,
+    };
+    let key_type = match key.family {
+        Family::V4 => TYPE_IPADDR,
+        Family::V6 => TYPE_IP6ADDR,
+    };
+    SetDefinition { flags, key_type, key_len: key.family.width() as u32, size: max_entries }
+}
+
+/// Reads the table's sets.
+pub(super) fn structure(socket: &mut Socket, names: &Names) -> Result<Structure, Error> {
+    let failed = |cause| Error::Netlink { doing: "reading the table", cause };
+    if !table_exists(socket, names).map_err(failed)? {
+        return Ok(Structure { missing: SetKey::all().collect(), ..Structure::default() });
+    }
+    for _ in 0..super::ATTEMPTS {
+        let mut found: [Option<SetDefinition>; SetKey::COUNT] = [None; SetKey::COUNT];
+        let sequence = socket.next_sequence();
+        let mut request = Vec::new();
+        let start = open_netfilter(&mut request, GETSET, NLM_F_REQUEST | NLM_F_DUMP, sequence, INET, 0);
+        put_str(&mut request, SET_TABLE, &names.table);
+        close_message(&mut request, start);
+        let outcome = socket.dump(&request, &mut |message| {
+            let seen = read_set(message, names);
+            if let Some((slot, definition)) = seen.and_then(|(key, set)| Some((found.get_mut(key.index())?, set))) {
+                *slot = Some(definition);
+            }
+        });
+        match outcome {
+            Ok(Dump::Complete) => return Ok(compare(&found)),
+            Ok(Dump::Interrupted) => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return Ok(Structure { missing: SetKey::all().collect(), ..Structure::default() });
+            }
+            Err(cause) => return Err(failed(cause)),
+        }
+    }
+    Err(Error::Busy)
+}
+
+fn table_exists(socket: &mut Socket, names: &Names) -> io::Result<bool> {
+    let sequence = socket.next_sequence();
+    let mut request = Vec::new();
+    let start = open_netfilter(&mut request, GETTABLE, NLM_F_REQUEST | NLM_F_ACK, sequence, INET, 0);
+    put_str(&mut request, TABLE_NAME, &names.table);
+    close_message(&mut request, start);
+    match socket.dump(&request, &mut |_| {}) {
+        Ok(_) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+fn read_set(message: &Message<'_>, names: &Names) -> Option<(SetKey, SetDefinition)> {
+    if message.kind != NEWSET {
+        return None;
+    }
+    let attributes = message.attributes();
+    if text(attributes.get(SET_TABLE)?) != names.table.as_bytes() {
+        return None;
+    }
+    let key = names.find(text(attributes.get(SET_NAME)?))?;
+    let number = |kind| attributes.get(kind).and_then(be32).unwrap_or(0);
+    let size = attributes.get(SET_DESC).and_then(|desc| Attributes(desc).get(SET_DESC_SIZE)).and_then(be32);
+    let definition = SetDefinition {
+        flags: number(SET_FLAGS),
+        key_type: number(SET_KEY_TYPE),
+        key_len: number(SET_KEY_LEN),
+        size: size.unwrap_or(0),
+    };
+    Some((key, definition))
+}
+
+fn compare(found: &[Option<SetDefinition>; SetKey::COUNT]) -> Structure {
+    let mut structure = Structure { table: true, ..Structure::default() };
+    for key in SetKey::all() {
+        let wanted = definition(key, 0);
+        match found.get(key.index()).copied().flatten() {
+            None => structure.missing.push(key),
+            Some(is) if (is.flags, is.key_type, is.key_len) == (wanted.flags, wanted.key_type, wanted.key_len) => {}
+            Some(is) => structure.wrong.push(WrongSet { key, difference: describe(&is, &wanted) }),
+        }
+    }
+    structure
+}
+
+fn describe(is: &SetDefinition, wanted: &SetDefinition) -> String {
+    let mut text = String::new();
+    let pairs = [
+        ("flags", is.flags, wanted.flags),
+        ("key type", is.key_type, wanted.key_type),
+        ("key length", is.key_len, wanted.key_len),
+    ];
+    for (what, is, wanted) in pairs.into_iter().filter(|(_, is, wanted)| is != wanted) {
+        let comma = if text.is_empty() { "" } else { ", " };
+        let _ = write!(text, "{comma}{what} {is:#x} instead of {wanted:#x}");
+    }
+    text
+}
+
+/// The transaction that makes the sets; those that exist with the same definition stay as they are.
+/// The message for `keys[i]` has the sequence number `first + 1 + i`.
+pub(super) fn create(names: &Names, keys: &[SetKey], max_entries: u32, first: u32) -> io::Result<Vec<u8>> {
+    const BATCH_BEGIN: u16 = 0x10;
+    const BATCH_END: u16 = 0x11;
+    let mut buffer = Vec::new();
+    boundary(&mut buffer, BATCH_BEGIN, first);
+    let mut sequence = first;
+    for (id, key) in (1..).zip(keys) {
+        sequence = sequence.wrapping_add(1);
+        let attributes = sys::set_attributes(&names.table, &names.set(*key), id, &definition(*key, max_entries))?;
+        let start = open_netfilter(&mut buffer, NEWSET, NLM_F_REQUEST | NLM_F_CREATE, sequence, INET, 0);
+        buffer.extend_from_slice(&attributes);
+        close_message(&mut buffer, start);
+    }
+    boundary(&mut buffer, BATCH_END, sequence.wrapping_add(1));
+    Ok(buffer)
+}

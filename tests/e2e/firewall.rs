@@ -1,0 +1,310 @@
+//! The firewall module against the kernel of a namespace of its own, with `nft` as the judge.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use diswall::feed::{Lifetime, Source};
+use diswall::firewall::{Error, Family, Firewall, Names, SetKey};
+use diswall::ledger::{Desired, Range, SetChange, SetId};
+
+use crate::support::{Element, Netns, nft, nft_load, nft_set_elements, wait_until};
+
+const DYNFW: SetId = SetId::Ban(Source::Dynfw);
+const NATS: SetId = SetId::Ban(Source::Nats);
+const SCAN: SetId = SetId::Ban(Source::Scan);
+const MANUAL: SetId = SetId::Ban(Source::Manual);
+const MAX: u32 = 65_536;
+
+/// The definitions as the rules text has them.
+fn table_text(max: u32) -> String {
+    let mut text = String::from("table inet fw4 {\n");
+    for key in SetKey::all() {
+        let flags = match key.set {
+            SetId::Ban(Source::Manual) | SetId::Allow => "interval,timeout",
+            SetId::Ban(Source::Scan) => "dynamic,timeout",
+            _ => "timeout",
+        };
+        let family = if key.family == Family::V4 { "ipv4_addr" } else { "ipv6_addr" };
+        let name = names().set(key);
+        text.push_str(&format!("set {name} {{ type {family}; flags {flags}; size {max}; }}\n"));
+        text.push_str(&format!("counter {name} {{ }}\n"));
+    }
+    text + "}\n"
+}
+
+fn names() -> Names {
+    Names { table: "fw4".into(), prefix: "diswall".into() }
+}
+
+fn open() -> Firewall {
+    Firewall::open(names(), MAX).expect("root may")
+}
+
+/// A namespace with the table in it, and the firewall open.
+fn loaded() -> (Netns, Firewall) {
+    let netns = Netns::enter();
+    nft_load(&table_text(MAX));
+    (netns, open())
+}
+
+fn ip(text: &str) -> IpAddr {
+    text.parse().expect("an address")
+}
+
+/// `"10.0.0.1"` or `"10.0.0.1-10.0.0.9"`.
+fn range(text: &str) -> Range {
+    let (first, last) = text.split_once('-').unwrap_or((text, text));
+    Range { first: ip(first), last: ip(last) }
+}
+
+fn add(set: SetId, what: &str, seconds: u32) -> SetChange {
+    SetChange::Add { set, range: range(what), lifetime: lifetime(seconds) }
+}
+
+fn renew(set: SetId, what: &str, seconds: u32) -> SetChange {
+    SetChange::Renew { set, range: range(what), lifetime: lifetime(seconds) }
+}
+
+fn delete(set: SetId, what: &str) -> SetChange {
+    SetChange::Delete { set, range: range(what) }
+}
+
+/// 0: for ever.
+fn lifetime(seconds: u32) -> Lifetime {
+    if seconds == 0 { Lifetime::Forever } else { Lifetime::Seconds(seconds) }
+}
+
+/// What a set should hold.
+#[derive(Clone, Debug, Default)]
+struct Model(BTreeMap<Range, Lifetime>);
+
+impl Model {
+    fn of(entries: &[(&str, u32)]) -> Model {
+        Model(entries.iter().map(|(what, seconds)| (range(what), lifetime(*seconds))).collect())
+    }
+}
+
+impl Desired for Model {
+    fn wanted(&self, range: Range) -> Option<Lifetime> {
+        self.0.get(&range).copied()
+    }
+
+    fn for_each(&self, f: &mut dyn FnMut(Range, Lifetime)) {
+        self.0.iter().for_each(|(range, lifetime)| f(*range, *lifetime));
+    }
+}
+
+fn listed(set: &str) -> Vec<String> {
+    nft_set_elements(set).into_keys().collect()
+}
+
+#[test]
+fn changes_of_every_kind_reach_both_families() {
+    let (_netns, mut firewall) = loaded();
+    for change in [
+        add(DYNFW, "203.0.113.1", 3600),
+        add(DYNFW, "203.0.113.2", 0),
+        add(DYNFW, "2001:db8::1", 60),
+        add(NATS, "203.0.113.1", 900),
+        add(SCAN, "203.0.113.3", 900),
+        add(MANUAL, "198.51.100.0-198.51.100.255", 0),
+        add(MANUAL, "2001:db8:1::-2001:db8:1:ffff:ffff:ffff:ffff:ffff", 600),
+        add(SetId::Allow, "192.0.2.7", 0),
+    ] {
+        firewall.push(change);
+    }
+    firewall.commit().unwrap();
+    assert_eq!(nft_set_elements("diswall_dynfw4")["203.0.113.1"].timeout, Some(3600));
+    assert_eq!(nft_set_elements("diswall_dynfw4")["203.0.113.2"], Element::default());
+    assert_eq!(nft_set_elements("diswall_dynfw6")["2001:db8::1"].timeout, Some(60));
+    assert_eq!(nft_set_elements("diswall_nats4")["203.0.113.1"].timeout, Some(900));
+    assert_eq!(listed("diswall_scan4"), ["203.0.113.3"]);
+    assert_eq!(listed("diswall_manual4"), ["198.51.100.0/24"]);
+    assert_eq!(nft_set_elements("diswall_manual6")["2001:db8:1::/48"].timeout, Some(600));
+    assert_eq!(listed("diswall_allow4"), ["192.0.2.7"]);
+
+    firewall.push(renew(DYNFW, "203.0.113.1", 7200));
+    firewall.push(renew(DYNFW, "203.0.113.2", 30));
+    firewall.push(renew(MANUAL, "198.51.100.0-198.51.100.255", 90));
+    firewall.push(delete(NATS, "203.0.113.1"));
+    firewall.push(delete(NATS, "203.0.113.77"));
+    firewall.push(delete(SetId::Allow, "192.0.2.7"));
+    firewall.commit().unwrap();
+    assert_eq!(nft_set_elements("diswall_dynfw4")["203.0.113.1"].timeout, Some(7200));
+    assert_eq!(nft_set_elements("diswall_dynfw4")["203.0.113.2"].timeout, Some(30));
+    assert_eq!(nft_set_elements("diswall_manual4")["198.51.100.0/24"].timeout, Some(90));
+    assert!(listed("diswall_nats4").is_empty());
+    assert!(listed("diswall_allow4").is_empty());
+    assert!(firewall.dirty().is_empty());
+}
+
+#[test]
+fn what_the_kernel_let_expire_can_be_deleted_renewed_and_added_again() {
+    let (_netns, mut firewall) = loaded();
+    for set in [DYNFW, MANUAL] {
+        for last in 1..=3 {
+            firewall.push(add(set, &format!("203.0.113.{last}"), 1));
+        }
+    }
+    firewall.commit().unwrap();
+    // Expired elements stay in the kernel's memory until it collects them, about once a second: the whole
+    // span around the end is tried.
+    let deadline = std::time::Instant::now() + Duration::from_millis(2500);
+    let mut rounds = 0;
+    while std::time::Instant::now() < deadline {
+        for set in [DYNFW, MANUAL] {
+            firewall.push(delete(set, "203.0.113.1"));
+            firewall.push(add(set, "203.0.113.1", 1));
+            firewall.push(renew(set, "203.0.113.2", if rounds % 100 == 0 { 1 } else { 2 }));
+            firewall.push(delete(set, "203.0.113.3"));
+            firewall.push(delete(set, "203.0.113.4"));
+            firewall.push(add(set, "203.0.113.4", 1));
+        }
+        firewall.commit().unwrap();
+        rounds += 1;
+        std::thread::sleep(Duration::from_millis(if rounds % 7 == 0 { 1100 } else { 10 }));
+    }
+    for set in [DYNFW, MANUAL] {
+        firewall.push(renew(set, "203.0.113.1", 60));
+        firewall.push(renew(set, "203.0.113.2", 2));
+        firewall.push(add(set, "203.0.113.3", 60));
+        firewall.push(delete(set, "203.0.113.4"));
+    }
+    firewall.commit().unwrap();
+    for set in ["diswall_dynfw4", "diswall_manual4"] {
+        wait_until(Duration::from_secs(20), "the kernel lets .2 expire", || {
+            listed(set) == ["203.0.113.1", "203.0.113.3"]
+        });
+    }
+}
+
+#[test]
+fn networks_at_the_edges_and_side_by_side_are_listed_back() {
+    let (_netns, mut firewall) = loaded();
+    let v4 = [
+        ("0.0.0.0-0.0.0.255", "0.0.0.0/24"),
+        ("10.0.0.0-10.0.0.255", "10.0.0.0/24"),
+        ("10.0.1.0-10.0.1.255", "10.0.1.0/24"),
+        ("10.0.2.0", "10.0.2.0"),
+        ("10.0.2.1", "10.0.2.1"),
+        ("10.1.0.3-10.1.0.9", "10.1.0.3-10.1.0.9"),
+        ("255.255.255.0-255.255.255.254", "255.255.255.0-255.255.255.254"),
+        ("255.255.255.255", "255.255.255.255"),
+    ];
+    let v6 = [
+        ("::-::ffff", "::/112"),
+        ("2001:db8::-2001:db8::ffff", "2001:db8::/112"),
+        ("2001:db8::1:0-2001:db8::1:ffff", "2001:db8::1:0/112"),
+        ("ff00::-ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff", "ff00::/8"),
+    ];
+    let model = Model(v4.iter().chain(&v6).map(|(what, _)| (range(what), lifetime(3600))).collect());
+    let mut expected: Vec<String> = v4.iter().map(|(_, name)| (*name).to_owned()).collect();
+    expected.sort();
+    let mut expected6: Vec<String> = v6.iter().map(|(_, name)| (*name).to_owned()).collect();
+    expected6.sort();
+    let added = firewall.reconcile(MANUAL, &model).unwrap();
+    assert_eq!(added.added, v4.len() + v6.len());
+    assert_eq!(listed("diswall_manual4"), expected);
+    assert_eq!(listed("diswall_manual6"), expected6);
+    let again = firewall.reconcile(MANUAL, &model).unwrap();
+    assert!(again.is_unchanged(), "{again:?}");
+    for (what, _) in v4.iter().chain(&v6).step_by(2) {
+        firewall.push(renew(MANUAL, what, 7200));
+    }
+    for (what, _) in v4.iter().chain(&v6).skip(1).step_by(2) {
+        firewall.push(delete(MANUAL, what));
+    }
+    firewall.commit().unwrap();
+    let left: Vec<String> = v4.iter().step_by(2).map(|(_, name)| (*name).to_owned()).collect();
+    assert_eq!(listed("diswall_manual4"), left);
+    assert!(nft_set_elements("diswall_manual4").values().all(|element| element.timeout == Some(7200)));
+}
+
+#[test]
+fn a_foreign_hand_is_undone_with_the_difference_alone() {
+    let (_netns, mut firewall) = loaded();
+    let mut model = Model::default();
+    for number in 0..20_000u32 {
+        model.0.insert(Range::single(IpAddr::V4((0x0a00_0000 + number * 7).into())), lifetime(3600));
+    }
+    for number in 0..200u128 {
+        model.0.insert(Range::single(IpAddr::V6(((0x2001_0db8 << 96) + number).into())), lifetime(0));
+    }
+    let first = firewall.reconcile(DYNFW, &model).unwrap();
+    assert_eq!((first.found, first.added), (0, 20_200));
+    assert!(firewall.reconcile(DYNFW, &model).unwrap().is_unchanged());
+
+    nft(&["delete", "element", "inet", "fw4", "diswall_dynfw4", "{ 10.0.0.0, 10.0.0.7, 10.0.0.14 }"]);
+    nft(&["add", "element", "inet", "fw4", "diswall_dynfw4", "{ 192.0.2.1 timeout 1h, 192.0.2.2 }"]);
+    nft(&["delete", "element", "inet", "fw4", "diswall_dynfw6", "{ 2001:db8::5 }"]);
+    nft(&["add", "element", "inet", "fw4", "diswall_dynfw6", "{ 2001:db8::5 timeout 5m }"]);
+    let healed = firewall.reconcile(DYNFW, &model).unwrap();
+    assert_eq!((healed.added, healed.removed, healed.renewed), (3, 2, 1), "{healed:?}");
+    assert!(firewall.reconcile(DYNFW, &model).unwrap().is_unchanged());
+
+    nft(&["flush", "set", "inet", "fw4", "diswall_dynfw4"]);
+    assert_eq!(firewall.reconcile(DYNFW, &model).unwrap().added, 20_000);
+    assert_eq!(listed("diswall_dynfw4").len(), 20_000);
+}
+
+#[test]
+fn a_missing_table_or_set_is_told_and_can_be_made() {
+    let _netns = Netns::enter();
+    let mut firewall = open();
+    let structure = firewall.structure().unwrap();
+    assert!(!structure.table);
+    assert_eq!(structure.missing.len(), SetKey::COUNT);
+    firewall.push(add(DYNFW, "203.0.113.1", 60));
+    assert!(matches!(firewall.commit(), Err(Error::NoTable)));
+    assert_eq!(firewall.dirty(), [DYNFW]);
+    assert!(matches!(firewall.create_sets(&structure.missing), Err(Error::NoTable)));
+
+    nft_load("table inet fw4 { set diswall_manual4 { type ipv4_addr; flags timeout; }; }");
+    firewall.push(add(DYNFW, "203.0.113.1", 60));
+    assert!(matches!(firewall.commit(), Err(Error::NoSet(SetKey { set: DYNFW, family: Family::V4 }))));
+    let structure = firewall.structure().unwrap();
+    assert!(structure.table);
+    assert_eq!(structure.missing.len(), SetKey::COUNT - 1);
+    assert_eq!(structure.wrong.len(), 1);
+    assert_eq!(structure.wrong[0].key, SetKey { set: MANUAL, family: Family::V4 });
+
+    let manual4 = SetKey { set: MANUAL, family: Family::V4 };
+    assert!(matches!(firewall.create_sets(&[manual4]), Err(Error::Exists(key)) if key == manual4));
+    nft(&["delete", "set", "inet", "fw4", "diswall_manual4"]);
+    let missing = firewall.structure().unwrap().missing;
+    firewall.create_sets(&missing).unwrap();
+    assert!(firewall.structure().unwrap().is_complete());
+    // The same definitions as nft's text, or loading that text over them would fail.
+    nft_load(&table_text(MAX));
+    let ours = nft(&["list", "table", "inet", "fw4"]);
+    nft(&["delete", "table", "inet", "fw4"]);
+    nft_load(&table_text(MAX));
+    let theirs = nft(&["list", "table", "inet", "fw4"]);
+    let sets = |text: &str| text.lines().filter(|line| !line.contains("counter")).count();
+    assert_eq!(sets(&ours), sets(&theirs));
+    firewall.reconcile(DYNFW, &Model::of(&[("203.0.113.1", 60)])).unwrap();
+    assert!(firewall.dirty().is_empty());
+}
+
+#[test]
+fn a_full_set_takes_what_fits_and_says_so() {
+    let _netns = Netns::enter();
+    nft_load(&table_text(1000));
+    let mut firewall = Firewall::open(names(), 1000).unwrap();
+    let mut model = Model::default();
+    for number in 0..1003u32 {
+        model.0.insert(Range::single(IpAddr::V4((0x0a00_0000 + number).into())), lifetime(3600));
+    }
+    let full = firewall.reconcile(DYNFW, &model);
+    assert!(matches!(full, Err(Error::Full(SetKey { set: DYNFW, family: Family::V4 }))), "{full:?}");
+    assert_eq!(listed("diswall_dynfw4").len(), 1000);
+    assert_eq!(firewall.dirty(), [DYNFW]);
+    model.0.pop_first();
+    model.0.pop_first();
+    model.0.pop_first();
+    let fits = firewall.reconcile(DYNFW, &model).unwrap();
+    assert!(fits.removed <= 3 && fits.added <= 3, "{fits:?}");
+    assert_eq!(listed("diswall_dynfw4").len(), 1000);
+    assert!(firewall.dirty().is_empty());
+}

@@ -2,8 +2,11 @@
 //! It needs no system library to build, so that it can install those first.
 
 mod command;
+mod demo;
 mod licences;
 mod package;
+mod parts;
+mod sandbox;
 mod setup;
 mod test;
 
@@ -25,7 +28,7 @@ pub struct Subcommand {
     pub run: fn(&[String]) -> Result<()>,
 }
 
-const SUBCOMMANDS: [Subcommand; 2] = [test::SUBCOMMAND, package::SUBCOMMAND];
+const SUBCOMMANDS: [Subcommand; 3] = [demo::SUBCOMMAND, test::SUBCOMMAND, package::SUBCOMMAND];
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();

@@ -1,6 +1,7 @@
 //! `cargo xtask`: everything a person or CI runs. Each subcommand is a module; this file only chooses.
 //! It needs no system library to build, so that it can install those first.
 
+mod bench;
 mod command;
 mod demo;
 mod licences;
@@ -28,7 +29,7 @@ pub struct Subcommand {
     pub run: fn(&[String]) -> Result<()>,
 }
 
-const SUBCOMMANDS: [Subcommand; 3] = [demo::SUBCOMMAND, test::SUBCOMMAND, package::SUBCOMMAND];
+const SUBCOMMANDS: [Subcommand; 4] = [demo::SUBCOMMAND, test::SUBCOMMAND, bench::SUBCOMMAND, package::SUBCOMMAND];
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();

@@ -101,9 +101,6 @@ impl Part {
         let tail = lines[lines.len().saturating_sub(10)..].join("\n  ");
         format!("{}: {what}\n  {tail}", self.name)
     }
-
-    /// Ends it and waits for its end.
-    pub fn end(self) {}
 }
 
 impl Drop for Part {
@@ -180,7 +177,17 @@ impl DisWall {
 
     /// Gives the service a command.
     pub fn tell(&mut self, line: &str) -> Result<()> {
-        self.service.send(line)
+        self.service.send(line)?;
+        loop {
+            // What clients asked and published is reported in between.
+            let answer = self.service.json()?;
+            if answer.get("done").is_some() {
+                return Ok(());
+            }
+            if let Some(error) = answer.get("error") {
+                return Err(self.service.complaint(&format!("{line}: {error}")));
+            }
+        }
     }
 }
 
@@ -264,10 +271,5 @@ impl Daemon {
         self.part()?.check_running()?;
         let Ok(text) = output(&mut self.command(&["status", "--json"])) else { return Ok(None) };
         serde_json::from_str(&text).map(Some).map_err(|error| format!("diswall status --json: {error}: {text}"))
-    }
-
-    /// Ends the daemon with SIGKILL.
-    pub fn kill(&mut self) {
-        self.part = None;
     }
 }

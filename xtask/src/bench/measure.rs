@@ -1,0 +1,164 @@
+//! What the bench reads off the kernel: CPU time and memory of processes, and the moment at which an
+//! element came into a set. Nothing here knows what is being measured.
+
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::process::Command;
+use std::sync::mpsc::{Receiver, channel};
+use std::thread::{sleep, spawn};
+use std::time::{Duration, Instant};
+
+use nix::sys::socket::{
+    AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, bind, recv, setsockopt, socket, sockopt,
+};
+use nix::time::{ClockId, clock_gettime};
+use serde_json::Value;
+
+use crate::Result;
+use crate::command::{command, output};
+
+/// A process that used no more than this in [`QUIET`] has nothing left to do.
+const REST: Duration = Duration::from_micros(500);
+const QUIET: Duration = Duration::from_millis(400);
+
+/// CPU time that all threads of a running process have used, to the nanosecond.
+pub fn cpu(pid: u32) -> Result<Duration> {
+    let directory = format!("/proc/{pid}/task");
+    let tasks = std::fs::read_dir(&directory).map_err(|error| format!("{directory}: {error}"))?;
+    let mut sum = Duration::ZERO;
+    for task in tasks.flatten() {
+        let file = task.path().join("schedstat");
+        let text = std::fs::read_to_string(&file).map_err(|error| format!("{}: {error}", file.display()))?;
+        let first = text.split_whitespace().next().and_then(|word| word.parse().ok());
+        sum += Duration::from_nanos(first.ok_or_else(|| format!("{}: {text:?} is no time", file.display()))?);
+    }
+    Ok(sum)
+}
+
+/// Waits until a process has come to rest; its CPU time then.
+pub fn cpu_at_rest(pid: u32) -> Result<Duration> {
+    let mut before = cpu(pid)?;
+    loop {
+        sleep(QUIET);
+        let now = cpu(pid)?;
+        if now - before < REST {
+            return Ok(now);
+        }
+        before = now;
+    }
+}
+
+/// A field of `/proc/PID/status` in KiB: `VmRSS` (resident), `VmHWM` (its peak).
+pub fn memory(pid: u32, field: &str) -> Result<u64> {
+    let file = format!("/proc/{pid}/status");
+    let text = std::fs::read_to_string(&file).map_err(|error| format!("{file}: {error}"))?;
+    let line = text.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'));
+    let kibibytes = line.and_then(|rest| rest.trim().trim_end_matches(" kB").parse().ok());
+    kibibytes.ok_or_else(|| format!("{file} has no {field}"))
+}
+
+/// What a command cost that ran to its end.
+pub struct Cost {
+    /// User and system time.
+    pub cpu: Duration,
+    /// Peak resident memory in KiB.
+    pub peak: u64,
+}
+
+/// Runs a command to its end, through a Python of three lines: its resource module is getrusage(2).
+pub fn cost(program: &str, args: &[&str]) -> Result<Cost> {
+    const RUN: &str = "import json, resource, subprocess, sys\n\
+        subprocess.run(sys.argv[1:], check=True, close_fds=False)\n\
+        used = resource.getrusage(resource.RUSAGE_CHILDREN)\n\
+        print(json.dumps([used.ru_utime + used.ru_stime, used.ru_maxrss]))";
+    let text = output(command("/usr/bin/python3", &["-c", RUN, program]).args(args))?;
+    let value: Value = serde_json::from_str(&text).map_err(|error| format!("{program}: {error}: {text}"))?;
+    let cpu = Duration::from_secs_f64(value[0].as_f64().unwrap_or_default());
+    Ok(Cost { cpu, peak: value[1].as_u64().unwrap_or_default() })
+}
+
+/// Wall time of a command that is run to its end, output and all thrown away.
+pub fn wall(command: &mut Command) -> Result<Duration> {
+    let start = Instant::now();
+    output(command)?;
+    Ok(start.elapsed())
+}
+
+/// Nanoseconds of `CLOCK_MONOTONIC`, which the simulated Sentinel stamps its deltas with.
+fn monotonic() -> Result<u64> {
+    let now = clock_gettime(ClockId::CLOCK_MONOTONIC).map_err(|error| format!("clock_gettime: {error}"))?;
+    u64::try_from(Duration::from(now).as_nanos()).map_err(|error| format!("clock_gettime: {error}"))
+}
+
+/// Listens to the kernel's own announcements of changes to nftables.
+pub struct Announcements {
+    heard: Receiver<(u64, Vec<u8>)>,
+}
+
+impl Announcements {
+    /// Begins to listen.
+    pub fn listen() -> Result<Announcements> {
+        let told = |what: &str, error: nix::Error| format!("netlink {what}: {error}");
+        let fd: OwnedFd =
+            socket(AddressFamily::Netlink, SockType::Raw, SockFlag::SOCK_CLOEXEC, SockProtocol::NetlinkNetFilter)
+                .map_err(|error| told("socket", error))?;
+        setsockopt(&fd, sockopt::RcvBufForce, &(4 << 20)).map_err(|error| told("buffer", error))?;
+        // NFNLGRP_NFTABLES is group 7: bit 6 of the mask.
+        bind(fd.as_raw_fd(), &NetlinkAddr::new(0, 1 << 6)).map_err(|error| told("bind", error))?;
+        let (sender, heard) = channel();
+        spawn(move || {
+            let mut buffer = vec![0; 64 * 1024];
+            while let Ok(length) = recv(fd.as_raw_fd(), &mut buffer, MsgFlags::empty()) {
+                let Ok(now) = monotonic() else { break };
+                let datagram = buffer.get(..length).unwrap_or_default().to_vec();
+                if sender.send((now, datagram)).is_err() {
+                    break;
+                }
+            }
+        });
+        Ok(Announcements { heard })
+    }
+
+    /// Nanoseconds of `CLOCK_MONOTONIC` at which these bytes, an address, were heard of.
+    pub fn heard(&self, address: [u8; 4]) -> Result<u64> {
+        let deadline = Instant::now() + Duration::from_secs(10);
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let (at, datagram) =
+                self.heard.recv_timeout(left).map_err(|_| "an announced address is not in its set after 10 s")?;
+            if datagram.windows(4).any(|bytes| bytes == address) {
+                return Ok(at);
+            }
+        }
+    }
+}
+
+/// The middle value; of an even number the upper of the two in the middle.
+pub fn median<T: Ord + Copy>(values: &mut [T]) -> Result<T> {
+    values.sort_unstable();
+    values.get(values.len() / 2).copied().ok_or_else(|| "the median of nothing".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_median_is_the_middle_one() {
+        assert_eq!(median(&mut [5, 1, 9]), Ok(5));
+        assert_eq!(median(&mut [4, 1]), Ok(4));
+        assert!(median::<u8>(&mut []).is_err());
+    }
+
+    #[test]
+    fn cpu_time_grows_with_work_and_memory_is_there() {
+        let pid = std::process::id();
+        let before = cpu(pid).expect("schedstat");
+        let start = Instant::now();
+        while start.elapsed() < Duration::from_millis(50) {
+            std::hint::spin_loop();
+        }
+        assert!(cpu(pid).expect("schedstat") > before);
+        assert!(memory(pid, "VmRSS").expect("VmRSS") > 0);
+        assert!(memory(pid, "VmNone").is_err());
+    }
+}

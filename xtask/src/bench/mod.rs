@@ -1,0 +1,441 @@
+//! `cargo xtask bench`: the daemon measured beside `nft`, on one machine in one run, as a Markdown table.
+//! It measures the release build from outside, over the same sockets and sets that a router has.
+
+mod measure;
+
+use std::fmt::Write as _;
+use std::net::Ipv4Addr;
+use std::path::{Path, PathBuf};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use self::measure::{Announcements, cost, cpu, cpu_at_rest, median, memory, wall};
+use crate::command::{cargo, command, output, run};
+use crate::parts::{Daemon, DisWall, Sentinel};
+use crate::{Result, Subcommand, sandbox, setup};
+
+/// The subcommand's entry in the overview.
+pub const SUBCOMMAND: Subcommand = Subcommand {
+    name: "bench",
+    summary: "the daemon measured beside nft, as a Markdown table",
+    help: HELP,
+    run: bench,
+};
+
+const HELP: &str = "\
+Usage: cargo xtask bench [--runs N]
+
+Builds the release program and measures it in a network namespace of its own, side by side with
+`nft -f` and a forked `nft` on the same kernel. Prints a Markdown table: medians, their ratio, the
+aim. CPU time is the kernel's own count for the process (schedstat), the kernel's work on its
+netlink messages included; memory is VmRSS and VmHWM.
+
+  --runs N   repetitions of the rows with 100,000 addresses, 1 to 99 (default 5)
+
+Needs root; takes about two minutes, and longer on a machine that is not quiet.";
+
+/// Addresses of the big rows.
+const MANY: u32 = 100_000;
+
+/// Addresses of the resident-memory and idle rows.
+const USUAL: u32 = 20_000;
+
+/// Deltas measured one by one.
+const DELTAS: u32 = 500;
+
+/// Deltas a second of the loss row.
+const RATE: u32 = 500;
+
+/// How long the idle daemon is looked at.
+const IDLE: Duration = Duration::from_secs(30);
+
+const LIVE_WITHIN: Duration = Duration::from_secs(60);
+
+fn bench(args: &[String]) -> Result<()> {
+    if let Some(args) = sandbox::is_inside(args) {
+        let table = Bench::set_up(parse(args)?)?.run()?;
+        print!("\n{table}");
+        return Ok(());
+    }
+    parse(args)?;
+    setup::require_root("the bench")?;
+    setup::ensure(&[setup::BUILD, setup::RUN])?;
+    println!("Building the release program.");
+    run(&mut cargo(&["build", "--release", "--bin", "diswall"]))?;
+    run(&mut cargo(&["build", "--example", "diswall_service"]))?;
+    sandbox::enter(SUBCOMMAND.name, args)
+}
+
+/// The `--runs` of the arguments.
+fn parse(args: &[String]) -> Result<usize> {
+    let value = match args {
+        [] => return Ok(5),
+        [flag, value] if flag == "--runs" => value.as_str(),
+        [flag] if flag.starts_with("--runs=") => flag.trim_start_matches("--runs="),
+        _ => return Err(format!("bench takes --runs N, and was given {args:?}")),
+    };
+    let runs = value.parse().ok().filter(|runs| (1..=99).contains(runs));
+    runs.ok_or_else(|| format!("--runs takes a number from 1 to 99, not {value:?}"))
+}
+
+/// A line of the table.
+struct Row {
+    work: &'static str,
+    own: String,
+    other: String,
+    /// Own figure over the other's.
+    ratio: Option<f64>,
+    aim: &'static str,
+}
+
+struct Bench {
+    runs: usize,
+    scratch: PathBuf,
+    release: PathBuf,
+    debug: PathBuf,
+}
+
+/// A daemon that follows a Sentinel, up to a point.
+struct Stage {
+    sentinel: Sentinel,
+    daemon: Daemon,
+    pid: u32,
+}
+
+impl Bench {
+    fn set_up(runs: usize) -> Result<Bench> {
+        let scratch = sandbox::scratch()?;
+        let own = std::env::current_exe().map_err(|error| format!("this program's own path: {error}"))?;
+        let debug = own.parent().map(Path::to_path_buf).unwrap_or_default();
+        let release = debug.with_file_name("release");
+        Ok(Bench { runs, scratch, release, debug })
+    }
+
+    fn run(&self) -> Result<String> {
+        let mut rows = Vec::new();
+        rows.extend(self.said("a list of 100,000", Bench::list)?);
+        rows.extend(self.said("single deltas", Bench::deltas)?);
+        rows.extend(self.said("deltas lost", Bench::losses)?);
+        rows.extend(self.said("memory and idle", Bench::idle)?);
+        rows.extend(self.said("refill after fw4 restart", Bench::refill)?);
+        Ok(table(&rows))
+    }
+
+    fn said(&self, what: &str, measure: fn(&Bench) -> Result<Vec<Row>>) -> Result<Vec<Row>> {
+        println!("Measuring: {what}");
+        measure(self).map_err(|error| format!("{what}: {error}"))
+    }
+
+    /// A fresh firewall and a daemon that is connected and waits for its list of `size`.
+    fn stage(&self, size: u32) -> Result<Stage> {
+        let sentinel = Sentinel::start(size, &self.scratch)?;
+        let mut daemon = Daemon::configure(&self.release, &self.scratch, Some(&sentinel), None)?;
+        output(&mut command("nft", &["flush", "ruleset"]))?;
+        daemon.load_rules()?;
+        daemon.start()?;
+        wait_state(&mut daemon, "synchronising")?;
+        let pid = daemon.part()?.id();
+        Ok(Stage { sentinel, daemon, pid })
+    }
+
+    /// As `stage`, the list taken and all in the kernel; the CPU time that took.
+    fn full_stage(&self, size: u32) -> Result<(Stage, Duration)> {
+        let mut stage = self.stage(size)?;
+        // The subscription is on its way once the state says so; a publisher drops what nobody wants.
+        let before = cpu_at_rest(stage.pid)?;
+        stage.sentinel.tell("publish")?;
+        wait_state(&mut stage.daemon, "live")?;
+        let used = cpu_at_rest(stage.pid)? - before;
+        let held = held()?.len();
+        if held != size as usize {
+            return Err(format!("{size} addresses were listed, the set holds {held}"));
+        }
+        Ok((stage, used))
+    }
+
+    /// The text that `nft -f` loads: the same addresses into the same set.
+    fn nft_text(&self, addresses: &[Ipv4Addr]) -> Result<PathBuf> {
+        let mut text = String::from("add element inet fw4 diswall_dynfw4 {\n");
+        for address in addresses {
+            let _ = writeln!(text, "{address},");
+        }
+        text.push_str("}\n");
+        let file = self.scratch.join("elements.nft");
+        std::fs::write(&file, text).map_err(|error| format!("{}: {error}", file.display()))?;
+        Ok(file)
+    }
+
+    fn list(&self) -> Result<Vec<Row>> {
+        let (mut own_cpu, mut own_peak, mut other_cpu, mut other_peak) = (vec![], vec![], vec![], vec![]);
+        for _ in 0..self.runs {
+            let (stage, used) = self.full_stage(MANY)?;
+            own_cpu.push(used);
+            own_peak.push(memory(stage.pid, "VmHWM")?);
+            let file = self.nft_text(&held()?)?;
+            let rules = output(&mut stage.daemon.command(&["rules", "--standalone"]))?;
+            drop(stage);
+            output(&mut command("nft", &["flush", "ruleset"]))?;
+            sandbox::load_nft(&rules, &self.scratch)?;
+            let loaded = cost("nft", &["-f", &file.to_string_lossy()])?;
+            other_cpu.push(loaded.cpu);
+            other_peak.push(loaded.peak);
+        }
+        let (own, other) = (median(&mut own_cpu)?, median(&mut other_cpu)?);
+        let (own_peak, other_peak) = (median(&mut own_peak)?, median(&mut other_peak)?);
+        Ok(vec![
+            Row {
+                work: "100,000 addresses, from a list on the socket to the kernel set: CPU time",
+                own: milliseconds(own),
+                other: format!("{} (`nft -f`)", milliseconds(other)),
+                ratio: Some(own.as_secs_f64() / other.as_secs_f64()),
+                aim: "≤ 0.6 ×",
+            },
+            Row {
+                work: "the same: peak memory of the whole process",
+                own: megabytes(own_peak),
+                other: format!("{} (`nft -f`)", megabytes(other_peak)),
+                ratio: Some(own_peak as f64 / other_peak as f64),
+                aim: "≤ 14 MB",
+            },
+        ])
+    }
+
+    fn deltas(&self) -> Result<Vec<Row>> {
+        let (mut stage, _) = self.full_stage(MANY)?;
+        let announcements = Announcements::listen()?;
+        let before = cpu_at_rest(stage.pid)?;
+        let mut latencies = Vec::new();
+        for number in 0..DELTAS {
+            let address = Ipv4Addr::from(u32::from(Ipv4Addr::new(3, 0, 0, 1)) + number);
+            let answer = stage.sentinel.tell(&format!("add {address}"))?;
+            let sent = answer["sent_ns"].as_u64().ok_or("the Sentinel does not say when it sent")?;
+            latencies.push(Duration::from_nanos(announcements.heard(address.octets())?.saturating_sub(sent)));
+            sleep(Duration::from_millis(2));
+        }
+        let used = (cpu(stage.pid)? - before) / DELTAS;
+        let mut forks = Vec::new();
+        let mut fork_cpu = Vec::new();
+        for number in 0..100 {
+            let element = format!("{{ 4.0.0.{number} }}");
+            let add = ["add", "element", "inet", "fw4", "diswall_dynfw4", &element];
+            forks.push(wall(&mut command("nft", &add))?);
+            let delete = ["delete", "element", "inet", "fw4", "diswall_dynfw4", &element];
+            fork_cpu.push(cost("nft", &delete)?.cpu);
+        }
+        let (latency, fork, fork_cpu) = (median(&mut latencies)?, median(&mut forks)?, median(&mut fork_cpu)?);
+        Ok(vec![
+            Row {
+                work: "one delta with 100,000 present, from the publisher's send to the kernel's announcement",
+                own: microseconds(latency),
+                other: format!("{} (a forked `nft`, without the way there)", microseconds(fork)),
+                ratio: Some(latency.as_secs_f64() / fork.as_secs_f64()),
+                aim: "≤ 0.1 ×",
+            },
+            Row {
+                work: "the same: CPU time",
+                own: microseconds(used),
+                other: format!("{} (a forked `nft`)", microseconds(fork_cpu)),
+                ratio: Some(used.as_secs_f64() / fork_cpu.as_secs_f64()),
+                aim: "≤ 4 × 43 µs",
+            },
+        ])
+    }
+
+    /// Start in the middle of a stream, then a cut connection, then compare.
+    fn losses(&self) -> Result<Vec<Row>> {
+        let mut stage = self.stage(USUAL)?;
+        stage.sentinel.tell("publish every 1")?;
+        stage.sentinel.tell(&format!("deltas {RATE}"))?;
+        wait_state(&mut stage.daemon, "live")?;
+        sleep(Duration::from_secs(5));
+        let first = self.missing(&mut stage)?;
+        stage.sentinel.tell(&format!("deltas {RATE}"))?;
+        sleep(Duration::from_secs(1));
+        stage.sentinel.tell("close")?;
+        sleep(Duration::from_secs(1));
+        stage.sentinel.tell("open")?;
+        wait_state(&mut stage.daemon, "live")?;
+        sleep(Duration::from_secs(5));
+        let second = self.missing(&mut stage)?;
+        let row = |work, lost: usize, other: &str| Row {
+            work,
+            own: lost.to_string(),
+            other: other.to_owned(),
+            ratio: None,
+            aim: "0",
+        };
+        let official = "435 per list taken (Turris' own client, measured before)";
+        Ok(vec![
+            row("addresses wrong after starting in a stream of 500 deltas a second", first, official),
+            row("the same, after a connection cut for a second", second, official),
+        ])
+    }
+
+    /// Stops the deltas; in how many addresses the set differs from what was published.
+    fn missing(&self, stage: &mut Stage) -> Result<usize> {
+        stage.sentinel.tell("deltas 0")?;
+        cpu_at_rest(stage.pid)?;
+        let answer = stage.sentinel.tell("dump")?;
+        let published: std::collections::BTreeSet<Ipv4Addr> = addresses(&answer["addresses"]).collect();
+        let held = held()?.into_iter().collect();
+        Ok(published.symmetric_difference(&held).count())
+    }
+
+    fn idle(&self) -> Result<Vec<Row>> {
+        let mut sentinel = Sentinel::start(USUAL, &self.scratch)?;
+        sentinel.tell("publish every 1")?;
+        let mut diswall = DisWall::start(&self.debug, &self.scratch)?;
+        diswall.tell("ban 203.0.113.5 86400")?;
+        let mut daemon = Daemon::configure(&self.release, &self.scratch, Some(&sentinel), Some(&diswall))?;
+        output(&mut command("nft", &["flush", "ruleset"]))?;
+        daemon.load_rules()?;
+        daemon.start()?;
+        wait_state(&mut daemon, "live")?;
+        let pid = daemon.part()?.id();
+        let before = cpu_at_rest(pid)?;
+        let switches = voluntary_switches(pid)?;
+        sleep(IDLE);
+        let used = cpu(pid)? - before;
+        let wakeups = voluntary_switches(pid)? - switches;
+        let resident = memory(pid, "VmRSS")?;
+        Ok(vec![
+            Row {
+                work: "resident memory, 20,000 bans, both feeds live, idle",
+                own: megabytes(resident),
+                other: "33 MB (Turris' own client, measured before)".into(),
+                ratio: None,
+                aim: "≤ 6 MB",
+            },
+            Row {
+                work: "CPU time of 30 s idle, both feeds live",
+                own: format!("{} in {wakeups} wake-ups", microseconds(used)),
+                other: "–".into(),
+                ratio: None,
+                aim: "keep-alives and expiries",
+            },
+        ])
+    }
+
+    /// `fw4 restart` deletes the table and makes it again.
+    fn refill(&self) -> Result<Vec<Row>> {
+        let (stage, _) = self.full_stage(MANY)?;
+        let file = self.nft_text(&held()?)?;
+        let rules = output(&mut stage.daemon.command(&["rules", "--standalone"]))?;
+        let (mut own, mut other) = (vec![], vec![]);
+        for _ in 0..self.runs {
+            let before = cpu_at_rest(stage.pid)?;
+            output(&mut command("nft", &["delete", "table", "inet", "fw4"]))?;
+            sandbox::load_nft(&rules, &self.scratch)?;
+            wait_full(MANY as usize)?;
+            own.push(cpu_at_rest(stage.pid)? - before);
+        }
+        drop(stage);
+        for _ in 0..self.runs {
+            output(&mut command("nft", &["flush", "ruleset"]))?;
+            sandbox::load_nft(&rules, &self.scratch)?;
+            other.push(cost("nft", &["-f", &file.to_string_lossy()])?.cpu);
+        }
+        let (own, other) = (median(&mut own)?, median(&mut other)?);
+        Ok(vec![Row {
+            work: "100,000 addresses back after `fw4 restart`: CPU time",
+            own: milliseconds(own),
+            other: format!("{} (`nft -f`)", milliseconds(other)),
+            ratio: Some(own.as_secs_f64() / other.as_secs_f64()),
+            aim: "≤ 0.6 ×",
+        }])
+    }
+}
+
+/// Waits until every feed that is on is in this state.
+fn wait_state(daemon: &mut Daemon, state: &str) -> Result<()> {
+    let start = Instant::now();
+    while start.elapsed() < LIVE_WITHIN {
+        let status = daemon.status()?.unwrap_or_default();
+        let mut feeds =
+            status["feeds"].as_array().into_iter().flatten().filter(|feed| feed["state"] != "off").peekable();
+        if feeds.peek().is_some() && feeds.all(|feed| feed["state"] == state) {
+            return Ok(());
+        }
+        sleep(Duration::from_millis(50));
+    }
+    Err(format!("the feeds are not {state} within {LIVE_WITHIN:?}"))
+}
+
+/// Waits until the set holds so many addresses.
+fn wait_full(count: usize) -> Result<()> {
+    let start = Instant::now();
+    let mut last = 0;
+    while start.elapsed() < Duration::from_secs(30) {
+        last = held()?.len();
+        if last == count {
+            return Ok(());
+        }
+        sleep(Duration::from_millis(200));
+    }
+    Err(format!("{last} of {count} addresses are in the set after 30 s"))
+}
+
+/// What the kernel's set holds, in ascending order.
+fn held() -> Result<Vec<Ipv4Addr>> {
+    let text = output(&mut command("nft", &["-j", "list", "set", "inet", "fw4", "diswall_dynfw4"]))?;
+    let listing: Value = serde_json::from_str(&text).map_err(|error| format!("nft -j list set: {error}"))?;
+    let mut objects = listing["nftables"].as_array().into_iter().flatten();
+    let set = objects.find_map(|object| object.get("set")).ok_or("nft lists no set")?;
+    let mut held: Vec<Ipv4Addr> = addresses(&set["elem"]).collect();
+    held.sort_unstable();
+    Ok(held)
+}
+
+fn addresses(value: &Value) -> impl Iterator<Item = Ipv4Addr> {
+    value.as_array().into_iter().flatten().filter_map(|address| address.as_str()?.parse().ok())
+}
+
+fn voluntary_switches(pid: u32) -> Result<u64> {
+    let file = format!("/proc/{pid}/status");
+    let text = std::fs::read_to_string(&file).map_err(|error| format!("{file}: {error}"))?;
+    let line = text.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
+    line.and_then(|rest| rest.trim().parse().ok()).ok_or_else(|| format!("{file} counts no switches"))
+}
+
+fn milliseconds(time: Duration) -> String {
+    format!("{:.0} ms", time.as_secs_f64() * 1e3)
+}
+
+fn microseconds(time: Duration) -> String {
+    format!("{:.0} µs", time.as_secs_f64() * 1e6)
+}
+
+/// Kibibytes as megabytes of a million bytes.
+fn megabytes(kibibytes: u64) -> String {
+    format!("{:.1} MB", kibibytes as f64 * 1024.0 / 1e6)
+}
+
+fn table(rows: &[Row]) -> String {
+    let mut table = String::from("| work | diswall | beside it | ratio | aim |\n| --- | --- | --- | --- | --- |\n");
+    for Row { work, own, other, ratio, aim } in rows {
+        let ratio = ratio.map_or_else(|| "–".into(), |ratio| format!("{ratio:.2}"));
+        let _ = writeln!(table, "| {work} | {own} | {other} | {ratio} | {aim} |");
+    }
+    table
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_row_becomes_a_line_of_markdown() {
+        let row = Row { work: "w", own: "1".into(), other: "2".into(), ratio: Some(0.5), aim: "a" };
+        assert_eq!(table(&[row]).lines().last(), Some("| w | 1 | 2 | 0.50 | a |"));
+    }
+
+    #[test]
+    fn runs_are_bounded() {
+        let parse = |words: &[&str]| parse(&words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>());
+        assert_eq!(parse(&[]), Ok(5));
+        assert_eq!(parse(&["--runs=3"]), Ok(3));
+        assert!(parse(&["--runs", "0"]).is_err());
+    }
+}

@@ -1,8 +1,397 @@
 //! The ledger: who is banned by whom, why and until when, and who is allowed.
 //!
-//! Pure: events and the time go in, set changes come out. It does no I/O, has no clock of its own and
-//! no async. The daemon calls it.
+//! Pure: events and the time go in, set changes come out. It does no I/O (the snapshot is written to and
+//! read from what it is given), has no clock of its own and no async. The daemon calls it.
+//!
+//! A ban of an allowed or protected address stays in the ledger. The kernel's allow rule comes before
+//! its drop rules, so an allowance changes the `allow` set alone; protected addresses are withheld from
+//! the kernel's ban sets. Either way the ban is in force again the moment its exemption ends.
 
 mod change;
+mod hash;
+mod moment;
+mod nets;
+mod never;
+mod number;
+mod protect;
+mod query;
+mod reason;
+mod table;
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use ipnet::IpNet;
 
 pub use change::{Desired, Range, SetChange, SetId};
+pub use moment::Moment;
+pub use never::{Refusal, may_ban, normal};
+pub use protect::Protected;
+pub use query::{AllowanceView, BanView, DesiredSet, Filter, Force, Outcome, Page, Sort, Verdict};
+pub use reason::{ReasonRef, Refused};
+
+use crate::feed::{AllowOrigin, Entry, Event, Lifetime, List, Listed, Reason, Source};
+use nets::Nets;
+use protect::Protection;
+use reason::Texts;
+use table::Table;
+
+/// What an event did. Networks and addresses as the feeds give them, not elements of the kernel's sets.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Applied {
+    /// New bans or allowances.
+    pub added: u32,
+    /// Present ones with a new end.
+    pub renewed: u32,
+    /// Present ones taken back.
+    pub removed: u32,
+    /// Present ones that were told again with the same end, give or take 2 s.
+    pub unchanged: u32,
+    /// Those among the added and renewed that are protected, so that the kernel was not told.
+    pub withheld: u32,
+    /// Not taken, because the source has `max_entries` already.
+    pub cut: u32,
+    /// Not taken, because such an address is never banned.
+    pub refused: Refused,
+}
+
+/// How much a source holds. A ban may be counted for 2 s after its end.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Single IPv4 addresses.
+    pub v4: u32,
+    /// Single IPv6 addresses.
+    pub v6: u32,
+    /// Networks of both families.
+    pub nets: u32,
+    /// Those among them of which at least a part is withheld from the kernel.
+    pub withheld: u32,
+    /// Not taken for want of room since the source's last whole list.
+    pub cut: u32,
+}
+
+/// The bans of a feed or of the router's own eyes: single addresses.
+#[derive(Debug)]
+struct Book {
+    v4: Table<Ipv4Addr>,
+    v6: Table<Ipv6Addr>,
+    cut: u32,
+}
+
+/// Origin numbers in the owner's networks.
+const CONFIG: u8 = 0;
+const COMMAND: u8 = 1;
+
+/// See the module's head.
+#[derive(Debug)]
+pub struct Ledger {
+    max_entries: u32,
+    books: [Book; 3],
+    manual: Nets,
+    manual_cut: u32,
+    allow: Nets,
+    texts: Texts,
+    protection: Protection,
+}
+
+/// Where a source's bans are.
+enum Place {
+    Book(usize),
+    Manual,
+}
+
+const fn place(source: Source) -> Place {
+    match source {
+        Source::Dynfw => Place::Book(0),
+        Source::Nats => Place::Book(1),
+        Source::Scan => Place::Book(2),
+        Source::Manual => Place::Manual,
+    }
+}
+
+const fn origin_number(origin: AllowOrigin) -> u8 {
+    match origin {
+        AllowOrigin::Config => 0,
+        AllowOrigin::Command => 1,
+        AllowOrigin::Nats => 2,
+    }
+}
+
+impl Ledger {
+    /// An empty ledger. `max_entries` is the size of each kernel set, so a source may hold that many
+    /// addresses of each family. Of the owner's networks and of allowances it may hold a quarter of it a
+    /// family: each can split another in two, and a range takes two elements of an interval set.
+    pub fn new(max_entries: u32) -> Ledger {
+        Ledger {
+            max_entries,
+            books: [(); 3].map(|()| Book { v4: Table::new(), v6: Table::new(), cut: 0 }),
+            manual: Nets::new(SetId::Ban(Source::Manual)),
+            manual_cut: 0,
+            allow: Nets::new(SetId::Allow),
+            texts: Texts::default(),
+            protection: Protection::new(Vec::new()),
+        }
+    }
+
+    /// Changes the limit of [`Ledger::new`]. What is beyond a lower one goes, whichever it hits, and is
+    /// counted as cut; what an earlier limit cut comes back with the source's next list.
+    pub fn set_max_entries(&mut self, now: Moment, max_entries: u32, sink: &mut dyn FnMut(SetChange)) -> Applied {
+        self.max_entries = max_entries;
+        let mut applied = Applied::default();
+        for source in Source::ALL {
+            let before = applied.cut;
+            match place(source) {
+                Place::Book(index) => {
+                    let (book, mut cause) = self.book(index, source, now, sink, &mut applied);
+                    book.v4.shrink_to_most(&mut cause);
+                    book.v6.shrink_to_most(&mut cause);
+                    book.cut += cause.applied.cut - before;
+                }
+                Place::Manual => {
+                    let (manual, mut cause) = self.manual(now, sink, &mut applied);
+                    manual.shrink_to_most(&mut cause);
+                    let cut = cause.applied.cut - before;
+                    self.manual_cut += cut;
+                }
+            }
+        }
+        applied.cut += self.change_allowances(now, sink, Nets::shrink_to_most).cut;
+        applied
+    }
+
+    /// These are all the networks that must not be blocked: the router's own addresses and subnets, its
+    /// gateways and resolvers, the feeds' servers. Costs one pass over all bans if the list has changed.
+    pub fn set_protected(&mut self, now: Moment, nets: Vec<Protected>, sink: &mut dyn FnMut(SetChange)) {
+        if self.protection.is_same(&nets) {
+            return;
+        }
+        self.protection = Protection::new(nets);
+        for (source, book) in Source::ALL.into_iter().zip(&mut self.books) {
+            book.v4.protect(now, SetId::Ban(source), &self.protection, sink);
+            book.v6.protect(now, SetId::Ban(source), &self.protection, sink);
+        }
+        let mut applied = Applied::default();
+        let (manual, mut cause) = self.manual(now, sink, &mut applied);
+        manual.protect(&mut cause);
+    }
+
+    /// Takes an event in and tells what it changes for the kernel, deletions before what needs their
+    /// room. A whole list costs its difference in changes and no copy of itself.
+    pub fn apply(&mut self, now: Moment, event: Event, sink: &mut dyn FnMut(SetChange)) -> Applied {
+        match event {
+            Event::List { source, list } => self.list(now, source, list, sink),
+            Event::Ban { source, net, lifetime, reason } => {
+                let net = normal(net);
+                match may_ban(source, net) {
+                    Ok(()) => self.ban(now, source, net, lifetime, &reason, sink),
+                    Err(refusal) => Applied { refused: Refused::one(refusal), ..Applied::default() },
+                }
+            }
+            Event::BlockList { list } => self.owner_list(now, CONFIG, list, sink),
+            Event::Unban { source, net } => self.unban(now, source, normal(net), sink),
+            Event::AllowList { origin, list } => {
+                let list = list.into_iter().map(normal_entry).collect();
+                self.change_allowances(now, sink, |allow, cause| allow.replace(cause, origin_number(origin), list))
+            }
+            Event::Allow { origin, entry } => self.change_allowances(now, sink, |allow, cause| {
+                allow.insert(cause, origin_number(origin), normal_entry(entry));
+            }),
+            Event::Disallow { origin, net } => self.change_allowances(now, sink, |allow, cause| {
+                allow.remove(cause, origin_number(origin), normal(net));
+            }),
+            Event::Lapse { source } => self.lapse(now, source, sink),
+            Event::Contact { .. } => Applied::default(),
+        }
+    }
+
+    /// When [`Ledger::expire`] is to be called next; `None`: nothing here ends by itself. May be early,
+    /// never late.
+    pub fn next_expiry(&self) -> Option<Moment> {
+        let tables = self.books.iter().flat_map(|book| [book.v4.next_expiry(), book.v6.next_expiry()]);
+        let nets = [self.manual.next_expiry(), self.allow.next_expiry()];
+        tables.chain(nets).flatten().min()
+    }
+
+    /// Drops the bans and allowances that ended at least 2 s ago (everything else stops counting them at
+    /// their end), tells each ban to `gone` and returns how many bans there were. The kernel lets its
+    /// elements expire by itself, so there is nothing to change in the sets.
+    pub fn expire(&mut self, now: Moment, gone: &mut dyn FnMut(Source, IpNet)) -> usize {
+        let mut count = 0;
+        for (source, book) in Source::ALL.into_iter().zip(&mut self.books) {
+            let mut tell = |address: IpAddr| {
+                count += 1;
+                gone(source, address.into());
+            };
+            book.v4.expire(now, &mut self.texts, &mut |address| tell(address.into()));
+            book.v6.expire(now, &mut self.texts, &mut |address| tell(address.into()));
+        }
+        self.manual.expire(now, &mut |net| {
+            count += 1;
+            gone(Source::Manual, net);
+        });
+        self.allow.expire(now, &mut |_| {});
+        count
+    }
+
+    fn list(&mut self, now: Moment, source: Source, mut list: List, sink: &mut dyn FnMut(SetChange)) -> Applied {
+        let Place::Book(index) = place(source) else {
+            let v4 = list.v4.iter().map(|listed| single_entry(listed.address.into(), listed.lifetime));
+            let v6 = list.v6.iter().map(|listed| single_entry(listed.address.into(), listed.lifetime));
+            return self.owner_list(now, COMMAND, v4.chain(v6).collect(), sink);
+        };
+        let List { v4, v6 } = &mut list;
+        v6.retain(|listed| match listed.address.to_ipv4_mapped() {
+            Some(address) => {
+                v4.push(Listed { address, lifetime: listed.lifetime });
+                false
+            }
+            None => true,
+        });
+        let mut applied = Applied::default();
+        let (book, mut cause) = self.book(index, source, now, sink, &mut applied);
+        book.v4.replace(&mut cause, v4);
+        book.v6.replace(&mut cause, v6);
+        book.cut = cause.applied.cut;
+        applied
+    }
+
+    /// Replaces one origin of the owner's networks.
+    fn owner_list(&mut self, now: Moment, origin: u8, list: Vec<Entry>, sink: &mut dyn FnMut(SetChange)) -> Applied {
+        let mut applied = Applied::default();
+        let mut list: Vec<Entry> = list.into_iter().map(normal_entry).collect();
+        list.retain(|entry| {
+            may_ban(Source::Manual, entry.net).map_err(|refusal| applied.refused.count(refusal)).is_ok()
+        });
+        let (manual, mut cause) = self.manual(now, sink, &mut applied);
+        manual.replace(&mut cause, origin, list);
+        self.manual_cut = applied.cut;
+        applied
+    }
+
+    fn ban(
+        &mut self,
+        now: Moment,
+        source: Source,
+        net: IpNet,
+        lifetime: Lifetime,
+        reason: &Reason,
+        sink: &mut dyn FnMut(SetChange),
+    ) -> Applied {
+        let mut applied = Applied::default();
+        let reason = ReasonRef::from(reason);
+        match place(source) {
+            Place::Book(index) => {
+                let (book, mut cause) = self.book(index, source, now, sink, &mut applied);
+                match net.addr() {
+                    IpAddr::V4(address) => book.v4.ban(&mut cause, address, lifetime, Some(reason)),
+                    IpAddr::V6(address) => book.v6.ban(&mut cause, address, lifetime, Some(reason)),
+                }
+                book.cut = book.cut.saturating_add(cause.applied.cut);
+            }
+            Place::Manual => {
+                let comment = match reason {
+                    ReasonRef::Comment(text) => text.into(),
+                    other => other.to_string().into(),
+                };
+                let (manual, mut cause) = self.manual(now, sink, &mut applied);
+                manual.insert(&mut cause, COMMAND, Entry { net, lifetime, comment });
+                self.manual_cut = self.manual_cut.saturating_add(applied.cut);
+            }
+        }
+        applied
+    }
+
+    fn unban(&mut self, now: Moment, source: Source, net: IpNet, sink: &mut dyn FnMut(SetChange)) -> Applied {
+        let mut applied = Applied::default();
+        match place(source) {
+            Place::Book(_) if net.prefix_len() != net.max_prefix_len() => {}
+            Place::Book(index) => {
+                let (book, mut cause) = self.book(index, source, now, sink, &mut applied);
+                match net.addr() {
+                    IpAddr::V4(address) => book.v4.unban(&mut cause, address),
+                    IpAddr::V6(address) => book.v6.unban(&mut cause, address),
+                }
+            }
+            Place::Manual => {
+                let (manual, mut cause) = self.manual(now, sink, &mut applied);
+                manual.remove(&mut cause, COMMAND, net);
+            }
+        }
+        applied
+    }
+
+    fn lapse(&mut self, now: Moment, source: Source, sink: &mut dyn FnMut(SetChange)) -> Applied {
+        let mut applied = Applied::default();
+        match place(source) {
+            Place::Book(index) => {
+                let (book, mut cause) = self.book(index, source, now, sink, &mut applied);
+                book.v4.clear(&mut cause);
+                book.v6.clear(&mut cause);
+                book.cut = 0;
+            }
+            Place::Manual => {
+                let (manual, mut cause) = self.manual(now, sink, &mut applied);
+                manual.clear(&mut cause);
+                self.manual_cut = 0;
+            }
+        }
+        applied
+    }
+
+    fn change_allowances(
+        &mut self,
+        now: Moment,
+        sink: &mut dyn FnMut(SetChange),
+        change: impl FnOnce(&mut Nets, &mut nets::Cause),
+    ) -> Applied {
+        let mut applied = Applied::default();
+        let most = self.most_nets();
+        change(&mut self.allow, &mut nets::Cause { now, most, protection: None, sink, applied: &mut applied });
+        applied
+    }
+
+    fn most_nets(&self) -> usize {
+        (self.max_entries as usize / 4).max(1)
+    }
+
+    /// A book, and the rest of the ledger as its tables need it.
+    fn book<'a>(
+        &'a mut self,
+        index: usize,
+        source: Source,
+        now: Moment,
+        sink: &'a mut dyn FnMut(SetChange),
+        applied: &'a mut Applied,
+    ) -> (&'a mut Book, table::Cause<'a>) {
+        let cause = table::Cause {
+            now,
+            source,
+            most: self.max_entries as usize,
+            texts: &mut self.texts,
+            protection: &self.protection,
+            sink,
+            applied,
+        };
+        (&mut self.books[index], cause)
+    }
+
+    fn manual<'a>(
+        &'a mut self,
+        now: Moment,
+        sink: &'a mut dyn FnMut(SetChange),
+        applied: &'a mut Applied,
+    ) -> (&'a mut Nets, nets::Cause<'a>) {
+        let most = self.most_nets();
+        (&mut self.manual, nets::Cause { now, most, protection: Some(&self.protection), sink, applied })
+    }
+}
+
+fn normal_entry(entry: Entry) -> Entry {
+    Entry { net: normal(entry.net), ..entry }
+}
+
+fn single_entry(address: IpAddr, lifetime: Lifetime) -> Entry {
+    Entry { net: address.into(), lifetime, comment: "".into() }
+}
+
+#[cfg(test)]
+mod tests;

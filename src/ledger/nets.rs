@@ -1,0 +1,445 @@
+//! Networks that overlap, with an end each, as the disjoint ranges that an interval set takes: the
+//! owner's bans, and all allowances.
+//!
+//! Where networks overlap the longest end wins; ranges that touch and end together are one; protected
+//! addresses are left out. A change of one network recomputes the ranges within it and its neighbours,
+//! a new list recomputes all of them once; either way only the difference is told to the kernel.
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+
+use super::Applied;
+use super::change::{Range, SetChange, SetId};
+use super::moment::{End, GRACE, Moment};
+use super::number::{self, Family};
+use super::protect::Protection;
+use crate::feed::{Entry, Lifetime};
+
+/// One network of one origin.
+#[derive(Clone, Debug)]
+pub(super) struct Net {
+    first: u128,
+    prefix: u8,
+    /// Who gave it; the ledger gives numbers to origins.
+    pub(super) origin: u8,
+    pub(super) start: Moment,
+    pub(super) end: End,
+    pub(super) comment: Box<str>,
+}
+
+impl Net {
+    /// Enclosing networks sort before what they enclose.
+    fn key(&self) -> (u128, u8, u8) {
+        (self.first, self.prefix, self.origin)
+    }
+
+    fn last(&self, family: Family) -> u128 {
+        self.first | family.host_bits(self.prefix)
+    }
+
+    pub(super) fn net(&self, family: Family) -> IpNet {
+        family.net(self.first, self.prefix)
+    }
+}
+
+/// One element of the kernel's interval set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Segment {
+    first: u128,
+    last: u128,
+    end: End,
+}
+
+#[derive(Debug, Default)]
+struct Half {
+    /// Sorted by `Net::key`.
+    nets: Vec<Net>,
+    /// Sorted, disjoint; what the kernel has, and for [`GRACE`] seconds what it has just let expire.
+    segments: Vec<Segment>,
+}
+
+/// What a change needs to know and to tell.
+pub(super) struct Cause<'a> {
+    pub(super) now: Moment,
+    /// Most networks of one family.
+    pub(super) most: usize,
+    /// Addresses to leave out; `None`: nothing is (allowances).
+    pub(super) protection: Option<&'a Protection>,
+    pub(super) sink: &'a mut dyn FnMut(SetChange),
+    pub(super) applied: &'a mut Applied,
+}
+
+/// The networks behind one pair of interval sets.
+#[derive(Debug)]
+pub(super) struct Nets {
+    set: SetId,
+    halves: [Half; 2],
+    /// Not later than the first end.
+    first_end: End,
+}
+
+impl Nets {
+    pub(super) fn new(set: SetId) -> Nets {
+        Nets { set, halves: Default::default(), first_end: End::NEVER }
+    }
+
+    /// All networks that have not ended, IPv4 first, ascending.
+    pub(super) fn iter(&self, now: Moment) -> impl Iterator<Item = (IpNet, &Net)> {
+        Family::ALL.into_iter().flat_map(move |family| {
+            let nets = self.halves[family as usize].nets.iter().filter(move |net| !net.end.is_over(now));
+            nets.map(move |net| (net.net(family), net))
+        })
+    }
+
+    /// Is the address in an element that is in force by now?
+    pub(super) fn covers(&self, now: Moment, address: IpAddr) -> bool {
+        let (family, number) = number::of(address);
+        let segments = &self.halves[family as usize].segments;
+        let above = segments.partition_point(|segment| segment.first <= number);
+        let below = above.checked_sub(1).and_then(|place| segments.get(place));
+        below.is_some_and(|segment| number <= segment.last && !segment.end.is_over(now))
+    }
+
+    /// The end of exactly this element.
+    pub(super) fn wanted(&self, range: Range, now: Moment) -> Option<Lifetime> {
+        let (family, first) = number::of(range.first);
+        let segments = &self.halves[family as usize].segments;
+        let place = segments.binary_search_by_key(&first, |segment| segment.first).ok()?;
+        let segment = segments.get(place)?;
+        (family.address(segment.last) == range.last).then(|| segment.end.left(now))?
+    }
+
+    pub(super) fn for_each_element(&self, now: Moment, f: &mut dyn FnMut(Range, Lifetime)) {
+        for family in Family::ALL {
+            for segment in &self.halves[family as usize].segments {
+                if let Some(lifetime) = segment.end.left(now) {
+                    f(segment.range(family), lifetime);
+                }
+            }
+        }
+    }
+
+    /// Puts one network in, or gives it a new end and comment. Costs a look-up of each shorter prefix,
+    /// what lies inside the network, and moving the tails of two arrays.
+    pub(super) fn insert(&mut self, cause: &mut Cause, origin: u8, entry: Entry) {
+        let (family, first, last) = number::bounds(entry.net);
+        let half = &mut self.halves[family as usize];
+        let mut net = Net::new(cause.now, origin, entry);
+        let end = net.end;
+        match half.nets.binary_search_by_key(&net.key(), Net::key) {
+            Ok(place) => {
+                let Some(old) = half.nets.get_mut(place) else { return };
+                net.inherit(old, cause.now, cause.applied);
+                *old = net;
+            }
+            Err(_) if half.nets.len() >= cause.most => {
+                cause.applied.cut += 1;
+                return;
+            }
+            Err(place) => {
+                cause.applied.added += 1;
+                half.nets.insert(place, net);
+            }
+        }
+        self.first_end = self.first_end.min(end);
+        self.recompute(cause, family, first, last);
+    }
+
+    /// Takes one network back; unknown ones are no error.
+    pub(super) fn remove(&mut self, cause: &mut Cause, origin: u8, net: IpNet) {
+        let (family, first, last) = number::bounds(net);
+        let half = &mut self.halves[family as usize];
+        let key = (first, net.prefix_len(), origin);
+        if let Ok(place) = half.nets.binary_search_by_key(&key, Net::key) {
+            let old = half.nets.remove(place);
+            if !old.end.is_over(cause.now) {
+                cause.applied.removed += 1;
+            }
+            self.recompute(cause, family, first, last);
+        }
+    }
+
+    /// Makes these the origin's networks. Costs sorting them and one pass over all networks.
+    pub(super) fn replace(&mut self, cause: &mut Cause, origin: u8, list: Vec<Entry>) {
+        let mut fresh: [Vec<Net>; 2] = Default::default();
+        for entry in list {
+            let (family, ..) = number::bounds(entry.net);
+            fresh[family as usize].push(Net::new(cause.now, origin, entry));
+        }
+        for (family, mut fresh) in Family::ALL.into_iter().zip(fresh) {
+            // The last duplicate counts: turned round, the stable sort puts it first and dedup keeps it.
+            fresh.reverse();
+            fresh.sort_by_key(Net::key);
+            fresh.dedup_by_key(|net| net.key());
+            self.replace_family(cause, family, origin, fresh);
+            self.recompute(cause, family, 0, family.max());
+        }
+        self.find_first_end();
+    }
+
+    fn replace_family(&mut self, cause: &mut Cause, family: Family, origin: u8, fresh: Vec<Net>) {
+        let half = &mut self.halves[family as usize];
+        let (old, mut nets): (Vec<Net>, Vec<Net>) =
+            std::mem::take(&mut half.nets).into_iter().partition(|net| net.origin == origin);
+        let room = cause.most.saturating_sub(nets.len());
+        cause.applied.cut += u32::try_from(fresh.len().saturating_sub(room)).unwrap_or(u32::MAX);
+        let others = nets.len();
+        let mut old = old.into_iter().peekable();
+        let gone = |net: Net, applied: &mut Applied| applied.removed += u32::from(!net.end.is_over(cause.now));
+        for mut net in fresh.into_iter().take(room) {
+            while let Some(before) = old.next_if(|before| before.key() < net.key()) {
+                gone(before, cause.applied);
+            }
+            match old.next_if(|same| same.key() == net.key()) {
+                Some(same) => net.inherit(&same, cause.now, cause.applied),
+                None => cause.applied.added += 1,
+            }
+            nets.push(net);
+        }
+        old.for_each(|net| gone(net, cause.applied));
+        if nets.len() > others && others > 0 {
+            nets.sort_by_key(Net::key);
+        }
+        half.nets = nets;
+    }
+
+    /// Takes back everything.
+    pub(super) fn clear(&mut self, cause: &mut Cause) {
+        for family in Family::ALL {
+            let half = &mut self.halves[family as usize];
+            let gone = half.nets.iter().filter(|net| !net.end.is_over(cause.now)).count();
+            cause.applied.removed += u32::try_from(gone).unwrap_or(u32::MAX);
+            half.nets.clear();
+            self.recompute(cause, family, 0, family.max());
+        }
+        self.first_end = End::NEVER;
+    }
+
+    /// Protection has changed.
+    pub(super) fn protect(&mut self, cause: &mut Cause) {
+        for family in Family::ALL {
+            self.recompute(cause, family, 0, family.max());
+        }
+    }
+
+    /// Puts a network back as the snapshot has it, without a word to the kernel; [`Nets::restored`] ends
+    /// the series.
+    pub(super) fn restore(&mut self, origin: u8, net: IpNet, start: Moment, end: End, comment: Box<str>) {
+        let (family, first, _) = number::bounds(net);
+        let net = Net { first, prefix: net.prefix_len(), origin, start, end, comment };
+        self.halves[family as usize].nets.push(net);
+    }
+
+    /// Sorts what was restored and computes the ranges.
+    pub(super) fn restored(&mut self, cause: &mut Cause) {
+        for family in Family::ALL {
+            let half = &mut self.halves[family as usize];
+            half.nets.sort_by_key(Net::key);
+            half.nets.dedup_by_key(|net| net.key());
+            half.nets.truncate(cause.most);
+            self.recompute(cause, family, 0, family.max());
+        }
+        self.find_first_end();
+    }
+
+    /// Evicts what is beyond `most` of a family, the highest addresses first.
+    pub(super) fn shrink_to_most(&mut self, cause: &mut Cause) {
+        for family in Family::ALL {
+            let half = &mut self.halves[family as usize];
+            let excess = half.nets.len().saturating_sub(cause.most);
+            if excess > 0 {
+                half.nets.truncate(cause.most);
+                cause.applied.cut += u32::try_from(excess).unwrap_or(u32::MAX);
+                self.recompute(cause, family, 0, family.max());
+            }
+        }
+    }
+
+    /// When [`Nets::expire`] has something to do next; may be early, never late.
+    pub(super) fn next_expiry(&self) -> Option<Moment> {
+        self.first_end.moment().map(|end| Moment(end.0.saturating_add(GRACE)))
+    }
+
+    /// Drops what has ended, and says what. The kernel drops its elements by itself, and never has to be
+    /// told more: an element's end is the longest of its networks', so none is left when it goes.
+    pub(super) fn expire(&mut self, now: Moment, gone: &mut dyn FnMut(IpNet)) {
+        if !self.first_end.is_settled(now) {
+            return;
+        }
+        for family in Family::ALL {
+            let half = &mut self.halves[family as usize];
+            half.segments.retain(|segment| !segment.end.is_settled(now));
+            half.nets.retain(|net| {
+                let settled = net.end.is_settled(now);
+                if settled {
+                    gone(net.net(family));
+                }
+                !settled
+            });
+        }
+        self.find_first_end();
+    }
+
+    fn find_first_end(&mut self) {
+        let nets = self.halves.iter().flat_map(|half| &half.nets);
+        self.first_end = nets.map(|net| net.end).min().unwrap_or(End::NEVER);
+    }
+
+    /// Computes the elements between `first` and `last`, the bounds of one network, anew, joins them to
+    /// their neighbours, and tells the difference: deletions first, so that nothing overlaps.
+    fn recompute(&mut self, cause: &mut Cause, family: Family, first: u128, last: u128) {
+        let half = &mut self.halves[family as usize];
+        let from = half.segments.partition_point(|old| old.last.saturating_add(1) < first);
+        let to = half.segments.partition_point(|old| old.first <= last.saturating_add(1));
+        let old: Vec<Segment> = half.segments.get(from..to).map(<[Segment]>::to_vec).unwrap_or_default();
+
+        let mut new = Joined { now: cause.now, segments: Vec::new() };
+        for part in old.iter().filter(|part| part.first < first) {
+            new.push(Segment { last: part.last.min(first - 1), ..*part });
+        }
+        let mask = cause.protection.map_or(&[][..], |protection| protection.mask(family));
+        half.sweep(family, cause.now, (first, last), &mut |segment| cut_out(segment, mask, &mut new));
+        for part in old.iter().filter(|part| part.last > last) {
+            new.push(Segment { first: part.first.max(last + 1), ..*part });
+        }
+
+        tell_difference(self.set, family, &old, &new.segments, cause);
+        half.segments.splice(from..to, new.segments);
+    }
+}
+
+impl Net {
+    fn new(now: Moment, origin: u8, entry: Entry) -> Net {
+        let (_, first, _) = number::bounds(entry.net);
+        let end = End::after(now, entry.lifetime);
+        Net { first, prefix: entry.net.prefix_len(), origin, start: now, end, comment: entry.comment }
+    }
+
+    /// Takes over the start, and the end too if it means the same, of the network's former entry.
+    fn inherit(&mut self, old: &Net, now: Moment, applied: &mut Applied) {
+        if old.end.is_over(now) {
+            applied.added += 1;
+            return;
+        }
+        self.start = old.start;
+        if old.end.is_close_to(self.end) {
+            self.end = old.end;
+            applied.unchanged += 1;
+        } else {
+            applied.renewed += 1;
+        }
+    }
+}
+
+impl Segment {
+    fn range(&self, family: Family) -> Range {
+        Range { first: family.address(self.first), last: family.address(self.last) }
+    }
+}
+
+impl Half {
+    /// The elements between `first` and `last`, before protection: networks either enclose each other or
+    /// are apart, so a stack of those around the current address is enough.
+    fn sweep(&self, family: Family, now: Moment, (first, last): (u128, u128), out: &mut dyn FnMut(Segment)) {
+        let mut stack: Vec<(u128, End)> = Vec::new();
+        if let Some(end) = self.end_around(family, now, first, last) {
+            stack.push((last, end));
+        }
+        // The next address that is not told yet; `None` above the family's highest.
+        let mut next = Some(first);
+        let from = self.nets.partition_point(|net| net.first < first);
+        let within = self.nets.iter().skip(from).take_while(|net| net.first <= last);
+        for net in within.filter(|net| net.last(family) <= last && !net.end.is_over(now)) {
+            while let Some(&(until, end)) = stack.last().filter(|&&(until, _)| until < net.first) {
+                emit(&mut next, until, end, out);
+                stack.pop();
+            }
+            let mut end = net.end;
+            if let Some(&(_, around)) = stack.last() {
+                if let Some(before) = net.first.checked_sub(1) {
+                    emit(&mut next, before, around, out);
+                }
+                end = end.max(around);
+            }
+            next = Some(net.first);
+            stack.push((net.last(family), end));
+        }
+        while let Some((until, end)) = stack.pop() {
+            emit(&mut next, until, end, out);
+        }
+    }
+
+    /// The longest end of the networks that are wider than this range and have it.
+    fn end_around(&self, family: Family, now: Moment, first: u128, last: u128) -> Option<End> {
+        let prefix = family.bits() - (128 - (last - first).leading_zeros()) as u8;
+        let wider = (0..prefix).flat_map(|prefix| {
+            let start = first & !family.host_bits(prefix);
+            let from = self.nets.partition_point(|net| (net.first, net.prefix) < (start, prefix));
+            self.nets.iter().skip(from).take_while(move |net| (net.first, net.prefix) == (start, prefix))
+        });
+        wider.map(|net| net.end).filter(|end| !end.is_over(now)).max()
+    }
+}
+
+/// Tells the addresses from `next` to `until`, if there are any, and moves `next` behind them.
+fn emit(next: &mut Option<u128>, until: u128, end: End, out: &mut dyn FnMut(Segment)) {
+    if let Some(first) = next.filter(|&first| first <= until) {
+        out(Segment { first, last: until, end });
+        *next = until.checked_add(1);
+    }
+}
+
+/// Segments in ascending order, joined where they touch and end together, without those that are over.
+struct Joined {
+    now: Moment,
+    segments: Vec<Segment>,
+}
+
+impl Joined {
+    fn push(&mut self, segment: Segment) {
+        match self.segments.last_mut() {
+            _ if segment.end.is_over(self.now) => {}
+            Some(before) if before.end == segment.end && before.last.checked_add(1) == Some(segment.first) => {
+                before.last = segment.last;
+            }
+            _ => self.segments.push(segment),
+        }
+    }
+}
+
+/// Pushes what the sorted ranges of `mask` leave of the segment.
+fn cut_out(segment: Segment, mask: &[(u128, u128)], out: &mut Joined) {
+    let mut rest = segment;
+    let from = mask.partition_point(|&(_, high)| high < segment.first);
+    for &(low, high) in mask.iter().skip(from).take_while(|&&(low, _)| low <= segment.last) {
+        if low > rest.first {
+            out.push(Segment { last: low - 1, ..rest });
+        }
+        if high >= segment.last {
+            return;
+        }
+        rest.first = high + 1;
+    }
+    out.push(rest);
+}
+
+/// Tells what leads from `old` to `new`, both sorted and disjoint.
+fn tell_difference(set: SetId, family: Family, old: &[Segment], new: &[Segment], cause: &mut Cause) {
+    let same = |list: &[Segment], segment: &Segment| -> Option<Segment> {
+        let place = list.binary_search_by_key(&segment.first, |other| other.first).ok()?;
+        list.get(place).copied().filter(|other| other.last == segment.last)
+    };
+    for segment in old.iter().filter(|segment| same(new, segment).is_none()) {
+        (cause.sink)(SetChange::Delete { set, range: segment.range(family) });
+    }
+    for segment in new {
+        let Some(lifetime) = segment.end.left(cause.now) else { continue };
+        let range = segment.range(family);
+        match same(old, segment) {
+            None => (cause.sink)(SetChange::Add { set, range, lifetime }),
+            Some(before) if before.end != segment.end => (cause.sink)(SetChange::Renew { set, range, lifetime }),
+            Some(_) => {}
+        }
+    }
+}

@@ -1,0 +1,161 @@
+//! What is never banned, whoever asks, and the one spelling of an address that the ledger works with.
+//!
+//! Fixed by standards alone: what the router owns or talks to changes and is `protect`'s. The ledger
+//! asks for every address that comes in; the command line asks so as to refuse in the owner's words.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+
+use super::number;
+use crate::feed::Source;
+
+/// Why a ban is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// `0.0.0.0/8`, `::`.
+    Unspecified,
+    /// `127.0.0.0/8`, `::1`.
+    Loopback,
+    /// `169.254.0.0/16`, `fe80::/10`.
+    LinkLocal,
+    /// `224.0.0.0/4`, `ff00::/8`.
+    Multicast,
+    /// `255.255.255.255`.
+    Broadcast,
+    /// Private, from a source outside: RFC 1918, RFC 6598 (`100.64.0.0/10`), `fc00::/7`, `fec0::/10`.
+    Private,
+    /// The rest of `::/96`: IPv4-compatible IPv6 addresses, which no packet carries.
+    Compatible,
+    /// A network from a source that bans single addresses.
+    Network,
+}
+
+impl Refusal {
+    /// Every kind; `refusal as usize` is its place here.
+    pub const ALL: [Refusal; 8] = [
+        Refusal::Unspecified,
+        Refusal::Loopback,
+        Refusal::LinkLocal,
+        Refusal::Multicast,
+        Refusal::Broadcast,
+        Refusal::Private,
+        Refusal::Compatible,
+        Refusal::Network,
+    ];
+
+    /// One word for counters and JSON.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Refusal::Unspecified => "unspecified",
+            Refusal::Loopback => "loopback",
+            Refusal::LinkLocal => "link-local",
+            Refusal::Multicast => "multicast",
+            Refusal::Broadcast => "broadcast",
+            Refusal::Private => "private",
+            Refusal::Compatible => "ipv4-compatible",
+            Refusal::Network => "network",
+        }
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Refusal::Private => "a private address, which only the owner may ban",
+            Refusal::Compatible => "an IPv4-compatible IPv6 address, which no packet carries",
+            Refusal::Network => "a network, and this source bans single addresses",
+            Refusal::Unspecified => "an unspecified address",
+            Refusal::Loopback => "a loopback address",
+            Refusal::LinkLocal => "a link-local address",
+            Refusal::Multicast => "a multicast address",
+            Refusal::Broadcast => "the broadcast address",
+        })
+    }
+}
+
+/// Ranges that no source can ban, sorted and apart, as numbers of the family. The kernel's interval
+/// sets get holes there when a ban of the owner's is wider.
+pub(super) const V4_MASK: [(u128, u128); 5] = [
+    (0x0000_0000, 0x00ff_ffff),
+    (0x7f00_0000, 0x7fff_ffff),
+    (0xa9fe_0000, 0xa9fe_ffff),
+    (0xe000_0000, 0xefff_ffff),
+    (0xffff_ffff, 0xffff_ffff),
+];
+
+/// As [`V4_MASK`]: `::/96`, `fe80::/10`, `ff00::/8`.
+pub(super) const V6_MASK: [(u128, u128); 3] =
+    [(0, 0xffff_ffff), (0xfe80 << 112, (0xfec0 << 112) - 1), (0xff00 << 112, u128::MAX)];
+
+/// The net as the ledger spells it: host bits zero, and IPv4-mapped IPv6 (`::ffff:0:0/96`) as the IPv4
+/// that it stands for.
+pub fn normal(net: IpNet) -> IpNet {
+    match net {
+        IpNet::V4(net) => IpNet::V4(net.trunc()),
+        IpNet::V6(net) => mapped(net).map_or(IpNet::V6(net.trunc()), IpNet::V4),
+    }
+}
+
+fn mapped(net: Ipv6Net) -> Option<Ipv4Net> {
+    let length = net.prefix_len().checked_sub(96)?;
+    let address = net.addr().to_ipv4_mapped()?;
+    Ipv4Net::new(address, length).ok().map(|net| net.trunc())
+}
+
+/// May this source ban this net? `net` must be normal. A network of the owner's is refused when all of
+/// it is never banned; one that only contains such ranges is taken, and keeps clear of them in force.
+///
+/// # Errors
+/// The reason, for counting and for telling.
+pub fn may_ban(source: Source, net: IpNet) -> Result<(), Refusal> {
+    if source != Source::Manual && net.prefix_len() != net.max_prefix_len() {
+        return Err(Refusal::Network);
+    }
+    let (family, first, last) = number::bounds(net);
+    let mask: &[(u128, u128)] = match family {
+        number::Family::V4 => &V4_MASK,
+        number::Family::V6 => &V6_MASK,
+    };
+    let inside = mask.iter().any(|&(low, high)| low <= first && last <= high);
+    let refusal = match net.addr() {
+        IpAddr::V4(address) => refusal_v4(address),
+        IpAddr::V6(address) => refusal_v6(address),
+    };
+    match refusal {
+        Some(Refusal::Private) if source == Source::Manual => Ok(()),
+        Some(Refusal::Private) => Err(Refusal::Private),
+        Some(refusal) if inside => Err(refusal),
+        _ => Ok(()),
+    }
+}
+
+/// The never-ban rule for a single IPv4 address, private ranges included.
+pub(super) fn refusal_v4(address: Ipv4Addr) -> Option<Refusal> {
+    let [a, b, ..] = address.octets();
+    match (a, b) {
+        (0, _) => Some(Refusal::Unspecified),
+        (127, _) => Some(Refusal::Loopback),
+        (169, 254) => Some(Refusal::LinkLocal),
+        (10, _) | (172, 16..=31) | (192, 168) | (100, 64..=127) => Some(Refusal::Private),
+        (224..=239, _) => Some(Refusal::Multicast),
+        _ => (address == Ipv4Addr::BROADCAST).then_some(Refusal::Broadcast),
+    }
+}
+
+/// The never-ban rule for a single IPv6 address; IPv4-mapped ones do not come here.
+pub(super) fn refusal_v6(address: Ipv6Addr) -> Option<Refusal> {
+    let head = address.segments()[0];
+    match head {
+        0 => match address.to_bits() {
+            0 => Some(Refusal::Unspecified),
+            1 => Some(Refusal::Loopback),
+            low => (low <= 0xffff_ffff).then_some(Refusal::Compatible),
+        },
+        0xfe80..=0xfebf => Some(Refusal::LinkLocal),
+        0xfec0..=0xfeff | 0xfc00..=0xfdff => Some(Refusal::Private),
+        0xff00.. => Some(Refusal::Multicast),
+        _ => None,
+    }
+}

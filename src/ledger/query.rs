@@ -1,0 +1,298 @@
+//! What the ledger answers: verdicts on an address, pages of the list, counts, and what the kernel is to
+//! hold. Reads only; `control` and the firewall's reconciliation call it.
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+
+use super::change::{Desired, Range, SetId};
+use super::moment::Moment;
+use super::nets::Net;
+use super::number;
+use super::protect::Protected;
+use super::reason::ReasonRef;
+use super::table::{Ban, Key};
+use super::{CONFIG, Counts, Ledger, Place, Refusal, may_ban, place};
+use crate::feed::{AllowOrigin, Lifetime, Source};
+
+/// How much of a ban the kernel has been given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Force {
+    /// All of it.
+    Full,
+    /// A network with holes, where addresses are protected or never banned.
+    Partial,
+    /// Nothing: it is protected.
+    Withheld,
+}
+
+/// A ban, borrowed from the ledger.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BanView<'a> {
+    /// Who bans.
+    pub source: Source,
+    /// What.
+    pub net: IpNet,
+    /// Since when.
+    pub start: Moment,
+    /// Until when; `None`: until it is taken back.
+    pub end: Option<Moment>,
+    /// Why.
+    pub reason: ReasonRef<'a>,
+    /// Stated in UCI (only the owner's).
+    pub configured: bool,
+    /// How much of it the kernel has.
+    pub force: Force,
+}
+
+/// An allowance, borrowed from the ledger.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AllowanceView<'a> {
+    /// Who allows.
+    pub origin: AllowOrigin,
+    /// What.
+    pub net: IpNet,
+    /// Since when.
+    pub start: Moment,
+    /// Until when; `None`: until it is taken back.
+    pub end: Option<Moment>,
+    /// The comment, may be empty.
+    pub comment: &'a str,
+}
+
+/// What becomes of a new connection from an address, as far as diswall decides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Blocked.
+    Blocked,
+    /// Exempt by an allowance, banned or not.
+    Allowed,
+    /// Not blocked because it is protected, banned or not.
+    Protected,
+    /// Such an address is never banned (private ones: by no source but the owner).
+    NeverBanned(Refusal),
+    /// Nobody bans it.
+    NotBanned,
+}
+
+/// Everything the ledger knows about an address.
+#[derive(Clone, Debug)]
+pub struct Verdict<'a> {
+    /// The address, IPv4-mapped ones as IPv4.
+    pub address: IpAddr,
+    /// The bans that have it, networks included.
+    pub bans: Vec<BanView<'a>>,
+    /// The allowances that have it.
+    pub allowances: Vec<AllowanceView<'a>>,
+    /// The protected network that has it.
+    pub protection: Option<&'a Protected>,
+    /// What follows.
+    pub outcome: Outcome,
+}
+
+/// The order of a page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Sort {
+    /// By address, IPv4 first.
+    #[default]
+    Address,
+    /// The latest start first, then by address.
+    Newest,
+    /// The next to end first, then by address; those without end last.
+    Ending,
+}
+
+/// Which bans a page is about.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Filter<'a> {
+    /// Of this source alone.
+    pub source: Option<Source>,
+    /// An address (what bans it), a network (what it bans in there, or around), or any text: the head of
+    /// the address as written, or a part of the reason. Empty: everything.
+    pub text: &'a str,
+    /// The order.
+    pub sort: Sort,
+}
+
+/// Some of the matching bans.
+#[derive(Clone, Debug)]
+pub struct Page<'a> {
+    /// How many match in all.
+    pub total: usize,
+    /// The wanted ones, in order.
+    pub bans: Vec<BanView<'a>>,
+}
+
+/// One set's wanted contents; see [`Ledger::desired`].
+#[derive(Clone, Copy, Debug)]
+pub struct DesiredSet<'a> {
+    ledger: &'a Ledger,
+    set: SetId,
+    now: Moment,
+}
+
+impl Ledger {
+    /// Everything about one address. Costs a look-up a source and one pass over networks and allowances.
+    pub fn check(&self, now: Moment, address: IpAddr) -> Verdict<'_> {
+        let address = address.to_canonical();
+        let mut bans: Vec<BanView> =
+            Source::ALL.into_iter().filter_map(|source| self.get(now, source, address)).collect();
+        let networks = self.manual.iter(now).filter(|(net, _)| net.contains(&address));
+        bans.extend(networks.map(|(net, entry)| self.manual_view(net, entry)));
+        let allowances = self.allowances(now).filter(|allowance| allowance.net.contains(&address)).collect();
+        let protection = self.protection.find(address);
+        Verdict { address, bans, allowances, protection, outcome: self.outcome(now, address) }
+    }
+
+    /// The outcome alone, cheap enough to ask for every packet seen.
+    pub fn outcome(&self, now: Moment, address: IpAddr) -> Outcome {
+        let address = address.to_canonical();
+        let (family, number) = number::of(address);
+        if self.allow.covers(now, address) {
+            return Outcome::Allowed;
+        }
+        if self.protection.covers(family, number) {
+            return Outcome::Protected;
+        }
+        let single = |source| self.get(now, source, address).is_some();
+        if self.manual.covers(now, address) || Source::ALL.into_iter().any(single) {
+            return Outcome::Blocked;
+        }
+        may_ban(Source::Scan, address.into()).map_or_else(Outcome::NeverBanned, |()| Outcome::NotBanned)
+    }
+
+    /// All allowances, IPv4 first, by address.
+    pub fn allowances(&self, now: Moment) -> impl Iterator<Item = AllowanceView<'_>> {
+        self.allow.iter(now).map(|(net, entry)| AllowanceView {
+            origin: match entry.origin {
+                0 => AllowOrigin::Config,
+                1 => AllowOrigin::Command,
+                _ => AllowOrigin::Nats,
+            },
+            net,
+            start: entry.start,
+            end: entry.end.moment(),
+            comment: &entry.comment,
+        })
+    }
+
+    /// Every ban of one source, or of all, in no particular order.
+    pub fn for_each_ban<'a>(&'a self, now: Moment, source: Option<Source>, f: &mut dyn FnMut(BanView<'a>)) {
+        for source in Source::ALL.into_iter().filter(|&each| source.is_none_or(|wanted| wanted == each)) {
+            match place(source) {
+                Place::Book(index) => {
+                    let book = &self.books[index];
+                    book.v4.iter(now).for_each(|(key, ban)| f(self.view(source, key, ban)));
+                    book.v6.iter(now).for_each(|(key, ban)| f(self.view(source, key, ban)));
+                }
+                Place::Manual => self.manual.iter(now).for_each(|(net, entry)| f(self.manual_view(net, entry))),
+            }
+        }
+    }
+
+    /// How much a source holds; constant time but for the owner's networks.
+    pub fn counts(&self, source: Source) -> Counts {
+        let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
+        let Place::Book(index) = place(source) else { return self.manual_counts() };
+        let book = &self.books[index];
+        Counts {
+            v4: count(book.v4.len()),
+            v6: count(book.v6.len()),
+            nets: 0,
+            withheld: book.v4.withheld() + book.v6.withheld(),
+            cut: book.cut,
+        }
+    }
+
+    fn manual_counts(&self) -> Counts {
+        let mut counts = Counts { cut: self.manual_cut, ..Counts::default() };
+        for (net, _) in self.manual.iter(Moment(0)) {
+            match net {
+                IpNet::V4(net) if net.prefix_len() == 32 => counts.v4 += 1,
+                IpNet::V6(net) if net.prefix_len() == 128 => counts.v6 += 1,
+                _ => counts.nets += 1,
+            }
+            counts.withheld += u32::from(self.force(net) != Force::Full);
+        }
+        counts
+    }
+
+    /// What a pair of sets is to hold.
+    pub fn desired(&self, set: SetId, now: Moment) -> DesiredSet<'_> {
+        DesiredSet { ledger: self, set, now }
+    }
+
+    /// The ban of exactly this address in a source's tables of single addresses.
+    fn get(&self, now: Moment, source: Source, address: IpAddr) -> Option<BanView<'_>> {
+        let Place::Book(index) = place(source) else { return None };
+        let book = &self.books[index];
+        match address {
+            IpAddr::V4(key) => book.v4.get(key, now).map(|ban| self.view(source, key, ban)),
+            IpAddr::V6(key) => book.v6.get(key, now).map(|ban| self.view(source, key, ban)),
+        }
+    }
+
+    fn view<K: Key>(&self, source: Source, key: K, ban: Ban) -> BanView<'_> {
+        let address: IpAddr = key.into();
+        BanView {
+            source,
+            net: address.into(),
+            start: ban.start,
+            end: ban.end.moment(),
+            reason: self.texts.unpack(ban.word),
+            configured: false,
+            force: if ban.word.is_withheld() { Force::Withheld } else { Force::Full },
+        }
+    }
+
+    fn manual_view<'a>(&self, net: IpNet, entry: &'a Net) -> BanView<'a> {
+        BanView {
+            source: Source::Manual,
+            net,
+            start: entry.start,
+            end: entry.end.moment(),
+            reason: ReasonRef::Comment(&entry.comment),
+            configured: entry.origin == CONFIG,
+            force: self.force(net),
+        }
+    }
+
+    /// How much of an owner's network is left when the holes are cut.
+    fn force(&self, net: IpNet) -> Force {
+        let (family, first, last) = number::bounds(net);
+        let mask = self.protection.mask(family);
+        let from = mask.partition_point(|&(_, high)| high < first);
+        match mask.get(from) {
+            Some(&(low, high)) if low <= first && last <= high => Force::Withheld,
+            Some(&(low, _)) if low <= last => Force::Partial,
+            _ => Force::Full,
+        }
+    }
+}
+
+impl Desired for DesiredSet<'_> {
+    fn wanted(&self, range: Range) -> Option<Lifetime> {
+        let SetId::Ban(source) = self.set else { return self.ledger.allow.wanted(range, self.now) };
+        let Place::Book(index) = place(source) else { return self.ledger.manual.wanted(range, self.now) };
+        let book = &self.ledger.books[index];
+        let ban = match range.first {
+            _ if range.first != range.last => None,
+            IpAddr::V4(address) => book.v4.get(address, self.now),
+            IpAddr::V6(address) => book.v6.get(address, self.now),
+        };
+        ban.filter(|ban| !ban.word.is_withheld())?.end.left(self.now)
+    }
+
+    fn for_each(&self, f: &mut dyn FnMut(Range, Lifetime)) {
+        let SetId::Ban(source) = self.set else { return self.ledger.allow.for_each_element(self.now, f) };
+        let Place::Book(index) = place(source) else { return self.ledger.manual.for_each_element(self.now, f) };
+        let book = &self.ledger.books[index];
+        let mut tell = |address: IpAddr, ban: Ban| {
+            if let Some(lifetime) = ban.end.left(self.now).filter(|_| !ban.word.is_withheld()) {
+                f(Range::single(address), lifetime);
+            }
+        };
+        book.v4.iter(self.now).for_each(|(key, ban)| tell(key.into(), ban));
+        book.v6.iter(self.now).for_each(|(key, ban)| tell(key.into(), ban));
+    }
+}

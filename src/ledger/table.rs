@@ -1,0 +1,338 @@
+//! One source's bans of one family: a hash table of 16 bytes an IPv4 ban, and the order of their ends.
+//!
+//! Says what changes for the kernel as it changes; knows no other source and no networks. A `Book`
+//! holds two of these, the ledger one book a source.
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap};
+use std::hash::Hash;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use super::change::{Range, SetChange, SetId};
+use super::hash::Seed;
+use super::moment::{End, GRACE, Moment};
+use super::never;
+use super::number::Family;
+use super::protect::Protection;
+use super::reason::{ReasonRef, Texts, Word};
+use super::{Applied, Refusal};
+use crate::feed::{Lifetime, Listed, Source};
+
+/// An address as the key of a table.
+pub(super) trait Key: Copy + Ord + Hash + Into<IpAddr> {
+    const FAMILY: Family;
+    fn number(self) -> u128;
+    fn refusal(self) -> Option<Refusal>;
+}
+
+impl Key for Ipv4Addr {
+    const FAMILY: Family = Family::V4;
+
+    fn number(self) -> u128 {
+        u128::from(self.to_bits())
+    }
+
+    fn refusal(self) -> Option<Refusal> {
+        never::refusal_v4(self)
+    }
+}
+
+impl Key for Ipv6Addr {
+    const FAMILY: Family = Family::V6;
+
+    fn number(self) -> u128 {
+        self.to_bits()
+    }
+
+    fn refusal(self) -> Option<Refusal> {
+        never::refusal_v6(self)
+    }
+}
+
+/// A ban without its address.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Ban {
+    pub(super) start: Moment,
+    pub(super) end: End,
+    pub(super) word: Word,
+}
+
+/// What a table needs to know and to tell while it changes.
+pub(super) struct Cause<'a> {
+    pub(super) now: Moment,
+    pub(super) source: Source,
+    /// Most bans in one table.
+    pub(super) most: usize,
+    pub(super) texts: &'a mut Texts,
+    pub(super) protection: &'a Protection,
+    pub(super) sink: &'a mut dyn FnMut(SetChange),
+    pub(super) applied: &'a mut Applied,
+}
+
+impl Cause<'_> {
+    /// A new element. The kernel may have a scanner's already: a rule adds them by itself, for a short
+    /// time, and only a renewal gives such an element the ledger's end.
+    fn add(&mut self, address: IpAddr, lifetime: Lifetime) {
+        (self.sink)(add(SetId::Ban(self.source), address, lifetime));
+    }
+
+    fn renew(&mut self, address: IpAddr, lifetime: Lifetime) {
+        let set = SetId::Ban(self.source);
+        (self.sink)(SetChange::Renew { set, range: Range::single(address), lifetime });
+    }
+
+    fn delete(&mut self, address: IpAddr) {
+        (self.sink)(SetChange::Delete { set: SetId::Ban(self.source), range: Range::single(address) });
+    }
+}
+
+/// See [`Cause::add`].
+fn add(set: SetId, address: IpAddr, lifetime: Lifetime) -> SetChange {
+    let range = Range::single(address);
+    if set == SetId::Ban(Source::Scan) {
+        SetChange::Renew { set, range, lifetime }
+    } else {
+        SetChange::Add { set, range, lifetime }
+    }
+}
+
+/// See the module's head.
+///
+/// `ends` has, for every ban that ends, at least one entry that is not later than its end; entries that
+/// no longer fit are dropped or put back where they belong when their time comes. So a ban that is
+/// prolonged again and again costs nothing here.
+#[derive(Debug)]
+pub(super) struct Table<K> {
+    bans: HashMap<K, Ban, Seed>,
+    ends: BinaryHeap<Reverse<(End, K)>>,
+    withheld: u32,
+}
+
+impl<K: Key> Table<K> {
+    pub(super) fn new() -> Table<K> {
+        Table { bans: HashMap::with_hasher(Seed::default()), ends: BinaryHeap::new(), withheld: 0 }
+    }
+
+    /// Bans held, those that ended within the last [`GRACE`] seconds included.
+    pub(super) fn len(&self) -> usize {
+        self.bans.len()
+    }
+
+    pub(super) fn withheld(&self) -> u32 {
+        self.withheld
+    }
+
+    /// The ban of this address, if it is in force by now.
+    pub(super) fn get(&self, address: K, now: Moment) -> Option<Ban> {
+        self.bans.get(&address).copied().filter(|ban| !ban.end.is_over(now))
+    }
+
+    /// All bans that have not ended.
+    pub(super) fn iter(&self, now: Moment) -> impl Iterator<Item = (K, Ban)> + '_ {
+        self.bans.iter().map(|(&key, &ban)| (key, ban)).filter(move |(_, ban)| !ban.end.is_over(now))
+    }
+
+    /// Bans an address, or gives its ban a new end; `reason` `None` keeps the one that it has.
+    pub(super) fn ban(&mut self, cause: &mut Cause, key: K, lifetime: Lifetime, reason: Option<ReasonRef>) {
+        if let Some(refusal) = key.refusal() {
+            cause.applied.refused.count(refusal);
+            return;
+        }
+        let end = End::after(cause.now, lifetime);
+        let full = self.bans.len() >= cause.most;
+        match self.bans.get_mut(&key) {
+            Some(ban) => {
+                if let Some(reason) = reason {
+                    // Packed before the old one is released, so that a shared text is not made anew.
+                    let word = cause.texts.pack(reason);
+                    cause.texts.release(ban.word);
+                    ban.word = word.with_bits_of(ban.word);
+                }
+                let old = ban.end;
+                let over = old.is_over(cause.now);
+                if over {
+                    ban.start = cause.now;
+                    cause.applied.added += 1;
+                } else if old.is_close_to(end) {
+                    cause.applied.unchanged += 1;
+                    return;
+                } else {
+                    cause.applied.renewed += 1;
+                }
+                ban.end = end;
+                if ban.word.is_withheld() {
+                    cause.applied.withheld += 1;
+                } else {
+                    cause.renew(key.into(), lifetime);
+                }
+                if end < old {
+                    self.note_end(key, end);
+                }
+            }
+            None if full => cause.applied.cut += 1,
+            None => self.insert(cause, key, end, lifetime, reason.unwrap_or(ReasonRef::Listed)),
+        }
+    }
+
+    fn insert(&mut self, cause: &mut Cause, key: K, end: End, lifetime: Lifetime, reason: ReasonRef) {
+        let mut word = cause.texts.pack(reason);
+        cause.applied.added += 1;
+        if cause.protection.covers(K::FAMILY, key.number()) {
+            word.set_withheld(true);
+            self.withheld += 1;
+            cause.applied.withheld += 1;
+        } else {
+            cause.add(key.into(), lifetime);
+        }
+        self.bans.insert(key, Ban { start: cause.now, end, word });
+        self.note_end(key, end);
+    }
+
+    /// Puts a ban back as the snapshot has it, without a word to the kernel.
+    pub(super) fn restore(&mut self, key: K, ban: Ban, most: usize, texts: &mut Texts) {
+        if key.refusal().is_some() || self.bans.len() >= most {
+            texts.release(ban.word);
+        } else if let Some(old) = self.bans.insert(key, ban) {
+            texts.release(old.word);
+        }
+        self.note_end(key, ban.end);
+    }
+
+    /// Takes a ban back.
+    pub(super) fn unban(&mut self, cause: &mut Cause, key: K) {
+        if let Some(ban) = self.bans.remove(&key) {
+            self.forget(cause, key, ban);
+        }
+    }
+
+    /// Takes all bans back.
+    pub(super) fn clear(&mut self, cause: &mut Cause) {
+        self.replace(cause, &[]);
+    }
+
+    /// Makes these the source's bans, by the difference: first what has gone, so that there is room, then
+    /// what is new. Costs two look-ups an entry and one pass over the table; copies nothing.
+    pub(super) fn replace(&mut self, cause: &mut Cause, list: &[Listed<K>]) {
+        let mut missing = 0;
+        for entry in list {
+            match self.bans.get_mut(&entry.address) {
+                Some(ban) => ban.word.set_seen(true),
+                None => missing += 1,
+            }
+        }
+        self.sweep(cause);
+        self.bans.reserve(missing.min(cause.most.saturating_sub(self.bans.len())));
+        for entry in list {
+            self.ban(cause, entry.address, entry.lifetime, None);
+        }
+        self.give_back_memory();
+    }
+
+    /// Keeps what was seen, at most `most`.
+    fn sweep(&mut self, cause: &mut Cause) {
+        let mut kept = 0;
+        let mut bans = std::mem::take(&mut self.bans);
+        bans.retain(|&key, ban| {
+            let seen = ban.word.is_seen();
+            if seen && kept < cause.most {
+                kept += 1;
+                ban.word.set_seen(false);
+                return true;
+            }
+            self.forget(cause, key, *ban);
+            false
+        });
+        self.bans = bans;
+    }
+
+    /// Evicts what is beyond `most`, whichever it hits, and counts it as cut.
+    pub(super) fn shrink_to_most(&mut self, cause: &mut Cause) {
+        if self.bans.len() > cause.most {
+            self.bans.values_mut().for_each(|ban| ban.word.set_seen(true));
+            cause.applied.cut += u32::try_from(self.bans.len() - cause.most).unwrap_or(u32::MAX);
+            self.sweep(cause);
+            self.give_back_memory();
+        }
+    }
+
+    /// Accounts for a ban that has left the table before its time.
+    fn forget(&mut self, cause: &mut Cause, key: K, ban: Ban) {
+        cause.texts.release(ban.word);
+        self.withheld -= u32::from(ban.word.is_withheld());
+        if !ban.end.is_over(cause.now) {
+            cause.applied.removed += 1;
+        }
+        // Ended within the grace: the kernel may have it for a moment yet, so the deletion goes out too.
+        if !ban.word.is_withheld() {
+            cause.delete(key.into());
+        }
+    }
+
+    /// Protection has changed: withholds what is covered now, gives the kernel what no longer is.
+    pub(super) fn protect(
+        &mut self,
+        now: Moment,
+        set: SetId,
+        protection: &Protection,
+        sink: &mut dyn FnMut(SetChange),
+    ) {
+        self.withheld = 0;
+        for (&key, ban) in &mut self.bans {
+            let covered = protection.covers(K::FAMILY, key.number());
+            self.withheld += u32::from(covered);
+            if covered == ban.word.is_withheld() {
+                continue;
+            }
+            ban.word.set_withheld(covered);
+            match ban.end.left(now) {
+                _ if covered => sink(SetChange::Delete { set, range: Range::single(key.into()) }),
+                Some(lifetime) => sink(add(set, key.into(), lifetime)),
+                None => {}
+            }
+        }
+    }
+
+    /// When [`Table::expire`] has something to do next; may be early, never late.
+    pub(super) fn next_expiry(&self) -> Option<Moment> {
+        self.ends.peek().map(|Reverse((end, _))| Moment(end.0.saturating_add(GRACE)))
+    }
+
+    /// Drops what has ended, and says what.
+    pub(super) fn expire(&mut self, now: Moment, texts: &mut Texts, gone: &mut dyn FnMut(K)) {
+        while let Some(&Reverse((end, key))) = self.ends.peek() {
+            if !end.is_settled(now) {
+                break;
+            }
+            self.ends.pop();
+            match self.bans.get(&key).map(|ban| ban.end) {
+                Some(actual) if actual.is_settled(now) => {
+                    if let Some(ban) = self.bans.remove(&key) {
+                        texts.release(ban.word);
+                        self.withheld -= u32::from(ban.word.is_withheld());
+                        gone(key);
+                    }
+                }
+                Some(actual) => self.note_end(key, actual),
+                None => {}
+            }
+        }
+    }
+
+    fn note_end(&mut self, key: K, end: End) {
+        if end == End::NEVER {
+            return;
+        }
+        self.ends.push(Reverse((end, key)));
+        // Bans that are taken back and come again leave entries behind.
+        if self.ends.len() > 2 * self.bans.len() + 64 {
+            let ends = self.bans.iter().filter(|(_, ban)| ban.end != End::NEVER);
+            self.ends = ends.map(|(&key, ban)| Reverse((ban.end, key))).collect();
+        }
+    }
+
+    fn give_back_memory(&mut self) {
+        if self.bans.capacity() > 4 * self.bans.len() + 64 {
+            self.bans.shrink_to_fit();
+        }
+    }
+}

@@ -8,10 +8,12 @@ mod daemon;
 mod netns;
 mod nft;
 mod process;
+mod sentinel;
 mod wait;
 
 pub use daemon::Daemon;
 pub use netns::{Netns, Peer};
 pub use nft::{Element, nft, nft_load, nft_set_elements, try_nft};
 pub use process::{Proc, run, try_run};
+pub use sentinel::Sentinel;
 pub use wait::{wait_for, wait_until};

@@ -3,10 +3,12 @@
 //! This file holds the settings and their defaults, `uci` the syntax, `read` the way from one to the
 //! other. Public contract: the README's UCI section. Nothing here touches the network or the firewall.
 
+pub mod edit;
 pub mod read;
 pub mod uci;
 pub mod value;
 
+use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -227,6 +229,13 @@ pub struct PortRange {
     pub first: u16,
     /// Highest port.
     pub last: u16,
+}
+
+impl fmt::Display for PortRange {
+    /// As UCI, nft and [`value::port_range`] write it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.first == self.last { write!(f, "{}", self.first) } else { write!(f, "{}-{}", self.first, self.last) }
+    }
 }
 
 /// `config allow`.

@@ -324,7 +324,7 @@ impl Reader {
     }
 
     fn required_ip(&mut self, section: &Section<'_>, net: Option<ipnet::IpNet>) -> Option<ipnet::IpNet> {
-        let given = section.options.iter().any(|entry| entry.name == "ip" && !is_unset(entry));
+        let given = section.options.iter().any(|entry| entry.name == "ip" && !entry.is_unset());
         if !given {
             let message = format!("config {} without option ip, an address or a network", section.kind);
             self.problems.add(section.line, Severity::Error, message);
@@ -394,10 +394,6 @@ impl Reader {
     fn bad_value(&mut self, line: u32, name: &str, error: &BadValue) {
         self.problems.add(line, Severity::Error, format!("{name}: {error}"));
     }
-}
-
-fn is_unset(entry: &Entry<'_>) -> bool {
-    matches!(&entry.value, Value::Single(text) if text.is_empty())
 }
 
 fn line_of(section: &Section<'_>, option: &str) -> u32 {

@@ -6,7 +6,7 @@
 //!
 //! Where it is deliberately stricter than libuci: a NUL byte ends the reading with an error (libuci joins
 //! lines there), `;` right after a bare word is an error unless nothing follows (libuci silently drops the
-//! rest of the line), and words must be UTF-8. Limits: [`MAX_FILE`] and [`MAX_WORD`].
+//! rest of the line), an empty word too many is one word too many, and words must be UTF-8. Limits: [`MAX_FILE`] and [`MAX_WORD`].
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -417,8 +417,8 @@ pub enum Value<'a> {
     List(Vec<(u32, Cow<'a, str>)>),
 }
 
-/// The sections of `text` in order, and every error. Sections of one name are one section, an `option`
-/// replaces what its name had, a `list` adds to it, as in libuci. What belongs to a broken statement is
+/// The sections of `text` in order, and every error. As in libuci, sections of one name are one section,
+/// an `option` replaces what its name had (unless its value is empty), and a `list` adds to it. What belongs to a broken statement is
 /// left out, so the sections are worth using only where there is no error.
 pub fn sections(text: &[u8]) -> (Vec<Section<'_>>, Vec<SyntaxError>) {
     let mut builder = Builder::default();
@@ -498,10 +498,15 @@ impl<'a> Builder<'a> {
 
 impl<'a> Section<'a> {
     fn option(&mut self, line: u32, name: Cow<'a, str>, value: Cow<'a, str>) {
-        let value = Value::Single(value);
-        match self.options.iter_mut().find(|entry| entry.name == name) {
-            Some(entry) => *entry = Entry { name, line, value, replaces: Some(entry.line) },
-            None => self.options.push(Entry { name, line, value, replaces: None }),
+        let mut new = Entry { name, line, value: Value::Single(value), replaces: None };
+        match self.options.iter_mut().find(|entry| entry.name == new.name) {
+            // An empty value sets nothing, so it takes nothing back either.
+            Some(_) if new.is_unset() => {}
+            Some(entry) => {
+                new.replaces = (!entry.is_unset()).then_some(entry.line);
+                *entry = new;
+            }
+            None => self.options.push(new),
         }
     }
 
@@ -521,6 +526,13 @@ impl<'a> Section<'a> {
                 entry.value = Value::List(items);
             }
         }
+    }
+}
+
+impl Entry<'_> {
+    /// Is it an `option` with an empty value, which libuci reads as if it were not there?
+    pub fn is_unset(&self) -> bool {
+        matches!(&self.value, Value::Single(text) if text.is_empty())
     }
 }
 

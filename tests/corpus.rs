@@ -1,0 +1,26 @@
+//! Runs every fuzz target's check over its kept corpus in `fuzz/corpus/`, so that what the fuzzer once
+//! found stays found. Each corpus has at least one file.
+
+use std::fs;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+
+#[path = "../fuzz/checks/uci_text.rs"]
+mod uci_text;
+
+fn replay(target: &str, check: fn(&[u8])) {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(target);
+    let mut files = 0;
+    for entry in fs::read_dir(&directory).expect("the kept corpus") {
+        let path = entry.expect("a corpus entry").path();
+        let data = fs::read(&path).expect("a corpus file");
+        assert!(catch_unwind(AssertUnwindSafe(|| check(&data))).is_ok(), "failed on {}", path.display());
+        files += 1;
+    }
+    assert!(files > 0, "{} is empty", directory.display());
+}
+
+#[test]
+fn uci_text() {
+    replay("uci_text", uci_text::check);
+}

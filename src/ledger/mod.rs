@@ -8,11 +8,13 @@
 //! the kernel's ban sets. Either way the ban is in force again the moment its exemption ends.
 
 mod change;
+mod escalation;
 mod hash;
 mod moment;
 mod nets;
 mod never;
 mod number;
+mod page;
 mod protect;
 mod query;
 mod reason;
@@ -23,13 +25,16 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use ipnet::IpNet;
 
 pub use change::{Desired, Range, SetChange, SetId};
+pub use escalation::{HISTORY_MAX, LONGEST_BAN, Ladder, Offence};
 pub use moment::Moment;
 pub use never::{Refusal, may_ban, normal};
+pub use page::PAGE_MAX;
 pub use protect::Protected;
 pub use query::{AllowanceView, BanView, DesiredSet, Filter, Force, Outcome, Page, Sort, Verdict};
 pub use reason::{ReasonRef, Refused};
 
 use crate::feed::{AllowOrigin, Entry, Event, Lifetime, List, Listed, Reason, Source};
+use escalation::Escalation;
 use nets::Nets;
 use protect::Protection;
 use reason::Texts;
@@ -91,6 +96,7 @@ pub struct Ledger {
     allow: Nets,
     texts: Texts,
     protection: Protection,
+    escalation: Escalation,
 }
 
 /// Where a source's bans are.
@@ -129,6 +135,7 @@ impl Ledger {
             allow: Nets::new(SetId::Allow),
             texts: Texts::default(),
             protection: Protection::new(Vec::new()),
+            escalation: Escalation::new(HISTORY_MAX),
         }
     }
 
@@ -201,6 +208,24 @@ impl Ledger {
             Event::Lapse { source } => self.lapse(now, source, sink),
             Event::Contact { .. } => Applied::default(),
         }
+    }
+
+    /// Lengths of growing bans from now on.
+    pub fn set_ladder(&mut self, ladder: Ladder) {
+        self.escalation.set_ladder(ladder);
+    }
+
+    /// The router has seen this address offend: counts it and says for how long to ban it. The ban itself
+    /// is an event like any other, with [`Source::Scan`]. `None`: there is nothing to ban, because the
+    /// address is banned by this source already (packets in flight are no new offence), is exempt, or is
+    /// of a kind that is never banned.
+    pub fn offence(&mut self, now: Moment, address: IpAddr) -> Option<Offence> {
+        let address = address.to_canonical();
+        let exempt = matches!(self.outcome(now, address), Outcome::Allowed | Outcome::Protected);
+        if exempt || may_ban(Source::Scan, address.into()).is_err() || self.is_banned_by(now, Source::Scan, address) {
+            return None;
+        }
+        Some(self.escalation.offence(now, address))
     }
 
     /// When [`Ledger::expire`] is to be called next; `None`: nothing here ends by itself. May be early,

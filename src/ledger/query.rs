@@ -222,6 +222,10 @@ impl Ledger {
         DesiredSet { ledger: self, set, now }
     }
 
+    pub(super) fn is_banned_by(&self, now: Moment, source: Source, address: IpAddr) -> bool {
+        self.get(now, source, address).is_some()
+    }
+
     /// The ban of exactly this address in a source's tables of single addresses.
     fn get(&self, now: Moment, source: Source, address: IpAddr) -> Option<BanView<'_>> {
         let Place::Book(index) = place(source) else { return None };

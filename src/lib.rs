@@ -11,3 +11,6 @@ pub mod control;
 pub mod feed;
 pub mod firewall;
 pub mod ledger;
+
+/// Version, commit and target, as `diswall --version` prints them.
+pub const VERSION: &str = env!("DISWALL_VERSION");

@@ -1,6 +1,7 @@
 //! What the machine must have beside Rust: finds what is missing and installs it. On Debian and Ubuntu,
 //! as root, with apt-get; elsewhere it names what to install. Every other subcommand calls it first.
 
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use crate::Result;
@@ -17,6 +18,8 @@ pub struct Need {
 }
 
 enum Probe {
+    /// A file.
+    File(&'static str),
     /// A program on the search path (or in /usr/sbin).
     Program(&'static str),
     /// A library, by its pkg-config name.
@@ -32,6 +35,7 @@ impl Probe {
             quiet.is_ok_and(|status| status.success())
         };
         match self {
+            Probe::File(path) => Path::new(path).is_file(),
             Probe::Program(name) => find_program(name).is_some(),
             Probe::Library(name) => succeeds("pkg-config", &["--exists", name]),
             Probe::Python(name) => succeeds("/usr/bin/python3", &["-c", &format!("import {name}")]),
@@ -49,6 +53,10 @@ const fn library(name: &'static str, package: &'static str, why: &'static str) -
 
 const fn python(name: &'static str, package: &'static str, why: &'static str) -> Need {
     Need { probe: Probe::Python(name), package, why }
+}
+
+const fn file(path: &'static str, package: &'static str, why: &'static str) -> Need {
+    Need { probe: Probe::File(path), package, why }
 }
 
 /// To build diswall.
@@ -77,6 +85,15 @@ pub const TEST: &[Need] = &[
     program("openssl", "openssl", "certificates for NATS over TLS"),
     program("nmap", "nmap", "scans of closed ports"),
     program("hping3", "hping3", "floods and forged packets"),
+];
+
+/// What packages for routers are made with.
+pub const PACKAGE: &[Need] = &[
+    file("/usr/bin/rustc", "rustc-web", "a compiler whose library source Debian has too"),
+    file("/usr/bin/cargo", "cargo-web", "the cargo that goes with it"),
+    file("/usr/lib/rustlib/src/rust/library/std/Cargo.toml", "rust-web-src", "the standard library, built for MIPS"),
+    python("ensurepip", "python3-venv", "a place of its own for zig"),
+    program("zopfli", "zopfli", "packages 4 % smaller than gzip makes them"),
 ];
 
 /// Sees to it that everything in `groups` is there.

@@ -1,11 +1,148 @@
-//! `cargo xtask package`: the router packages. Called by `main`.
+//! `cargo xtask package`: the daemon built for routers, checked, and packed as .ipk and .apk. What goes in
+//! is read from openwrt/Makefile; the same checkout and SOURCE_DATE_EPOCH give the same bytes. Called by
+//! `main`.
+
+mod adb;
+mod apk;
+mod elf;
+mod ipk;
+mod recipe;
+mod tar;
+mod targets;
+mod toolchain;
+mod tools;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use recipe::Package;
+use targets::{TARGETS, Target};
 
 use crate::{Result, Subcommand};
 
 /// The subcommand's entry in the overview.
 pub const SUBCOMMAND: Subcommand =
-    Subcommand { name: "package", summary: "build the router packages (not there yet)", help: "", run };
+    Subcommand { name: "package", summary: "build the router packages, .ipk and .apk", help: HELP, run };
 
-fn run(_args: &[String]) -> Result<()> {
-    Err("packages cannot be built yet".into())
+const HELP: &str = "\
+Usage: cargo xtask package [--arch ARCH]… [--format ipk|apk] [--prepare ARCH]
+
+Builds diswall for OpenWrt routers and packs it into dist/ARCH/, with an index for opkg and checksums.
+What a cross build needs is installed first: Debian's rustc with its library source (apt-get, as root)
+and zig (PyPI, into target/cross).
+
+  --arch ARCH      only this one; may be repeated. Without it: mipsel_24kc, mips_24kc,
+                   arm_cortex-a9_vfpv3-d16 and aarch64_cortex-a53. There is x86_64 too.
+  --format FORMAT  only ipk (opkg: OpenWrt to 24.10, Turris OS) or only apk (OpenWrt 25.12 and later)
+  --prepare ARCH   only get the tools for `cargo build --config cross.toml` ready
+
+SOURCE_DATE_EPOCH dates the files; without it the last commit does.";
+
+/// A package that is larger does not go out: what a 16 MB router has free, and what was promised.
+const PROGRAM_LIMIT: usize = 1_600_000;
+const PACKAGE_LIMIT: usize = 650_000;
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Format {
+    Ipk,
+    Apk,
+}
+
+fn run(args: &[String]) -> Result<()> {
+    let mut formats = vec![Format::Ipk, Format::Apk];
+    let mut chosen: Vec<&Target> = Vec::new();
+    let mut args = args.iter();
+    while let Some(option) = args.next() {
+        let value = args.next().ok_or_else(|| format!("{option} is unknown or lacks its value; see --help"))?;
+        match (option.as_str(), value.as_str()) {
+            ("--arch", arch) => chosen.push(targets::named(arch)?),
+            ("--format", "ipk") => formats = vec![Format::Ipk],
+            ("--format", "apk") => formats = vec![Format::Apk],
+            ("--format", other) => return Err(format!("no format is called {other:?}; there are ipk and apk")),
+            ("--prepare", arch) => return toolchain::prepare(targets::named(arch)?),
+            _ => return Err(format!("no option is called {option}; see --help")),
+        }
+    }
+    if chosen.is_empty() {
+        chosen = TARGETS.iter().filter(|target| target.arch != "x86_64").collect();
+    }
+    let mut summary = Vec::new();
+    for (number, target) in (1..).zip(&chosen) {
+        println!("== {} ({number} of {})", target.arch, chosen.len());
+        summary.append(&mut package(target, &formats)?);
+    }
+    println!("\n{}", summary.join("\n"));
+    Ok(())
+}
+
+/// Everything for one architecture; a line for each file made.
+fn package(target: &Target, formats: &[Format]) -> Result<Vec<String>> {
+    println!("-- tools");
+    toolchain::prepare(target)?;
+    println!("-- build");
+    let program = toolchain::build(target)?;
+    println!("-- check");
+    check_program(&program, target)?;
+    println!("-- pack");
+    let package = recipe::read("openwrt", target.arch, &version()?, &program)?;
+    let place = Path::new("dist").join(target.arch);
+    fs::create_dir_all(&place).map_err(|error| format!("{}: {error}", place.display()))?;
+    let made: Result<Vec<Made>> = formats.iter().map(|format| pack(&package, *format, &place)).collect();
+    let made = made?;
+    write_checksums(&place, &made)?;
+    Ok(made.iter().map(|file| format!("{:>8} bytes  {}", file.content.len(), file.path.display())).collect())
+}
+
+struct Made {
+    path: PathBuf,
+    content: Vec<u8>,
+}
+
+fn check_program(path: &Path, target: &Target) -> Result<()> {
+    let program = fs::read(path).map_err(|error| format!("{}: {error}", path.display()))?;
+    let refuse = |reason: String| format!("{}: {reason}", path.display());
+    let needed = elf::check(&program, target).map_err(refuse)?;
+    println!("{} bytes, needs {}", program.len(), needed.join(", "));
+    within(program.len(), PROGRAM_LIMIT).map_err(refuse)
+}
+
+fn within(size: usize, limit: usize) -> Result<()> {
+    if size <= limit { Ok(()) } else { Err(format!("{size} bytes; the limit is {limit}")) }
+}
+
+fn pack(package: &Package, format: Format, place: &Path) -> Result<Made> {
+    let time = tools::source_date()?;
+    let (name, content) = match format {
+        Format::Ipk => (ipk::file_name(package), ipk::build(package, time)?),
+        Format::Apk => (apk::file_name(package), apk::build(package, time)?),
+    };
+    let path = place.join(name);
+    within(content.len(), PACKAGE_LIMIT).map_err(|reason| format!("{}: {reason}", path.display()))?;
+    write(&path, &content)?;
+    if format == Format::Ipk {
+        let index = ipk::index_entry(package, &content)? + "\n";
+        write(&place.join("Packages"), index.as_bytes())?;
+        write(&place.join("Packages.gz"), &tools::gzip(index.as_bytes(), tools::Effort::Most)?)?;
+    }
+    Ok(Made { path, content })
+}
+
+fn write_checksums(place: &Path, made: &[Made]) -> Result<()> {
+    let mut lines = String::new();
+    for file in made {
+        let name = file.path.file_name().unwrap_or_default().to_string_lossy();
+        lines += &format!("{}  {name}\n", tools::sha256(&file.content)?);
+    }
+    write(&place.join("sha256sums"), lines.as_bytes())
+}
+
+fn write(path: &Path, content: &[u8]) -> Result<()> {
+    fs::write(path, content).map_err(|error| format!("{}: {error}", path.display()))
+}
+
+/// The version in Cargo.toml, the only place it stands in.
+fn version() -> Result<String> {
+    let manifest = fs::read_to_string("Cargo.toml").map_err(|error| format!("Cargo.toml: {error}"))?;
+    let quoted = manifest.lines().find_map(|line| line.strip_prefix("version = "));
+    quoted.map(|text| text.trim_matches('"').to_owned()).ok_or_else(|| "Cargo.toml states no version".into())
 }

@@ -1,0 +1,159 @@
+//! The cross compiler: Debian's rustc with its library source, zig as linker and C compiler, and stand-ins
+//! for the router's libnftnl and libmnl to link against. Everything that is not Debian's lands in
+//! `target/cross`. Called before a router binary is built.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use super::targets::Target;
+use crate::Result;
+use crate::command::{cargo, command, output, run};
+use crate::setup;
+
+/// zig, a C compiler with musl for every target, as a Python package.
+const ZIG: &str = "ziglang==0.17.1";
+
+/// Where the tools are, from the checkout's root.
+const PLACE: &str = "target/cross";
+
+/// Installs what is missing and writes the tools for one target.
+pub fn prepare(target: &Target) -> Result<()> {
+    setup::ensure(&[setup::BUILD, setup::PACKAGE])?;
+    let place = absolute(PLACE)?;
+    let python = install_zig(&place)?;
+    let libraries = place.join("lib").join(target.arch);
+    write_tools(target, &place.join("bin"), &python, &libraries)?;
+    build_stubs(target, &python, &libraries)
+}
+
+/// Builds the daemon for a router; the stripped binary's path.
+pub fn build(target: &Target) -> Result<PathBuf> {
+    let bin = absolute(PLACE)?.join("bin");
+    let path = std::env::var("PATH").unwrap_or_default();
+    let mut cargo = command("/usr/bin/cargo", &["build", "--release", "--locked", "--bin", "diswall"]);
+    cargo.args(["--config", "cross.toml", "--target-dir", "target/cross/build", "--target", target.triple]);
+    cargo.env("PATH", format!("{}:{path}", bin.display()));
+    cargo.env("RUSTC", "/usr/bin/rustc").env("RUSTC_BOOTSTRAP", "1");
+    // What the cargo that started this program left behind is not meant for the other one.
+    for name in ["CARGO", "RUSTUP_TOOLCHAIN", "RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS", "CARGO_TARGET_DIR"] {
+        cargo.env_remove(name);
+    }
+    run(&mut cargo)?;
+    Ok(Path::new("target/cross/build").join(target.triple).join("release/diswall"))
+}
+
+fn absolute(path: &str) -> Result<PathBuf> {
+    std::path::absolute(path).map_err(|error| format!("{path}: {error}"))
+}
+
+/// A Python of its own with zig in it; the interpreter's path.
+fn install_zig(place: &Path) -> Result<PathBuf> {
+    let venv = place.join("venv");
+    let python = venv.join("bin/python");
+    let zig_runs = |python: &Path| {
+        python.exists() && output(&mut command(&python.to_string_lossy(), &["-m", "ziglang", "version"])).is_ok()
+    };
+    if !zig_runs(&python) {
+        println!("Installing zig (a C cross-compiler, from PyPI) into {PLACE}/venv.");
+        run(&mut command("/usr/bin/python3", &["-m", "venv", &venv.to_string_lossy()]))?;
+        run(&mut command(&python.to_string_lossy(), &["-m", "pip", "install", "--quiet", ZIG]))?;
+    }
+    Ok(python)
+}
+
+/// `PREFIX-gcc` and `PREFIX-ar`. rustc thinks it talks to gcc: it brings start files and libraries along
+/// that zig has its own of, and the names of gcc's unwinder for LLVM's.
+fn write_tools(target: &Target, bin: &Path, python: &Path, libraries: &Path) -> Result<()> {
+    let python = python.display();
+    let gcc = format!(
+        r#"#!/bin/sh
+# Written by cargo xtask package: zig, called the way gcc is.
+for argument; do
+	shift
+	case $argument in
+	*crt1.o | *crti.o | *crtn.o | *crtbegin*.o | *crtend*.o | -lgcc | -lc | --target=*) ;;
+	-nostartfiles | -nodefaultlibs) ;;
+	-lgcc_s | -lgcc_eh) set -- "$@" -lunwind ;;
+	*) set -- "$@" "$argument" ;;
+	esac
+done
+exec {python} -m ziglang cc {zig} -L{libraries} "$@"
+"#,
+        zig = target.zig.join(" "),
+        libraries = libraries.display(),
+    );
+    let ar = format!("#!/bin/sh\nexec {python} -m ziglang ar \"$@\"\n");
+    make_directory(bin)?;
+    for (tool, text) in [("gcc", gcc), ("ar", ar)] {
+        write_if_other(&bin.join(format!("{}-{tool}", target.tools)), text.as_bytes(), 0o755)?;
+    }
+    Ok(())
+}
+
+/// Shared objects with the router's names and the functions the bindings declare for libnftnl 1.2.0 (the
+/// oldest on a supported router), all of them empty: enough to link against, never shipped. A function that
+/// only a newer library has is missing here and so ends the build.
+fn build_stubs(target: &Target, python: &Path, libraries: &Path) -> Result<()> {
+    make_directory(libraries)?;
+    let stubs = [
+        ("nftnl-sys", "src/nftnl_1_2_0.rs", "nftnl", "libnftnl.so.11"),
+        ("mnl-sys", "src/bindings.rs", "mnl", "libmnl.so.0"),
+    ];
+    for (package, bindings, library, soname) in stubs {
+        let bindings = source_of(package)?.join(bindings);
+        let functions = declared_functions(&bindings, &format!("{library}_"))?;
+        let source = libraries.join(format!("{library}.c"));
+        let text: String = functions.iter().map(|name| format!("void {name}(void) {{}}\n")).collect();
+        let object = libraries.join(format!("lib{library}.so"));
+        if !write_if_other(&source, text.as_bytes(), 0o644)? && object.exists() {
+            continue;
+        }
+        let mut zig = command(&python.to_string_lossy(), &["-m", "ziglang", "cc"]);
+        zig.args(target.zig).args(["-shared", "-nostdlib", "-fno-unwind-tables", "-fno-asynchronous-unwind-tables"]);
+        zig.args(["-fno-exceptions", &format!("-Wl,-soname,{soname}"), "-o"]).arg(object).arg(source);
+        run(&mut zig)?;
+    }
+    Ok(())
+}
+
+/// The directory of a dependency's source, as cargo has it.
+fn source_of(package: &str) -> Result<PathBuf> {
+    let metadata = output(&mut cargo(&["metadata", "--format-version", "1", "--locked"]))?;
+    // "manifest_path":"/…/nftnl-sys-0.6.4/Cargo.toml"; JSON that cargo writes has no spaces there.
+    let found = metadata.split("\"manifest_path\":\"").skip(1).filter_map(|rest| rest.split('"').next()).find(|path| {
+        let directory = Path::new(path).parent().and_then(Path::file_name).unwrap_or_default().to_string_lossy();
+        directory.strip_prefix(package).is_some_and(|rest| rest.starts_with("-0") || rest.starts_with("-1"))
+    });
+    let manifest = found.ok_or_else(|| format!("cargo metadata names no package {package}"))?;
+    Ok(Path::new(manifest).parent().unwrap_or(Path::new("")).to_path_buf())
+}
+
+fn declared_functions(bindings: &Path, prefix: &str) -> Result<Vec<String>> {
+    let text = fs::read_to_string(bindings).map_err(|error| format!("{}: {error}", bindings.display()))?;
+    let mut names: Vec<String> = text
+        .split("pub fn ")
+        .skip(1)
+        .filter_map(|rest| rest.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).next())
+        .filter(|name| name.starts_with(prefix))
+        .map(str::to_owned)
+        .collect();
+    names.sort();
+    names.dedup();
+    if names.is_empty() { Err(format!("{}: declares no {prefix} function", bindings.display())) } else { Ok(names) }
+}
+
+fn make_directory(path: &Path) -> Result<()> {
+    fs::create_dir_all(path).map_err(|error| format!("{}: {error}", path.display()))
+}
+
+/// Leaves a file alone that is as it should be, so that cargo sees no reason to build anew. Whether it wrote.
+fn write_if_other(path: &Path, content: &[u8], mode: u32) -> Result<bool> {
+    if fs::read(path).is_ok_and(|there| there == content) {
+        return Ok(false);
+    }
+    let told = |error: std::io::Error| format!("{}: {error}", path.display());
+    fs::write(path, content).map_err(told)?;
+    fs::set_permissions(path, fs::Permissions::from_mode(mode)).map_err(told)?;
+    Ok(true)
+}

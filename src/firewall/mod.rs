@@ -5,27 +5,33 @@
 //! [`Firewall::reconcile`] wherever [`Firewall::dirty`] says that a change may have been missed.
 
 mod batch;
+mod counters;
 mod error;
 mod names;
-mod netlink;
+pub(crate) mod netlink;
 mod reconcile;
 mod sets;
-mod sys;
+pub(crate) mod sys;
+mod watch;
 
 use std::io;
 use std::net::IpAddr;
+use std::rc::Rc;
 use std::time::Instant;
 
+pub use counters::Counter;
 pub use error::Error;
 pub use names::{Family, Names, SetKey};
 pub use reconcile::Reconciled;
 pub use sets::{Structure, WrongSet};
+pub use watch::{TableEvent, Watch};
 
 use crate::feed::Lifetime;
 use crate::ledger::{Desired, Range, SetChange, SetId};
 use batch::{Batch, Verb};
 use netlink::{Control, Messages, Refusal, Socket};
 use reconcile::{Key, Present};
+use watch::Ear;
 
 /// How often something is tried again that failed because the ruleset changed meanwhile.
 const ATTEMPTS: usize = 10;
@@ -55,6 +61,18 @@ pub struct Firewall {
     dirty: [bool; SetId::ALL.len()],
     /// The first failure since the last commit. While there is one, changes only mark their sets dirty.
     failure: Option<Error>,
+    /// The watch's socket, while there is a watch.
+    ear: Option<Rc<Ear>>,
+    /// A bulk load under way, for the time of which the watch is muted.
+    bulk: Option<Bulk>,
+}
+
+/// Tells after a bulk load whether somebody else changed the ruleset meanwhile.
+struct Bulk {
+    /// The ruleset's generation when it began.
+    generation: u32,
+    /// Our own transactions since.
+    commits: u32,
 }
 
 impl Firewall {
@@ -64,12 +82,13 @@ impl Firewall {
     /// [`Error::Permission`] without `CAP_NET_ADMIN`, [`Error::Netlink`] if there is no nf_tables.
     pub fn open(names: Names, max_entries: u32) -> Result<Firewall, Error> {
         let opening = |cause| Error::Netlink { doing: "opening the netlink socket", cause };
-        let mut socket = Socket::open(mnl::Bus::Netfilter, 0).map_err(opening)?;
+        let mut socket = Socket::open(mnl::Bus::Netfilter).map_err(opening)?;
         let has_destroy = probe_destroy(&mut socket, &names.table)?;
         let batch = Batch::new(&names);
         let dirty = [false; SetId::ALL.len()];
         let batch_elements = usize::MAX;
-        Ok(Firewall { names, max_entries, socket, batch, batch_elements, has_destroy, dirty, failure: None })
+        let (failure, ear, bulk) = (None, None, None);
+        Ok(Firewall { names, max_entries, socket, batch, batch_elements, has_destroy, dirty, failure, ear, bulk })
     }
 
     /// Queues a change. A full batch is sent at once; the rest waits for [`Firewall::commit`].
@@ -83,6 +102,7 @@ impl Firewall {
             SetChange::Delete { set, range } => self.remove(set, range),
         }
         if self.batch.is_full() || self.batch.elements() >= self.batch_elements {
+            self.begin_bulk();
             self.flush();
         }
     }
@@ -94,6 +114,7 @@ impl Firewall {
     /// that came after, are dirty.
     pub fn commit(&mut self) -> Result<(), Error> {
         self.flush();
+        self.end_bulk();
         self.failure.take().map_or(Ok(()), Err)
     }
 
@@ -156,6 +177,30 @@ impl Firewall {
         }
     }
 
+    /// Reads the named counters of the table; those that do not exist are not in the result.
+    ///
+    /// # Errors
+    /// [`Error::Busy`] if the ruleset changes all the time, [`Error::Netlink`].
+    pub fn counters(&mut self) -> Result<Vec<Counter>, Error> {
+        counters::read(&mut self.socket, &self.names)
+    }
+
+    /// Starts listening for what others do to the table. Must be called inside a tokio runtime; a second
+    /// watch takes the place of the first.
+    ///
+    /// # Errors
+    /// [`Error::Netlink`] if the socket cannot be opened.
+    pub fn watch(&mut self) -> Result<Watch, Error> {
+        let (watch, ear) = Watch::open(self.names.clone(), self.socket.port())?;
+        self.ear = Some(ear);
+        Ok(watch)
+    }
+
+    /// Does as on kernels before 6.3, which lack `NFT_MSG_DESTROYSETELEM`. For tests on newer ones.
+    pub fn avoid_destroy(&mut self) {
+        self.has_destroy = false;
+    }
+
     /// The names it was opened with.
     pub fn names(&self) -> &Names {
         &self.names
@@ -200,6 +245,27 @@ impl Firewall {
             }
         });
         self.commit()
+    }
+
+    /// Mutes the watch. The generation is read first, and again after unmuting: what others do at the
+    /// seams is then heard, counted, or both, but never missed.
+    fn begin_bulk(&mut self) {
+        let Some(ear) = self.ear.as_ref().filter(|_| self.bulk.is_none()) else { return };
+        let Ok(generation) = watch::generation(&mut self.socket) else { return };
+        if ear.mute().is_ok() {
+            self.bulk = Some(Bulk { generation, commits: 0 });
+        }
+    }
+
+    /// Unmutes the watch, and tells it if anybody else committed anything since `begin_bulk`. A commit of
+    /// ours that changed nothing raises no generation; that too counts as suspicious, and costs a check.
+    fn end_bulk(&mut self) {
+        let (Some(bulk), Some(ear)) = (self.bulk.take(), self.ear.as_ref()) else { return };
+        let unmuted = ear.unmute();
+        let expected = bulk.generation.wrapping_add(bulk.commits);
+        if unmuted.is_err() || watch::generation(&mut self.socket).ok() != Some(expected) {
+            ear.lose();
+        }
     }
 
     fn set_dirty(&mut self, set: SetId, dirty: bool) {
@@ -247,6 +313,9 @@ impl Firewall {
             Ok(Some(refusal)) => Some(explain(&refusal, self.batch.set_of(refusal.sequence))),
             Err(cause) => Some(Error::Netlink { doing: "sending changes", cause }),
         };
+        if let (None, Some(bulk)) = (&failure, &mut self.bulk) {
+            bulk.commits = bulk.commits.wrapping_add(1);
+        }
         if let Some(error) = failure {
             let sets: Vec<SetKey> = self.batch.sets().collect();
             sets.into_iter().for_each(|key| self.set_dirty(key.set, true));

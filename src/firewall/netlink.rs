@@ -9,11 +9,11 @@ use std::os::fd::{AsRawFd, RawFd};
 
 use super::sys;
 
-pub(super) const NLM_F_REQUEST: u16 = 0x1;
-pub(super) const NLM_F_ACK: u16 = 0x4;
-pub(super) const NLM_F_DUMP_INTR: u16 = 0x10;
-pub(super) const NLM_F_DUMP: u16 = 0x300;
-pub(super) const NLM_F_CREATE: u16 = 0x400;
+pub(crate) const NLM_F_REQUEST: u16 = 0x1;
+pub(crate) const NLM_F_ACK: u16 = 0x4;
+pub(crate) const NLM_F_DUMP_INTR: u16 = 0x10;
+pub(crate) const NLM_F_DUMP: u16 = 0x300;
+pub(crate) const NLM_F_CREATE: u16 = 0x400;
 
 const NLMSG_ERROR: u16 = 2;
 const NLMSG_DONE: u16 = 3;
@@ -26,9 +26,9 @@ const NLA_F_NESTED: u16 = 0x8000;
 const NLA_TYPE_MASK: u16 = 0x3fff;
 
 /// Bytes of `nlmsghdr`.
-pub(super) const HEADER: usize = 16;
+pub(crate) const HEADER: usize = 16;
 /// Bytes of `nfgenmsg`, which every netfilter message has behind the header.
-pub(super) const NFGENMSG: usize = 4;
+pub(crate) const NFGENMSG: usize = 4;
 
 /// Receive buffer. The kernel fills at most 32 KiB of a dump into one message, and does so once it has
 /// seen a buffer of that size.
@@ -38,13 +38,22 @@ const RECEIVE_BYTES: usize = 32 * 1024;
 #[repr(C, align(8))]
 struct Aligned([u8; RECEIVE_BYTES]);
 
+/// What one socket receives into.
+pub(crate) struct Buffer(Box<Aligned>);
+
+impl Buffer {
+    pub fn new() -> Buffer {
+        Buffer(Box::new(Aligned([0; RECEIVE_BYTES])))
+    }
+}
+
 const fn align4(length: usize) -> usize {
     (length + 3) & !3
 }
 
 /// Appends one attribute. Attributes are a few bytes long here; what does not fit 16 bits of length
 /// cannot come from any caller, and is cut by `debug_assert` in the tests.
-pub(super) fn put(buffer: &mut Vec<u8>, kind: u16, payload: &[u8]) {
+pub(crate) fn put(buffer: &mut Vec<u8>, kind: u16, payload: &[u8]) {
     let length = 4 + payload.len();
     debug_assert!(length <= usize::from(u16::MAX));
     buffer.extend_from_slice(&(length as u16).to_ne_bytes());
@@ -54,7 +63,7 @@ pub(super) fn put(buffer: &mut Vec<u8>, kind: u16, payload: &[u8]) {
 }
 
 /// Appends a string attribute with its closing zero.
-pub(super) fn put_str(buffer: &mut Vec<u8>, kind: u16, text: &str) {
+pub(crate) fn put_str(buffer: &mut Vec<u8>, kind: u16, text: &str) {
     let mut zero_ended = Vec::with_capacity(text.len() + 1);
     zero_ended.extend_from_slice(text.as_bytes());
     zero_ended.push(0);
@@ -62,14 +71,14 @@ pub(super) fn put_str(buffer: &mut Vec<u8>, kind: u16, text: &str) {
 }
 
 /// Opens a nested attribute; [`close`] with the returned position ends it.
-pub(super) fn open_nested(buffer: &mut Vec<u8>, kind: u16) -> usize {
+pub(crate) fn open_nested(buffer: &mut Vec<u8>, kind: u16) -> usize {
     let start = buffer.len();
     put(buffer, kind | NLA_F_NESTED, &[]);
     start
 }
 
 /// Writes the length of the attribute that starts at `start` and ends where the buffer does.
-pub(super) fn close_nested(buffer: &mut [u8], start: usize) {
+pub(crate) fn close_nested(buffer: &mut [u8], start: usize) {
     let length = buffer.len() - start;
     debug_assert!(length <= usize::from(u16::MAX));
     if let Some(field) = buffer.get_mut(start..start + 2) {
@@ -78,7 +87,7 @@ pub(super) fn close_nested(buffer: &mut [u8], start: usize) {
 }
 
 /// Opens a message; [`close_message`] with the returned position ends it.
-pub(super) fn open_message(buffer: &mut Vec<u8>, kind: u16, flags: u16, sequence: u32) -> usize {
+pub(crate) fn open_message(buffer: &mut Vec<u8>, kind: u16, flags: u16, sequence: u32) -> usize {
     let start = buffer.len();
     buffer.extend_from_slice(&0u32.to_ne_bytes());
     buffer.extend_from_slice(&kind.to_ne_bytes());
@@ -89,7 +98,7 @@ pub(super) fn open_message(buffer: &mut Vec<u8>, kind: u16, flags: u16, sequence
 }
 
 /// Opens a netfilter message: header and `nfgenmsg`.
-pub(super) fn open_netfilter(buffer: &mut Vec<u8>, kind: u16, flags: u16, sequence: u32, family: u8, id: u16) -> usize {
+pub(crate) fn open_netfilter(buffer: &mut Vec<u8>, kind: u16, flags: u16, sequence: u32, family: u8, id: u16) -> usize {
     let start = open_message(buffer, kind, flags, sequence);
     let [high, low] = id.to_be_bytes();
     buffer.extend_from_slice(&[family, 0, high, low]);
@@ -97,7 +106,7 @@ pub(super) fn open_netfilter(buffer: &mut Vec<u8>, kind: u16, flags: u16, sequen
 }
 
 /// Writes the length of the message that starts at `start` and ends where the buffer does.
-pub(super) fn close_message(buffer: &mut [u8], start: usize) {
+pub(crate) fn close_message(buffer: &mut [u8], start: usize) {
     let length = (buffer.len() - start) as u32;
     if let Some(field) = buffer.get_mut(start..start + 4) {
         field.copy_from_slice(&length.to_ne_bytes());
@@ -105,7 +114,7 @@ pub(super) fn close_message(buffer: &mut [u8], start: usize) {
 }
 
 /// The `N` bytes at `at`, if they are there.
-pub(super) fn bytes_at<const N: usize>(bytes: &[u8], at: usize) -> Option<[u8; N]> {
+pub(crate) fn bytes_at<const N: usize>(bytes: &[u8], at: usize) -> Option<[u8; N]> {
     bytes.get(at..at.checked_add(N)?)?.try_into().ok()
 }
 
@@ -115,23 +124,23 @@ fn native_u16(bytes: &[u8], at: usize) -> Option<u16> {
 }
 
 /// A 32-bit integer in the machine's byte order.
-pub(super) fn native_u32(bytes: &[u8], at: usize) -> Option<u32> {
+pub(crate) fn native_u32(bytes: &[u8], at: usize) -> Option<u32> {
     bytes_at(bytes, at).map(u32::from_ne_bytes)
 }
 
 /// A 32-bit integer in network byte order.
-pub(super) fn be32(bytes: &[u8]) -> Option<u32> {
+pub(crate) fn be32(bytes: &[u8]) -> Option<u32> {
     bytes_at(bytes, 0).map(u32::from_be_bytes)
 }
 
 /// A 64-bit integer in network byte order.
-pub(super) fn be64(bytes: &[u8]) -> Option<u64> {
+pub(crate) fn be64(bytes: &[u8]) -> Option<u64> {
     bytes_at(bytes, 0).map(u64::from_be_bytes)
 }
 
 /// One received message.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Message<'a> {
+pub(crate) struct Message<'a> {
     /// Message type.
     pub kind: u16,
     /// `NLM_F_*`.
@@ -168,7 +177,7 @@ impl<'a> Message<'a> {
 }
 
 /// The messages in a received buffer, up to the first that is malformed.
-pub(super) struct Messages<'a>(pub &'a [u8]);
+pub(crate) struct Messages<'a>(pub &'a [u8]);
 
 impl<'a> Iterator for Messages<'a> {
     type Item = Message<'a>;
@@ -189,7 +198,7 @@ impl<'a> Iterator for Messages<'a> {
 
 /// The attributes in a payload as (type, value), up to the first that is malformed.
 #[derive(Clone, Copy)]
-pub(super) struct Attributes<'a>(pub &'a [u8]);
+pub(crate) struct Attributes<'a>(pub &'a [u8]);
 
 impl<'a> Iterator for Attributes<'a> {
     type Item = (u16, &'a [u8]);
@@ -211,13 +220,13 @@ impl<'a> Attributes<'a> {
 }
 
 /// A string attribute's bytes without the closing zero.
-pub(super) fn text(value: &[u8]) -> &[u8] {
+pub(crate) fn text(value: &[u8]) -> &[u8] {
     value.split(|byte| *byte == 0).next().unwrap_or_default()
 }
 
 /// A kernel's refusal of one message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Refusal {
+pub(crate) struct Refusal {
     /// Sequence number of the refused message.
     pub sequence: u32,
     /// Positive error number.
@@ -234,7 +243,7 @@ impl Refusal {
 }
 
 /// What a message is when it is not data.
-pub(super) enum Control {
+pub(crate) enum Control {
     /// The kernel refused something.
     Refused(Refusal),
     /// A request was done, or a dump is complete.
@@ -242,7 +251,7 @@ pub(super) enum Control {
 }
 
 /// Tells data (`None`) from acknowledgements, refusals and ends of dumps.
-pub(super) fn control(message: &Message<'_>) -> Option<Control> {
+pub(crate) fn control(message: &Message<'_>) -> Option<Control> {
     if message.kind != NLMSG_ERROR && message.kind != NLMSG_DONE {
         return None;
     }
@@ -256,53 +265,44 @@ pub(super) fn control(message: &Message<'_>) -> Option<Control> {
 
 /// How a dump ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Dump {
+pub(crate) enum Dump {
     /// Everything was there.
     Complete,
     /// The ruleset changed under it: what was seen may lack or repeat elements.
     Interrupted,
 }
 
-/// A netlink socket that never blocks. The kernel works a request off inside `send`, so that its answer
-/// is there, or there is none, when `send` returns.
-pub(super) struct Socket {
-    inner: mnl::Socket,
-    sequence: u32,
-    buffer: Box<Aligned>,
-}
+/// A netlink socket that never blocks, and is closed in child processes.
+pub(crate) struct Endpoint(mnl::Socket);
 
-impl Socket {
+impl Endpoint {
     /// Opens and binds a socket on `bus`, joined to the multicast groups in `groups` (bit 0 is group 1).
-    pub fn open(bus: mnl::Bus, groups: u32) -> io::Result<Socket> {
-        let inner = mnl::Socket::open(bus)?;
-        inner.bind(groups, 0)?;
-        sys::set_nonblocking(&inner)?;
+    pub fn open(bus: mnl::Bus, groups: u32) -> io::Result<Endpoint> {
+        let socket = mnl::Socket::open(bus)?;
+        socket.bind(groups, 0)?;
+        let descriptor = sys::descriptor(&socket);
+        rustix::io::ioctl_fionbio(descriptor, true)?;
+        rustix::io::fcntl_setfd(descriptor, rustix::io::FdFlags::CLOEXEC)?;
         // Both exist since Linux 4.3 and 4.12; without them errors are only less precise and longer.
-        let _ = sys::set_option(&inner, sys::NETLINK_CAP_ACK, 1);
-        let _ = sys::set_option(&inner, sys::NETLINK_EXT_ACK, 1);
-        Ok(Socket { inner, sequence: 0, buffer: Box::new(Aligned([0; RECEIVE_BYTES])) })
+        let _ = sys::set_option(&socket, sys::NETLINK_CAP_ACK, 1);
+        let _ = sys::set_option(&socket, sys::NETLINK_EXT_ACK, 1);
+        Ok(Endpoint(socket))
     }
 
     /// The port id by which the kernel names this socket.
     pub fn port(&self) -> u32 {
-        self.inner.portid()
+        self.0.portid()
     }
 
     /// Leaves every multicast group and joins those in `groups`.
     pub fn join(&self, groups: u32) -> io::Result<()> {
-        self.inner.bind(groups, self.inner.portid() as i32)
-    }
-
-    /// A sequence number that no pending request has.
-    pub fn next_sequence(&mut self) -> u32 {
-        self.sequence = self.sequence.wrapping_add(1);
-        self.sequence
+        self.0.bind(groups, self.0.portid() as i32)
     }
 
     /// Sends whole messages; `Interrupted` is retried.
     pub fn send(&self, messages: &[u8]) -> io::Result<()> {
         loop {
-            match self.inner.send(messages) {
+            match self.0.send(messages) {
                 Ok(_) => return Ok(()),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),
@@ -311,15 +311,57 @@ impl Socket {
     }
 
     /// The next datagram, or `None` when nothing is there.
-    pub fn receive(&mut self) -> io::Result<Option<&[u8]>> {
+    pub fn receive<'a>(&self, buffer: &'a mut Buffer) -> io::Result<Option<&'a [u8]>> {
         loop {
-            match self.inner.recv_raw(&mut self.buffer.0) {
-                Ok(length) => return Ok(self.buffer.0.get(..length)),
+            match self.0.recv_raw(&mut buffer.0.0) {
+                Ok(length) => return Ok(buffer.0.0.get(..length)),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),
             }
         }
+    }
+}
+
+impl AsRawFd for Endpoint {
+    fn as_raw_fd(&self) -> RawFd {
+        self.0.as_raw_fd()
+    }
+}
+
+/// A socket for requests: what it sends is worked off by the kernel inside `send`, so that the answer is
+/// there, or there is none, when `send` returns.
+pub(crate) struct Socket {
+    endpoint: Endpoint,
+    sequence: u32,
+    buffer: Buffer,
+}
+
+impl Socket {
+    /// Opens a socket on `bus`.
+    pub fn open(bus: mnl::Bus) -> io::Result<Socket> {
+        Ok(Socket { endpoint: Endpoint::open(bus, 0)?, sequence: 0, buffer: Buffer::new() })
+    }
+
+    /// The port id by which the kernel names this socket.
+    pub fn port(&self) -> u32 {
+        self.endpoint.port()
+    }
+
+    /// A sequence number other than the last one.
+    pub fn next_sequence(&mut self) -> u32 {
+        self.sequence = self.sequence.wrapping_add(1);
+        self.sequence
+    }
+
+    /// Sends whole messages.
+    pub fn send(&self, messages: &[u8]) -> io::Result<()> {
+        self.endpoint.send(messages)
+    }
+
+    /// The next datagram, or `None` when nothing is there.
+    pub fn receive(&mut self) -> io::Result<Option<&[u8]>> {
+        self.endpoint.receive(&mut self.buffer)
     }
 
     /// Throws away whatever is still in the socket after a failure, so that it is not taken for the
@@ -350,12 +392,6 @@ impl Socket {
                 }
             }
         }
-    }
-}
-
-impl AsRawFd for Socket {
-    fn as_raw_fd(&self) -> RawFd {
-        self.inner.as_raw_fd()
     }
 }
 

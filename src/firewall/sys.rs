@@ -8,20 +8,24 @@ use std::ffi::{CString, c_int, c_void};
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::ptr::NonNull;
+use std::rc::Rc;
 
 use mnl::mnl_sys;
 use nftnl::nftnl_sys;
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+
+use super::netlink::Endpoint;
 
 /// Answer a refused request with its header alone, instead of the whole request.
 pub(super) const NETLINK_CAP_ACK: c_int = 10;
 /// Say in a refusal which attribute was the reason.
 pub(super) const NETLINK_EXT_ACK: c_int = 11;
 
-/// Switches the descriptor to non-blocking.
-pub(super) fn set_nonblocking(socket: &mnl::Socket) -> io::Result<()> {
-    // SAFETY: the descriptor is open as long as `socket` is, which outlives the borrow.
-    let descriptor = unsafe { BorrowedFd::borrow_raw(socket.as_raw_fd()) };
-    Ok(rustix::io::ioctl_fionbio(descriptor, true)?)
+/// The socket's descriptor, for as long as the socket lives.
+pub(super) fn descriptor(socket: &mnl::Socket) -> BorrowedFd<'_> {
+    // SAFETY: libmnl closes the descriptor when `socket` is dropped, which the borrow forbids.
+    unsafe { BorrowedFd::borrow_raw(socket.as_raw_fd()) }
 }
 
 /// Sets an integer option of level `SOL_NETLINK`.
@@ -37,6 +41,29 @@ pub(super) fn set_option(socket: &mnl::Socket, option: c_int, value: c_int) -> i
         )
     };
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// An endpoint whose incoming datagrams wake a task. Needs a tokio runtime with I/O.
+pub(crate) struct Wakeful(AsyncFd<Rc<Endpoint>>);
+
+impl Wakeful {
+    /// Registers the endpoint with the current runtime.
+    pub(crate) fn new(endpoint: Rc<Endpoint>) -> io::Result<Wakeful> {
+        // SAFETY: an endpoint has one descriptor from its making to its dropping, and the `Rc` in here
+        // keeps it alive; nobody can exchange that `Rc`, for the field is private and never lent mutably.
+        Ok(Wakeful(unsafe { AsyncFd::register_with_interest(endpoint, Interest::READABLE) }?))
+    }
+
+    /// The endpoint.
+    pub(crate) fn endpoint(&self) -> &Endpoint {
+        self.0.get_ref()
+    }
+
+    /// Waits until something has come since the last time. The caller then receives until nothing is left.
+    pub(crate) async fn readable(&self) -> io::Result<()> {
+        // Cleared before the caller drains the socket, so that what comes in between wakes again.
+        self.0.readable().await.map(|mut guard| guard.clear_ready())
+    }
 }
 
 /// What defines a set, in the kernel's numbers.

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use diswall::feed::{Lifetime, Source};
-use diswall::firewall::{Error, Family, Firewall, Names, SetKey};
+use diswall::firewall::{Error, Family, Firewall, Names, SetKey, TableEvent, Watch};
 use diswall::ledger::{Desired, Range, SetChange, SetId};
 
 use crate::support::{Element, Netns, nft, nft_load, nft_set_elements, wait_until};
@@ -307,4 +307,111 @@ fn a_full_set_takes_what_fits_and_says_so() {
     assert!(fits.removed <= 3 && fits.added <= 3, "{fits:?}");
     assert_eq!(listed("diswall_dynfw4").len(), 1000);
     assert!(firewall.dirty().is_empty());
+}
+
+#[test]
+fn counters_count_what_the_rules_drop() {
+    let (_netns, mut firewall) = loaded();
+    nft_load(
+        "table inet fw4 { chain check { type filter hook input priority 0; \
+         ip saddr @diswall_dynfw4 counter name diswall_dynfw4 drop; \
+         ip6 saddr @diswall_manual6 counter name diswall_manual6 drop; }; }",
+    );
+    firewall.push(add(DYNFW, "127.0.0.9", 0));
+    firewall.push(add(MANUAL, "::1", 0));
+    firewall.commit().unwrap();
+    assert_eq!(firewall.counters().unwrap().len(), SetKey::COUNT);
+    let from_v4 = std::net::UdpSocket::bind("127.0.0.9:0").unwrap();
+    let from_v6 = std::net::UdpSocket::bind("[::1]:0").unwrap();
+    for _ in 0..5 {
+        from_v4.send_to(b"knock", "127.0.0.1:9").unwrap();
+        from_v6.send_to(b"knock", "[::1]:9").unwrap();
+    }
+    let counters = firewall.counters().unwrap();
+    let count = |set, family| {
+        let counter = counters.iter().find(|counter| counter.key == SetKey { set, family }).unwrap();
+        (counter.packets, counter.bytes)
+    };
+    assert_eq!(count(DYNFW, Family::V4), (5, 5 * (20 + 8 + 5)));
+    assert_eq!(count(MANUAL, Family::V6), (5, 5 * (40 + 8 + 5)));
+    assert_eq!(count(NATS, Family::V4), (0, 0));
+    nft(&["delete", "table", "inet", "fw4"]);
+    assert!(firewall.counters().unwrap().is_empty());
+}
+
+/// A current-thread runtime on this thread, and the watch in it.
+fn watching(firewall: &mut Firewall) -> (tokio::runtime::Runtime, Watch) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let guard = runtime.enter();
+    let watch = firewall.watch().unwrap();
+    drop(guard);
+    (runtime, watch)
+}
+
+/// The next event; `None` if none comes for a while.
+fn next(runtime: &tokio::runtime::Runtime, watch: &mut Watch) -> Option<TableEvent> {
+    runtime.block_on(async { tokio::time::timeout(Duration::from_millis(300), watch.next()).await.ok() })
+}
+
+#[test]
+fn the_watch_tells_what_others_do_and_not_what_we_do() {
+    let (_netns, mut firewall) = loaded();
+    let (runtime, mut watch) = watching(&mut firewall);
+    firewall.push(add(DYNFW, "203.0.113.1", 60));
+    firewall.push(add(MANUAL, "198.51.100.0-198.51.100.255", 60));
+    firewall.commit().unwrap();
+    nft_load("table inet other { set diswall_dynfw4 { type ipv4_addr; elements = { 192.0.2.1 }; }; }");
+    nft_load("table ip fw4 { set diswall_dynfw4 { type ipv4_addr; elements = { 192.0.2.1 }; }; }");
+    nft_load("table inet fw4 { set guests { type ipv4_addr; elements = { 192.0.2.1 }; }; chain c { accept; }; }");
+    assert_eq!(next(&runtime, &mut watch), None);
+
+    nft(&["delete", "element", "inet", "fw4", "diswall_dynfw4", "{ 203.0.113.1 }"]);
+    assert_eq!(next(&runtime, &mut watch), Some(TableEvent::Elements(vec![DYNFW])));
+    nft(&["flush", "set", "inet", "fw4", "diswall_manual4"]);
+    assert_eq!(next(&runtime, &mut watch), Some(TableEvent::Elements(vec![MANUAL])));
+    nft(&["flush", "set", "inet", "fw4", "diswall_manual4"]);
+    assert_eq!(next(&runtime, &mut watch), None, "an empty set was flushed");
+    nft(&["flush", "chain", "inet", "fw4", "c"]);
+    nft(&["delete", "chain", "inet", "fw4", "c"]);
+    nft(&["delete", "set", "inet", "fw4", "diswall_nats6"]);
+    assert_eq!(next(&runtime, &mut watch), Some(TableEvent::Structure));
+    nft(&["delete", "table", "inet", "fw4"]);
+    assert_eq!(next(&runtime, &mut watch), Some(TableEvent::Gone));
+    nft_load(&table_text(MAX));
+    assert_eq!(next(&runtime, &mut watch), Some(TableEvent::Structure));
+    nft_load(&format!("flush ruleset\n{}", table_text(MAX)));
+    assert_eq!(next(&runtime, &mut watch), Some(TableEvent::Structure));
+    nft(&["flush", "ruleset"]);
+    assert_eq!(next(&runtime, &mut watch), Some(TableEvent::Gone));
+    assert_eq!(next(&runtime, &mut watch), None);
+}
+
+#[test]
+fn a_bulk_load_is_silent_and_hides_no_foreign_commit() {
+    let (_netns, mut firewall) = loaded();
+    let (runtime, mut watch) = watching(&mut firewall);
+    let address = |number: u32| Range::single(IpAddr::V4((0x0a00_0000 + number).into()));
+    let load = |firewall: &mut Firewall, numbers: std::ops::Range<u32>| {
+        for number in numbers {
+            firewall.push(SetChange::Add { set: NATS, range: address(number), lifetime: lifetime(3600) });
+        }
+    };
+    load(&mut firewall, 0..20_000);
+    firewall.commit().unwrap();
+    assert_eq!(next(&runtime, &mut watch), None, "our own bulk load came back");
+    nft(&["delete", "element", "inet", "fw4", "diswall_nats4", "{ 10.0.0.0 }"]);
+    assert_eq!(next(&runtime, &mut watch), Some(TableEvent::Elements(vec![NATS])), "deaf after a bulk load");
+
+    load(&mut firewall, 20_000..30_000);
+    nft(&["delete", "element", "inet", "fw4", "diswall_nats4", "{ 10.0.0.1 }"]);
+    load(&mut firewall, 30_000..40_000);
+    firewall.commit().unwrap();
+    assert_eq!(next(&runtime, &mut watch), Some(TableEvent::Lost));
+    assert_eq!(next(&runtime, &mut watch), None);
+
+    // More notifications than the socket's buffer takes.
+    nft(&["flush", "set", "inet", "fw4", "diswall_nats4"]);
+    let events: Vec<TableEvent> = std::iter::from_fn(|| next(&runtime, &mut watch)).collect();
+    let told = events.iter().any(|event| matches!(event, TableEvent::Lost | TableEvent::Elements(_)));
+    assert!(told, "{events:?}");
 }

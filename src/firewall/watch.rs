@@ -1,0 +1,192 @@
+//! Hears over netlink what others do to our table and sets.
+//!
+//! The kernel tells every change of the ruleset to the group `NFNLGRP_NFTABLES`, ours included. Single
+//! changes of our own come back and are dropped by their port id. During a bulk load the group is left,
+//! for otherwise the kernel would write a notification for every element; whether somebody else changed
+//! anything meanwhile shows in the ruleset's generation number, which every commit raises by one.
+//! [`super::Firewall`] does the leaving, the daemon does the listening.
+
+use std::cell::Cell;
+use std::io;
+use std::rc::Rc;
+
+use tokio::sync::Notify;
+
+use super::batch::{ELEM_LIST_SET, ELEM_LIST_TABLE, INET, nft};
+use super::error::Error;
+use super::names::Names;
+use super::netlink::{
+    Buffer, Endpoint, Message, Messages, NLM_F_REQUEST, Socket, be32, close_message, open_netfilter, text,
+};
+use super::sys::Wakeful;
+use crate::ledger::SetId;
+
+/// `NFNLGRP_NFTABLES` is group 7.
+const GROUP: u32 = 1 << 6;
+
+const NEWTABLE: u16 = nft(0);
+const DELTABLE: u16 = nft(2);
+const NEWSET: u16 = nft(9);
+const DELSET: u16 = nft(11);
+const NEWSETELEM: u16 = nft(12);
+const DELSETELEM: u16 = nft(14);
+const NEWGEN: u16 = nft(15);
+const GETGEN: u16 = nft(16);
+const TABLE_NAME: u16 = 1;
+const GEN_ID: u16 = 1;
+
+/// Datagrams read before other tasks get their turn.
+const AT_ONCE: usize = 256;
+
+/// What somebody else did, everything that was waiting taken together.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TableEvent {
+    /// The table was deleted.
+    Gone,
+    /// The table or one of our sets was made or deleted: look at [`super::Firewall::structure`], then
+    /// reconcile every set.
+    Structure,
+    /// Elements of these sets were put in or taken out: reconcile them.
+    Elements(Vec<SetId>),
+    /// Something may have been missed: do as for `Structure`.
+    Lost,
+}
+
+/// What the firewall and the watch share.
+pub(super) struct Ear {
+    endpoint: Rc<Endpoint>,
+    names: Names,
+    /// Port id of the socket that our own changes come from.
+    own: u32,
+    lost: Cell<bool>,
+    wake: Notify,
+}
+
+impl Ear {
+    /// Stops hearing. What waits already is still read.
+    pub fn mute(&self) -> io::Result<()> {
+        self.endpoint.join(0)
+    }
+
+    /// Hears again.
+    pub fn unmute(&self) -> io::Result<()> {
+        self.endpoint.join(GROUP)
+    }
+
+    /// Makes the watch report [`TableEvent::Lost`].
+    pub fn lose(&self) {
+        self.lost.set(true);
+        self.wake.notify_one();
+    }
+}
+
+/// The listening end. Needs a tokio runtime with I/O.
+pub struct Watch {
+    ear: Rc<Ear>,
+    socket: Wakeful,
+    buffer: Buffer,
+}
+
+impl Watch {
+    pub(super) fn open(names: Names, own: u32) -> Result<(Watch, Rc<Ear>), Error> {
+        let failed = |cause| Error::Netlink { doing: "opening the table watch", cause };
+        let endpoint = Rc::new(Endpoint::open(mnl::Bus::Netfilter, GROUP).map_err(failed)?);
+        let socket = Wakeful::new(Rc::clone(&endpoint)).map_err(failed)?;
+        let ear = Rc::new(Ear { endpoint, names, own, lost: Cell::new(false), wake: Notify::new() });
+        Ok((Watch { ear: Rc::clone(&ear), socket, buffer: Buffer::new() }, ear))
+    }
+
+    /// Waits for the next thing that somebody else does to our table or sets. Cancelling it loses nothing
+    /// that was not read; what was read is in the result.
+    pub async fn next(&mut self) -> TableEvent {
+        loop {
+            let (heard, more) = self.drain();
+            if let Some(event) = heard.event() {
+                return event;
+            }
+            if more {
+                tokio::task::yield_now().await;
+                continue;
+            }
+            tokio::select! {
+                ready = self.socket.readable() => if ready.is_err() {
+                    return TableEvent::Lost; // the runtime is shutting down
+                },
+                () = self.ear.wake.notified() => {}
+            }
+        }
+    }
+
+    /// Reads what waits, at most [`AT_ONCE`] datagrams; whether there may be more.
+    fn drain(&mut self) -> (Heard, bool) {
+        let ear = &self.ear;
+        let mut heard = Heard { lost: ear.lost.take(), ..Heard::default() };
+        for _ in 0..AT_ONCE {
+            match self.socket.endpoint().receive(&mut self.buffer) {
+                Ok(None) => return (heard, false),
+                Ok(Some(datagram)) => {
+                    Messages(datagram).for_each(|message| heard.note(&message, &ear.names, ear.own));
+                }
+                // ENOBUFS: notifications were dropped. Anything else is as bad.
+                Err(_) => heard.lost = true,
+            }
+        }
+        (heard, true)
+    }
+}
+
+/// What was heard, boiled down.
+#[derive(Default)]
+struct Heard {
+    lost: bool,
+    /// The last word on the table: made (`true`) or deleted.
+    table: Option<bool>,
+    sets: bool,
+    elements: Vec<SetId>,
+}
+
+impl Heard {
+    /// Most of what is heard is about rules, other tables, or our own doing, and ends at the first lines.
+    fn note(&mut self, message: &Message<'_>, names: &Names, own: u32) {
+        if message.port == own || message.payload.first() != Some(&INET) {
+            return;
+        }
+        let is_ours = |kind| message.attributes().get(kind).is_some_and(|name| text(name) == names.table.as_bytes());
+        let set = || message.attributes().get(ELEM_LIST_SET).and_then(|name| names.find(text(name)));
+        match message.kind {
+            NEWTABLE | DELTABLE if is_ours(TABLE_NAME) => self.table = Some(message.kind == NEWTABLE),
+            NEWSET | DELSET if is_ours(ELEM_LIST_TABLE) => self.sets |= set().is_some(),
+            NEWSETELEM | DELSETELEM if is_ours(ELEM_LIST_TABLE) => {
+                if let Some(key) = set().filter(|key| !self.elements.contains(&key.set)) {
+                    self.elements.push(key.set);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn event(self) -> Option<TableEvent> {
+        match self {
+            Heard { lost: true, .. } => Some(TableEvent::Lost),
+            Heard { table: Some(false), .. } => Some(TableEvent::Gone),
+            Heard { table: Some(true), .. } | Heard { sets: true, .. } => Some(TableEvent::Structure),
+            Heard { elements, .. } if !elements.is_empty() => Some(TableEvent::Elements(elements)),
+            _ => None,
+        }
+    }
+}
+
+/// The ruleset's generation number.
+pub(super) fn generation(socket: &mut Socket) -> io::Result<u32> {
+    let sequence = socket.next_sequence();
+    let mut request = Vec::new();
+    let start = open_netfilter(&mut request, GETGEN, NLM_F_REQUEST, sequence, 0, 0);
+    close_message(&mut request, start);
+    socket.send(&request)?;
+    let mut generation = None;
+    while let Some(datagram) = socket.receive()? {
+        let answer = Messages(datagram).find(|message| message.kind == NEWGEN);
+        generation = answer.and_then(|message| message.attributes().get(GEN_ID)).and_then(be32).or(generation);
+    }
+    generation.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "the kernel told no generation number"))
+}

@@ -6,8 +6,10 @@
 //! knows all of them; [`control`] lets the command line and LuCI look in and post events.
 //! The library exists for the binary, the tests, the fuzz targets and the benchmarks.
 
+pub mod cli;
 pub mod config;
 pub mod control;
+pub mod daemon;
 pub mod feed;
 pub mod firewall;
 pub mod ledger;

@@ -1,3 +1,7 @@
-//! The diswall program.
+//! The diswall program. Everything it does is in the library, so that tests and fuzzers reach it.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    diswall::cli::main()
+}

@@ -1,1 +1,8 @@
-//! The control socket: its protocol, server and client, and the rpcd face.
+//! The control socket: its protocol, its server, its client, and the rpcd face.
+//!
+//! The daemon runs the server; the command line and rpcd are clients. Control reads the ledger and
+//! posts events like any other feed; it decides nothing by itself.
+
+pub mod client;
+pub mod protocol;
+pub mod server;

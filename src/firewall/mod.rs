@@ -7,9 +7,12 @@
 mod batch;
 mod counters;
 mod error;
+pub mod files;
 mod names;
 pub(crate) mod netlink;
 mod reconcile;
+pub mod routes;
+pub mod rules;
 mod sets;
 pub(crate) mod sys;
 mod watch;

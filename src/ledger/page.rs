@@ -25,16 +25,20 @@ const WINDOW: usize = 2 * PAGE_MAX;
 const SAMPLE: usize = 512;
 
 /// A ban's place in the order: no two bans have the same.
-type Rank = (u32, number::Family, u128, u8, u8, bool);
+type Rank = (u32, u8, u128, u8, u8, u8);
 
-fn rank(ban: &BanView, sort: Sort) -> Rank {
+fn rank(ban: &BanView, filter: &Filter) -> Rank {
     let (family, first, _) = number::bounds(ban.net);
-    let lead = match sort {
+    let lead = match filter.sort {
         Sort::Address => 0,
         Sort::Newest => u32::MAX - ban.start.0,
         Sort::Ending => ban.end.map_or(u32::MAX, |end| end.0),
+        Sort::Source => ban.source as u32,
     };
-    (lead, family, first, ban.net.prefix_len(), ban.source as u8, ban.configured)
+    let (source, configured) = (ban.source as u8, u8::from(ban.configured));
+    let forward = (lead, family as u8, first, ban.net.prefix_len(), source, configured);
+    let (lead, family, first, prefix, source, configured) = forward;
+    if filter.reverse { (!lead, !family, !first, !prefix, !source, !configured) } else { forward }
 }
 
 impl Ledger {
@@ -81,7 +85,8 @@ struct Search<'a, 'f> {
 impl<'a> Search<'a, '_> {
     fn for_each(&self, f: &mut dyn FnMut(BanView<'a>)) {
         self.ledger.for_each_ban(self.now, self.filter.source, &mut |ban| {
-            if self.wanted.has(&ban) {
+            let family = if ban.net.addr().is_ipv4() { 4 } else { 6 };
+            if self.filter.family.is_none_or(|wanted| wanted == family) && self.wanted.has(&ban) {
                 f(ban);
             }
         });
@@ -89,7 +94,7 @@ impl<'a> Search<'a, '_> {
 
     fn for_each_in(&self, span: &Span, f: &mut dyn FnMut(Rank, BanView<'a>)) {
         self.for_each(&mut |ban| {
-            let rank = rank(&ban, self.filter.sort);
+            let rank = rank(&ban, self.filter);
             if span.has(&rank) {
                 f(rank, ban);
             }

@@ -100,6 +100,8 @@ pub enum Sort {
     Newest,
     /// The next to end first, then by address; those without end last.
     Ending,
+    /// By source, then by address.
+    Source,
 }
 
 /// Which bans a page is about.
@@ -110,8 +112,12 @@ pub struct Filter<'a> {
     /// An address (what bans it), a network (what it bans in there, or around), or any text: the head of
     /// the address as written, or a part of the reason. Empty: everything.
     pub text: &'a str,
+    /// Of this address family alone: 4 or 6.
+    pub family: Option<u8>,
     /// The order.
     pub sort: Sort,
+    /// The other way round.
+    pub reverse: bool,
 }
 
 /// Some of the matching bans.

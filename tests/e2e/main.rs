@@ -8,3 +8,4 @@ mod support;
 
 mod firewall;
 mod namespaces;
+mod rules;

@@ -208,12 +208,10 @@ impl Demo {
             }
         }
         for line in self.watch.new_lines() {
-            let Ok(change) = serde_json::from_str(&line) else { continue };
             if !self.screen.draws() {
-                let line = self.screen.change(&change);
                 self.screen.say(&line);
             }
-            self.view.change(change);
+            self.view.change(line);
         }
     }
 

@@ -1,0 +1,399 @@
+//! The command line: what can be said, and which exit status answers it.
+//!
+//! Every command but `run`, `rules` and `config` is a client of the control socket, found through the
+//! configuration. `main` calls [`main`] and does nothing else.
+
+mod show;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use argh::FromArgs;
+
+use crate::config::{self, Settings};
+use crate::control::client::{self, ClientError};
+use crate::control::protocol::{
+    self, AllowancesQuery, CheckQuery, Code, ListQuery, Nothing, PAGE_MAX, Request, ResyncQuery, WatchQuery,
+};
+use crate::feed::Source;
+use crate::firewall::{files, rules};
+
+/// Exit statuses, a public contract.
+pub mod exit {
+    /// Done.
+    pub const DONE: u8 = 0;
+    /// The answer is no, or the daemon refused.
+    pub const NO: u8 = 1;
+    /// Wrong use: unknown command, bad value, bad configuration.
+    pub const USAGE: u8 = 2;
+    /// The daemon cannot be reached.
+    pub const UNREACHABLE: u8 = 3;
+    /// `rules --write`: the rules could not be checked or written; the old ones stay.
+    pub const RULES_REFUSED: u8 = 4;
+}
+
+/// Keeps a router's firewall sets equal to live threat feeds and to what the router itself sees.
+#[derive(FromArgs)]
+struct Arguments {
+    /// print version, target and commit
+    #[argh(switch)]
+    version: bool,
+    #[argh(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(FromArgs)]
+#[argh(subcommand)]
+enum Command {
+    Run(Run),
+    Status(Status),
+    Check(Check),
+    List(List),
+    Watch(Watch),
+    Resync(Resync),
+    Rules(Rules),
+    Config(Config),
+}
+
+/// Run the daemon.
+#[derive(FromArgs)]
+#[argh(subcommand, name = "run")]
+struct Run {
+    /// configuration file (default /etc/config/diswall)
+    #[argh(option)]
+    config: Option<PathBuf>,
+    /// log to standard error instead of syslog
+    #[argh(switch)]
+    foreground: bool,
+}
+
+/// Show feeds, bans and drops.
+#[derive(FromArgs)]
+#[argh(subcommand, name = "status")]
+struct Status {
+    /// configuration file (default /etc/config/diswall)
+    #[argh(option)]
+    config: Option<PathBuf>,
+    /// print one JSON object
+    #[argh(switch)]
+    json: bool,
+}
+
+/// Say whether an address is banned, by whom, since when and until when, or allowed by what.
+/// Exit status 1: it is not blocked.
+#[derive(FromArgs)]
+#[argh(subcommand, name = "check")]
+struct Check {
+    /// configuration file (default /etc/config/diswall)
+    #[argh(option)]
+    config: Option<PathBuf>,
+    /// print one JSON object
+    #[argh(switch)]
+    json: bool,
+    /// an IPv4 or IPv6 address
+    #[argh(positional)]
+    address: String,
+}
+
+/// List bans: of one source (dynfw, nats, scan, manual), of `allow`, or of all.
+#[derive(FromArgs)]
+#[argh(subcommand, name = "list")]
+struct List {
+    /// configuration file (default /etc/config/diswall)
+    #[argh(option)]
+    config: Option<PathBuf>,
+    /// print one JSON object a line
+    #[argh(switch)]
+    json: bool,
+    /// dynfw, nats, scan, manual or allow
+    #[argh(positional)]
+    source: Option<String>,
+}
+
+/// Show bans, releases and feed changes as they happen. Ends with Ctrl-C.
+#[derive(FromArgs)]
+#[argh(subcommand, name = "watch")]
+struct Watch {
+    /// configuration file (default /etc/config/diswall)
+    #[argh(option)]
+    config: Option<PathBuf>,
+    /// print JSON lines even on a terminal
+    #[argh(switch)]
+    json: bool,
+    /// only this source: dynfw, nats, scan or manual
+    #[argh(option)]
+    source: Option<String>,
+    /// only this address, or addresses in this network
+    #[argh(option)]
+    address: Option<String>,
+}
+
+/// Fetch a fresh whole list from one feed (dynfw, nats) or all, and compare the kernel's sets.
+#[derive(FromArgs)]
+#[argh(subcommand, name = "resync")]
+struct Resync {
+    /// configuration file (default /etc/config/diswall)
+    #[argh(option)]
+    config: Option<PathBuf>,
+    /// dynfw or nats
+    #[argh(positional)]
+    source: Option<String>,
+}
+
+/// Print the nft text for fw4, or with --standalone for a machine without fw4.
+#[derive(FromArgs)]
+#[argh(subcommand, name = "rules")]
+struct Rules {
+    /// configuration file (default /etc/config/diswall)
+    #[argh(option)]
+    config: Option<PathBuf>,
+    /// complete ruleset: diswall rules --standalone | nft -f -
+    #[argh(switch)]
+    standalone: bool,
+    /// check the text and put it where fw4 includes it; exit status 0: it changed, 1: it did not, 4: nft
+    /// refuses it
+    #[argh(switch)]
+    write: bool,
+    /// print what takes everything of diswall out of the table: diswall rules --delete | nft -f -
+    #[argh(switch)]
+    delete: bool,
+}
+
+/// Work on the configuration file.
+#[derive(FromArgs)]
+#[argh(subcommand, name = "config")]
+struct Config {
+    #[argh(subcommand)]
+    command: ConfigCommand,
+}
+
+#[derive(FromArgs)]
+#[argh(subcommand)]
+enum ConfigCommand {
+    Check(ConfigCheck),
+}
+
+/// Print every problem of a configuration file with its line. Exit status 2: it has errors.
+#[derive(FromArgs)]
+#[argh(subcommand, name = "check")]
+struct ConfigCheck {
+    /// configuration file (default /etc/config/diswall)
+    #[argh(option)]
+    config: Option<PathBuf>,
+    /// the file; the same as --config
+    #[argh(positional)]
+    file: Option<PathBuf>,
+}
+
+/// Runs what the process's arguments say.
+pub fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect();
+    let words: Vec<&str> = arguments.iter().skip(1).map(String::as_str).collect();
+    let parsed = match Arguments::from_args(&["diswall"], &words) {
+        Ok(parsed) => parsed,
+        Err(early) => return early_exit(early),
+    };
+    if parsed.version {
+        println!("{}", crate::VERSION);
+        return ExitCode::from(exit::DONE);
+    }
+    let Some(command) = parsed.command else {
+        eprintln!("diswall: no command given; see: diswall --help");
+        return ExitCode::from(exit::USAGE);
+    };
+    let status = match command {
+        Command::Run(run) => return crate::daemon::run(config_path(run.config), run.foreground),
+        Command::Status(command) => status(command),
+        Command::Check(command) => check(command),
+        Command::List(command) => list(command),
+        Command::Watch(command) => watch(command),
+        Command::Resync(command) => resync(command),
+        Command::Rules(command) => print_rules(command),
+        Command::Config(Config { command: ConfigCommand::Check(command) }) => config_check(command),
+    };
+    ExitCode::from(status.unwrap_or_else(Failure::report))
+}
+
+fn early_exit(early: argh::EarlyExit) -> ExitCode {
+    match early.status {
+        Ok(()) => {
+            println!("{}", early.output.trim_end());
+            ExitCode::from(exit::DONE)
+        }
+        Err(()) => {
+            eprintln!("diswall: {}", early.output.trim_end());
+            ExitCode::from(exit::USAGE)
+        }
+    }
+}
+
+/// Why a command did not do what it was asked, with its exit status.
+struct Failure {
+    status: u8,
+    text: String,
+}
+
+impl Failure {
+    fn usage(text: impl Into<String>) -> Failure {
+        Failure { status: exit::USAGE, text: text.into() }
+    }
+
+    fn report(self) -> u8 {
+        for line in self.text.lines() {
+            eprintln!("diswall: {line}");
+        }
+        self.status
+    }
+}
+
+impl From<ClientError> for Failure {
+    fn from(error: ClientError) -> Failure {
+        let status = match error {
+            ClientError::Unreachable { .. } => exit::UNREACHABLE,
+            ClientError::Refused(ref refusal) if refusal.code == Code::Invalid => exit::USAGE,
+            ClientError::Refused(_) | ClientError::Protocol(_) => exit::NO,
+        };
+        Failure { status, text: error.to_string() }
+    }
+}
+
+type Outcome = Result<u8, Failure>;
+
+fn config_path(given: Option<PathBuf>) -> PathBuf {
+    given.unwrap_or_else(|| PathBuf::from(config::DEFAULT_PATH))
+}
+
+/// The settings, with warnings left to `config check` and the daemon's log.
+fn settings(path: &Path) -> Result<Settings, Failure> {
+    Settings::load(path).map(|loaded| loaded.settings).map_err(|problems| Failure::usage(problems.to_string()))
+}
+
+/// The control socket's path. With errors in the configuration the default is tried, so that `status`
+/// can tell what the running daemon thinks of it.
+fn control_path(given: Option<PathBuf>) -> PathBuf {
+    let loaded = Settings::load(&config_path(given));
+    loaded.map_or_else(|_| config::Main::default().control, |loaded| loaded.settings.main.control)
+}
+
+fn status(command: Status) -> Outcome {
+    let answer: protocol::Status = client::ask(&control_path(command.config), &Request::Status(Nothing {}))?;
+    if command.json {
+        show::json(&answer);
+    } else {
+        show::status(&answer);
+    }
+    Ok(exit::DONE)
+}
+
+fn check(command: Check) -> Outcome {
+    let request = Request::Check(CheckQuery { address: command.address });
+    let answer: protocol::Check = client::ask(&control_path(command.config), &request)?;
+    if command.json {
+        show::json(&answer);
+    } else {
+        show::check(&answer);
+    }
+    Ok(if answer.verdict == "blocked" { exit::DONE } else { exit::NO })
+}
+
+fn list(command: List) -> Outcome {
+    let control = control_path(command.config);
+    if command.source.as_deref() == Some("allow") {
+        return list_allowances(&control, command.json);
+    }
+    let source = command.source.as_deref().map(source_named).transpose()?;
+    // Page after page, so that neither side ever holds the whole list.
+    let mut query = ListQuery {
+        source: source.map(|source| source.name().into()),
+        sort: Some("address".into()),
+        limit: Some(PAGE_MAX),
+        ..ListQuery::default()
+    };
+    loop {
+        let page: protocol::Page = client::ask(&control, &Request::Bans(query.clone()))?;
+        for ban in &page.bans {
+            if command.json { show::json(ban) } else { show::ban(ban) }
+        }
+        query.offset += page.bans.len() as u32;
+        if page.bans.is_empty() || u64::from(query.offset) >= page.matched {
+            return Ok(exit::DONE);
+        }
+    }
+}
+
+fn list_allowances(control: &Path, json: bool) -> Outcome {
+    let mut query = AllowancesQuery { limit: Some(PAGE_MAX), ..AllowancesQuery::default() };
+    loop {
+        let page: protocol::Allowances = client::ask(control, &Request::Allowances(query.clone()))?;
+        for allowance in &page.allowances {
+            if json { show::json(allowance) } else { show::allowance(allowance) }
+        }
+        query.offset += page.allowances.len() as u32;
+        if page.allowances.is_empty() || u64::from(query.offset) >= page.matched {
+            return Ok(exit::DONE);
+        }
+    }
+}
+
+fn source_named(name: &str) -> Result<Source, Failure> {
+    Source::from_name(name).ok_or_else(|| {
+        Failure::usage(format!("'{name}' is no source; accepted: dynfw, nats, scan, manual (and allow for list)"))
+    })
+}
+
+fn watch(command: Watch) -> Outcome {
+    let source = command.source.as_deref().map(source_named).transpose()?;
+    let request =
+        Request::Watch(WatchQuery { source: source.map(|source| source.name().into()), address: command.address });
+    let mut painter = show::Painter::new(command.json);
+    client::follow(&control_path(command.config), &request, |activity| painter.activity(&activity))?;
+    Ok(exit::DONE)
+}
+
+fn resync(command: Resync) -> Outcome {
+    let request = Request::Resync(ResyncQuery { source: command.source });
+    let answer: protocol::Resynced = client::ask(&control_path(command.config), &request)?;
+    match answer.feeds.as_slice() {
+        [] => println!("no feed is switched on; comparing the kernel's sets with the ledger"),
+        feeds => println!("asked {} for a fresh list; comparing the kernel's sets", feeds.join(" and ")),
+    }
+    Ok(exit::DONE)
+}
+
+fn print_rules(command: Rules) -> Outcome {
+    let settings = settings(&config_path(command.config))?;
+    let text = match (command.standalone, command.write, command.delete) {
+        (true, false, false) => rules::standalone(&settings),
+        (false, false, true) => rules::removal(&settings),
+        (false, false, false) => rules::for_fw4(&settings, &files::zone_devices(&settings)),
+        (false, true, false) => return write_rules(&settings),
+        _ => return Err(Failure::usage("--standalone, --write and --delete exclude each other")),
+    };
+    print!("{text}");
+    Ok(exit::DONE)
+}
+
+fn write_rules(settings: &Settings) -> Outcome {
+    match files::write(settings, Path::new(files::DIRECTORY)) {
+        Ok(files::Written::Changed) => Ok(exit::DONE),
+        Ok(files::Written::Unchanged) => Ok(exit::NO),
+        Err(error) => Err(Failure { status: exit::RULES_REFUSED, text: error.to_string() }),
+    }
+}
+
+fn config_check(command: ConfigCheck) -> Outcome {
+    let path = config_path(command.file.or(command.config));
+    match Settings::load(&path) {
+        Ok(loaded) => {
+            if !loaded.warnings.is_empty() {
+                println!("{}", loaded.warnings);
+            }
+            println!("{}: no errors", path.display());
+            Ok(exit::DONE)
+        }
+        Err(problems) => {
+            println!("{problems}");
+            Ok(exit::USAGE)
+        }
+    }
+}

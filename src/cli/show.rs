@@ -1,0 +1,300 @@
+//! How answers look on a terminal: plain words and columns, colour only where it helps and only on a
+//! terminal. Texts that strangers wrote are shown without control characters.
+
+use std::io::{IsTerminal, Write};
+
+use serde::Serialize;
+
+use crate::control::protocol::{Activity, Allowance, Ban, Check, Feed, Reason, Status};
+
+/// Prints one JSON object on a line.
+pub fn json(value: &impl Serialize) {
+    // Only strings and numbers: serialising cannot fail.
+    say(&serde_json::to_string(value).unwrap_or_default());
+}
+
+/// Prints a line. A reader that has gone (`| head`) ends the command quietly.
+fn say(line: &str) {
+    let mut out = std::io::stdout().lock();
+    if writeln!(out, "{line}").and_then(|()| out.flush()).is_err() {
+        std::process::exit(0);
+    }
+}
+
+/// `diswall status`.
+pub fn status(status: &Status) {
+    let colour = Colour::detect();
+    say(&colour.headline(&status.state, &headline(status)));
+    for problem in &status.problems {
+        say(&format!("  {}: {}", colour.severity(&problem.severity), clean(&problem.text)));
+    }
+    say("");
+    say("feed    state          entries  last message  server");
+    for feed in &status.feeds {
+        say(&feed_line(feed, status.now));
+        if let Some(error) = &feed.error {
+            say(&format!("        {}", clean(error)));
+        }
+        for notice in &feed.notices {
+            say(&format!("        {}", clean(&notice.text)));
+        }
+    }
+    say("");
+    say("source      IPv4     IPv6   dropped packets       bytes   in the last hour");
+    for source in &status.sources {
+        say(&format!(
+            "{:<8}{:>8} {:>8} {:>17} {:>11} {:>18}",
+            source.name,
+            source.v4,
+            source.v6,
+            source.packets,
+            bytes(source.bytes),
+            source.packets_hour
+        ));
+    }
+    let allowed = &status.allowances;
+    say("");
+    say(&format!(
+        "allowed {} (configuration {}, command {}, DisWall {})",
+        allowed.config + allowed.command + allowed.nats,
+        allowed.config,
+        allowed.command,
+        allowed.nats
+    ));
+    say(&format!(
+        "daemon  {}, up {}, {:.1} MB resident",
+        status.version,
+        duration(status.uptime),
+        status.memory as f64 / 1024.0
+    ));
+}
+
+fn headline(status: &Status) -> String {
+    let total = grouped(status.bans.total);
+    let dropped = grouped(status.dropped.packets_hour);
+    match status.state.as_str() {
+        "protected" => format!("Protected: {total} addresses blocked, {dropped} packets dropped in the last hour"),
+        "local" => format!("Protected by local bans only: {total} blocked, {dropped} packets dropped in the last hour"),
+        "degraded" => format!("Protection is degraded: {total} addresses blocked, but see below"),
+        "unprotected" => "NOT protected: the firewall does not hold the sets".into(),
+        "off" => "Switched off (enabled '0')".into(),
+        other => other.to_string(),
+    }
+}
+
+fn feed_line(feed: &Feed, now: u64) -> String {
+    let last = feed.last_message.map_or("-".into(), |at| format!("{} ago", duration(now.saturating_sub(at))));
+    format!("{:<8}{:<14} {:>7}  {:<12}  {}:{}", feed.name, feed.state, feed.entries, last, feed.server, feed.port)
+}
+
+/// `diswall check`.
+pub fn check(check: &Check) {
+    say(&clean(&check.sentence));
+    for each in &check.bans {
+        say(&format!("  banned by {}", ban_line(each, check.now)));
+    }
+    for each in &check.allowances {
+        say(&format!("  allowed: {}", allowance_line(each)));
+    }
+    for rule in &check.rules {
+        let ports = if rule.dest_ports.is_empty() { "every port".into() } else { rule.dest_ports.join(", ") };
+        say(&format!("  own rule: {} {} {} ({})", rule.action, rule.address, rule.proto, ports));
+    }
+}
+
+fn ban_line(ban: &Ban, now: u64) -> String {
+    let since = duration(now.saturating_sub(ban.since));
+    let left = ban.left.map_or("until taken back".into(), |left| format!("for another {}", duration(left)));
+    let mut line = format!("{}: {}, {}, since {since} ago, {left}", ban.source, ban.address, reason(&ban.reason));
+    if let Some(why) = &ban.withheld {
+        line.push_str(&format!("; not in force: {}", clean(why)));
+    }
+    line
+}
+
+/// A row of `diswall list`.
+pub fn ban(ban: &Ban) {
+    let left = ban.left.map_or("-".into(), duration);
+    say(&format!("{:<39} {:<7} {:>9}  {}", ban.address, ban.source, left, reason(&ban.reason)));
+}
+
+/// A row of `diswall list allow`.
+pub fn allowance(allowance: &Allowance) {
+    say(&allowance_line(allowance));
+}
+
+fn allowance_line(allowance: &Allowance) -> String {
+    let left = allowance.left.map_or("-".into(), duration);
+    let comment = clean(allowance.comment.as_deref().unwrap_or_default());
+    format!("{:<39} {:<7} {:>9}  {comment}", allowance.address, allowance.origin, left).trim_end().to_string()
+}
+
+/// A reason in words.
+pub fn reason(reason: &Reason) -> String {
+    let text = clean(reason.text.as_deref().unwrap_or_default());
+    match reason.kind.as_str() {
+        "listed" => "on the list".into(),
+        "announced" => "announced".into(),
+        "tagged" => format!("announced: {text}"),
+        "port" => {
+            let protocol = reason.protocol.as_deref().unwrap_or("?");
+            format!("touched closed port {protocol}/{}", reason.port.unwrap_or(0))
+        }
+        "login" => format!("failed log-ins: {text}"),
+        _ if text.is_empty() => "blocked by hand".into(),
+        _ => text,
+    }
+}
+
+/// Prints the live view.
+pub struct Painter {
+    json: bool,
+    colour: Colour,
+}
+
+impl Painter {
+    /// JSON lines when asked for, or when nobody looks.
+    pub fn new(json: bool) -> Painter {
+        Painter { json: json || !std::io::stdout().is_terminal(), colour: Colour::detect() }
+    }
+
+    /// One event; true to go on.
+    pub fn activity(&mut self, activity: &Activity) -> bool {
+        if self.json {
+            json(activity);
+        } else {
+            say(&self.line(activity));
+        }
+        true
+    }
+
+    fn line(&self, activity: &Activity) -> String {
+        let mut line = format!("{} {:<8}", time_of_day(activity.at), self.colour.kind(&activity.kind));
+        for part in [&activity.source, &activity.address, &activity.text].into_iter().flatten() {
+            line.push_str(&format!(" {}", clean(part)));
+        }
+        if let Some(why) = &activity.reason {
+            line.push_str(&format!(" ({})", reason(why)));
+        }
+        if let Some(until) = activity.until {
+            line.push_str(&format!(" for {}", duration(until.saturating_sub(activity.at))));
+        }
+        line
+    }
+}
+
+/// ANSI colours, or none.
+#[derive(Clone, Copy)]
+struct Colour(bool);
+
+impl Colour {
+    fn detect() -> Colour {
+        let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+        Colour(std::io::stdout().is_terminal() && !refused)
+    }
+
+    fn paint(self, code: &str, text: &str) -> String {
+        if self.0 { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_string() }
+    }
+
+    fn headline(self, state: &str, text: &str) -> String {
+        let code = match state {
+            "protected" | "local" => "1;32",
+            "degraded" => "1;33",
+            _ => "1;31",
+        };
+        self.paint(code, text)
+    }
+
+    fn severity(self, severity: &str) -> String {
+        let code = if severity == "error" { "31" } else { "33" };
+        self.paint(code, severity)
+    }
+
+    fn kind(self, kind: &str) -> String {
+        // Padded before it is painted: the escape codes have no width.
+        let padded = format!("{kind:<8}");
+        match kind {
+            "ban" => self.paint("31", &padded),
+            "unban" | "allow" => self.paint("32", &padded),
+            _ => self.paint("36", &padded),
+        }
+    }
+}
+
+/// Without control characters: a stranger's text must not steer the terminal.
+fn clean(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+}
+
+/// `3d 4h`, `12m 5s`: the two largest units.
+pub fn duration(seconds: u64) -> String {
+    const UNITS: [(u64, &str); 4] = [(86_400, "d"), (3_600, "h"), (60, "m"), (1, "s")];
+    let mut rest = seconds;
+    let mut parts = Vec::new();
+    for (size, name) in UNITS {
+        if rest >= size && parts.len() < 2 {
+            parts.push(format!("{}{name}", rest / size));
+            rest %= size;
+        } else if !parts.is_empty() {
+            // Only neighbouring units: "3d", not "3d 5s".
+            break;
+        }
+    }
+    if parts.is_empty() { "0s".into() } else { parts.join(" ") }
+}
+
+/// Digits in groups of three.
+fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut out = String::with_capacity(digits.len() + digits.len() / 3);
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index) % 3 == 0 {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}
+
+/// `812`, `3.4 MB`.
+fn bytes(number: u64) -> String {
+    const UNITS: [(u64, &str); 3] = [(1 << 30, "GB"), (1 << 20, "MB"), (1 << 10, "kB")];
+    for (size, name) in UNITS {
+        if number >= size {
+            return format!("{:.1} {name}", number as f64 / size as f64);
+        }
+    }
+    number.to_string()
+}
+
+/// UTC time of day; the router's time zone lives in a file of another format than ours to read.
+fn time_of_day(at: u64) -> String {
+    let second = at % 86_400;
+    format!("{:02}:{:02}:{:02}", second / 3600, second / 60 % 60, second % 60)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_show_their_two_largest_units() {
+        let table = [(0, "0s"), (59, "59s"), (61, "1m 1s"), (3600, "1h"), (3605, "1h"), (90_061, "1d 1h")];
+        for (seconds, text) in table {
+            assert_eq!(duration(seconds), text);
+        }
+    }
+
+    #[test]
+    fn large_numbers_are_grouped() {
+        for (number, text) in [(0, "0"), (999, "999"), (1000, "1,000"), (1_234_567, "1,234,567")] {
+            assert_eq!(grouped(number), text);
+        }
+    }
+
+    #[test]
+    fn a_strangers_text_cannot_steer_the_terminal() {
+        assert_eq!(clean("ssh\x1b[2J\n"), "ssh\u{fffd}[2J\u{fffd}");
+    }
+}

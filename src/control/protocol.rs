@@ -1,0 +1,509 @@
+//! What is said over the control socket: one JSON object a line each way.
+//!
+//! The same objects are the answers of `diswall rpcd` and of every `--json`. Conventions: a field that
+//! does not apply is absent, integers only, durations in whole seconds, moments in Unix seconds of the
+//! router's wall clock with `now` beside them. Unknown keys in a request are ignored (rpcd adds some).
+
+use serde::{Deserialize, Serialize};
+
+/// Longest request line in bytes, the newline included.
+pub const REQUEST_MAX: usize = 64 * 1024;
+
+/// Most rows in one page of an answer: ubus messages end at 1 MiB.
+pub const PAGE_MAX: u32 = 1000;
+
+/// What can be asked.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "method", content = "params", rename_all = "lowercase")]
+pub enum Request {
+    /// → [`Status`]
+    Status(Nothing),
+    /// → [`Feeds`]
+    Feeds(Nothing),
+    /// → [`Page`]
+    Bans(ListQuery),
+    /// → [`Check`]
+    Check(CheckQuery),
+    /// → [`Allowances`]
+    Allowances(AllowancesQuery),
+    /// → a stream of [`Activity`] lines until the client hangs up
+    Watch(WatchQuery),
+    /// → [`Resynced`]
+    Resync(ResyncQuery),
+}
+
+/// A request without arguments.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Nothing {}
+
+/// Which bans, in which order, which part of them.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ListQuery {
+    /// A source's name; absent: all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
+    /// An address or its beginning, a network, or a text in the reason.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub search: Option<String>,
+    /// 4 or 6; absent: both.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub family: Option<u8>,
+    /// `address`, `since` (default), `until` or `source`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sort: Option<String>,
+    /// Descending; default: true for `since`, else false.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub desc: Option<bool>,
+    /// Rows to pass over.
+    pub offset: u32,
+    /// Rows wanted, 1 to [`PAGE_MAX`]; default 50.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limit: Option<u32>,
+}
+
+/// Which address or network.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct CheckQuery {
+    /// Address or network.
+    pub address: String,
+}
+
+/// Which part of the allowances.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct AllowancesQuery {
+    /// Text looked for in address and comment.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub search: Option<String>,
+    /// Rows to pass over.
+    pub offset: u32,
+    /// Rows wanted, 1 to [`PAGE_MAX`]; default 100.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limit: Option<u32>,
+}
+
+/// What to watch.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct WatchQuery {
+    /// Only this source.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
+    /// Only this address, or addresses in this network.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub address: Option<String>,
+}
+
+/// Which feed.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ResyncQuery {
+    /// `dynfw` or `nats`; absent: both.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
+}
+
+/// An answer that says no. On the wire: `{"error":{"code":…,"message":…}}`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Refusal {
+    /// What kind of no.
+    pub code: Code,
+    /// One sentence for people; names the value and what is accepted.
+    pub message: String,
+}
+
+/// Kinds of no.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Code {
+    /// The daemon cannot be reached or did not answer in time (said by the client).
+    NotRunning,
+    /// An argument is wrong.
+    Invalid,
+    /// Valid, but not allowed.
+    Refused,
+    /// Nothing to take back.
+    NotFound,
+    /// It was tried and did not work.
+    Failed,
+}
+
+impl Refusal {
+    /// An argument is wrong.
+    pub fn invalid(message: impl Into<String>) -> Refusal {
+        Refusal { code: Code::Invalid, message: message.into() }
+    }
+
+    /// It was tried and did not work.
+    pub fn failed(message: impl Into<String>) -> Refusal {
+        Refusal { code: Code::Failed, message: message.into() }
+    }
+}
+
+/// The error envelope.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ErrorAnswer {
+    /// Why not.
+    pub error: Refusal,
+}
+
+/// Why an address is banned.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Reason {
+    /// `listed`, `announced`, `tagged`, `port`, `login` or `comment`.
+    pub kind: String,
+    /// Tag, service or comment; a stranger may have written it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub text: Option<String>,
+    /// `tcp`, `udp`, `icmp`, or the protocol's number.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub protocol: Option<String>,
+    /// Destination port.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub port: Option<u16>,
+}
+
+/// One ban.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Ban {
+    /// Address or network.
+    pub address: String,
+    /// Who bans.
+    pub source: String,
+    /// Since when.
+    pub since: u64,
+    /// Until when; absent: until taken back.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub until: Option<u64>,
+    /// Seconds until then.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub left: Option<u64>,
+    /// Why.
+    pub reason: Reason,
+    /// Why the kernel does not get this ban: the address is protected.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub withheld: Option<String>,
+    /// How often this router has banned the address so far.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub offences: Option<u32>,
+}
+
+/// One allowance.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Allowance {
+    /// Address or network.
+    pub address: String,
+    /// `config`, `command` or `nats`.
+    pub origin: String,
+    /// The owner's comment.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub comment: Option<String>,
+    /// Until when; absent: until taken back.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub until: Option<u64>,
+    /// Seconds until then.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub left: Option<u64>,
+}
+
+/// A `config block` that is a rule of its own.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Rule {
+    /// Address or network.
+    pub address: String,
+    /// `any`, `tcp`, `udp` or `icmp`.
+    pub proto: String,
+    /// Ports and ranges; empty: all.
+    pub dest_ports: Vec<String>,
+    /// `drop` or `reject`.
+    pub action: String,
+    /// The owner's comment.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub comment: Option<String>,
+}
+
+/// A feed's state.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Feed {
+    /// `dynfw` or `nats`.
+    pub name: String,
+    /// `off`, `connecting`, `synchronising`, `live` or `waiting`.
+    pub state: String,
+    /// As configured.
+    pub server: String,
+    /// As configured.
+    pub port: u16,
+    /// CURVE or TLS is configured.
+    pub encrypted: bool,
+    /// Since when in this state.
+    pub since: u64,
+    /// With `waiting`: what went wrong.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+    /// With `waiting`: seconds until the next try, from the moment it was said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retry_in: Option<u32>,
+    /// Moment of the last message.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_message: Option<u64>,
+    /// Addresses banned by this feed now.
+    pub entries: u64,
+    /// DynFW: the last serial applied.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub serial: Option<u64>,
+    /// Whole lists taken since the daemon started.
+    pub lists: u64,
+    /// Resynchronisations since the daemon started.
+    pub resyncs: u64,
+    /// Messages received since the daemon started.
+    pub messages: u64,
+    /// Messages refused since the daemon started.
+    pub refused_messages: u64,
+    /// Single addresses refused since the daemon started.
+    pub refused_addresses: u64,
+    /// Why the last refused message was refused.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_refusal: Option<String>,
+    /// DynFW: seconds without contact after which its bans lapse.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_age: Option<u64>,
+    /// DynFW, without contact: seconds until its bans lapse.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lapses_in: Option<u64>,
+    /// DisWall: the login.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub account: Option<String>,
+    /// What the owner should know.
+    pub notices: Vec<Notice>,
+}
+
+/// Something the owner should know about a feed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Notice {
+    /// Stable name of the matter.
+    pub key: String,
+    /// One sentence.
+    pub text: String,
+}
+
+/// Something the owner should know.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Problem {
+    /// Stable name of the matter: `firewall`, `feed.dynfw`, `cut.dynfw`, …
+    pub key: String,
+    /// `error`, `warning` or `notice`.
+    pub severity: String,
+    /// One sentence.
+    pub text: String,
+}
+
+/// The firewall's side.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Firewall {
+    /// nftables table, family inet.
+    pub table: String,
+    /// Prefix of set names.
+    pub prefix: String,
+    /// Guarded zones.
+    pub zones: Vec<String>,
+    /// `ok`, `missing` or `error`.
+    pub state: String,
+    /// What is wrong.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+    /// How often sets had to be put right since the daemon started.
+    pub refills: u64,
+    /// When the last time.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_refill: Option<u64>,
+}
+
+/// Entries over all sources.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Totals {
+    /// Addresses and networks.
+    pub total: u64,
+    /// Single IPv4 addresses.
+    pub v4: u64,
+    /// Single IPv6 addresses.
+    pub v6: u64,
+}
+
+/// One source's bans and drops.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct SourceCounts {
+    /// Its name.
+    pub name: String,
+    /// Single IPv4 addresses.
+    pub v4: u64,
+    /// Single IPv6 addresses.
+    pub v6: u64,
+    /// Networks of both families.
+    pub networks: u64,
+    /// Bans that the kernel does not get because the address is protected.
+    pub withheld: u64,
+    /// Entries cut because of `max_entries`.
+    pub cut: u64,
+    /// Packets dropped.
+    pub packets: u64,
+    /// Bytes dropped.
+    pub bytes: u64,
+    /// Packets dropped in the last 60 minutes.
+    pub packets_hour: u64,
+    /// Bytes dropped in the last 60 minutes.
+    pub bytes_hour: u64,
+}
+
+/// Drops over all sources.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Dropped {
+    /// Packets.
+    pub packets: u64,
+    /// Bytes.
+    pub bytes: u64,
+    /// Packets in the last 60 minutes.
+    pub packets_hour: u64,
+    /// Bytes in the last 60 minutes.
+    pub bytes_hour: u64,
+    /// Counted since.
+    pub since: u64,
+}
+
+/// Allowances by origin.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct AllowanceCounts {
+    /// `config allow`.
+    pub config: u64,
+    /// `diswall allow --timeout`.
+    pub command: u64,
+    /// DisWall's.
+    pub nats: u64,
+}
+
+/// Answer to [`Request::Status`].
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Status {
+    /// Program version.
+    pub version: String,
+    /// Wall clock.
+    pub now: u64,
+    /// Seconds the daemon has run.
+    pub uptime: u64,
+    /// `protected`, `degraded`, `local`, `unprotected` or `off`.
+    pub state: String,
+    /// No feed is connected to, by configuration.
+    pub local_only: bool,
+    /// Worst first.
+    pub problems: Vec<Problem>,
+    /// The firewall's side.
+    pub firewall: Firewall,
+    /// Entries over all sources.
+    pub bans: Totals,
+    /// Every source.
+    pub sources: Vec<SourceCounts>,
+    /// Drops over all sources.
+    pub dropped: Dropped,
+    /// Allowances by origin.
+    pub allowances: AllowanceCounts,
+    /// Both feeds.
+    pub feeds: Vec<Feed>,
+    /// Resident memory of the daemon in KiB.
+    pub memory: u64,
+}
+
+/// Answer to [`Request::Feeds`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Feeds {
+    /// Wall clock.
+    pub now: u64,
+    /// Both feeds.
+    pub feeds: Vec<Feed>,
+}
+
+/// Answer to [`Request::Bans`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Page {
+    /// Wall clock.
+    pub now: u64,
+    /// All bans.
+    pub total: u64,
+    /// Those that pass the filter.
+    pub matched: u64,
+    /// Rows passed over.
+    pub offset: u32,
+    /// The rows.
+    pub bans: Vec<Ban>,
+}
+
+/// Answer to [`Request::Check`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Check {
+    /// Wall clock.
+    pub now: u64,
+    /// As it was understood.
+    pub address: String,
+    /// `blocked`, `allowed`, `protected`, `partly` or `clear`.
+    pub verdict: String,
+    /// The answer in one sentence.
+    pub sentence: String,
+    /// Every ban of it.
+    pub bans: Vec<Ban>,
+    /// Every allowance of it.
+    pub allowances: Vec<Allowance>,
+    /// Every rule that names it.
+    pub rules: Vec<Rule>,
+    /// Why it is never banned.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub protected: Option<String>,
+}
+
+/// Answer to [`Request::Allowances`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Allowances {
+    /// Wall clock.
+    pub now: u64,
+    /// All allowances.
+    pub total: u64,
+    /// Those that pass the filter.
+    pub matched: u64,
+    /// Rows passed over.
+    pub offset: u32,
+    /// The rows.
+    pub allowances: Vec<Allowance>,
+}
+
+/// Answer to [`Request::Resync`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Resynced {
+    /// The feeds that were asked for a fresh list.
+    pub feeds: Vec<String>,
+}
+
+/// Something that happened: a line of `watch`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Activity {
+    /// Number of the event in this run of the daemon.
+    pub id: u64,
+    /// When.
+    pub at: u64,
+    /// `ban`, `unban`, `allow`, `disallow`, `feed`, `firewall`, `scan`, `login`, `config`, or `missed` (the
+    /// reader was too slow).
+    pub kind: String,
+    /// Address or network.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub address: Option<String>,
+    /// Source or feed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
+    /// Until when.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub until: Option<u64>,
+    /// Why.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<Reason>,
+    /// A sentence.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub text: Option<String>,
+}

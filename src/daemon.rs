@@ -1,0 +1,388 @@
+//! The daemon: one loop that knows feeds, ledger, firewall and control, and the only place that does.
+//!
+//! Read this file first. Feeds post updates ([`feeds`]); the ledger turns them into set changes; the
+//! kernel side ([`kernel`]) applies those and tells when somebody else touched the table; questions
+//! from the control socket are answered from the ledger ([`answers`]); what happened is told to
+//! watchers ([`journal`]) and to the log. Nothing here polls: the loop sleeps until one of them has
+//! something, or something ends.
+
+mod answers;
+mod clock;
+mod drops;
+mod feeds;
+mod journal;
+mod kernel;
+mod logging;
+mod surroundings;
+
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+use crate::cli::exit;
+use crate::config::Settings;
+use crate::control::protocol::Activity;
+use crate::control::server::{Question, Server};
+use crate::feed::{AllowOrigin, Entry, Event, FeedName, FeedState, Lifetime, Update};
+use crate::firewall::rules;
+use crate::ledger::{Applied, Ledger};
+use drops::Drops;
+use feeds::Feeds;
+use journal::Journal;
+use kernel::{Kernel, Repaired, State};
+use surroundings::Surroundings;
+
+/// Updates taken in one turn before the kernel gets them: one transaction for a burst, and no longer
+/// a wait than a burst of this size for whatever else is due.
+const BURST: usize = 256;
+
+/// Everything the daemon has.
+struct Daemon {
+    config: PathBuf,
+    settings: Settings,
+    /// Why the last reread of the configuration was refused, and its warnings.
+    config_notes: Vec<(crate::config::Severity, String)>,
+    ledger: Ledger,
+    kernel: Kernel,
+    feeds: Feeds,
+    journal: Journal,
+    drops: Drops,
+    surroundings: Surroundings,
+    started: u64,
+    control: Option<Server>,
+    questions: mpsc::Sender<Question>,
+}
+
+/// Runs the daemon until SIGTERM or SIGINT.
+pub fn run(config: PathBuf, foreground: bool) -> ExitCode {
+    let loaded = match Settings::load(&config) {
+        Ok(loaded) => loaded,
+        Err(problems) => {
+            // Both, because a service manager may show neither or only one.
+            logging::start(log::LevelFilter::Info, foreground);
+            for (_, line) in problems.lines() {
+                log::error!("{line}");
+            }
+            return ExitCode::from(exit::USAGE);
+        }
+    };
+    if let Some(trouble) = logging::start(loaded.settings.main.log_level, foreground) {
+        log::warn!("{trouble}");
+    }
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return failed(&error),
+    };
+    let outcome = tokio::task::LocalSet::new().block_on(&runtime, async {
+        let (daemon, inputs) = Daemon::start(config, loaded)?;
+        daemon.serve(inputs).await
+    });
+    // A name look-up may still sit in its thread; the process does not wait for it.
+    runtime.shutdown_background();
+    match outcome {
+        Ok(()) => ExitCode::from(exit::DONE),
+        Err(error) => failed(&error),
+    }
+}
+
+fn failed(error: &dyn fmt::Display) -> ExitCode {
+    log::error!("cannot run: {error}");
+    ExitCode::from(exit::NO)
+}
+
+/// What the loop listens to.
+struct Inputs {
+    updates: mpsc::Receiver<(FeedName, Update)>,
+    questions: mpsc::Receiver<Question>,
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+}
+
+/// Why the loop woke.
+enum Wake {
+    Stop,
+    Reload,
+    Question(Question),
+    Table(crate::firewall::TableEvent),
+    Surroundings,
+    Update(FeedName, Update),
+    Time,
+}
+
+impl Daemon {
+    fn start(config: PathBuf, loaded: crate::config::Loaded) -> io::Result<(Daemon, Inputs)> {
+        let settings = loaded.settings;
+        let (feeds, updates) = Feeds::new();
+        let (questions, asked) = mpsc::channel(8);
+        let inputs = Inputs {
+            updates,
+            questions: asked,
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
+        };
+        let mut daemon = Daemon {
+            ledger: Ledger::new(settings.main.max_entries),
+            kernel: Kernel::new(&settings.main),
+            feeds,
+            journal: Journal::new(),
+            drops: Drops::new(),
+            surroundings: Surroundings::new(),
+            started: clock::boot_seconds(),
+            control: None,
+            questions,
+            config,
+            config_notes: Vec::new(),
+            settings,
+        };
+        log::info!("{} starts", crate::VERSION);
+        daemon.note_config(loaded.warnings.lines().collect());
+        daemon.control = Some(Server::start(&daemon.settings.main.control, daemon.questions.clone())?);
+        daemon.read_surroundings();
+        daemon.configure(None);
+        daemon.repair();
+        Ok((daemon, inputs))
+    }
+
+    async fn serve(mut self, mut inputs: Inputs) -> io::Result<()> {
+        loop {
+            let due = self.next_due();
+            let wake = tokio::select! {
+                biased;
+                _ = inputs.terminate.recv() => Wake::Stop,
+                _ = inputs.interrupt.recv() => Wake::Stop,
+                _ = inputs.hangup.recv() => Wake::Reload,
+                Some(question) = inputs.questions.recv() => Wake::Question(question),
+                event = self.kernel.changed() => Wake::Table(event),
+                () = self.surroundings.changed() => Wake::Surroundings,
+                () = tokio::time::sleep_until(due) => Wake::Time,
+                Some((feed, update)) = inputs.updates.recv() => Wake::Update(feed, update),
+            };
+            match wake {
+                Wake::Stop => break,
+                Wake::Reload => self.reload(),
+                Wake::Question(question) => self.answer(question),
+                Wake::Table(event) => self.kernel.note(&event),
+                Wake::Surroundings => self.surroundings.read_soon(),
+                Wake::Time => self.on_time(),
+                Wake::Update(feed, update) => {
+                    self.take(feed, update);
+                    for _ in 1..BURST {
+                        let Ok((feed, update)) = inputs.updates.try_recv() else { break };
+                        self.take(feed, update);
+                    }
+                    self.kernel.commit();
+                }
+            }
+        }
+        log::info!("stops; the sets stay as they are");
+        Ok(())
+    }
+
+    /// The next moment at which something is to be done without anybody asking.
+    fn next_due(&self) -> Instant {
+        let now = clock::now();
+        let expiry = self.ledger.next_expiry().map(|end| Instant::now() + Duration::from_secs(end.since(now).into()));
+        [expiry, self.kernel.due(), self.surroundings.due()]
+            .into_iter()
+            .flatten()
+            .chain([self.drops.due()])
+            .min()
+            .unwrap_or_else(Instant::now)
+    }
+
+    fn on_time(&mut self) {
+        let now = Instant::now();
+        if self.kernel.due().is_some_and(|due| due <= now) {
+            self.repair();
+        }
+        if self.surroundings.due().is_some_and(|due| due <= now) {
+            self.read_surroundings();
+            self.kernel.commit();
+        }
+        if self.drops.due() <= now {
+            let counters = self.kernel.counters();
+            self.drops.sample(&counters);
+        }
+        self.ledger.expire(clock::now(), &mut |source, net| {
+            log::debug!("{source}: {net} has served its ban");
+        });
+    }
+
+    /// Compares kernel and ledger where that is due, and tells what came of it.
+    fn repair(&mut self) {
+        let Repaired { state, changes, made } = self.kernel.repair(&self.ledger, clock::now());
+        let text = match state {
+            Some(State::Ok) if made > 0 => format!("ready: {made} sets made, {changes} elements put right"),
+            Some(State::Ok) => format!("ready: {changes} elements put right"),
+            Some(State::Missing(text) | State::Error(text)) => text,
+            None if changes > 0 => format!("{changes} elements put right after somebody else's change"),
+            None => return,
+        };
+        match self.kernel.state() {
+            State::Ok => log::info!("firewall: {text}"),
+            _ => log::warn!("firewall: {text}"),
+        }
+        self.happened("firewall", Activity { text: Some(text), ..Activity::default() });
+    }
+
+    /// Brings the never-ban list up to date; the caller commits.
+    fn read_surroundings(&mut self) {
+        let Some(list) = self.surroundings.read() else { return };
+        log::debug!("never banned: {} addresses and networks of the router's own", list.len());
+        let Daemon { ledger, kernel, .. } = self;
+        ledger.set_protected(clock::now(), list, &mut |change| kernel.push(change));
+    }
+
+    /// One update of a feed into ledger and kernel; the caller commits.
+    fn take(&mut self, feed: FeedName, update: Update) {
+        if !self.feeds.is_running(feed) {
+            return;
+        }
+        match update {
+            Update::Event(event) => self.apply(event),
+            Update::State(state) => {
+                if self.feeds.note_state(feed, state.clone()) {
+                    self.tell_state(feed, &state);
+                }
+            }
+            Update::Notice { key, text } => {
+                if self.feeds.note_notice(feed, key, text.clone())
+                    && let Some(text) = text
+                {
+                    log::warn!("{feed}: {text}");
+                    let source = Some(feed.to_string());
+                    self.happened("feed", Activity { source, text: Some(text), ..Activity::default() });
+                }
+            }
+        }
+    }
+
+    /// One event into ledger and kernel; the caller commits.
+    fn apply(&mut self, event: Event) {
+        let told = journal::Told::of(&event);
+        let Daemon { ledger, kernel, .. } = self;
+        let applied = ledger.apply(clock::now(), event, &mut |change| kernel.push(change));
+        self.tell_event(told, &applied);
+    }
+
+    fn tell_event(&mut self, told: journal::Told, applied: &Applied) {
+        if applied.cut > 0 {
+            let source = told.source_name().unwrap_or_default();
+            let limit = self.settings.main.max_entries;
+            log::warn!("{source}: {} entries cut; max_entries is {limit}", applied.cut);
+        }
+        if let Some(text) = told.list_line(applied) {
+            log::info!("{text}");
+            let source = told.source_name();
+            self.happened("feed", Activity { source, text: Some(text), ..Activity::default() });
+        } else if changed(applied)
+            && let Some((kind, activity)) = told.activity(clock::wall())
+        {
+            let address = activity.address.as_deref().unwrap_or_default();
+            log::debug!("{}: {kind} {address}", activity.source.as_deref().unwrap_or_default());
+            self.happened(kind, activity);
+        }
+    }
+
+    fn tell_state(&mut self, feed: FeedName, state: &FeedState) {
+        if *state == FeedState::Synchronising {
+            // The network is there now, and the name may have another address than at start.
+            self.surroundings.look_up(&self.settings);
+        }
+        let text = match state {
+            FeedState::Off => "switched off".to_string(),
+            FeedState::Connecting => "connecting".to_string(),
+            FeedState::Synchronising => "connected, waiting for the whole list".to_string(),
+            FeedState::Live => "live".to_string(),
+            FeedState::Waiting { error, retry_in } => format!("{error}; next try in {retry_in} s"),
+        };
+        match state {
+            FeedState::Waiting { .. } => log::warn!("{feed}: {text}"),
+            _ => log::info!("{feed}: {text}"),
+        }
+        let source = Some(feed.to_string());
+        self.happened("feed", Activity { source, text: Some(text), ..Activity::default() });
+    }
+
+    fn happened(&mut self, kind: &str, activity: Activity) {
+        self.journal.record(Activity { kind: kind.into(), at: clock::wall(), ..activity });
+    }
+
+    /// Rereads the configuration. One with errors changes nothing.
+    fn reload(&mut self) {
+        match Settings::load(&self.config) {
+            Ok(loaded) => {
+                let old = std::mem::replace(&mut self.settings, loaded.settings);
+                self.note_config(loaded.warnings.lines().collect());
+                self.configure(Some(&old));
+                self.kernel.commit();
+                log::info!("configuration read again");
+                let text = Some("read again".to_string());
+                self.happened("config", Activity { text, ..Activity::default() });
+            }
+            Err(problems) => {
+                log::error!("configuration refused; the one in force stays");
+                self.note_config(problems.lines().collect());
+            }
+        }
+    }
+
+    fn note_config(&mut self, notes: Vec<(crate::config::Severity, String)>) {
+        for (severity, line) in &notes {
+            match severity {
+                crate::config::Severity::Error => log::error!("{line}"),
+                crate::config::Severity::Warning => log::warn!("{line}"),
+            }
+        }
+        self.config_notes = notes;
+    }
+
+    /// Brings every part from the old settings (`None`: nothing yet) to `self.settings`, touching only
+    /// what differs; the caller commits or repairs.
+    fn configure(&mut self, old: Option<&Settings>) {
+        let main = &self.settings.main;
+        log::set_max_level(main.log_level);
+        if old.is_some_and(|old| old.main.control != main.control) {
+            match Server::start(&main.control, self.questions.clone()) {
+                Ok(server) => self.control = Some(server),
+                Err(error) => log::error!("control socket {}: {error}; the old one stays", main.control.display()),
+            }
+        }
+        self.kernel.configure(main);
+        let Daemon { ledger, kernel, .. } = self;
+        ledger.set_max_entries(clock::now(), self.settings.main.max_entries, &mut |change| kernel.push(change));
+        self.surroundings.look_up(&self.settings);
+        for feed in self.feeds.configure(old, &self.settings) {
+            self.apply(Event::Lapse { source: feed.source() });
+            if feed == FeedName::Nats {
+                self.apply(Event::AllowList { origin: AllowOrigin::Nats, list: Vec::new() });
+            }
+        }
+        if old.is_none_or(|old| old.allow != self.settings.allow) {
+            let list = self.settings.allow.iter().map(|allow| entry(allow.net, &allow.comment)).collect();
+            self.apply(Event::AllowList { origin: AllowOrigin::Config, list });
+        }
+        if old.is_none_or(|old| old.block != self.settings.block || old.main.action != self.settings.main.action) {
+            let in_set = self.settings.block.iter().filter(|block| rules::in_manual_set(block, &self.settings.main));
+            let list = in_set.map(|block| entry(block.net, &block.comment)).collect();
+            self.apply(Event::BlockList { list });
+        }
+    }
+}
+
+fn entry(net: ipnet::IpNet, comment: &str) -> Entry {
+    Entry { net, lifetime: Lifetime::Forever, comment: comment.into() }
+}
+
+/// Whether the event made a difference to the ledger.
+fn changed(applied: &Applied) -> bool {
+    applied.added + applied.removed + applied.renewed > 0
+}

@@ -1,0 +1,507 @@
+//! Answers to questions from the control socket: the ledger's and the feeds' state in the words of the
+//! protocol. Reads, and hands what changes something back to the daemon.
+
+use std::net::IpAddr;
+use std::str::FromStr;
+
+use ipnet::IpNet;
+use serde::Serialize;
+
+use super::Daemon;
+use super::clock::{self, WallView};
+use super::feeds::Slot;
+use super::journal::host_or_net;
+use super::kernel::State;
+use crate::config::{Action, Block, Main, PortRange, Proto, Severity};
+use crate::control::protocol::{
+    Activity, Allowance, AllowanceCounts, Allowances, AllowancesQuery, Ban, Check, Dropped, Feed, Feeds, Firewall,
+    ListQuery, Notice, PAGE_MAX, Page, Problem, Reason, Refusal, Request, Resynced, Rule, SourceCounts, Status, Totals,
+    WatchQuery,
+};
+use crate::control::server::{Question, Reply, StreamFilter};
+use crate::feed::{AllowOrigin, FeedName, FeedState, Source};
+use crate::firewall::rules;
+use crate::ledger::{AllowanceView, BanView, Filter, Force, Outcome, ReasonRef, Sort};
+
+impl Daemon {
+    /// Answers one question.
+    pub(super) fn answer(&mut self, question: Question) {
+        let reply = match question.request {
+            Request::Status(_) => line(&self.status()),
+            Request::Feeds(_) => line(&Feeds { now: clock::wall(), feeds: self.feed_views() }),
+            Request::Bans(query) => self.bans(&query).map_or_else(Reply::Refused, |page| line(&page)),
+            Request::Check(query) => self.check(&query.address).map_or_else(Reply::Refused, |check| line(&check)),
+            Request::Allowances(query) => self.allowances(&query).map_or_else(Reply::Refused, |page| line(&page)),
+            Request::Watch(query) => self.watch(&query).unwrap_or_else(Reply::Refused),
+            Request::Resync(query) => {
+                self.resync(query.source.as_deref()).map_or_else(Reply::Refused, |done| line(&done))
+            }
+        };
+        // An error means that the client has hung up.
+        let _ = question.reply.send(reply);
+    }
+
+    fn status(&mut self) -> Status {
+        let counters = self.kernel.counters();
+        self.drops.read(&counters);
+        let sources: Vec<SourceCounts> = Source::ALL.into_iter().map(|source| self.source_counts(source)).collect();
+        let sum = |pick: fn(&SourceCounts) -> u64| sources.iter().map(pick).sum();
+        let view = WallView::read();
+        let problems = self.problems();
+        Status {
+            version: env!("CARGO_PKG_VERSION").into(),
+            now: view.wall,
+            uptime: clock::boot_seconds().saturating_sub(self.started),
+            state: self.protection_state().into(),
+            local_only: self.settings.main.local_only,
+            problems,
+            firewall: self.firewall_view(&view),
+            bans: Totals {
+                total: sum(|each| each.v4 + each.v6 + each.networks),
+                v4: sum(|each| each.v4),
+                v6: sum(|each| each.v6),
+            },
+            dropped: Dropped {
+                packets: sum(|each| each.packets),
+                bytes: sum(|each| each.bytes),
+                packets_hour: sum(|each| each.packets_hour),
+                bytes_hour: sum(|each| each.bytes_hour),
+                since: view.of_boot(self.started),
+            },
+            sources,
+            allowances: self.allowance_counts(),
+            feeds: self.feed_views(),
+            memory: resident_kib(),
+        }
+    }
+
+    fn source_counts(&self, source: Source) -> SourceCounts {
+        let counts = self.ledger.counts(source);
+        let (total, hour) = self.drops.of(source);
+        SourceCounts {
+            name: source.name().into(),
+            v4: counts.v4.into(),
+            v6: counts.v6.into(),
+            networks: counts.nets.into(),
+            withheld: counts.withheld.into(),
+            cut: counts.cut.into(),
+            packets: total.packets,
+            bytes: total.bytes,
+            packets_hour: hour.packets,
+            bytes_hour: hour.bytes,
+        }
+    }
+
+    fn allowance_counts(&self) -> AllowanceCounts {
+        let mut counts = AllowanceCounts::default();
+        for allowance in self.ledger.allowances(clock::now()) {
+            match allowance.origin {
+                AllowOrigin::Config => counts.config += 1,
+                AllowOrigin::Command => counts.command += 1,
+                AllowOrigin::Nats => counts.nats += 1,
+            }
+        }
+        counts
+    }
+
+    /// The one word on top of everything.
+    fn protection_state(&self) -> &'static str {
+        let main = &self.settings.main;
+        if !main.enabled {
+            return "off";
+        }
+        if *self.kernel.state() != State::Ok {
+            return "unprotected";
+        }
+        let running: Vec<FeedName> =
+            [FeedName::Dynfw, FeedName::Nats].into_iter().filter(|name| self.feeds.is_running(*name)).collect();
+        if running.is_empty() {
+            return "local";
+        }
+        // A feed that reconnects still protects by the list it gave, as long as that has not lapsed.
+        let good = |name: &FeedName| {
+            let counts = self.ledger.counts(name.source());
+            self.feeds.slot(*name).state == FeedState::Live || counts.v4 + counts.v6 > 0
+        };
+        if running.iter().all(good) { "protected" } else { "degraded" }
+    }
+
+    fn problems(&self) -> Vec<Problem> {
+        let mut problems = Vec::new();
+        let mut add = |severity: &str, key: String, text: String| {
+            problems.push(Problem { key, severity: severity.into(), text });
+        };
+        match self.kernel.state() {
+            State::Ok => {}
+            State::Missing(text) | State::Error(text) => add("error", "firewall".into(), text.clone()),
+        }
+        for (severity, text) in &self.config_notes {
+            let severity = if *severity == Severity::Error { "error" } else { "warning" };
+            add(severity, "config".into(), text.clone());
+        }
+        for name in [FeedName::Dynfw, FeedName::Nats] {
+            let slot = self.feeds.slot(name);
+            if let FeedState::Waiting { error, .. } = &slot.state {
+                add("warning", format!("feed.{name}"), format!("{name}: {error}"));
+            }
+            for text in slot.notices.values() {
+                add("notice", format!("feed.{name}"), format!("{name}: {text}"));
+            }
+        }
+        for source in Source::ALL {
+            let cut = self.ledger.counts(source).cut;
+            if cut > 0 {
+                let limit = self.settings.main.max_entries;
+                let text = format!("{source}: {cut} entries are not in force, because max_entries is {limit}");
+                add("warning", format!("cut.{source}"), text);
+            }
+        }
+        let rank = |severity: &str| ["error", "warning", "notice"].iter().position(|each| *each == severity);
+        problems.sort_by_key(|problem| rank(&problem.severity));
+        problems
+    }
+
+    fn firewall_view(&self, view: &WallView) -> Firewall {
+        let main = &self.settings.main;
+        let (state, error) = match self.kernel.state() {
+            State::Ok => ("ok", None),
+            State::Missing(text) => ("missing", Some(text.clone())),
+            State::Error(text) => ("error", Some(text.clone())),
+        };
+        Firewall {
+            table: main.table.clone(),
+            prefix: main.set_prefix.clone(),
+            zones: main.zones.clone(),
+            state: state.into(),
+            error,
+            refills: self.kernel.refills,
+            last_refill: self.kernel.last_refill.map(|boot| view.of_boot(boot)),
+        }
+    }
+
+    fn feed_views(&self) -> Vec<Feed> {
+        let view = WallView::read();
+        let boot = clock::boot_seconds();
+        [FeedName::Dynfw, FeedName::Nats].map(|name| self.feed_view(self.feeds.slot(name), &view, boot)).into()
+    }
+
+    fn feed_view(&self, slot: &Slot, view: &WallView, boot: u64) -> Feed {
+        let counts = self.ledger.counts(slot.name.source());
+        let notices = slot.notices.iter();
+        let mut feed = Feed {
+            name: slot.name.to_string(),
+            since: view.of_boot(slot.since),
+            entries: u64::from(counts.v4) + u64::from(counts.v6),
+            notices: notices.map(|(key, text)| Notice { key: (*key).into(), text: text.clone() }).collect(),
+            ..Feed::default()
+        };
+        feed.state = match &slot.state {
+            FeedState::Off => "off",
+            FeedState::Connecting => "connecting",
+            FeedState::Synchronising => "synchronising",
+            FeedState::Live => "live",
+            FeedState::Waiting { error, retry_in } => {
+                feed.error = Some(error.clone());
+                feed.retry_in = Some(retry_in.saturating_sub(u32::try_from(boot - slot.since).unwrap_or(u32::MAX)));
+                "waiting"
+            }
+        }
+        .into();
+        if let Some(gauges) = self.feeds.gauges(slot.name) {
+            feed.messages = gauges.messages.get();
+            feed.refused_messages = gauges.refused_messages.get();
+            feed.refused_addresses = gauges.refused_addresses.get();
+            feed.lists = gauges.lists.get();
+            feed.resyncs = gauges.resyncs.get();
+            feed.last_message = gauges.last_message.get().map(|at| view.of_boot(at));
+            feed.last_refusal = gauges.last_refusal.borrow().clone();
+            feed.serial = Some(gauges.serial.get()).filter(|serial| *serial > 0);
+        }
+        match slot.name {
+            FeedName::Dynfw => self.dynfw_view(&mut feed, slot, boot),
+            FeedName::Nats => {
+                let nats = &self.settings.nats;
+                (feed.server, feed.port) = (nats.server.clone(), nats.port);
+                feed.encrypted = nats.tls;
+                feed.account = Some(nats.client_name.clone());
+            }
+        }
+        feed
+    }
+
+    fn dynfw_view(&self, feed: &mut Feed, slot: &Slot, boot: u64) {
+        let dynfw = &self.settings.dynfw;
+        let max_age = dynfw.max_age.as_secs();
+        (feed.server, feed.port) = (dynfw.server.clone(), dynfw.port);
+        feed.encrypted = dynfw.server_key.is_some();
+        feed.max_age = Some(max_age);
+        let last = self.feeds.gauges(slot.name).and_then(|gauges| gauges.last_message.get());
+        if let (FeedState::Waiting { .. } | FeedState::Connecting, Some(last)) = (&slot.state, last) {
+            feed.lapses_in = Some((last + max_age).saturating_sub(boot));
+        }
+    }
+
+    fn bans(&self, query: &ListQuery) -> Result<Page, Refusal> {
+        let limit = limit(query.limit, 50)?;
+        let source = query.source.as_deref().map(source_named).transpose()?;
+        let (sort, default_desc) = match query.sort.as_deref() {
+            None | Some("since") => (Sort::Newest, true),
+            Some("address") => (Sort::Address, false),
+            Some("until") => (Sort::Ending, false),
+            Some("source") => (Sort::Source, false),
+            Some(other) => {
+                let text = format!("'{other}' is no order; accepted: address, since, until, source");
+                return Err(Refusal::invalid(text));
+            }
+        };
+        if let Some(family) = query.family.filter(|family| !matches!(family, 4 | 6)) {
+            return Err(Refusal::invalid(format!("{family} is no address family; accepted: 4, 6")));
+        }
+        let filter = Filter {
+            source,
+            text: query.search.as_deref().unwrap_or_default().trim(),
+            family: query.family,
+            sort,
+            // `Newest` is descending by nature.
+            reverse: query.desc.unwrap_or(default_desc) != default_desc,
+        };
+        let view = WallView::read();
+        let page = self.ledger.page(view.now, &filter, query.offset as usize, limit as usize);
+        let total = Source::ALL.into_iter().map(|source| self.ledger.counts(source));
+        Ok(Page {
+            now: view.wall,
+            total: total.map(|counts| u64::from(counts.v4) + u64::from(counts.v6) + u64::from(counts.nets)).sum(),
+            matched: page.total as u64,
+            offset: query.offset,
+            bans: page.bans.iter().map(|ban| self.ban_view(ban, &view)).collect(),
+        })
+    }
+
+    fn ban_view(&self, ban: &BanView<'_>, view: &WallView) -> Ban {
+        let withheld = match ban.force {
+            Force::Full => None,
+            Force::Withheld => Some(self.why_protected(ban.net.addr())),
+            Force::Partial => Some("a part of it is never blocked, because the router needs it".into()),
+        };
+        Ban {
+            address: host_or_net(ban.net),
+            source: ban.source.name().into(),
+            since: view.of(ban.start),
+            until: ban.end.map(|end| view.of(end)),
+            left: ban.end.map(|end| end.since(view.now).into()),
+            reason: reason_view(ban.reason),
+            withheld,
+            offences: None,
+        }
+    }
+
+    fn why_protected(&self, address: IpAddr) -> String {
+        let verdict = self.ledger.check(clock::now(), address);
+        verdict.protection.map_or_else(|| "such addresses are never blocked".into(), |net| net.why.to_string())
+    }
+
+    fn check(&self, address: &str) -> Result<Check, Refusal> {
+        let text = address.trim();
+        let address = IpAddr::from_str(text).map_err(|_| {
+            Refusal::invalid(format!("'{text}' is no address; accepted: an IPv4 or IPv6 address such as 203.0.113.7"))
+        })?;
+        let view = WallView::read();
+        let verdict = self.ledger.check(view.now, address);
+        let rules = self.rules_for(verdict.address);
+        let by = list_of(verdict.bans.iter().map(|ban| ban.source.name()));
+        let address = verdict.address;
+        let (word, sentence) = match verdict.outcome {
+            Outcome::Blocked => ("blocked", format!("{address} is blocked, by {by}")),
+            Outcome::Allowed if verdict.bans.is_empty() => ("allowed", format!("{address} is allowed")),
+            Outcome::Allowed => ("allowed", format!("{address} is allowed, although banned by {by}")),
+            Outcome::Protected => {
+                let why = verdict.protection.map_or("", |net| &net.why);
+                ("protected", format!("{address} is never blocked: it is {why}"))
+            }
+            Outcome::NeverBanned(refusal) => {
+                ("protected", format!("{address} is never blocked by a feed: {}", refusal.name()))
+            }
+            Outcome::NotBanned if !rules.is_empty() => {
+                ("partly", format!("{address} is blocked for some services by own rules"))
+            }
+            Outcome::NotBanned => ("clear", format!("{address} is not blocked")),
+        };
+        Ok(Check {
+            now: view.wall,
+            address: address.to_string(),
+            verdict: word.into(),
+            sentence,
+            bans: verdict.bans.iter().map(|ban| self.ban_view(ban, &view)).collect(),
+            allowances: verdict.allowances.iter().map(|allowance| allowance_view(allowance, &view)).collect(),
+            rules,
+            protected: verdict.protection.map(|net| net.why.to_string()),
+        })
+    }
+
+    /// The owner's blocks that are rules of their own and name this address.
+    fn rules_for(&self, address: IpAddr) -> Vec<Rule> {
+        let main = &self.settings.main;
+        let blocks = self.settings.block.iter().filter(|block| !rules::in_manual_set(block, main));
+        blocks.filter(|block| block.net.contains(&address)).map(|block| rule_view(block, main)).collect()
+    }
+
+    fn allowances(&self, query: &AllowancesQuery) -> Result<Allowances, Refusal> {
+        let limit = limit(query.limit, 100)? as usize;
+        let view = WallView::read();
+        let wanted = query.search.as_deref().unwrap_or_default().trim().to_lowercase();
+        let mut all: Vec<AllowanceView<'_>> = self.ledger.allowances(view.now).collect();
+        let total = all.len() as u64;
+        all.retain(|each| {
+            wanted.is_empty()
+                || host_or_net(each.net).contains(&wanted)
+                || each.comment.to_lowercase().contains(&wanted)
+        });
+        all.sort_by_key(|each| each.origin);
+        let rows = all.iter().skip(query.offset as usize).take(limit);
+        Ok(Allowances {
+            now: view.wall,
+            total,
+            matched: all.len() as u64,
+            offset: query.offset,
+            allowances: rows.map(|allowance| allowance_view(allowance, &view)).collect(),
+        })
+    }
+
+    fn watch(&self, query: &WatchQuery) -> Result<Reply, Refusal> {
+        let source = query.source.as_deref().map(source_named).transpose()?;
+        let net = query.address.as_deref().map(net_of).transpose()?;
+        let filter: StreamFilter = Box::new(move |activity: &Activity| {
+            source.is_none_or(|source| activity.source.as_deref() == Some(source.name()))
+                && net.is_none_or(|net| is_inside(activity.address.as_deref(), net))
+        });
+        Ok(Reply::Stream(self.journal.subscribe(), filter))
+    }
+
+    fn resync(&mut self, source: Option<&str>) -> Result<Resynced, Refusal> {
+        let only = match source {
+            None => None,
+            Some("dynfw") => Some(FeedName::Dynfw),
+            Some("nats") => Some(FeedName::Nats),
+            Some(other) => return Err(Refusal::invalid(format!("'{other}' is no feed; accepted: dynfw, nats"))),
+        };
+        let asked = self.feeds.resync(only);
+        self.kernel.compare_all();
+        if asked.is_empty() && only.is_some() {
+            return Err(Refusal::failed("that feed is switched off"));
+        }
+        Ok(Resynced { feeds: asked.iter().map(FeedName::to_string).collect() })
+    }
+}
+
+fn line(value: &impl Serialize) -> Reply {
+    match serde_json::to_string(value) {
+        Ok(text) => Reply::Line(text),
+        Err(error) => Reply::Refused(Refusal::failed(format!("the answer could not be written: {error}"))),
+    }
+}
+
+fn limit(wanted: Option<u32>, default: u32) -> Result<u32, Refusal> {
+    match wanted.unwrap_or(default) {
+        limit @ 1..=PAGE_MAX => Ok(limit),
+        other => Err(Refusal::invalid(format!("limit {other} is out of range; accepted: 1 to {PAGE_MAX}"))),
+    }
+}
+
+fn source_named(name: &str) -> Result<Source, Refusal> {
+    Source::from_name(name)
+        .ok_or_else(|| Refusal::invalid(format!("'{name}' is no source; accepted: dynfw, nats, scan, manual")))
+}
+
+fn net_of(text: &str) -> Result<IpNet, Refusal> {
+    let text = text.trim();
+    let net = IpNet::from_str(text).or_else(|_| IpAddr::from_str(text).map(IpNet::from));
+    net.map(|net| net.trunc()).map_err(|_| {
+        Refusal::invalid(format!("'{text}' is no address and no network; accepted: 203.0.113.7, 2001:db8::/32"))
+    })
+}
+
+fn is_inside(address: Option<&str>, net: IpNet) -> bool {
+    address.and_then(|text| net_of(text).ok()).is_some_and(|inner| net.contains(&inner) || inner.contains(&net))
+}
+
+/// A reason in the protocol's words.
+pub(super) fn reason_view(reason: ReasonRef<'_>) -> Reason {
+    let kind = match reason {
+        ReasonRef::Listed => "listed",
+        ReasonRef::Announced => "announced",
+        ReasonRef::Tagged(_) => "tagged",
+        ReasonRef::Port { .. } => "port",
+        ReasonRef::Login(_) => "login",
+        ReasonRef::Comment(_) => "comment",
+    };
+    let (protocol, port) = match reason {
+        ReasonRef::Port { protocol, port } => (Some(protocol_name(protocol)), Some(port)),
+        _ => (None, None),
+    };
+    let text = Some(reason.text()).filter(|text| !text.is_empty()).map(Into::into);
+    Reason { kind: kind.into(), text, protocol, port }
+}
+
+fn protocol_name(number: u8) -> String {
+    match number {
+        1 => "icmp".into(),
+        6 => "tcp".into(),
+        17 => "udp".into(),
+        58 => "icmpv6".into(),
+        other => other.to_string(),
+    }
+}
+
+fn allowance_view(allowance: &AllowanceView<'_>, view: &WallView) -> Allowance {
+    let origin = match allowance.origin {
+        AllowOrigin::Config => "config",
+        AllowOrigin::Command => "command",
+        AllowOrigin::Nats => "nats",
+    };
+    Allowance {
+        address: host_or_net(allowance.net),
+        origin: origin.into(),
+        comment: Some(allowance.comment).filter(|text| !text.is_empty()).map(Into::into),
+        until: allowance.end.map(|end| view.of(end)),
+        left: allowance.end.map(|end| end.since(view.now).into()),
+    }
+}
+
+fn rule_view(block: &Block, main: &Main) -> Rule {
+    let proto = match block.proto {
+        Proto::Any => "any",
+        Proto::Tcp => "tcp",
+        Proto::Udp => "udp",
+        Proto::Icmp => "icmp",
+    };
+    let action = match block.action.unwrap_or(main.action) {
+        Action::Drop => "drop",
+        Action::Reject => "reject",
+    };
+    Rule {
+        address: host_or_net(block.net),
+        proto: proto.into(),
+        dest_ports: block.dest_ports.iter().map(port_text).collect(),
+        action: action.into(),
+        comment: Some(block.comment.clone()).filter(|text| !text.is_empty()),
+    }
+}
+
+fn port_text(ports: &PortRange) -> String {
+    if ports.first == ports.last { ports.first.to_string() } else { format!("{}-{}", ports.first, ports.last) }
+}
+
+fn list_of<'a>(names: impl Iterator<Item = &'a str>) -> String {
+    let mut names: Vec<&str> = names.collect();
+    names.dedup();
+    names.join(" and ")
+}
+
+/// Resident memory in KiB; 0 where `/proc` cannot be read.
+fn resident_kib() -> u64 {
+    let pages = std::fs::read_to_string("/proc/self/statm")
+        .ok()
+        .and_then(|text| text.split_whitespace().nth(1)?.parse::<u64>().ok())
+        .unwrap_or(0);
+    pages * rustix::param::page_size() as u64 / 1024
+}

@@ -1,0 +1,53 @@
+//! The clocks: boot time for the ledger, wall time for people.
+//!
+//! The ledger never sees the wall clock, which jumps; what people see is computed from it at the
+//! moment of asking.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use rustix::time::{ClockId, clock_gettime};
+
+use crate::ledger::Moment;
+
+/// Seconds since boot, time asleep included.
+pub fn boot_seconds() -> u64 {
+    u64::try_from(clock_gettime(ClockId::Boottime).tv_sec).unwrap_or(0)
+}
+
+/// The ledger's now.
+pub fn now() -> Moment {
+    Moment::from_boottime(boot_seconds())
+}
+
+/// Unix seconds; 0 where the clock stands before 1970.
+pub fn wall() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
+/// Translates the ledger's moments to Unix seconds, all by one reading of both clocks.
+#[derive(Clone, Copy, Debug)]
+pub struct WallView {
+    /// The ledger's now.
+    pub now: Moment,
+    /// Unix seconds at that moment.
+    pub wall: u64,
+}
+
+impl WallView {
+    /// Reads both clocks.
+    pub fn read() -> WallView {
+        WallView { now: now(), wall: wall() }
+    }
+
+    /// Unix seconds of a moment, past or future.
+    pub fn of(&self, moment: Moment) -> u64 {
+        let offset = i64::from(moment.0) - i64::from(self.now.0);
+        self.wall.saturating_add_signed(offset)
+    }
+
+    /// Unix seconds of a `CLOCK_BOOTTIME` reading in seconds.
+    pub fn of_boot(&self, boot: u64) -> u64 {
+        let offset = i64::try_from(boot).unwrap_or(i64::MAX) - i64::from(self.now.since(Moment::BOOT));
+        self.wall.saturating_add_signed(offset)
+    }
+}

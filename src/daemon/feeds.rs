@@ -1,0 +1,168 @@
+//! The network feeds as the daemon holds them: started and stopped as the configuration says, their
+//! state and notices kept for `status`.
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use tokio::sync::mpsc;
+
+use super::clock;
+use crate::config::Settings;
+use crate::feed::{self, FeedName, FeedState, Update};
+
+/// Updates that may wait for the daemon; a feed that is faster waits for room.
+const WAITING: usize = 1024;
+
+/// One feed's place.
+#[derive(Debug)]
+pub struct Slot {
+    /// Which.
+    pub name: FeedName,
+    /// Where its connection stands.
+    pub state: FeedState,
+    /// `CLOCK_BOOTTIME` seconds at the last change of state.
+    pub since: u64,
+    /// What the owner should know, by matter.
+    pub notices: BTreeMap<&'static str, String>,
+    /// The running feed; `None` while it is off.
+    pub handle: Option<feed::Handle>,
+}
+
+impl Slot {
+    fn new(name: FeedName) -> Slot {
+        Slot { name, state: FeedState::Off, since: clock::boot_seconds(), notices: BTreeMap::new(), handle: None }
+    }
+
+    fn set_state(&mut self, state: FeedState) {
+        self.state = state;
+        self.since = clock::boot_seconds();
+    }
+
+    fn stop(&mut self) {
+        self.handle = None;
+        self.notices.clear();
+        self.set_state(FeedState::Off);
+    }
+}
+
+/// Both feeds and the channel they post on.
+#[derive(Debug)]
+pub struct Feeds {
+    dynfw: Slot,
+    nats: Slot,
+    updates: feed::Updates,
+}
+
+impl Feeds {
+    /// No feed runs yet; what they will post arrives at the receiver.
+    pub fn new() -> (Feeds, mpsc::Receiver<(FeedName, Update)>) {
+        let (updates, receiver) = mpsc::channel(WAITING);
+        let feeds = Feeds { dynfw: Slot::new(FeedName::Dynfw), nats: Slot::new(FeedName::Nats), updates };
+        (feeds, receiver)
+    }
+
+    /// Starts, restarts or stops what differs between the two configurations (`None`: nothing ran).
+    /// Returns the feeds that were switched off, whose bans are to end.
+    pub fn configure(&mut self, old: Option<&Settings>, new: &Settings) -> Vec<FeedName> {
+        let mut switched_off = Vec::new();
+        for name in [FeedName::Dynfw, FeedName::Nats] {
+            let wanted = is_wanted(name, new);
+            let ran = old.is_some_and(|old| is_wanted(name, old));
+            let unchanged = old.is_some_and(|old| same_section(name, old, new));
+            match (ran, wanted) {
+                (true, true) if unchanged => {}
+                (_, true) => self.start(name, new),
+                (true, false) => {
+                    self.slot_mut(name).stop();
+                    switched_off.push(name);
+                }
+                // After a restart the snapshot may hold bans of a feed that is off by now.
+                (false, false) if old.is_none() => switched_off.push(name),
+                (false, false) => {}
+            }
+        }
+        switched_off
+    }
+
+    fn start(&mut self, name: FeedName, _settings: &Settings) {
+        self.slot_mut(name).stop();
+        let _ = &self.updates;
+    }
+
+    /// Takes note of a feed's state or notice; true if it is news.
+    pub fn note_state(&mut self, name: FeedName, state: FeedState) -> bool {
+        let slot = self.slot_mut(name);
+        if slot.handle.is_none() || slot.state == state {
+            return false;
+        }
+        slot.set_state(state);
+        true
+    }
+
+    /// Takes note of a notice; true if it is news.
+    pub fn note_notice(&mut self, name: FeedName, key: &'static str, text: Option<String>) -> bool {
+        let notices = &mut self.slot_mut(name).notices;
+        match text {
+            Some(text) => notices.insert(key, text.clone()).as_ref() != Some(&text),
+            None => {
+                notices.remove(key);
+                false
+            }
+        }
+    }
+
+    /// Whether updates of this feed still count: those a stopped feed had posted before do not.
+    pub fn is_running(&self, name: FeedName) -> bool {
+        self.slot(name).handle.is_some()
+    }
+
+    /// Asks feeds for a fresh list; returns those that run and were asked.
+    pub fn resync(&self, only: Option<FeedName>) -> Vec<FeedName> {
+        [FeedName::Dynfw, FeedName::Nats]
+            .into_iter()
+            .filter(|name| only.is_none_or(|only| only == *name))
+            .filter(|name| match &self.slot(*name).handle {
+                Some(handle) => {
+                    handle.resync.notify_one();
+                    true
+                }
+                None => false,
+            })
+            .collect()
+    }
+
+    /// A feed's place.
+    pub fn slot(&self, name: FeedName) -> &Slot {
+        match name {
+            FeedName::Dynfw => &self.dynfw,
+            FeedName::Nats => &self.nats,
+        }
+    }
+
+    fn slot_mut(&mut self, name: FeedName) -> &mut Slot {
+        match name {
+            FeedName::Dynfw => &mut self.dynfw,
+            FeedName::Nats => &mut self.nats,
+        }
+    }
+
+    /// A feed's counters while it runs.
+    pub fn gauges(&self, name: FeedName) -> Option<Rc<feed::Gauges>> {
+        self.slot(name).handle.as_ref().map(|handle| Rc::clone(&handle.gauges))
+    }
+}
+
+fn is_wanted(name: FeedName, settings: &Settings) -> bool {
+    let enabled = match name {
+        FeedName::Dynfw => settings.dynfw.enabled,
+        FeedName::Nats => settings.nats.enabled,
+    };
+    settings.main.enabled && !settings.main.local_only && enabled
+}
+
+fn same_section(name: FeedName, old: &Settings, new: &Settings) -> bool {
+    match name {
+        FeedName::Dynfw => old.dynfw == new.dynfw && old.main.state_dir == new.main.state_dir,
+        FeedName::Nats => old.nats == new.nats,
+    }
+}

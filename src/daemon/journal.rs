@@ -1,0 +1,149 @@
+//! What happened: the newest events for whoever asks, and the live stream for `watch`.
+//!
+//! It keeps a bounded ring and hands each event to the watchers; it writes no log lines itself.
+
+use std::collections::VecDeque;
+use std::rc::Rc;
+
+use ipnet::IpNet;
+use tokio::sync::broadcast;
+
+use super::answers::reason_view;
+use crate::control::protocol::Activity;
+use crate::feed::{Event, Lifetime, Source};
+use crate::ledger::{Applied, ReasonRef};
+
+/// Events kept for later askers.
+const KEPT: usize = 200;
+
+/// Events that a slow watcher may lag behind before it is told that it missed some.
+const LAG: usize = 256;
+
+/// The ring and the stream.
+#[derive(Debug)]
+pub struct Journal {
+    ring: VecDeque<Rc<Activity>>,
+    next_id: u64,
+    stream: broadcast::Sender<Rc<Activity>>,
+}
+
+impl Journal {
+    /// An empty journal.
+    pub fn new() -> Journal {
+        Journal { ring: VecDeque::new(), next_id: 1, stream: broadcast::Sender::new(LAG) }
+    }
+
+    /// Records an event and gives it its number.
+    pub fn record(&mut self, mut activity: Activity) {
+        activity.id = self.next_id;
+        self.next_id += 1;
+        let activity = Rc::new(activity);
+        if self.ring.len() == KEPT {
+            self.ring.pop_front();
+        }
+        self.ring.push_back(Rc::clone(&activity));
+        // An error means that nobody watches.
+        let _ = self.stream.send(activity);
+    }
+
+    /// Everything from now on.
+    pub fn subscribe(&self) -> broadcast::Receiver<Rc<Activity>> {
+        self.stream.subscribe()
+    }
+
+    /// The kept events, oldest first.
+    pub fn kept(&self) -> impl DoubleEndedIterator<Item = &Rc<Activity>> {
+        self.ring.iter()
+    }
+}
+
+/// What there will be to tell of an event, taken before the ledger takes the event itself.
+#[derive(Debug)]
+pub enum Told {
+    /// A whole list.
+    List {
+        /// Whose; `None` for the owner's block list and allowances.
+        source: Option<Source>,
+        /// What it is a list of.
+        what: &'static str,
+    },
+    /// One address.
+    One {
+        /// `ban`, `unban`, `allow` or `disallow`.
+        kind: &'static str,
+        /// As far as it is known without a clock.
+        activity: Activity,
+        /// Its end, if it has one.
+        lifetime: Lifetime,
+    },
+    /// Nothing.
+    Nothing,
+}
+
+impl Told {
+    /// What to tell of this event.
+    pub fn of(event: &Event) -> Told {
+        match event {
+            Event::List { source, .. } => Told::List { source: Some(*source), what: "list" },
+            Event::Lapse { source } => Told::List { source: Some(*source), what: "lapse" },
+            Event::BlockList { .. } => Told::List { source: None, what: "block list" },
+            Event::AllowList { .. } => Told::List { source: None, what: "allow list" },
+            Event::Ban { source, net, lifetime, reason } => {
+                let reason = Some(reason_view(ReasonRef::from(reason)));
+                let source = Some(source.to_string());
+                let activity = Activity { address: Some(host_or_net(*net)), source, reason, ..Activity::default() };
+                Told::One { kind: "ban", activity, lifetime: *lifetime }
+            }
+            Event::Unban { source, net } => Told::one("unban", *net, Some(source.to_string()), Lifetime::Forever),
+            Event::Allow { entry, .. } => Told::one("allow", entry.net, None, entry.lifetime),
+            Event::Disallow { net, .. } => Told::one("disallow", *net, None, Lifetime::Forever),
+            Event::Contact { .. } => Told::Nothing,
+        }
+    }
+
+    fn one(kind: &'static str, net: IpNet, source: Option<String>, lifetime: Lifetime) -> Told {
+        let activity = Activity { address: Some(host_or_net(net)), source, ..Activity::default() };
+        Told::One { kind, activity, lifetime }
+    }
+
+    /// The source's name, where it is a source's event.
+    pub fn source_name(&self) -> Option<String> {
+        match self {
+            Told::List { source, .. } => source.map(|source| source.to_string()),
+            Told::One { activity, .. } => activity.source.clone(),
+            Told::Nothing => None,
+        }
+    }
+
+    /// The line for a whole list; `None` for anything else, and for a list that changed nothing.
+    pub fn list_line(&self, applied: &Applied) -> Option<String> {
+        let Told::List { source, what } = self else { return None };
+        if applied.added + applied.removed + applied.renewed + applied.refused.total() == 0 {
+            return None;
+        }
+        let who = source.map(|source| format!("{source}: ")).unwrap_or_default();
+        let Applied { added, removed, renewed, .. } = applied;
+        let mut line = match *what {
+            "lapse" => format!("{who}{removed} bans lapsed"),
+            what => format!("{who}{what} taken: {added} new, {removed} gone, {renewed} with another end"),
+        };
+        if applied.refused.total() > 0 {
+            line.push_str(&format!(", {} never banned", applied.refused.total()));
+        }
+        Some(line)
+    }
+
+    /// The event of a single address, with its end by the wall clock.
+    pub fn activity(self, wall: u64) -> Option<(&'static str, Activity)> {
+        let Told::One { kind, mut activity, lifetime } = self else { return None };
+        if let Lifetime::Seconds(seconds) = lifetime {
+            activity.until = Some(wall + u64::from(seconds));
+        }
+        Some((kind, activity))
+    }
+}
+
+/// A network as people write it: a single address without its prefix length.
+pub fn host_or_net(net: IpNet) -> String {
+    if net.prefix_len() == net.max_prefix_len() { net.addr().to_string() } else { net.to_string() }
+}

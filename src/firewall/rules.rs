@@ -1,0 +1,500 @@
+//! The nft text: sets, counters and rules, from the configuration.
+//!
+//! Two wrappings of one body. For fw4 it is a script that fw4 runs at the end of its own transaction
+//! (`/usr/share/nftables.d/ruleset-post`): it puts our jumps first into fw4's zone chains. Stand-alone
+//! it brings base chains of its own. Both load by themselves, so that `nft -c` can judge them. Pure:
+//! it only writes text; `files` checks and stores it, the command line prints it.
+
+use std::fmt::Write;
+
+use super::names::{Family, Names, SetKey};
+use crate::config::{Action, Block, Direction, Main, PortRange, Proto, Settings, States};
+use crate::feed::Source;
+use crate::ledger::SetId;
+
+/// Sources in the order in which rules look them up: the owner's word first.
+const ORDER: [Source; 4] = [Source::Manual, Source::Scan, Source::Nats, Source::Dynfw];
+
+/// At most so many packets a second, and so many at once, are logged for each source and family.
+const LOG_LIMIT: &str = "limit rate 5/second burst 10 packets";
+
+/// The devices of one guarded fw4 zone, as `fw4 zone NAME` prints them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ZoneDevices {
+    /// The zone.
+    pub zone: String,
+    /// Its devices at the moment; may be empty.
+    pub devices: Vec<String>,
+}
+
+/// The script that fw4 includes behind its own table. `zones` is only read with `states 'all'`, where
+/// the check comes before fw4 has sorted packets by zone.
+pub fn for_fw4(settings: &Settings, zones: &[ZoneDevices]) -> String {
+    let mut text = Text::new(settings);
+    let table = &settings.main.table;
+    text.line(0, "# Written by diswall from its configuration; changes here are lost.");
+    text.line(0, &format!("add table inet {table}"));
+    text.line(0, &format!("table inet {table} {{"));
+    text.sets_and_counters();
+    text.checks();
+    text.line(0, "}");
+    match settings.main.states {
+        States::New => text.hooks_in_zone_chains(),
+        States::All => text.hooks_before_states(zones),
+    }
+    text.out
+}
+
+/// A script that takes away everything of ours and fails at nothing, whether it is there or not. The
+/// rules that jump to our chains must be gone: fw4 has been reloaded without our include.
+pub fn removal(settings: &Settings) -> String {
+    let mut text = Text::new(settings);
+    let table = &settings.main.table;
+    text.line(0, &format!("add table inet {table}"));
+    let chains = text.all_chains();
+    // `add` first: deleting what is not there fails on kernels before 6.3.
+    for step in ["add", "flush", "delete"] {
+        for chain in &chains {
+            text.line(0, &format!("{step} chain inet {table} {chain}"));
+        }
+    }
+    for key in SetKey::all() {
+        let name = text.names.set(key);
+        let (kind, flags, size) = (key_type(key.family), set_flags(key.set), settings.main.max_entries);
+        text.line(0, &format!("add set inet {table} {name} {{ type {kind}; flags {flags}; size {size}; }}"));
+        text.line(0, &format!("delete set inet {table} {name}"));
+        if let SetId::Ban(_) = key.set {
+            text.line(0, &format!("add counter inet {table} {name}"));
+            text.line(0, &format!("delete counter inet {table} {name}"));
+        }
+    }
+    text.out
+}
+
+/// A complete ruleset for a Linux machine without fw4, loadable with `nft -f -`, again and again:
+/// the rules are replaced, the elements of sets stay.
+pub fn standalone(settings: &Settings) -> String {
+    let mut text = Text::new(settings);
+    let table = &settings.main.table;
+    text.line(0, "# diswall without fw4. Load with: diswall rules --standalone | nft -f -");
+    // A chain can be flushed only if it exists, so each is declared before it is flushed and filled.
+    let mut chains = text.plain_chains();
+    text.line(0, &format!("table inet {table} {{"));
+    for chain in &chains {
+        text.line(1, &format!("chain {chain} {{ }}"));
+    }
+    let hooks = Hook::of(settings.main.direction);
+    for hook in hooks {
+        // A base chain is declared as one: the kernel makes none out of a plain chain later.
+        let chain = hook.base_chain(&settings.main.set_prefix);
+        text.line(1, &format!("chain {chain} {{"));
+        text.line(2, &hook.head());
+        text.line(1, "}");
+        chains.push(chain);
+    }
+    text.line(0, "}");
+    for chain in &chains {
+        text.line(0, &format!("flush chain inet {table} {chain}"));
+    }
+    text.line(0, &format!("table inet {table} {{"));
+    text.sets_and_counters();
+    text.checks();
+    text.base_chains();
+    text.line(0, "}");
+    text.out
+}
+
+/// The text under construction.
+struct Text<'a> {
+    settings: &'a Settings,
+    names: Names,
+    out: String,
+}
+
+impl<'a> Text<'a> {
+    fn new(settings: &'a Settings) -> Text<'a> {
+        let Main { table, set_prefix, .. } = &settings.main;
+        let names = Names { table: table.clone(), prefix: set_prefix.clone() };
+        Text { settings, names, out: String::with_capacity(8 * 1024) }
+    }
+
+    fn line(&mut self, depth: usize, text: &str) {
+        for _ in 0..depth {
+            self.out.push('\t');
+        }
+        self.out.push_str(text);
+        self.out.push('\n');
+    }
+
+    /// Every chain that any configuration with this prefix could have made, jumping ones first.
+    fn all_chains(&self) -> Vec<String> {
+        let prefix = &self.names.prefix;
+        let mut chains: Vec<String> = Hook::ALL.iter().map(|hook| hook.base_chain(prefix)).collect();
+        for side in [Side::From, Side::To] {
+            chains.push(side.chain(prefix));
+            chains.extend(Family::ALL.map(|family| side.family_chain(prefix, family)));
+        }
+        for family in Family::ALL {
+            chains.extend(ORDER.map(|source| self.hit_chain(source, family)));
+        }
+        chains
+    }
+
+    /// The chains without a hook that this configuration uses.
+    fn plain_chains(&self) -> Vec<String> {
+        let prefix = &self.names.prefix;
+        let mut chains = Vec::new();
+        for side in self.sides() {
+            for family in Family::ALL {
+                if self.needs_hit_chains() && side == Side::From {
+                    chains.extend(ORDER.map(|source| self.hit_chain(source, family)));
+                }
+                chains.push(side.family_chain(prefix, family));
+            }
+            chains.push(side.chain(prefix));
+        }
+        chains
+    }
+
+    fn sets_and_counters(&mut self) {
+        let size = self.settings.main.max_entries;
+        for set in SetId::ALL {
+            for family in Family::ALL {
+                let name = self.names.set(SetKey { set, family });
+                let (kind, flags) = (key_type(family), set_flags(set));
+                self.line(1, &format!("set {name} {{ type {kind}; flags {flags}; size {size}; }}"));
+            }
+        }
+        for source in ORDER {
+            for family in Family::ALL {
+                let name = self.names.counter(ban_set(source, family));
+                self.line(1, &format!("counter {name} {{ }}"));
+            }
+        }
+    }
+
+    /// The chains that look an address up, allowances first.
+    fn checks(&mut self) {
+        let sides = self.sides();
+        if self.needs_hit_chains() {
+            for family in Family::ALL {
+                for source in ORDER {
+                    self.hit(source, family);
+                }
+            }
+        }
+        for side in sides {
+            for family in Family::ALL {
+                self.check(side, family);
+            }
+            let prefix = self.names.prefix.clone();
+            self.line(1, &format!("chain {} {{", side.chain(&prefix)));
+            // One decision by family, so that a packet meets only its own family's look-ups.
+            self.line(
+                2,
+                &format!(
+                    "meta nfproto vmap {{ ipv4 : jump {}, ipv6 : jump {} }}",
+                    side.family_chain(&prefix, Family::V4),
+                    side.family_chain(&prefix, Family::V6)
+                ),
+            );
+            self.line(1, "}");
+        }
+    }
+
+    fn check(&mut self, side: Side, family: Family) {
+        let field = side.field(family);
+        self.line(1, &format!("chain {} {{", side.family_chain(&self.names.prefix, family)));
+        let allow = self.names.set(SetKey { set: SetId::Allow, family });
+        self.line(2, &format!("{field} @{allow} return"));
+        if side == Side::From {
+            let settings = self.settings;
+            for block in settings.block.iter().filter(|block| !in_manual_set(block, &settings.main)) {
+                if Family::of(block.net.addr()) == family {
+                    self.block_rule(block, family);
+                }
+            }
+        }
+        for source in ORDER {
+            let set = self.names.set(ban_set(source, family));
+            let verdict = self.verdict(source, family);
+            self.line(2, &format!("{field} @{set} {verdict}"));
+        }
+        self.line(1, "}");
+    }
+
+    /// What follows a match in a source's set: the counter and the action in place where one rule can
+    /// say it, else a chain.
+    fn verdict(&self, source: Source, family: Family) -> String {
+        if self.needs_hit_chains() {
+            format!("goto {}", self.hit_chain(source, family))
+        } else {
+            format!("counter name \"{}\" drop", self.names.counter(ban_set(source, family)))
+        }
+    }
+
+    fn needs_hit_chains(&self) -> bool {
+        self.settings.main.log_drops || self.settings.main.action == Action::Reject
+    }
+
+    fn hit_chain(&self, source: Source, family: Family) -> String {
+        format!("{}_hit", self.names.set(ban_set(source, family)))
+    }
+
+    fn hit(&mut self, source: Source, family: Family) {
+        let chain = self.hit_chain(source, family);
+        let counter = self.names.counter(ban_set(source, family));
+        self.line(1, &format!("chain {chain} {{"));
+        self.line(2, &format!("counter name \"{counter}\""));
+        if self.settings.main.log_drops {
+            self.line(2, &format!("{LOG_LIMIT} log prefix \"diswall {source}: \""));
+        }
+        for rule in action_rules(self.settings.main.action) {
+            self.line(2, rule);
+        }
+        self.line(1, "}");
+    }
+
+    /// A block with a protocol, ports or an action of its own is a rule of its own.
+    fn block_rule(&mut self, block: &Block, family: Family) {
+        let counter = self.names.counter(ban_set(Source::Manual, family));
+        let selector = format!("{} {}{}", Side::From.field(family), block.net, service_match(block, family));
+        let action = block.action.unwrap_or(self.settings.main.action);
+        if self.settings.main.log_drops {
+            self.line(2, &format!("{selector} {LOG_LIMIT} log prefix \"diswall manual: \""));
+        }
+        let rules = action_rules(action);
+        for (index, rule) in rules.iter().enumerate() {
+            // The packet is counted once: by the last rule, or by the reset that takes TCP before it.
+            let guard = if rules.len() > 1 && index == 0 { " meta l4proto tcp" } else { "" };
+            let verdict = rule.trim_start_matches("meta l4proto tcp ");
+            self.line(2, &format!("{selector}{guard} counter name \"{counter}\" {verdict}"));
+        }
+    }
+
+    /// `states 'new'` under fw4: its zone chains see only what its established rule let through.
+    fn hooks_in_zone_chains(&mut self) {
+        let prefix = self.names.prefix.clone();
+        for zone in &self.settings.main.zones {
+            for chain in ["input", "forward"] {
+                self.jump(&format!("{chain}_{zone}"), "", &Side::From.chain(&prefix));
+            }
+            if self.settings.main.direction == Direction::SrcDst {
+                self.jump(&format!("accept_to_{zone}"), "", &Side::To.chain(&prefix));
+                self.jump(&format!("output_{zone}"), "", &Side::To.chain(&prefix));
+            }
+        }
+    }
+
+    /// Puts a jump first into one of fw4's chains. The chain is added in case fw4 does not have it: an
+    /// unused chain is nothing, a firewall that does not load is no firewall.
+    fn jump(&mut self, chain: &str, condition: &str, target: &str) {
+        let table = &self.settings.main.table;
+        let add = format!("add chain inet {table} {chain}");
+        let insert = format!("insert rule inet {table} {chain} {condition}jump {target} comment \"!diswall\"");
+        self.line(0, &add);
+        self.line(0, &insert);
+    }
+
+    /// `states 'all'` under fw4: first of all in its base chains. A zone without devices gets no rule
+    /// until it has some: nft refuses an empty set, and with it the whole firewall.
+    fn hooks_before_states(&mut self, zones: &[ZoneDevices]) {
+        let prefix = self.names.prefix.clone();
+        let devices: Vec<&str> = zones.iter().flat_map(|zone| zone.devices.iter().map(String::as_str)).collect();
+        if devices.is_empty() {
+            self.line(0, "# none of the guarded zones has a device now");
+            return;
+        }
+        let devices = device_set(&devices);
+        let both = self.settings.main.direction == Direction::SrcDst;
+        for hook in Hook::of(self.settings.main.direction) {
+            if *hook != Hook::Output {
+                self.jump(hook.name(), &format!("iifname {devices} "), &Side::From.chain(&prefix));
+            }
+            if *hook != Hook::Input && both {
+                self.jump(hook.name(), &format!("oifname {devices} "), &Side::To.chain(&prefix));
+            }
+        }
+    }
+
+    /// Without fw4: base chains of our own, before whatever filters at the usual priority.
+    fn base_chains(&mut self) {
+        let prefix = self.names.prefix.clone();
+        let main = &self.settings.main;
+        let devices: Vec<&str> = main.devices.iter().map(String::as_str).collect();
+        let devices = if devices.is_empty() { " != \"lo\"".to_string() } else { format!(" {}", device_set(&devices)) };
+        for hook in Hook::of(main.direction) {
+            self.line(1, &format!("chain {} {{", hook.base_chain(&prefix)));
+            self.line(2, &hook.head());
+            if main.states == States::New {
+                self.line(2, "ct state established,related return");
+            }
+            self.hook_rules(*hook, &devices, &prefix);
+            self.line(1, "}");
+        }
+    }
+
+    fn hook_rules(&mut self, hook: Hook, devices: &str, prefix: &str) {
+        if hook != Hook::Output {
+            self.line(2, &format!("iifname{devices} jump {}", Side::From.chain(prefix)));
+        }
+        if hook != Hook::Input && self.settings.main.direction == Direction::SrcDst {
+            self.line(2, &format!("oifname{devices} jump {}", Side::To.chain(prefix)));
+        }
+    }
+
+    fn sides(&self) -> Vec<Side> {
+        match self.settings.main.direction {
+            Direction::Src => vec![Side::From],
+            Direction::SrcDst => vec![Side::From, Side::To],
+        }
+    }
+}
+
+/// Whether a banned address is looked for as the sender or as the receiver.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Side {
+    From,
+    To,
+}
+
+impl Side {
+    fn chain(self, prefix: &str) -> String {
+        let name = match self {
+            Side::From => "from",
+            Side::To => "to",
+        };
+        format!("{prefix}_{name}")
+    }
+
+    fn family_chain(self, prefix: &str, family: Family) -> String {
+        format!("{}{}", self.chain(prefix), family.digit())
+    }
+
+    fn field(self, family: Family) -> &'static str {
+        match (self, family) {
+            (Side::From, Family::V4) => "ip saddr",
+            (Side::From, Family::V6) => "ip6 saddr",
+            (Side::To, Family::V4) => "ip daddr",
+            (Side::To, Family::V6) => "ip6 daddr",
+        }
+    }
+}
+
+/// netfilter hooks that are guarded.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Hook {
+    Input,
+    Forward,
+    Output,
+}
+
+impl Hook {
+    const ALL: [Hook; 3] = [Hook::Input, Hook::Forward, Hook::Output];
+
+    /// Name of our own base chain at this hook.
+    fn base_chain(self, prefix: &str) -> String {
+        format!("{prefix}_{}", self.name())
+    }
+
+    /// What makes it a base chain: before whatever filters at the usual priority.
+    fn head(self) -> String {
+        format!("type filter hook {} priority filter - 10; policy accept;", self.name())
+    }
+
+    fn of(direction: Direction) -> &'static [Hook] {
+        match direction {
+            Direction::Src => &[Hook::Input, Hook::Forward],
+            Direction::SrcDst => &Hook::ALL,
+        }
+    }
+
+    const fn name(self) -> &'static str {
+        match self {
+            Hook::Input => "input",
+            Hook::Forward => "forward",
+            Hook::Output => "output",
+        }
+    }
+}
+
+/// Whether the `manual` set can hold the block: it says nothing but the address. The others become
+/// rules of their own.
+pub fn in_manual_set(block: &Block, main: &Main) -> bool {
+    block.proto == Proto::Any && block.dest_ports.is_empty() && block.action.is_none_or(|action| action == main.action)
+}
+
+fn action_rules(action: Action) -> &'static [&'static str] {
+    match action {
+        Action::Drop => &["drop"],
+        Action::Reject => &["meta l4proto tcp reject with tcp reset", "reject"],
+    }
+}
+
+/// The part of a rule that picks protocol and ports, with a leading space, or nothing.
+fn service_match(block: &Block, family: Family) -> String {
+    let ports = port_set(&block.dest_ports);
+    match (block.proto, ports.is_empty()) {
+        (Proto::Any, true) => String::new(),
+        (Proto::Any, false) => format!(" meta l4proto {{ tcp, udp }} th dport {ports}"),
+        (Proto::Tcp, true) => " meta l4proto tcp".into(),
+        (Proto::Udp, true) => " meta l4proto udp".into(),
+        (Proto::Tcp, false) => format!(" tcp dport {ports}"),
+        (Proto::Udp, false) => format!(" udp dport {ports}"),
+        (Proto::Icmp, _) => match family {
+            Family::V4 => " meta l4proto icmp".into(),
+            Family::V6 => " meta l4proto ipv6-icmp".into(),
+        },
+    }
+}
+
+/// `{ 22, 80-90 }`, merged, since nft refuses overlapping ranges; empty for no ports.
+fn port_set(ports: &[PortRange]) -> String {
+    if ports.is_empty() {
+        return String::new();
+    }
+    let mut sorted = ports.to_vec();
+    sorted.sort_unstable_by_key(|range| range.first);
+    let mut merged: Vec<PortRange> = Vec::with_capacity(sorted.len());
+    for range in sorted {
+        match merged.last_mut() {
+            Some(last) if u32::from(range.first) <= u32::from(last.last) + 1 => last.last = last.last.max(range.last),
+            _ => merged.push(range),
+        }
+    }
+    let mut text = String::from("{");
+    for (index, range) in merged.iter().enumerate() {
+        let separator = if index == 0 { " " } else { ", " };
+        let PortRange { first, last } = *range;
+        // Writing to a String cannot fail.
+        let _ =
+            if first == last { write!(text, "{separator}{first}") } else { write!(text, "{separator}{first}-{last}") };
+    }
+    text.push_str(" }");
+    text
+}
+
+fn device_set(devices: &[&str]) -> String {
+    let quoted: Vec<String> = devices.iter().map(|device| format!("\"{device}\"")).collect();
+    format!("{{ {} }}", quoted.join(", "))
+}
+
+fn ban_set(source: Source, family: Family) -> SetKey {
+    SetKey { set: SetId::Ban(source), family }
+}
+
+fn key_type(family: Family) -> &'static str {
+    match family {
+        Family::V4 => "ipv4_addr",
+        Family::V6 => "ipv6_addr",
+    }
+}
+
+/// `dynamic` lets rules add elements: the kernel bans whoever touches a honeypot port by itself.
+fn set_flags(set: SetId) -> &'static str {
+    match set {
+        SetId::Ban(Source::Scan) => "dynamic,timeout",
+        SetId::Ban(Source::Dynfw | Source::Nats) => "timeout",
+        SetId::Ban(Source::Manual) | SetId::Allow => "interval,timeout",
+    }
+}

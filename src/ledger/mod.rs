@@ -18,6 +18,8 @@ mod page;
 mod protect;
 mod query;
 mod reason;
+mod snapshot;
+pub mod snapshot_file;
 mod table;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -32,6 +34,7 @@ pub use page::PAGE_MAX;
 pub use protect::Protected;
 pub use query::{AllowanceView, BanView, DesiredSet, Filter, Force, Outcome, Page, Sort, Verdict};
 pub use reason::{ReasonRef, Refused};
+pub use snapshot::{AWAY_MAX, Restored, SnapshotError, Totals, VERSION};
 
 use crate::feed::{AllowOrigin, Entry, Event, Lifetime, List, Listed, Reason, Source};
 use escalation::Escalation;

@@ -225,10 +225,12 @@ impl Nets {
 
     /// Puts a network back as the snapshot has it, without a word to the kernel; [`Nets::restored`] ends
     /// the series.
-    pub(super) fn restore(&mut self, origin: u8, net: IpNet, start: Moment, end: End, comment: Box<str>) {
+    pub(super) fn restore(&mut self, most: usize, origin: u8, net: IpNet, start: Moment, end: End, comment: Box<str>) {
         let (family, first, _) = number::bounds(net);
-        let net = Net { first, prefix: net.prefix_len(), origin, start, end, comment };
-        self.halves[family as usize].nets.push(net);
+        let half = &mut self.halves[family as usize];
+        if half.nets.len() < most {
+            half.nets.push(Net { first, prefix: net.prefix_len(), origin, start, end, comment });
+        }
     }
 
     /// Sorts what was restored and computes the ranges.
@@ -237,7 +239,6 @@ impl Nets {
             let half = &mut self.halves[family as usize];
             half.nets.sort_by_key(Net::key);
             half.nets.dedup_by_key(|net| net.key());
-            half.nets.truncate(cause.most);
             self.recompute(cause, family, 0, family.max());
         }
         self.find_first_end();

@@ -113,7 +113,7 @@ impl Word {
     }
 
     /// The number of its text, where it has one.
-    fn text(self) -> Option<u16> {
+    pub(super) fn text(self) -> Option<u16> {
         // Numbers come from `Texts::take`, which gives out 16 bits.
         matches!(self.kind(), TAGGED | LOGIN | COMMENT).then_some(self.value() as u16)
     }
@@ -176,7 +176,7 @@ impl Texts {
 
     /// The reason behind a word.
     pub(super) fn unpack(&self, word: Word) -> ReasonRef<'_> {
-        let text = || self.slots.get(word.value() as usize).map_or(NOT_KEPT, |slot| &slot.text);
+        let text = || self.slots.get(word.value() as usize).map_or(NOT_KEPT, |slot| &*slot.text);
         match word.kind() {
             LISTED => ReasonRef::Listed,
             TAGGED => ReasonRef::Tagged(text()),
@@ -202,10 +202,9 @@ impl Texts {
         self.free.push(number);
     }
 
-    /// How many texts are held.
-    #[cfg(test)]
-    pub(super) fn len(&self) -> usize {
-        self.sorted.len()
+    /// The texts that are held, with their numbers, in order of the text.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (u16, &str)> {
+        self.sorted.iter().filter_map(|&number| Some((number, &*self.slots.get(usize::from(number))?.text)))
     }
 
     fn take(&mut self, text: &str) -> u32 {

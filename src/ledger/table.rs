@@ -188,6 +188,11 @@ impl<K: Key> Table<K> {
         self.note_end(key, end);
     }
 
+    /// Makes room for so many more bans at once.
+    pub(super) fn reserve(&mut self, bans: usize) {
+        self.bans.reserve(bans);
+    }
+
     /// Puts a ban back as the snapshot has it, without a word to the kernel.
     pub(super) fn restore(&mut self, key: K, ban: Ban, most: usize, texts: &mut Texts) {
         if key.refusal().is_some() || self.bans.len() >= most {

@@ -1,0 +1,91 @@
+//! The snapshot on disk: written whole beside the old one and renamed over it, so that a crash or a power
+//! cut leaves the old or the new one, never half of one; set aside when it cannot be read.
+//!
+//! The only file of the ledger that touches the disk. The daemon calls it, at start and stop and as often
+//! as the medium bears.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, ErrorKind};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use super::{Ledger, Moment, Restored, SnapshotError, Totals};
+
+/// Writes the snapshot for its owner's eyes alone, through to the medium. The directory is made if it is
+/// missing. `wall` in Unix seconds, 0 if unknown.
+///
+/// # Errors
+/// Those of the file system, with the path in them; the old snapshot is then still there.
+pub fn write(path: &Path, ledger: &Ledger, now: Moment, wall: u64, totals: &Totals) -> io::Result<()> {
+    let temporary = with_ending(path, ".new");
+    let named = |error| naming(&temporary, "cannot write", error);
+    if let Some(directory) = directory(path) {
+        fs::create_dir_all(directory).map_err(|error| naming(directory, "cannot make", error))?;
+    }
+    let mut file =
+        OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary).map_err(named)?;
+    let written = ledger.save(now, wall, totals, &mut file).and_then(|()| file.sync_all());
+    if let Err(error) = written {
+        // A full disk is no place for half a snapshot; that it cannot be removed changes nothing.
+        let _ = fs::remove_file(&temporary);
+        return Err(named(error));
+    }
+    fs::rename(&temporary, path).map_err(|error| naming(path, "cannot replace", error))?;
+    match directory(path) {
+        // The rename is in the directory, which has to reach the medium too.
+        Some(directory) => File::open(directory).and_then(|directory| directory.sync_all()),
+        None => Ok(()),
+    }
+}
+
+/// What [`read`] found.
+#[derive(Debug)]
+pub enum Found {
+    /// There is no snapshot.
+    Nothing,
+    /// This one.
+    Snapshot(Box<Restored>),
+    /// One that cannot be read: why, and where it has been put (the former one there is gone).
+    SetAside {
+        /// What is wrong with it.
+        error: SnapshotError,
+        /// Its new name.
+        path: PathBuf,
+    },
+}
+
+/// Reads the snapshot. `wall` in Unix seconds, `None` if the clock is known to be wrong.
+///
+/// # Errors
+/// Those of the file system, with the path in them. What is wrong inside the file is no error: it is set
+/// aside, and the daemon starts with an empty ledger.
+pub fn read(path: &Path, now: Moment, wall: Option<u64>, max_entries: u32) -> io::Result<Found> {
+    let mut file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Found::Nothing),
+        Err(error) => return Err(naming(path, "cannot open", error)),
+    };
+    match Ledger::restore(&mut file, now, wall, max_entries) {
+        Ok(restored) => Ok(Found::Snapshot(Box::new(restored))),
+        Err(SnapshotError::Io(error)) => Err(naming(path, "cannot read", error)),
+        Err(error) => {
+            let aside = with_ending(path, ".damaged");
+            fs::rename(path, &aside).map_err(|error| naming(path, "cannot set aside", error))?;
+            Ok(Found::SetAside { error, path: aside })
+        }
+    }
+}
+
+fn directory(path: &Path) -> Option<&Path> {
+    path.parent().filter(|directory| !directory.as_os_str().is_empty())
+}
+
+fn with_ending(path: &Path, ending: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(ending);
+    name.into()
+}
+
+fn naming(path: &Path, what: &str, error: io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("{what} {}: {error}", path.display()))
+}

@@ -87,13 +87,19 @@ pub const TEST: &[Need] = &[
     program("hping3", "hping3", "floods and forged packets"),
 ];
 
-/// What packages for routers are made with.
-pub const PACKAGE: &[Need] = &[
+/// To pack, and to check what is packed.
+pub const PACK: &[Need] = &[
+    program("zopfli", "zopfli", "packages 4 % smaller than gzip makes them"),
+    program("shellcheck", "shellcheck", "judges the packages' scripts"),
+    program("busybox", "busybox-static", "runs them as a router does"),
+];
+
+/// To build for routers.
+pub const CROSS: &[Need] = &[
     file("/usr/bin/rustc", "rustc-web", "a compiler whose library source Debian has too"),
     file("/usr/bin/cargo", "cargo-web", "the cargo that goes with it"),
     file("/usr/lib/rustlib/src/rust/library/std/Cargo.toml", "rust-web-src", "the standard library, built for MIPS"),
     python("ensurepip", "python3-venv", "a place of its own for zig"),
-    program("zopfli", "zopfli", "packages 4 % smaller than gzip makes them"),
 ];
 
 /// Sees to it that everything in `groups` is there.

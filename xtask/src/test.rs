@@ -122,7 +122,7 @@ fn run_all(args: &[String]) -> Result<()> {
     }
     let start = Instant::now();
     setup::require_root("the test run")?;
-    setup::ensure(&[setup::BUILD, setup::RUN, setup::TEST])?;
+    setup::ensure(&[setup::BUILD, setup::RUN, setup::TEST, setup::PACK])?;
     setup::ensure_rust_components()?;
 
     let mut report = Report::default();

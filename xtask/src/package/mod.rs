@@ -9,6 +9,8 @@ mod ipk;
 mod recipe;
 mod tar;
 mod targets;
+#[cfg(test)]
+mod tests;
 mod toolchain;
 mod tools;
 

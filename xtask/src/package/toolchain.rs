@@ -19,7 +19,7 @@ const PLACE: &str = "target/cross";
 
 /// Installs what is missing and writes the tools for one target.
 pub fn prepare(target: &Target) -> Result<()> {
-    setup::ensure(&[setup::BUILD, setup::PACKAGE])?;
+    setup::ensure(&[setup::BUILD, setup::CROSS, setup::PACK])?;
     let place = absolute(PLACE)?;
     let python = install_zig(&place)?;
     let libraries = place.join("lib").join(target.arch);

@@ -2,7 +2,7 @@
 //! package formats and the index.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use crate::Result;
 use crate::command::{command, output, shown};
@@ -60,10 +60,10 @@ fn filtered(content: &[u8], program: &str, args: &[&str]) -> Result<Vec<u8>> {
 }
 
 fn scratch(program: &str, content: &[u8]) -> Result<PathBuf> {
-    let place = Path::new("target/package");
+    let place = crate::root().join("target/package");
     let file = place.join(format!("{program}.{}.{:?}", std::process::id(), std::thread::current().id()));
     let told = |error: std::io::Error| format!("{}: {error}", file.display());
-    fs::create_dir_all(place).map_err(told)?;
+    fs::create_dir_all(&place).map_err(told)?;
     fs::write(&file, content).map_err(told)?;
     Ok(file)
 }

@@ -1,0 +1,402 @@
+//! What is packed, judged by other programs: GNU tar for the archives, shellcheck and busybox's ash for the
+//! scripts, in a scratch root with stand-ins for uci, procd and fw4. The binary in them is a dummy; the
+//! real one is checked where it is built.
+
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use super::recipe::{self, Package};
+use super::{apk, ipk};
+
+const TIME: u64 = 1_700_000_000;
+
+/// A directory of its own that is gone when the test is over.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn new(name: &str) -> Scratch {
+        let path = std::env::temp_dir().join(format!("diswall-xtask-{name}-{}", std::process::id()));
+        let _ = fs::remove_dir_all(&path);
+        fs::create_dir_all(&path).unwrap();
+        Scratch(path)
+    }
+
+    fn write(&self, path: &str, content: &str, mode: u32) {
+        let path = self.0.join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, content).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+    }
+
+    fn read(&self, path: &str) -> String {
+        fs::read_to_string(self.0.join(path)).unwrap_or_default()
+    }
+
+    fn exists(&self, path: &str) -> bool {
+        self.0.join(path).exists()
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+fn package(scratch: &Scratch) -> Package {
+    scratch.write("program", "not a program\n", 0o755);
+    let feed = crate::root().join("openwrt");
+    recipe::read(&feed.to_string_lossy(), "mipsel_24kc", "1.2.3", &scratch.0.join("program")).unwrap()
+}
+
+fn printed(command: &mut Command) -> String {
+    let output = command.output().unwrap();
+    let complaint = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{command:?}: {}\n{complaint}", output.status);
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// The archive's entries as GNU tar lists them: `MODE OWNER NAME`.
+fn listing(archive: &Path) -> Vec<String> {
+    let lines = printed(Command::new("tar").args(["--numeric-owner", "-tzvf"]).arg(archive));
+    let entry = |line: &str| {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        format!("{} {} {}", words[0], words[1], words[5])
+    };
+    lines.lines().map(entry).collect()
+}
+
+#[test]
+fn the_ipk_is_what_opkg_unpacks() {
+    let scratch = Scratch::new("ipk");
+    let package = package(&scratch);
+    let bytes = ipk::build(&package, TIME).unwrap();
+    assert_eq!(bytes, ipk::build(&package, TIME).unwrap(), "the same input gives other bytes");
+    let file = scratch.0.join("diswall.ipk");
+    fs::write(&file, &bytes).unwrap();
+    let expected = ["drwxr-xr-x 0/0 ./", "-rw-r--r-- 0/0 ./debian-binary", "-rw-r--r-- 0/0 ./data.tar.gz"];
+    assert_eq!(listing(&file)[..3], expected);
+    printed(Command::new("tar").arg("-xzf").arg(&file).arg("-C").arg(&scratch.0));
+    assert_eq!(scratch.read("debian-binary"), "2.0\n");
+
+    let control = listing(&scratch.0.join("control.tar.gz"));
+    for script in ["postinst", "postinst-pkg", "prerm", "prerm-pkg", "postrm"] {
+        assert!(control.contains(&format!("-rwxr-xr-x 0/0 ./{script}")), "{script}: {control:?}");
+    }
+    printed(Command::new("tar").args(["-xzf", "control.tar.gz"]).current_dir(&scratch.0));
+    assert_eq!(scratch.read("conffiles"), "/etc/config/diswall\n");
+    let control = scratch.read("control");
+    for line in ["Package: diswall", "Version: 1.2.3-r1", "Architecture: mipsel_24kc"] {
+        assert!(control.lines().any(|found| found == line), "no {line:?} in\n{control}");
+    }
+    assert!(control.contains("\nDepends: libc, libmnl0, libnftnl11, "), "{control}");
+    assert!(!control.contains(['$', '@', '+']), "something of make's was left in\n{control}");
+}
+
+#[test]
+fn files_are_roots_and_have_their_modes() {
+    let scratch = Scratch::new("modes");
+    let package = package(&scratch);
+    fs::write(scratch.0.join("diswall.ipk"), ipk::build(&package, TIME).unwrap()).unwrap();
+    printed(Command::new("tar").args(["-xzf", "diswall.ipk"]).current_dir(&scratch.0));
+    let data = listing(&scratch.0.join("data.tar.gz"));
+    let files: Vec<&str> = data.iter().map(String::as_str).filter(|line| line.starts_with('-')).collect();
+    let expected = [
+        "-rw-r--r-- 0/0 ./etc/capabilities/diswall.json",
+        "-rw------- 0/0 ./etc/config/diswall",
+        "-rwxr-xr-x 0/0 ./etc/init.d/diswall",
+        "-rw-r--r-- 0/0 ./etc/uci-defaults/60_diswall",
+        "-rw-r--r-- 0/0 ./lib/upgrade/keep.d/diswall",
+        "-rwxr-xr-x 0/0 ./usr/bin/diswall",
+        "-rwxr-xr-x 0/0 ./usr/libexec/rpcd/diswall",
+        "-rw-r--r-- 0/0 ./usr/share/nftables.d/table-pre/90-diswall.nft",
+    ];
+    assert_eq!(files, expected);
+    let directories: Vec<&String> = data.iter().filter(|line| !line.starts_with('-')).collect();
+    assert!(directories.iter().all(|line| line.starts_with("drwxr-xr-x 0/0 ./")), "{directories:?}");
+}
+
+#[test]
+fn the_apk_says_what_it_is_and_is_deflated() {
+    let scratch = Scratch::new("apk");
+    let package = package(&scratch);
+    let bytes = apk::build(&package, TIME).unwrap();
+    assert_eq!(bytes, apk::build(&package, TIME).unwrap(), "the same input gives other bytes");
+    assert_eq!(&bytes[..4], b"ADBd");
+    fs::write(scratch.0.join("deflated"), &bytes[4..]).unwrap();
+    let inflate = "import sys,zlib; sys.stdout.buffer.write(zlib.decompress(open(sys.argv[1],'rb').read(), -15))";
+    let output =
+        Command::new("/usr/bin/python3").args(["-c", inflate]).arg(scratch.0.join("deflated")).output().unwrap();
+    let file = output.stdout;
+    assert_eq!(&file[..8], b"ADB.pckg");
+    let holds = |text: &[u8]| file.windows(text.len()).any(|window| window == text);
+    for text in ["mipsel_24kc", "1.2.3-r1", "not a program\n", "lib/apk/packages", "diswall=914:diswall=914\n"] {
+        assert!(holds(text.as_bytes()), "{text:?} is not in it");
+    }
+}
+
+#[test]
+fn shellcheck_finds_nothing() {
+    let scratch = Scratch::new("shellcheck");
+    let package = package(&scratch);
+    let mut scripts: Vec<(String, String)> = Vec::new();
+    for (name, text) in &package.scripts {
+        scripts.push(((*name).to_owned(), text.clone()));
+    }
+    for file in package.files.iter().filter(|file| file.content.starts_with(b"#!/bin/sh")) {
+        scripts.push((file.path.replace('/', "-"), String::from_utf8(file.content.clone()).unwrap()));
+    }
+    assert_eq!(scripts.len(), 6, "three of the package's, the service, uci-defaults, rpcd");
+    for (name, text) in &scripts {
+        scratch.write(&format!("scripts/{name}"), text, 0o755);
+        printed(Command::new("shellcheck").args(["--shell", "sh"]).arg(scratch.0.join("scripts").join(name)));
+    }
+}
+
+/// A root with busybox, the package's files and the stand-ins.
+fn router(name: &str, uci: &str) -> Scratch {
+    let root = Scratch::new(name);
+    let package = package(&root);
+    for file in package.files.iter().filter(|file| file.path != "usr/bin/diswall") {
+        root.write(&file.path, &String::from_utf8(file.content.clone()).unwrap(), file.mode);
+    }
+    for (script, text) in &package.scripts {
+        root.write(&format!("scripts/{script}"), text, 0o755);
+    }
+    fs::create_dir_all(root.0.join("bin")).unwrap();
+    fs::copy("/bin/busybox", root.0.join("bin/busybox")).unwrap();
+    let applets =
+        ["sh", "awk", "sed", "grep", "mkdir", "rmdir", "rm", "mv", "cat", "wc", "chmod", "chown", "chgrp", "sleep"];
+    for applet in applets {
+        symlink("busybox", root.0.join("bin").join(applet)).unwrap();
+    }
+    for program in ["bin/logger", "bin/nft", "bin/fw4", "usr/bin/diswall", "etc/init.d/firewall", "etc/init.d/rpcd"] {
+        root.write(program, include_str!("standins/router"), 0o755);
+    }
+    root.write("bin/uci", include_str!("standins/uci"), 0o755);
+    root.write("etc/rc.common", include_str!("standins/rc.common"), 0o644);
+    root.write("etc/passwd", "root:x:0:0:root:/root:/bin/ash\ndiswall:x:914:914::/:/bin/false\n", 0o644);
+    root.write("etc/group", "root:x:0:\ndiswall:x:914:\n", 0o644);
+    root.write("uci", uci, 0o644);
+    root.write("log", "", 0o644);
+    root.write("dev/null", "", 0o666);
+    fs::create_dir_all(root.0.join("var/run")).unwrap();
+    fs::create_dir_all(root.0.join("answers")).unwrap();
+    root
+}
+
+fn sh(root: &Scratch, command: &str) -> bool {
+    let chrooted = Command::new("chroot").arg(&root.0).args(["/bin/busybox", "ash", "-c", command]).output().unwrap();
+    let complaint = String::from_utf8_lossy(&chrooted.stderr);
+    assert!(!complaint.contains("not found") && !complaint.contains("syntax error"), "{command}: {complaint}");
+    chrooted.status.success()
+}
+
+fn service(root: &Scratch, action: &str) {
+    sh(root, &format!("/bin/sh /etc/rc.common /etc/init.d/diswall {action}"));
+}
+
+fn calls<'a>(log: &'a str, program: &str) -> Vec<&'a str> {
+    log.lines().filter(|line| line.split(' ').next() == Some(program)).collect()
+}
+
+const FRESH: &str = "diswall.main=diswall\ndiswall.main.zone=wan\ndiswall.dynfw=dynfw\ndiswall.dynfw.enabled=1\n\
+                     diswall.nats=nats\nfirewall.@zone[0].name=lan\nfirewall.@zone[1].name=wan\n";
+
+#[test]
+fn a_fresh_install_needs_no_change() {
+    let root = router("fresh", FRESH);
+    assert!(sh(&root, ". /etc/uci-defaults/60_diswall"));
+    assert_eq!(root.read("uci"), FRESH);
+    assert!(!root.exists("etc/diswall/taken-over"));
+}
+
+#[test]
+fn turris_zone_switches_are_taken_over_once() {
+    let switched = format!(
+        "{FRESH}firewall.@zone[1].sentinel_dynfw=1\nfirewall.@zone[2].name=guest\n\
+         firewall.@zone[2].sentinel_dynfw=on\nfirewall.@zone[2].sentinel_dynfw_input=0\n\
+         firewall.@zone[3].name=vpn\nfirewall.@zone[3].sentinel_dynfw=0\n\
+         firewall.@zone[4].name=both_off\nfirewall.@zone[4].sentinel_dynfw=1\n\
+         firewall.@zone[4].sentinel_dynfw_input=0\nfirewall.@zone[4].sentinel_dynfw_forward=0\n"
+    );
+    let root = router("turris", &switched);
+    let zones = |root: &Scratch| {
+        let uci = root.read("uci");
+        uci.lines().filter_map(|line| line.strip_prefix("diswall.main.zone=")).map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert!(sh(&root, ". /etc/uci-defaults/60_diswall"));
+    assert_eq!(zones(&root), ["wan", "guest"]);
+    // The owner changes his mind, and an upgrade runs the script again.
+    assert!(sh(&root, "uci delete diswall.main.zone; uci add_list diswall.main.zone=vpn"));
+    assert!(sh(&root, ". /etc/uci-defaults/60_diswall"));
+    assert_eq!(zones(&root), ["vpn"]);
+}
+
+#[test]
+fn turris_switched_off_everywhere_stays_off() {
+    let root = router("turris-off", &format!("{FRESH}firewall.@zone[1].sentinel_dynfw=0\n"));
+    assert!(sh(&root, ". /etc/uci-defaults/60_diswall"));
+    assert!(root.read("uci").contains("diswall.dynfw.enabled=0\n"));
+    assert!(root.read("uci").contains("diswall.main.zone=wan\n"));
+}
+
+#[test]
+fn diswall_toml_is_taken_over() {
+    let root = router("toml", FRESH);
+    let toml = "local_only = false # a comment\nsend_statistics = true\n\
+                ignore_ips = [\"192.0.2.7\", # one\n  '198.51.100.0/24' ]\n\n[clickhouse]\npassword = \"not ours\"\n\
+                [nats]\r\nserver = \"nats.example\"\r\nport = 4223\r\nclient_name = \"jo\"\r\n\
+                client_pass = \"p#a \\\"s\\\" = s\"\r\n#hostname = \"x\"\n";
+    root.write("etc/diswall/diswall.conf", toml, 0o600);
+    assert!(sh(&root, ". /etc/uci-defaults/60_diswall"));
+    let uci = root.read("uci");
+    let expected = [
+        "diswall.main.local_only=0",
+        "diswall.nats.send_statistics=1",
+        "diswall.nats.server=nats.example",
+        "diswall.nats.port=4223",
+        "diswall.nats.client_name=jo",
+        "diswall.nats.client_pass=p#a \"s\" = s",
+    ];
+    for line in expected {
+        assert!(uci.lines().any(|found| found == line), "no {line:?} in\n{uci}");
+    }
+    let allowed: Vec<&str> = uci.lines().filter(|line| line.contains(".ip=")).collect();
+    assert_eq!(allowed.len(), 2, "{uci}");
+    assert!(allowed[0].ends_with(".ip=192.0.2.7") && allowed[1].ends_with(".ip=198.51.100.0/24"), "{allowed:?}");
+    assert!(!uci.contains("not ours") && !uci.contains("hostname"), "{uci}");
+    assert!(sh(&root, ". /etc/uci-defaults/60_diswall"));
+    assert_eq!(root.read("uci"), uci, "taken over a second time");
+}
+
+#[test]
+fn the_default_account_sends_nothing() {
+    let root = router("toml-default", FRESH);
+    root.write("etc/diswall/diswall.conf", "send_statistics = true\n[nats]\nclient_name = \"default\"\n", 0o600);
+    assert!(sh(&root, ". /etc/uci-defaults/60_diswall"));
+    assert!(root.read("uci").contains("diswall.nats.send_statistics=0\n"), "{}", root.read("uci"));
+}
+
+#[test]
+fn fw4_is_told_where_it_does_not_look_by_itself() {
+    let root = router("include", &format!("{FRESH}firewall.@defaults[0].auto_includes=0\n"));
+    assert!(sh(&root, ". /etc/uci-defaults/60_diswall"));
+    assert!(root.read("uci").contains("firewall.diswall.position=table-prepend\n"), "{}", root.read("uci"));
+    assert!(sh(&root, "uci set 'firewall.@defaults[0].auto_includes=1'; . /etc/uci-defaults/60_diswall"));
+    assert!(!root.read("uci").contains("firewall.diswall"), "{}", root.read("uci"));
+}
+
+#[test]
+fn at_boot_the_rules_are_there_before_the_firewall() {
+    let root = router("boot", FRESH);
+    service(&root, "start");
+    assert!(root.exists("var/run/diswall/fw4/diswall.nft"));
+    let log = root.read("log");
+    assert_eq!(calls(&log, "firewall"), [""; 0], "reloaded a firewall that has not started");
+    assert!(log.contains("procd_set_param command /usr/bin/diswall run"), "{log}");
+    assert!(!log.contains("procd_set_param user"), "gives up root without ujail, and CAP_NET_ADMIN with it: {log}");
+}
+
+#[test]
+fn with_ujail_only_one_capability_is_left() {
+    let root = router("ujail", FRESH);
+    root.write("sbin/ujail", "", 0o755);
+    service(&root, "start");
+    let log = root.read("log");
+    for line in [
+        "procd_set_param user diswall",
+        "procd_set_param capabilities /etc/capabilities/diswall.json",
+        "procd_set_param no_new_privs 1",
+        "procd_add_jail diswall",
+    ] {
+        assert!(log.lines().any(|found| found == line), "no {line:?} in\n{log}");
+    }
+    let mode = |path: &str| fs::metadata(root.0.join(path)).unwrap().permissions().mode() & 0o7777;
+    assert_eq!(mode("var/run/diswall"), 0o1775);
+    assert_eq!(mode("var/run/diswall/fw4"), 0o755);
+    assert_eq!(mode("etc/config/diswall"), 0o640);
+}
+
+#[test]
+fn a_running_firewall_is_reloaded_only_for_new_rules() {
+    let root = router("reload", FRESH);
+    root.write("var/run/fw4.state", "", 0o644);
+    service(&root, "start");
+    let log = root.read("log");
+    assert_eq!(calls(&log, "fw4"), ["fw4 -q check"]);
+    assert_eq!(calls(&log, "firewall"), ["firewall reload"]);
+    // Unchanged text that is in force: nothing to do. Not in force (somebody loaded other rules): reload.
+    root.write("answers/diswall", "1", 0o644);
+    root.write("log", "", 0o644);
+    service(&root, "reload");
+    assert_eq!(calls(&root.read("log"), "firewall"), [""; 0]);
+    assert_eq!(calls(&root.read("log"), "procd_send_signal"), ["procd_send_signal diswall"]);
+    root.write("answers/nft", "1", 0o644);
+    service(&root, "reload");
+    assert_eq!(calls(&root.read("log"), "firewall"), ["firewall reload"]);
+}
+
+#[test]
+fn rules_that_fw4_refuses_are_set_aside() {
+    let root = router("refused", FRESH);
+    root.write("var/run/fw4.state", "", 0o644);
+    root.write("answers/fw4", "1", 0o644);
+    root.write("answers/fw4-without-us", "", 0o644);
+    service(&root, "start");
+    assert!(!root.exists("var/run/diswall/fw4/diswall.nft"));
+    assert!(root.exists("var/run/diswall/fw4/diswall.nft.rejected"));
+    let log = root.read("log");
+    assert_eq!(calls(&log, "firewall"), ["firewall reload"]);
+    assert!(calls(&log, "logger").iter().any(|line| line.contains("fw4 refuses the rules")), "{log}");
+    assert!(log.contains("procd_open_instance"), "the daemon is to run all the same");
+}
+
+#[test]
+fn a_refused_configuration_leaves_the_old_rules() {
+    let root = router("bad-config", FRESH);
+    root.write("var/run/fw4.state", "", 0o644);
+    root.write("var/run/diswall/fw4/diswall.nft", "# old rules\n", 0o644);
+    root.write("answers/diswall", "2", 0o644);
+    service(&root, "start");
+    assert_eq!(root.read("var/run/diswall/fw4/diswall.nft"), "# old rules\n");
+    assert_eq!(calls(&root.read("log"), "firewall"), [""; 0]);
+}
+
+#[test]
+fn switched_off_it_writes_rules_and_starts_nothing() {
+    let root = router("off", &format!("{FRESH}diswall.main.enabled=0\n"));
+    service(&root, "start");
+    assert!(root.read("log").contains("diswall rules --write"), "the real one takes the file away");
+    assert!(!root.read("log").contains("procd_open_instance"));
+}
+
+#[test]
+fn removal_leaves_nothing_and_an_upgrade_everything() {
+    let root = router("remove", &format!("{FRESH}firewall.diswall=include\nfirewall.diswall.type=nftables\n"));
+    root.write("var/run/fw4.state", "", 0o644);
+    root.write("etc/diswall/taken-over", "turris\n", 0o644);
+    service(&root, "start");
+    root.write("log", "", 0o644);
+    for script in ["prerm", "postrm"] {
+        sh(&root, &format!("PKG_UPGRADE=1 /scripts/{script} upgrade"));
+    }
+    assert_eq!(root.read("log"), "", "an upgrade takes protection down");
+    assert!(root.exists("var/run/diswall/fw4/diswall.nft") && root.read("etc/passwd").contains("diswall"));
+
+    // rc.common is the interpreter of the service's script on a router; here it is called by name.
+    let prerm = root.read("scripts/prerm").replace("/etc/init.d/diswall", "/bin/sh /etc/rc.common /etc/init.d/diswall");
+    root.write("scripts/prerm", &prerm, 0o755);
+    for script in ["prerm", "postrm"] {
+        sh(&root, &format!("/scripts/{script} remove"));
+    }
+    assert!(!root.exists("var/run/diswall") && !root.exists("etc/diswall"));
+    assert!(!root.read("etc/passwd").contains("diswall") && !root.read("etc/group").contains("diswall"));
+    assert!(!root.read("uci").contains("firewall.diswall"));
+    let log = root.read("log");
+    let order = ["procd_kill", "firewall reload", "diswall rules --delete", "nft -f -", "rpcd reload"];
+    let at: Vec<Option<usize>> = order.iter().map(|line| log.lines().position(|found| found.trim() == *line)).collect();
+    assert!(at.iter().all(Option::is_some) && at[0] < at[1] && at[1] < at[2] && at[3] < at[4], "{at:?} in\n{log}");
+}

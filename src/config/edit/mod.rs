@@ -334,3 +334,6 @@ fn action_name(action: Action) -> &'static str {
 fn written(net: &IpNet) -> String {
     if net.prefix_len() == net.max_prefix_len() { net.addr().to_string() } else { net.to_string() }
 }
+
+#[cfg(test)]
+mod tests;

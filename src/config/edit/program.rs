@@ -56,7 +56,7 @@ fn package(path: &Path) -> Option<&str> {
 
 /// What `uci batch` is told. Sections are taken out from the last to the first, so that each index still
 /// holds, and added after that.
-fn batch(package: &str, steps: &[Step]) -> String {
+pub(super) fn batch(package: &str, steps: &[Step]) -> String {
     let mut lines = String::new();
     for step in steps {
         // Writing to a String cannot fail.

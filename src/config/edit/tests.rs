@@ -1,0 +1,370 @@
+//! Edits of real files in temporary directories: what the file says afterwards, byte for byte, and that a
+//! request that cannot be met leaves it as it was.
+
+use std::fs;
+use std::net::IpAddr;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use std::thread;
+use std::time::Duration;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::config::PortRange;
+
+const ABSENT: &str = "/nonexistent/uci";
+
+struct Config {
+    directory: tempfile::TempDir,
+}
+
+impl Config {
+    fn new(text: &str) -> Config {
+        let config = Config { directory: tempfile::tempdir().expect("a directory") };
+        fs::write(config.path(), text).expect("a file");
+        config
+    }
+
+    fn path(&self) -> PathBuf {
+        self.directory.path().join("diswall")
+    }
+
+    fn text(&self) -> String {
+        fs::read_to_string(self.path()).expect("the file")
+    }
+
+    fn edit(&self, request: &Request<'_>) -> Result<Done, EditError> {
+        edit_with(&self.path(), request, ABSENT)
+    }
+
+    fn outcomes(&self, request: &Request<'_>) -> Vec<Outcome> {
+        self.edit(request).expect("an edit").outcomes
+    }
+}
+
+fn net(text: &str) -> IpNet {
+    value::net(text).expect("a network")
+}
+
+fn allow(net_text: &str, comment: &str) -> Allow {
+    Allow { net: net(net_text), comment: comment.into() }
+}
+
+fn block(net_text: &str, comment: &str) -> Block {
+    Block { net: net(net_text), comment: comment.into(), proto: Proto::Any, dest_ports: vec![], action: None }
+}
+
+const HAND_WRITTEN: &str = "\
+# mine
+config diswall 'main'
+	option enabled   \"1\"   # on
+
+config allow		# the office
+	option comment 'office' # not too long
+	option ip 198.51.100.7
+
+config block 'farm'
+	# they scan all day
+	option ip '203.0.113.0/24'
+
+# ssh only
+config block
+	option ip '203.0.113.0/24'
+	option proto 'tcp'
+	list dest_port '22'
+config block
+	option ip '192.0.2.1'
+	option comment 'x'
+# end";
+
+#[test]
+fn sections_are_added_at_the_end() {
+    let config = Config::new(HAND_WRITTEN);
+    let blocks = [
+        Block {
+            proto: Proto::Udp,
+            dest_ports: vec![PortRange { first: 53, last: 53 }, PortRange { first: 100, last: 200 }],
+            action: Some(Action::Reject),
+            ..block("2001:db8::/32", "it's \"quoted\"; # $(x)")
+        },
+        block("192.0.2.9", ""),
+    ];
+    let done = config.edit(&Request::Block { blocks: &blocks, force: false }).expect("an edit");
+    assert_eq!(done, Done { outcomes: vec![Outcome::Added; 2], method: Method::File(None) });
+    let added = "
+
+config block
+	option ip '2001:db8::/32'
+	option comment 'it'\\''s \"quoted\"; # $(x)'
+	option proto 'udp'
+	list dest_port '53'
+	list dest_port '100-200'
+	option action 'reject'
+
+config block
+	option ip '192.0.2.9'
+";
+    assert_eq!(config.text(), format!("{HAND_WRITTEN}{added}"));
+    let settings = Settings::load(&config.path()).expect("settings").settings;
+    assert_eq!(settings.block[3..], blocks);
+}
+
+#[test]
+fn what_is_there_is_not_written_twice() {
+    let config = Config::new(HAND_WRITTEN);
+    let same = [allow("198.51.100.7", ""), allow("198.51.100.7", "office")];
+    let done = config.edit(&Request::Allow(&same)).expect("an edit");
+    assert_eq!(done, Done { outcomes: vec![Outcome::Unchanged; 2], method: Method::None });
+    assert_eq!(config.text(), HAND_WRITTEN);
+}
+
+#[test]
+fn a_new_comment_replaces_the_old_in_its_place() {
+    let config = Config::new(HAND_WRITTEN);
+    assert_eq!(config.outcomes(&Request::Allow(&[allow("198.51.100.7", "home")])), [Outcome::Changed]);
+    assert_eq!(config.text(), HAND_WRITTEN.replace("option comment 'office' #", "option comment 'home' #"));
+
+    let config = Config::new(HAND_WRITTEN);
+    let blocks = [Block { action: Some(Action::Reject), ..block("203.0.113.0/24", "farm") }];
+    assert_eq!(config.outcomes(&Request::Block { blocks: &blocks, force: false }), [Outcome::Changed]);
+    let farm = "	# they scan all day\n	option ip '203.0.113.0/24'\n";
+    let new = format!("{farm}	option comment 'farm'\n	option action 'reject'\n");
+    assert_eq!(config.text(), HAND_WRITTEN.replacen(farm, &new, 1));
+}
+
+#[test]
+fn sections_are_taken_out_and_nothing_else() {
+    let config = Config::new(HAND_WRITTEN);
+    let outcomes = config.outcomes(&Request::Unblock(&[net("203.0.113.0/24"), net("203.0.113.0/25")]));
+    assert_eq!(outcomes, [Outcome::Removed, Outcome::NotThere]);
+    let expected = "\
+# mine
+config diswall 'main'
+	option enabled   \"1\"   # on
+
+config allow		# the office
+	option comment 'office' # not too long
+	option ip 198.51.100.7
+
+# ssh only
+config block
+	option ip '192.0.2.1'
+	option comment 'x'
+# end";
+    assert_eq!(config.text(), expected);
+    assert_eq!(config.outcomes(&Request::Disallow(&[net("198.51.100.7")])), [Outcome::Removed]);
+    assert_eq!(config.outcomes(&Request::Disallow(&[net("198.51.100.7")])), [Outcome::NotThere]);
+    assert!(!config.text().contains("allow"));
+}
+
+#[test]
+fn a_named_section_in_two_parts_goes_as_a_whole() {
+    let config = Config::new(
+        "config block 'a'\n\toption ip '192.0.2.1'\nconfig scan 'scan'\nconfig block 'a'\n\toption comment 'x'\n",
+    );
+    assert_eq!(config.outcomes(&Request::Unblock(&[net("192.0.2.1")])), [Outcome::Removed]);
+    assert_eq!(config.text(), "config scan 'scan'\n");
+}
+
+/// The request is refused with this sentence, and the file is as it was.
+fn refused(text: &str, request: &Request<'_>, expected: &str) {
+    let config = Config::new(text);
+    let error = config.edit(request).expect_err(text).to_string();
+    assert!(error.contains(expected), "{error}");
+    assert_eq!(config.text(), text);
+    assert_eq!(fs::read_dir(config.directory.path()).expect("the directory").count(), 1, "something was left behind");
+}
+
+#[test]
+fn a_refused_request_changes_nothing() {
+    let blocks = [block("192.0.2.1", ""), block("0.0.0.0/0", "")];
+    let everything = Request::Block { blocks: &blocks, force: false };
+    refused(HAND_WRITTEN, &everything, "block 0.0.0.0/0 would block every address of that family");
+    refused(
+        "config block\n\toption ip 'x'\n",
+        &Request::Allow(&[allow("192.0.2.1", "")]),
+        ":2: error: ip: x is neither",
+    );
+    let lines = [allow("192.0.2.1", "fine"), allow("192.0.2.2", "two\nlines")];
+    refused(HAND_WRITTEN, &Request::Allow(&lines), "has a line end");
+    let twice = [allow("192.0.2.1", "a"), allow("192.0.2.1", "b")];
+    refused(HAND_WRITTEN, &Request::Allow(&twice), "192.0.2.1 is given twice and differently");
+    let one_line = "config 'block' 'a'; option 'ip' '192.0.2.1'\n";
+    refused(one_line, &Request::Unblock(&[net("192.0.2.1")]), "line 1 has several commands; edit it by hand");
+}
+
+#[test]
+fn everything_is_blocked_by_force_alone() {
+    let config = Config::new("");
+    config.outcomes(&Request::Block { blocks: &[block("::/0", "")], force: true });
+    assert_eq!(config.text(), "config block\n\toption ip '::/0'\n\toption force '1'\n");
+}
+
+#[test]
+fn a_missing_file_is_named() {
+    let error = edit_with(Path::new("/nonexistent/diswall"), &Request::Allow(&[]), ABSENT).expect_err("no file");
+    assert_eq!(error.to_string(), "opening /nonexistent/diswall: No such file or directory (os error 2)");
+}
+
+#[test]
+fn mode_owner_and_link_are_kept() {
+    let config = Config::new(HAND_WRITTEN);
+    fs::set_permissions(config.path(), fs::Permissions::from_mode(0o640)).expect("a mode");
+    // Where the test does not run as root the owner stays what it is anyway.
+    let _ = std::os::unix::fs::chown(config.path(), Some(12345), Some(54321));
+    let before = fs::metadata(config.path()).expect("the file");
+    let link = config.directory.path().join("link");
+    symlink("diswall", &link).expect("a link");
+    // What a killed edit left behind is no obstacle.
+    fs::write(config.directory.path().join(".diswall.diswall-new"), "half").expect("a file");
+
+    edit_with(&link, &Request::Allow(&[allow("192.0.2.1", "")]), ABSENT).expect("an edit");
+    let after = fs::metadata(config.path()).expect("the file");
+    assert_eq!((before.mode(), before.uid(), before.gid()), (after.mode(), after.uid(), after.gid()));
+    assert!(fs::symlink_metadata(&link).expect("the link").is_symlink());
+    assert!(config.text().ends_with("option ip '192.0.2.1'\n"));
+    assert_eq!(fs::read_dir(config.directory.path()).expect("the directory").count(), 2);
+}
+
+#[test]
+fn edits_at_the_same_time_are_all_made() {
+    let config = Config::new(HAND_WRITTEN);
+    thread::scope(|scope| {
+        for writer in 0..6 {
+            let config = &config;
+            scope.spawn(move || {
+                for number in 0..5 {
+                    let new = allow(&format!("198.18.{writer}.{number}"), "");
+                    assert_eq!(config.outcomes(&Request::Allow(&[new])), [Outcome::Added]);
+                }
+            });
+        }
+    });
+    assert_eq!(Settings::load(&config.path()).expect("settings").settings.allow.len(), 31);
+}
+
+#[test]
+fn a_file_that_uci_has_locked_is_waited_for() {
+    let config = Config::new(HAND_WRITTEN);
+    let held = fs::File::open(config.path()).expect("the file");
+    held.lock().expect("the lock");
+    thread::scope(|scope| {
+        let edit = scope.spawn(|| config.outcomes(&Request::Allow(&[allow("192.0.2.1", "")])));
+        thread::sleep(Duration::from_millis(100));
+        assert_eq!(config.text(), HAND_WRITTEN);
+        // As uci commits: another file in this one's place, then the lock is gone.
+        let replacement = config.directory.path().join("new");
+        fs::write(&replacement, "config allow\n\toption ip '192.0.2.2'\n").expect("a file");
+        fs::rename(&replacement, config.path()).expect("a rename");
+        drop(held);
+        assert_eq!(edit.join().expect("the edit"), [Outcome::Added]);
+    });
+    let settings = Settings::load(&config.path()).expect("settings").settings;
+    assert_eq!(settings.allow, [allow("192.0.2.2", ""), allow("192.0.2.1", "")]);
+}
+
+#[test]
+fn a_uci_that_fails_is_replaced_by_an_edit_of_the_text() {
+    let config = Config::new(HAND_WRITTEN);
+    // Says nothing and does nothing.
+    let done = edit_with(&config.path(), &Request::Allow(&[allow("192.0.2.1", "")]), "false").expect("an edit");
+    assert!(matches!(done.method, Method::File(Some(_))), "{done:?}");
+    assert!(config.text().starts_with(HAND_WRITTEN));
+    assert!(config.text().ends_with("option ip '192.0.2.1'\n"));
+
+    // Its name has a dot, so uci cannot know it.
+    let other = config.directory.path().join("diswall.conf");
+    fs::rename(config.path(), &other).expect("a rename");
+    let done = edit_with(&other, &Request::Disallow(&[net("192.0.2.1")]), "false").expect("an edit");
+    let Method::File(Some(why)) = done.method else { panic!("{done:?}") };
+    assert!(why.ends_with("diswall.conf is no name of a uci configuration"), "{why}");
+}
+
+/// Held against real `uci` by the test below.
+#[test]
+fn what_uci_is_told() {
+    let steps = [
+        Step::Remove { kind: Kind::Block, index: 0 },
+        Step::Remove { kind: Kind::Block, index: 2 },
+        Step::Set { kind: Kind::Allow, index: 1, option: "comment", value: "it's".into() },
+        Step::Append { kind: Kind::Block, options: block_options(&block("192.0.2.0/24", "x")) },
+    ];
+    let expected = "\
+set diswall.@allow[1].comment='it'\\''s'
+delete diswall.@block[2]
+delete diswall.@block[0]
+add diswall block
+set diswall.@block[-1].ip='192.0.2.0/24'
+set diswall.@block[-1].comment='x'
+";
+    assert_eq!(program::batch("diswall", &steps), expected);
+}
+
+#[test]
+#[ignore = "needs OpenWrt's uci; DISWALL_TEST_UCI is its path"]
+fn uci_and_the_text_edit_agree() {
+    let uci = std::env::var("DISWALL_TEST_UCI").expect("DISWALL_TEST_UCI");
+    let blocks = [
+        Block {
+            proto: Proto::Tcp,
+            dest_ports: vec![PortRange { first: 22, last: 22 }, PortRange { first: 100, last: 200 }],
+            action: Some(Action::Reject),
+            ..block("2001:db8::/32", "it's \"quoted\"; # $(x)")
+        },
+        block("192.0.2.9", "new"),
+        block("192.0.2.1", "another comment"),
+    ];
+    let requests = [
+        Request::Block { blocks: &blocks, force: false },
+        Request::Allow(&[allow("198.51.100.7", "it's home"), allow("198.51.100.8", "")]),
+        Request::Unblock(&[net("203.0.113.0/24"), net("192.0.2.1"), net("192.0.2.77")]),
+        Request::Disallow(&[net("198.51.100.7"), net("198.51.100.8")]),
+    ];
+    let (ours, theirs) = (Config::new(HAND_WRITTEN), Config::new(HAND_WRITTEN));
+    for request in &requests {
+        let by_uci = edit_with(&theirs.path(), request, &uci).expect("an edit");
+        assert_eq!(by_uci.method, Method::Program);
+        assert_eq!(by_uci.outcomes, ours.outcomes(request));
+        let settings = |config: &Config| Settings::load(&config.path()).expect("settings").settings;
+        assert_eq!(settings(&theirs), settings(&ours));
+    }
+    // An empty server_key means something here and is lost in uci, so the text is edited.
+    let config = Config::new("config dynfw 'dynfw'\n\toption server_key ''\n");
+    let done = edit_with(&config.path(), &Request::Allow(&[allow("192.0.2.1", "")]), &uci).expect("an edit");
+    assert!(matches!(done.method, Method::File(Some(_))), "{done:?}");
+    assert_eq!(Settings::load(&config.path()).expect("settings").settings.dynfw.server_key, None);
+}
+
+fn line() -> impl Strategy<Value = &'static str> {
+    prop_oneof![
+        Just("config scan 'scan'\n"),
+        Just("config block\n\toption ip '198.51.100.0/24'\n"),
+        Just("config allow  # c\n\n\toption ip \"198.51.100.1\"\n"),
+        Just("# comment\n"),
+        Just("\n"),
+        Just("  \n"),
+        Just("\r\n"),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn taking_out_what_was_added_gives_the_text_back(
+        lines in proptest::collection::vec(line(), 0..8),
+        addresses in proptest::collection::btree_set(any::<u32>(), 1..4),
+    ) {
+        let text = lines.concat();
+        let nets: Vec<IpNet> = addresses.iter().map(|bits| IpNet::from(IpAddr::from(bits.to_be_bytes()))).collect();
+        let blocks: Vec<Block> =
+            nets.iter().map(|net| Block { net: *net, ..block("192.0.2.1", "a 'comment'") }).collect();
+        let settings = |text: &[u8]| Settings::parse(text, "f").expect("settings").settings;
+
+        let added = Plan::new(settings(text.as_bytes()), &Request::Block { blocks: &blocks, force: false }).expect("a plan");
+        let with = text::apply(text.as_bytes(), &added.steps).expect("a text");
+        prop_assert_eq!(added.verify(&with), Ok(()));
+        let removed = Plan::new(settings(&with), &Request::Unblock(&nets)).expect("a plan");
+        let without = text::apply(&with, &removed.steps).expect("a text");
+        prop_assert_eq!(removed.verify(&without), Ok(()));
+        prop_assert_eq!(String::from_utf8_lossy(&without), text);
+    }
+}

@@ -11,6 +11,7 @@ mod sandbox;
 mod setup;
 mod test;
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -59,7 +60,7 @@ fn choose(args: &[String]) -> Result<()> {
         return Err(format!("no subcommand is called {name:?}"));
     };
     if rest.iter().any(|arg| arg == "--help" || arg == "-h") {
-        println!("{}", subcommand.help.trim_end());
+        show(subcommand.help);
         return Ok(());
     }
     std::env::set_current_dir(root()).map_err(|error| format!("{}: {error}", root().display()))?;
@@ -67,12 +68,18 @@ fn choose(args: &[String]) -> Result<()> {
 }
 
 fn print_overview() {
-    println!("Usage: cargo xtask SUBCOMMAND [OPTION…]\n");
+    let mut text = String::from("Usage: cargo xtask SUBCOMMAND [OPTION…]\n\n");
     for subcommand in &SUBCOMMANDS {
-        println!("  {:<9} {}", subcommand.name, subcommand.summary);
+        text += &format!("  {:<9} {}\n", subcommand.name, subcommand.summary);
     }
-    println!("\n`cargo xtask SUBCOMMAND --help` tells more. What is missing on the machine is installed with");
-    println!("apt-get on Debian and Ubuntu (as root), and named elsewhere.");
+    text += "\n`cargo xtask SUBCOMMAND --help` tells more. What is missing on the machine is installed with\n\
+             apt-get on Debian and Ubuntu (as root), and named elsewhere.";
+    show(&text);
+}
+
+/// Prints a text; `cargo xtask --help | head` ends before all of it is read, which is no error.
+fn show(text: &str) {
+    let _ = writeln!(std::io::stdout(), "{}", text.trim_end());
 }
 
 /// The checkout's root directory.

@@ -401,27 +401,4 @@ fn line_of(section: &Section<'_>, option: &str) -> u32 {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_empty_file_gives_the_defaults() {
-        for text in ["", "\n# nothing\n", "package diswall\n", "config diswall 'main'\n"] {
-            let loaded = Settings::parse(text.as_bytes(), "test").expect(text);
-            assert_eq!(loaded.settings, Settings::default());
-            assert!(loaded.warnings.is_empty(), "{}", loaded.warnings);
-        }
-    }
-
-    #[test]
-    fn every_problem_is_reported_with_its_line() {
-        let text = "config dynfw 'dynfw'\n\toption port '70000'\n\toption enbled '1'\nconfig block\n\toption ip '203.0.113.7/24'\n";
-        let problems = Settings::parse(text.as_bytes(), "/etc/config/diswall").expect_err("errors");
-        assert_eq!(
-            problems.to_string(),
-            "/etc/config/diswall:2: error: port: 70000 is no port; write a number from 1 to 65535\n\
-             /etc/config/diswall:3: warning: enbled is ignored; config dynfw knows enabled, server, port, server_key, key_url, max_age\n\
-             /etc/config/diswall:5: error: ip: 203.0.113.7/24 has host bits set; write 203.0.113.0/24 for the network or 203.0.113.7 for the address"
-        );
-    }
-}
+mod tests;

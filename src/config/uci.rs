@@ -87,6 +87,8 @@ pub struct Statements<'a> {
     text: &'a [u8],
     pos: usize,
     line: u32,
+    /// Where the last word (or the keyword) ended.
+    word_end: usize,
     /// Reported once everything before it has been read.
     last: Option<SyntaxError>,
 }
@@ -94,7 +96,7 @@ pub struct Statements<'a> {
 impl<'a> Statements<'a> {
     /// Starts at the beginning of `text`.
     pub fn new(text: &'a [u8]) -> Statements<'a> {
-        let mut statements = Statements { text, pos: 0, line: 1, last: None };
+        let mut statements = Statements { text, pos: 0, line: 1, word_end: 0, last: None };
         let end = text.len().min(MAX_FILE);
         let nul = text.iter().take(end).position(|byte| *byte == 0);
         let (cut, message) = match nul {
@@ -158,6 +160,7 @@ impl<'a> Statements<'a> {
         while self.peek().is_some_and(|byte| !is_space(byte)) {
             self.pos += 1;
         }
+        self.word_end = self.pos;
         let keyword = self.text.get(start..self.pos).unwrap_or_default();
         let command = match keyword {
             b"p" | b"package" => self.package(),
@@ -166,9 +169,9 @@ impl<'a> Statements<'a> {
             b"l" | b"list" => self.name_and_value("list").map(|(name, value)| Command::List { name, value }),
             other => self.error(format!("{} is none of package, config, option, list", shown(other))),
         }?;
-        let end = self.pos;
+        let bytes = start..self.word_end;
         self.end_of_command()?;
-        Ok(Statement { line, bytes: start..end, command })
+        Ok(Statement { line, bytes, command })
     }
 
     fn package(&mut self) -> Result<Command<'a>, SyntaxError> {
@@ -238,17 +241,12 @@ impl<'a> Statements<'a> {
             self.pos += 1;
             return Ok(Cow::Borrowed(""));
         }
-        let line = self.line;
-        let mut word = Word::new(self.pos);
+        let (start, line) = (self.pos, self.line);
+        let mut word = Word::new(start);
         while let Some(byte) = self.peek() {
             match byte {
                 b'#' => break,
-                b';' => {
-                    if word.bare {
-                        self.end_after_bare_word()?;
-                    }
-                    break;
-                }
+                b';' => break,
                 byte if is_space(byte) => break,
                 b'\'' | b'"' => self.quoted(byte, &mut word)?,
                 b'\\' => self.escaped(&mut word),
@@ -257,6 +255,12 @@ impl<'a> Statements<'a> {
                     self.pos += 1;
                 }
             }
+        }
+        if self.pos > start {
+            self.word_end = self.pos;
+        }
+        if word.bare && self.peek() == Some(b';') {
+            self.end_after_bare_word()?;
         }
         let bytes = word.finish(self.text);
         let error = |message| Err(SyntaxError { line, message });
@@ -579,3 +583,6 @@ fn shown(bytes: &[u8]) -> String {
     let dots = if cut.len() < bytes.len() { "…" } else { "" };
     format!("{:?}{dots}", String::from_utf8_lossy(cut))
 }
+
+#[cfg(test)]
+mod tests;

@@ -406,3 +406,6 @@ pub fn proto(value: &str) -> Checked<Proto> {
         _ => refuse(value, "is no protocol; write any, tcp, udp or icmp"),
     }
 }
+
+#[cfg(test)]
+mod tests;

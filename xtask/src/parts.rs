@@ -261,9 +261,9 @@ impl Daemon {
         self.part.as_mut().ok_or_else(|| "the daemon was not started".to_owned())
     }
 
-    /// `diswall watch`, running.
+    /// `diswall watch --json`, running.
     pub fn watch(&self) -> Result<Part> {
-        Part::start("watch", &mut self.command(&["watch"]), &self.scratch)
+        Part::start("watch", &mut self.command(&["watch", "--json"]), &self.scratch)
     }
 
     /// `diswall status --json`; `None` as long as the daemon does not answer.

@@ -5,6 +5,7 @@
 #![allow(dead_code, unused_imports)] // not every build of the crate uses every helper
 
 mod daemon;
+mod diswall_service;
 mod netns;
 mod nft;
 mod process;
@@ -12,6 +13,7 @@ mod sentinel;
 mod wait;
 
 pub use daemon::Daemon;
+pub use diswall_service::DisWallService;
 pub use netns::{Netns, Peer};
 pub use nft::{Element, nft, nft_load, nft_set_elements, try_nft};
 pub use process::{Proc, run, try_run};

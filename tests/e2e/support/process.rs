@@ -102,6 +102,11 @@ impl Proc {
         }
     }
 
+    /// The next line of its standard output, if one comes within `patience`.
+    pub fn try_line(&self, patience: Duration) -> Option<String> {
+        self.lines.recv_timeout(patience).ok()
+    }
+
     /// The next line that contains `needle`; those before it are dropped.
     #[track_caller]
     pub fn line_with(&self, needle: &str, deadline: Duration) -> String {

@@ -27,7 +27,11 @@ pub fn cpu(pid: u32) -> Result<Duration> {
     let mut sum = Duration::ZERO;
     for task in tasks.flatten() {
         let file = task.path().join("schedstat");
-        let text = std::fs::read_to_string(&file).map_err(|error| format!("{}: {error}", file.display()))?;
+        let text = match std::fs::read_to_string(&file) {
+            Ok(text) => text,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue, // that thread has just ended
+            Err(error) => return Err(format!("{}: {error}", file.display())),
+        };
         let first = text.split_whitespace().next().and_then(|word| word.parse().ok());
         sum += Duration::from_nanos(first.ok_or_else(|| format!("{}: {text:?} is no time", file.display()))?);
     }

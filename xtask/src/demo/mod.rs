@@ -208,10 +208,12 @@ impl Demo {
             }
         }
         for line in self.watch.new_lines() {
+            let Ok(change) = serde_json::from_str(&line) else { continue };
             if !self.screen.draws() {
+                let line = self.screen.change(&change);
                 self.screen.say(&line);
             }
-            self.view.change(line);
+            self.view.change(change);
         }
     }
 

@@ -45,14 +45,14 @@ pub struct View {
     pub pings: Vec<bool>,
     /// What is happening to it now.
     pub story: String,
-    /// Lines of `diswall watch`, the newest last.
-    pub changes: VecDeque<String>,
+    /// Objects of `diswall watch --json`, the newest last.
+    pub changes: VecDeque<Value>,
 }
 
 impl View {
-    /// Takes in a line of `diswall watch`.
-    pub fn change(&mut self, line: String) {
-        self.changes.push_back(line);
+    /// Takes in an object of `diswall watch --json`.
+    pub fn change(&mut self, change: Value) {
+        self.changes.push_back(change);
         if self.changes.len() > CHANGES_KEPT {
             self.changes.pop_front();
         }
@@ -139,7 +139,7 @@ impl Screen {
         lines.push(String::new());
         lines.push(self.paint(Paint::Faint, " newest changes (diswall watch)"));
         let newest = view.changes.iter().skip(view.changes.len().saturating_sub(shown));
-        lines.extend(newest.map(|line| format!(" {line}")));
+        lines.extend(newest.map(|change| self.change(change)));
         lines.resize(FIXED_LINES + shown, String::new());
         lines
     }
@@ -167,12 +167,41 @@ impl Screen {
         format!(" {:<10}{v4:>10}{v6:>10}{packets}{bytes:>14}", text(&source["name"]))
     }
 
+    /// One object of `diswall watch --json` as a line.
+    pub fn change(&self, change: &Value) -> String {
+        let kind = change["kind"].as_str().unwrap_or("?");
+        let paint = match kind {
+            "ban" => Paint::Red,
+            "unban" => Paint::Green,
+            _ => Paint::Yellow,
+        };
+        let until = match (change["until"].as_u64(), change["at"].as_u64()) {
+            (Some(until), Some(at)) => format!(", {} s", grouped(until.saturating_sub(at))),
+            _ => String::new(),
+        };
+        let kind = self.paint(paint, &format!("{kind:<9}"));
+        let address = change["address"].as_str().unwrap_or_default();
+        let source = change["source"].as_str().unwrap_or_default();
+        let why = change["text"].as_str().map_or_else(|| reason(&change["reason"]), str::to_owned);
+        format!(" {kind}{address:<18} {source:<8}{why}{until}")
+    }
+
     fn pings(&self, pings: &[bool]) -> String {
         let newest = &pings[pings.len().saturating_sub(PINGS_SHOWN)..];
         let mark = |answered: &bool| {
             if *answered { self.paint(Paint::Green, "·") } else { self.paint(Paint::Red, "×") }
         };
         newest.iter().map(mark).collect()
+    }
+}
+
+/// A ban's reason in a few words.
+fn reason(reason: &Value) -> String {
+    let word = |key: &str| reason[key].as_str().unwrap_or_default();
+    match (word("kind"), reason["port"].as_u64(), word("text")) {
+        (_, Some(port), _) => format!("tried {} port {port}", word("protocol")),
+        (kind, None, "") => kind.to_owned(),
+        (kind, None, text) => format!("{kind}: {text}"),
     }
 }
 
@@ -255,7 +284,8 @@ mod tests {
             ..View::default()
         };
         for number in 0..40 {
-            view.change(format!("change {number} {}", "x".repeat(90)));
+            view.change(json!({"id": number, "kind": "ban", "address": "203.0.113.7", "source": "dynfw",
+                "reason": {"kind": "tagged", "text": "x".repeat(90)}}));
         }
         view
     }
@@ -268,6 +298,27 @@ mod tests {
         let plain = Screen { colour: false, ..screen };
         for line in plain.picture(&view(), 5).iter().take(FIXED_LINES) {
             assert!(line.chars().count() <= WIDTH, "{} characters: {line}", line.chars().count());
+        }
+    }
+
+    #[test]
+    fn a_change_says_what_happened_to_whom_and_why() {
+        let screen = Screen { terminal: true, colour: false, drawn: 0 };
+        let table = [
+            (
+                json!({"at": 100, "kind": "ban", "address": "203.0.113.7", "source": "nats", "until": 1600,
+                    "reason": {"kind": "tagged", "text": "ssh"}}),
+                " ban      203.0.113.7        nats    tagged: ssh, 1,500 s",
+            ),
+            (
+                json!({"kind": "ban", "address": "203.0.113.7", "source": "scan",
+                    "reason": {"kind": "port", "protocol": "tcp", "port": 23}}),
+                " ban      203.0.113.7        scan    tried tcp port 23",
+            ),
+            (json!({"kind": "feed", "source": "nats", "text": "live"}), " feed                        nats    live"),
+        ];
+        for (change, expected) in table {
+            assert_eq!(screen.change(&change), expected);
         }
     }
 

@@ -121,26 +121,10 @@ impl Batch {
     pub fn element(&mut self, verb: Verb, key: SetKey, address: IpAddr, end: bool, lifetime: Option<Lifetime>) {
         self.open(verb, key);
         match address {
-            IpAddr::V4(address) => self.write_element(&address.octets(), end, lifetime),
-            IpAddr::V6(address) => self.write_element(&address.octets(), end, lifetime),
+            IpAddr::V4(address) => write_element(&mut self.buffer, &address.octets(), end, lifetime),
+            IpAddr::V6(address) => write_element(&mut self.buffer, &address.octets(), end, lifetime),
         }
         self.elements += 1;
-    }
-
-    fn write_element(&mut self, address: &[u8], end: bool, lifetime: Option<Lifetime>) {
-        let buffer = &mut self.buffer;
-        let element = open_nested(buffer, LIST_ELEM);
-        let key = open_nested(buffer, ELEM_KEY);
-        put(buffer, DATA_VALUE, address);
-        close_nested(buffer, key);
-        if end {
-            put(buffer, ELEM_FLAGS, &INTERVAL_END.to_be_bytes());
-        }
-        if let Some(Lifetime::Seconds(seconds)) = lifetime {
-            let milliseconds = u64::from(seconds.max(1)) * 1000;
-            put(buffer, ELEM_TIMEOUT, &milliseconds.to_be_bytes());
-        }
-        close_nested(buffer, element);
     }
 
     /// Makes the message that takes the next element the last one in the buffer.
@@ -192,6 +176,32 @@ impl Batch {
     pub fn sets(&self) -> impl Iterator<Item = SetKey> {
         self.messages.iter().map(|(_, key)| *key)
     }
+}
+
+/// Appends one element of an element list.
+fn write_element(buffer: &mut Vec<u8>, address: &[u8], end: bool, lifetime: Option<Lifetime>) {
+    let element = open_nested(buffer, LIST_ELEM);
+    let key = open_nested(buffer, ELEM_KEY);
+    put(buffer, DATA_VALUE, address);
+    close_nested(buffer, key);
+    if end {
+        put(buffer, ELEM_FLAGS, &INTERVAL_END.to_be_bytes());
+    }
+    if let Some(Lifetime::Seconds(seconds)) = lifetime {
+        let milliseconds = u64::from(seconds.max(1)) * 1000;
+        put(buffer, ELEM_TIMEOUT, &milliseconds.to_be_bytes());
+    }
+    close_nested(buffer, element);
+}
+
+/// Appends an element list of one address.
+pub(super) fn put_one_element(buffer: &mut Vec<u8>, address: IpAddr) {
+    let elements = open_nested(buffer, ELEM_LIST_ELEMENTS);
+    match address {
+        IpAddr::V4(address) => write_element(buffer, &address.octets(), false, None),
+        IpAddr::V6(address) => write_element(buffer, &address.octets(), false, None),
+    }
+    close_nested(buffer, elements);
 }
 
 /// Appends the message that begins or ends a transaction.

@@ -224,7 +224,7 @@ impl Firewall {
     ) -> Result<(), Error> {
         let set = key.set;
         let started = Instant::now();
-        let present = Present::<K>::dump(&mut self.socket, &self.names, key)?;
+        let present = Present::<K>::dump(&mut self.socket, &self.names, key, desired)?;
         let tolerance = reconcile::TOLERANCE.saturating_add(started.elapsed().as_secs() as u32);
         total.found += present.len();
         // What nobody wants goes first: it may be in the way of an interval, or take a full set's room.

@@ -6,16 +6,17 @@ use std::io;
 use std::net::IpAddr;
 
 use super::batch::{
-    DATA_VALUE, ELEM_EXPIRATION, ELEM_FLAGS, ELEM_KEY, ELEM_LIST_ELEMENTS, ELEM_LIST_SET, ELEM_LIST_TABLE, INET,
+    self, DATA_VALUE, ELEM_EXPIRATION, ELEM_FLAGS, ELEM_KEY, ELEM_LIST_ELEMENTS, ELEM_LIST_SET, ELEM_LIST_TABLE, INET,
     INTERVAL_END, nft,
 };
 use super::error::Error;
 use super::names::{Names, SetKey};
 use super::netlink::{
-    Attributes, Dump, Message, NLM_F_DUMP, NLM_F_REQUEST, Socket, be32, be64, close_message, open_netfilter, put_str,
+    Attributes, Dump, Message, NLM_F_ACK, NLM_F_DUMP, NLM_F_REQUEST, Socket, be32, be64, close_message, open_netfilter,
+    put_str,
 };
 use crate::feed::Lifetime;
-use crate::ledger::Range;
+use crate::ledger::{Desired, Range};
 
 const NEWSETELEM: u16 = nft(12);
 const GETSETELEM: u16 = nft(13);
@@ -45,7 +46,7 @@ impl Reconciled {
 }
 
 /// An address as its bytes, which order as the addresses do and need no alignment.
-pub(super) trait Key: Copy + Ord + TryFrom<&'static [u8]> {
+pub(super) trait Key: Copy + Ord {
     /// Reads it from an attribute.
     fn read(bytes: &[u8]) -> Option<Self>;
     /// Reads it from an address of the family; `None` for the other family.
@@ -107,6 +108,9 @@ struct Seen<K> {
 const END: u32 = 0;
 const FOREVER: u32 = u32::MAX;
 
+/// How many elements that a dump lacks are asked for one by one, to learn whether the dump lost them.
+const SAMPLE: usize = 8;
+
 /// All elements of one set, sorted.
 pub(super) struct Present<K> {
     seen: Vec<Seen<K>>,
@@ -114,22 +118,55 @@ pub(super) struct Present<K> {
 }
 
 impl<K: Key> Present<K> {
-    /// Dumps the set; starts again when the ruleset changes under the dump.
-    pub fn dump(socket: &mut Socket, names: &Names, key: SetKey) -> Result<Present<K>, Error> {
+    /// Dumps the set. While the kernel resizes a hash set (for some milliseconds after it has grown or
+    /// shrunk a lot), its dump loses elements without a word: if some of what is desired and not in the
+    /// dump is there when asked for, the set is dumped again and the dumps are united.
+    pub fn dump(socket: &mut Socket, names: &Names, key: SetKey, desired: &dyn Desired) -> Result<Present<K>, Error> {
         let mut present = Present { seen: Vec::new(), interval: key.set.is_interval() };
         for _ in 0..super::ATTEMPTS {
-            present.seen.clear();
+            present.unite(socket, names, key)?;
+            if present.interval || !present.lost_some(socket, names, key, desired)? {
+                break;
+            }
+        }
+        Ok(present)
+    }
+
+    /// Whether the dump lacks desired elements that are there.
+    fn lost_some(&self, socket: &mut Socket, names: &Names, key: SetKey, desired: &dyn Desired) -> Result<bool, Error> {
+        let mut sample = Vec::with_capacity(SAMPLE);
+        if self.seen.is_empty() {
+            return Ok(false);
+        }
+        desired.for_each(&mut |range, _| {
+            if sample.len() < SAMPLE && !self.holds(range) {
+                sample.push(range.first);
+            }
+        });
+        for address in sample {
+            if is_there(socket, names, key, address)? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Adds a dump to what was seen; starts again when the ruleset changes under it.
+    fn unite(&mut self, socket: &mut Socket, names: &Names, key: SetKey) -> Result<(), Error> {
+        let before = self.seen.len();
+        for _ in 0..super::ATTEMPTS {
+            self.seen.truncate(before);
             let sequence = socket.next_sequence();
             let mut request = Vec::new();
             let start = open_netfilter(&mut request, GETSETELEM, NLM_F_REQUEST | NLM_F_DUMP, sequence, INET, 0);
             put_str(&mut request, ELEM_LIST_TABLE, &names.table);
             put_str(&mut request, ELEM_LIST_SET, &names.set(key));
             close_message(&mut request, start);
-            match socket.dump(&request, &mut |message| present.read(message)) {
+            match socket.dump(&request, &mut |message| self.read(message)) {
                 Ok(Dump::Complete) => {
-                    present.seen.sort_unstable();
-                    present.seen.dedup_by_key(|seen| (seen.key, seen.left == END));
-                    return Ok(present);
+                    self.seen.sort_unstable();
+                    self.seen.dedup_by_key(|seen| (seen.key, seen.left == END));
+                    return Ok(());
                 }
                 Ok(Dump::Interrupted) => {}
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -193,6 +230,23 @@ fn read_element<K: Key>(element: &[u8]) -> Option<Seen<K>> {
         Some(milliseconds) => u32::try_from(milliseconds.div_ceil(1000)).unwrap_or(FOREVER).clamp(1, FOREVER - 1),
     };
     Some(Seen { key, left })
+}
+
+/// Whether a hash set holds this address now.
+fn is_there(socket: &mut Socket, names: &Names, key: SetKey, address: IpAddr) -> Result<bool, Error> {
+    let sequence = socket.next_sequence();
+    let mut request = Vec::new();
+    // Asking for an acknowledgement gives the answer an end, as a dump has one.
+    let start = open_netfilter(&mut request, GETSETELEM, NLM_F_REQUEST | NLM_F_ACK, sequence, INET, 0);
+    put_str(&mut request, ELEM_LIST_TABLE, &names.table);
+    put_str(&mut request, ELEM_LIST_SET, &names.set(key));
+    batch::put_one_element(&mut request, address);
+    close_message(&mut request, start);
+    match socket.dump(&request, &mut |_| {}) {
+        Ok(_) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(cause) => Err(Error::Netlink { doing: "asking for an element", cause }),
+    }
 }
 
 /// Whether the kernel's remaining lifetime is near enough to the wanted one.

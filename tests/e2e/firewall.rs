@@ -415,3 +415,21 @@ fn a_bulk_load_is_silent_and_hides_no_foreign_commit() {
     let told = events.iter().any(|event| matches!(event, TableEvent::Lost | TableEvent::Elements(_)));
     assert!(told, "{events:?}");
 }
+
+#[test]
+fn a_dump_under_a_resize_of_the_set_is_made_whole() {
+    let _netns = Netns::enter();
+    nft_load(&table_text(262_144));
+    for round in 0..3u32 {
+        let mut firewall = Firewall::open(names(), 262_144).unwrap();
+        let address = |number: u32| Range::single(IpAddr::V4((number.wrapping_mul(2_654_435_761) ^ round).into()));
+        let model = Model((0..60_000).map(|number| (address(number), lifetime(3600))).collect());
+        for (range, lifetime) in &model.0 {
+            firewall.push(SetChange::Add { set: DYNFW, range: *range, lifetime: *lifetime });
+        }
+        firewall.commit().unwrap();
+        let result = firewall.reconcile(DYNFW, &model).unwrap();
+        assert!(result.is_unchanged() && result.found == 60_000, "round {round}: {result:?}");
+        nft(&["flush", "set", "inet", "fw4", "diswall_dynfw4"]);
+    }
+}

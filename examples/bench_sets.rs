@@ -1,0 +1,184 @@
+//! Measures the firewall module against `nft -f`: CPU time of loading N elements, one more element on an
+//! open socket, a reconciliation with 12 differences. Prints one JSON object; `cargo xtask bench` reads it.
+//!
+//! Run it as root in a network namespace of its own: `unshare --net bench_sets [ELEMENTS] [ROUNDS]`.
+
+use std::collections::HashMap;
+use std::io::Write as _;
+use std::net::{IpAddr, Ipv4Addr};
+use std::process::{Command, Stdio};
+use std::time::Instant;
+
+use diswall::feed::{Lifetime, Source};
+use diswall::firewall::{Firewall, Names};
+use diswall::ledger::{Desired, Range, SetChange, SetId};
+
+const SET: SetId = SetId::Ban(Source::Dynfw);
+const TIMEOUT: u32 = 86_400;
+const TABLE: &str = "table inet fw4 {
+    set diswall_dynfw4 { type ipv4_addr; flags timeout; size 262144; }
+    set diswall_dynfw6 { type ipv6_addr; flags timeout; size 262144; }
+}";
+
+type Failure = Box<dyn std::error::Error>;
+
+fn main() -> Result<(), Failure> {
+    let mut arguments = std::env::args().skip(1);
+    let elements: u32 = arguments.next().map_or(Ok(100_000), |text| text.parse())?;
+    let rounds: usize = arguments.next().map_or(Ok(5), |text| text.parse())?;
+    let devices = std::fs::read_to_string("/proc/thread-self/net/dev")?;
+    if devices.lines().skip(2).any(|line| !line.trim_start().starts_with("lo:")) {
+        return Err("run this in a network namespace of its own: unshare --net …".into());
+    }
+    let addresses: Vec<Ipv4Addr> = (0..elements).map(scattered).collect();
+    let script = nft_script(&addresses);
+    let (mut ours, mut theirs, mut singles, mut reconciles) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    for _ in 0..rounds {
+        reset()?;
+        theirs.push(cpu_of(rustix_children, || nft(&script))?);
+        reset()?;
+        let mut firewall = Firewall::open(names(), 262_144)?;
+        ours.push(cpu_of(own_times, || load(&mut firewall, &addresses))?);
+        singles.push(single_adds(&mut firewall, elements)?);
+        reconciles.push(reconcile(&mut firewall, &addresses)?);
+    }
+    let ours = median_cpu(ours);
+    let theirs = median_cpu(theirs);
+    let report = serde_json::json!({
+        "elements": elements,
+        "rounds": rounds,
+        "diswall_user_ms": ours.user,
+        "diswall_system_ms": ours.system,
+        "nft_user_ms": theirs.user,
+        "nft_system_ms": theirs.system,
+        "cpu_ratio": (ours.user + ours.system) / (theirs.user + theirs.system),
+        "single_add_us": median(singles),
+        "reconcile_12_ms": median(reconciles),
+        "peak_rss_kb": peak_rss()?,
+    });
+    println!("{report}");
+    Ok(())
+}
+
+fn names() -> Names {
+    Names { table: "fw4".into(), prefix: "diswall".into() }
+}
+
+/// Different addresses for different numbers, spread over the whole space.
+fn scattered(number: u32) -> Ipv4Addr {
+    number.wrapping_mul(2_654_435_761).into()
+}
+
+fn nft_script(addresses: &[Ipv4Addr]) -> String {
+    let mut script = String::from("add element inet fw4 diswall_dynfw4 {\n");
+    for address in addresses {
+        script.push_str(&format!("{address} timeout {TIMEOUT}s,\n"));
+    }
+    script + "}\n"
+}
+
+fn nft(script: &str) -> Result<(), Failure> {
+    let mut child = Command::new("nft").args(["-f", "-"]).stdin(Stdio::piped()).spawn()?;
+    child.stdin.take().ok_or("no pipe")?.write_all(script.as_bytes())?;
+    if child.wait()?.success() { Ok(()) } else { Err("nft failed".into()) }
+}
+
+fn reset() -> Result<(), Failure> {
+    nft(&format!("flush ruleset\n{TABLE}"))
+}
+
+fn load(firewall: &mut Firewall, addresses: &[Ipv4Addr]) -> Result<(), Failure> {
+    for address in addresses {
+        let range = Range::single(IpAddr::V4(*address));
+        firewall.push(SetChange::Add { set: SET, range, lifetime: Lifetime::Seconds(TIMEOUT) });
+    }
+    Ok(firewall.commit()?)
+}
+
+/// Median microseconds of one add and its commit.
+fn single_adds(firewall: &mut Firewall, present: u32) -> Result<f64, Failure> {
+    let mut times = Vec::new();
+    for number in present..present + 1000 {
+        let range = Range::single(IpAddr::V4(scattered(number)));
+        let start = Instant::now();
+        firewall.push(SetChange::Add { set: SET, range, lifetime: Lifetime::Seconds(TIMEOUT) });
+        firewall.commit()?;
+        times.push(start.elapsed().as_secs_f64() * 1e6);
+    }
+    for number in present..present + 1000 {
+        firewall.push(SetChange::Delete { set: SET, range: Range::single(IpAddr::V4(scattered(number))) });
+    }
+    firewall.commit()?;
+    Ok(median(times))
+}
+
+struct Wanted(HashMap<Range, Lifetime>);
+
+impl Desired for Wanted {
+    fn wanted(&self, range: Range) -> Option<Lifetime> {
+        self.0.get(&range).copied()
+    }
+
+    fn for_each(&self, f: &mut dyn FnMut(Range, Lifetime)) {
+        self.0.iter().for_each(|(range, lifetime)| f(*range, *lifetime));
+    }
+}
+
+/// Milliseconds of a reconciliation that finds 12 differences.
+fn reconcile(firewall: &mut Firewall, addresses: &[Ipv4Addr]) -> Result<f64, Failure> {
+    let entry = |address: &Ipv4Addr| (Range::single(IpAddr::V4(*address)), Lifetime::Seconds(TIMEOUT));
+    let mut wanted: HashMap<_, _> = addresses.iter().skip(6).map(entry).collect();
+    wanted.extend((0..6).map(|number| entry(&scattered(u32::MAX - number))));
+    // The elements have aged since they were put in; that is no difference to be measured here.
+    let start = Instant::now();
+    let result = firewall.reconcile(SET, &Wanted(wanted))?;
+    let took = start.elapsed().as_secs_f64() * 1e3;
+    if (result.added, result.removed) != (6, 6) {
+        return Err(format!("not 12 differences: {result:?}").into());
+    }
+    Ok(took)
+}
+
+/// CPU time in milliseconds.
+#[derive(Clone, Copy, Debug)]
+struct Cpu {
+    user: f64,
+    system: f64,
+}
+
+fn cpu_of(clock: fn() -> Result<Cpu, Failure>, work: impl FnOnce() -> Result<(), Failure>) -> Result<Cpu, Failure> {
+    let before = clock()?;
+    work()?;
+    let after = clock()?;
+    Ok(Cpu { user: after.user - before.user, system: after.system - before.system })
+}
+
+fn own_times() -> Result<Cpu, Failure> {
+    usage(nix::sys::resource::UsageWho::RUSAGE_SELF)
+}
+
+fn rustix_children() -> Result<Cpu, Failure> {
+    usage(nix::sys::resource::UsageWho::RUSAGE_CHILDREN)
+}
+
+fn usage(who: nix::sys::resource::UsageWho) -> Result<Cpu, Failure> {
+    let usage = nix::sys::resource::getrusage(who)?;
+    let milliseconds = |time: nix::sys::time::TimeVal| time.tv_sec() as f64 * 1e3 + time.tv_usec() as f64 / 1e3;
+    Ok(Cpu { user: milliseconds(usage.user_time()), system: milliseconds(usage.system_time()) })
+}
+
+fn peak_rss() -> Result<i64, Failure> {
+    Ok(nix::sys::resource::getrusage(nix::sys::resource::UsageWho::RUSAGE_SELF)?.max_rss())
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
+}
+
+fn median_cpu(values: Vec<Cpu>) -> Cpu {
+    Cpu {
+        user: median(values.iter().map(|cpu| cpu.user).collect()),
+        system: median(values.iter().map(|cpu| cpu.system).collect()),
+    }
+}

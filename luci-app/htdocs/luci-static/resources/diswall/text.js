@@ -1,0 +1,172 @@
+'use strict';
+'require baseclass';
+
+/*
+ * How the pages say things: numbers, times, names of sources, reasons, and the one way to build
+ * elements. Text that a stranger may have written reaches the document through h() alone, as text nodes:
+ * LuCI's E() would take a bare string for HTML.
+ */
+
+const LANGUAGE = (() => {
+	const tag = (document.documentElement.lang || 'en').replace('_', '-');
+
+	try {
+		new Intl.NumberFormat(tag);
+		return tag;
+	}
+	catch (e) {
+		return 'en';
+	}
+})();
+
+const NUMBER = new Intl.NumberFormat(LANGUAGE);
+const AGO = new Intl.RelativeTimeFormat(LANGUAGE, { numeric: 'auto' });
+const MOMENT = new Intl.DateTimeFormat(LANGUAGE, { dateStyle: 'medium', timeStyle: 'medium' });
+const CLOCK = new Intl.DateTimeFormat(LANGUAGE, { timeStyle: 'medium' });
+
+const UNITS = [ [ 'day', 86400 ], [ 'hour', 3600 ], [ 'minute', 60 ], [ 'second', 1 ] ];
+
+function unitOf(seconds) {
+	return UNITS.find(unit => seconds >= unit[1]) || UNITS[3];
+}
+
+/* An element; children may be nodes, texts, arrays of both, or null. Texts never become HTML. */
+function h(tag, attributes, ...children) {
+	return E(tag, attributes || {}, children.flat(Infinity).filter(child => child !== null && child !== undefined && child !== false && child !== ''));
+}
+
+/* Puts new children into a node, by the same rules. */
+function fill(node, ...children) {
+	const fresh = h('div', {}, ...children);
+
+	node.replaceChildren(...fresh.childNodes);
+	return node;
+}
+
+function number(value) {
+	return NUMBER.format(value);
+}
+
+/* "3 minutes ago", both in Unix seconds of the router's clock. */
+function ago(now, at) {
+	const passed = Math.max(0, now - at);
+	const unit = unitOf(passed);
+
+	return AGO.format(-Math.floor(passed / unit[1]), unit[0]);
+}
+
+/* "in 2 hours", for so many seconds from now. */
+function ahead(seconds) {
+	const unit = unitOf(Math.max(0, seconds));
+
+	return AGO.format(Math.ceil(Math.max(0, seconds) / unit[1]), unit[0]);
+}
+
+/* "2 hours", a length of time without a direction. */
+function lasting(seconds) {
+	const unit = unitOf(seconds);
+
+	return new Intl.NumberFormat(LANGUAGE, { style: 'unit', unit: unit[0], unitDisplay: 'long' })
+		.format(Math.round(seconds / unit[1]));
+}
+
+/* The routers of this world disagree on time zones with their owners' browsers: this is the browser's. */
+function moment(at) {
+	return MOMENT.format(new Date(at * 1000));
+}
+
+function clock(at) {
+	return CLOCK.format(new Date(at * 1000));
+}
+
+function bytes(value) {
+	const names = [ 'byte', 'kilobyte', 'megabyte', 'gigabyte', 'terabyte' ];
+	let step = 0;
+
+	for (; value >= 1000 && step < names.length - 1; step++)
+		value /= 1000;
+
+	return new Intl.NumberFormat(LANGUAGE, {
+		style: 'unit', unit: names[step], unitDisplay: step ? 'short' : 'long', maximumFractionDigits: value < 10 ? 1 : 0
+	}).format(value);
+}
+
+const SOURCES = [ 'dynfw', 'nats', 'scan', 'manual' ];
+
+function sourceName(source) {
+	switch (source) {
+	case 'dynfw': return 'Turris DynFW';
+	case 'nats': return 'DisWall';
+	case 'scan': return _('This router');
+	case 'manual': return _('Own bans');
+	default: return source || '?';
+	}
+}
+
+/* A dot in the source's colour and its name. */
+function sourceBadge(source) {
+	const known = SOURCES.includes(source) ? source : 'other';
+
+	return h('span', { 'class': 'diswall-source' },
+		h('span', { 'class': 'diswall-dot diswall-' + known, 'aria-hidden': 'true' }), sourceName(source));
+}
+
+function reason(given) {
+	switch (given.kind) {
+	case 'listed':
+		return _('on its list');
+	case 'announced':
+		return _('announced');
+	case 'tagged':
+		return given.text;
+	case 'port':
+		return given.protocol
+			? _('touched closed port %s/%s').format(given.port, given.protocol)
+			: _('touched closed port %s').format(given.port);
+	case 'login':
+		return _('failed log-ins: %s').format(given.text);
+	default:
+		return given.text;
+	}
+}
+
+/* Until when a ban or an allowance holds. */
+function end(entry) {
+	if (entry.left !== null)
+		return ahead(entry.left);
+
+	return entry.until === null ? _('until taken back') : moment(entry.until);
+}
+
+/* A message on top of the page: what was done, or why not. */
+function tell(ui, messages, kind) {
+	ui.addNotification(null, h('div', {}, [].concat(messages).map(message => h('p', {}, message))), kind || 'info');
+}
+
+/* The style sheet all pages share; asked for once a page. */
+function style() {
+	const href = L.resource('diswall/style.css');
+
+	if (!document.querySelector('link[data-diswall]'))
+		document.head.appendChild(h('link', { 'rel': 'stylesheet', 'href': href, 'data-diswall': '' }));
+}
+
+return baseclass.extend({
+	SOURCES: SOURCES,
+	LANGUAGE: LANGUAGE,
+	h: h,
+	fill: fill,
+	number: number,
+	ago: ago,
+	ahead: ahead,
+	lasting: lasting,
+	moment: moment,
+	clock: clock,
+	bytes: bytes,
+	sourceName: sourceName,
+	sourceBadge: sourceBadge,
+	reason: reason,
+	end: end,
+	tell: tell,
+	style: style
+});

@@ -1,0 +1,178 @@
+'use strict';
+'require baseclass';
+
+/*
+ * Checks of single values, by the rules of the daemon's own configuration reader: what a page accepts
+ * here, diswall accepts too. Each is a LuCI validator: (section, value) → true or a sentence.
+ * An empty value is left to the option's rmempty.
+ */
+
+const MAX_SECONDS = 3650 * 86400;
+const UNITS = { '': 1, s: 1, m: 60, h: 3600, d: 86400, w: 604800 };
+const encoder = new TextEncoder();
+
+function rule(passes, message) {
+	return (section, value) => {
+		if (value === null || value === undefined || value === '')
+			return true;
+
+		return passes(value) ? true : message();
+	};
+}
+
+function octets(address) {
+	const match = address.match(/^(0|[1-9][0-9]{0,2})\.(0|[1-9][0-9]{0,2})\.(0|[1-9][0-9]{0,2})\.(0|[1-9][0-9]{0,2})$/);
+	const numbers = match ? match.slice(1).map(Number) : [ 256 ];
+
+	return numbers.every(number => number < 256) ? numbers : null;
+}
+
+/* Sixteen bytes of an IPv6 address as the URL parser understands it, or null. */
+function hextets(address) {
+	if (!/^[0-9a-fA-F:.]*:[0-9a-fA-F:.]*$/.test(address))
+		return null;
+
+	let canonical;
+
+	try {
+		canonical = new URL('http://[' + address + ']/').hostname.slice(1, -1);
+	}
+	catch (e) {
+		return null;
+	}
+
+	const halves = canonical.split('::');
+	const head = halves[0] ? halves[0].split(':') : [];
+	const tail = halves[1] ? halves[1].split(':') : [];
+	const zeros = halves.length == 2 ? Array(8 - head.length - tail.length).fill('0') : [];
+
+	return head.concat(zeros, tail).flatMap(group => [ parseInt(group, 16) >> 8, parseInt(group, 16) & 255 ]);
+}
+
+function addressBytes(value) {
+	const v6 = hextets(value);
+
+	/* ::ffff:a.b.c.d is IPv4 in disguise; diswall wants it written as IPv4. */
+	if (v6 && v6.slice(0, 10).every(byte => byte == 0) && v6[10] == 255 && v6[11] == 255)
+		return null;
+
+	return octets(value) || v6;
+}
+
+/* The network's bits beyond its prefix, all zero. */
+function isNet(value) {
+	const slash = value.indexOf('/');
+	const bytes = addressBytes(slash < 0 ? value : value.slice(0, slash));
+
+	if (!bytes || slash < 0)
+		return bytes !== null;
+
+	const prefix = value.slice(slash + 1);
+
+	if (!/^[0-9]{1,3}$/.test(prefix) || Number(prefix) > bytes.length * 8)
+		return false;
+
+	return bytes.every((byte, index) => {
+		const kept = Math.min(8, Math.max(0, Number(prefix) - index * 8));
+
+		return (byte & (255 >> kept)) == 0;
+	});
+}
+
+function isEverything(value) {
+	return /\/0+$/.test(value);
+}
+
+function isPort(value) {
+	return /^[0-9]{1,5}$/.test(value) && Number(value) >= 1 && Number(value) <= 65535;
+}
+
+function isPortRange(value) {
+	const ends = value.split('-');
+
+	return ends.length <= 2 && ends.every(isPort) && Number(ends[0]) <= Number(ends[ends.length - 1]);
+}
+
+function isDuration(value) {
+	const match = value.match(/^([0-9]{1,10})([smhdw]?)$/);
+	const seconds = match ? Number(match[1]) * UNITS[match[2]] : 0;
+
+	return seconds >= 1 && seconds <= MAX_SECONDS;
+}
+
+function isHostName(value) {
+	const name = value.replace(/\.$/, '');
+
+	return name.length <= 253
+		&& name.split('.').every(label => /^[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?$/.test(label));
+}
+
+function isServer(value) {
+	return addressBytes(value) !== null || (!/^[0-9.]+$/.test(value) && isHostName(value));
+}
+
+function isHttps(value) {
+	const host = (value.match(/^https:\/\/([^/?#]+)/) || [])[1];
+
+	if (!host || !/^[!-~]+$/.test(value) || /["'<>\\^`{|}]/.test(value))
+		return false;
+
+	const parts = host.match(/^(\[[0-9a-fA-F:.]+\]|[^:]+)(?::([0-9]+))?$/);
+
+	return parts !== null && isServer(parts[1].replace(/^\[|\]$/g, '')) && (parts[2] === undefined || isPort(parts[2]));
+}
+
+function isPath(value) {
+	return value[0] == '/' && !value.split('/').includes('..') && !/[\x00-\x1f\x7f]/.test(value);
+}
+
+return baseclass.extend({
+	isEverything: isEverything,
+
+	net: rule(isNet, () =>
+		_('Expecting an address or a network without host bits, such as 192.0.2.7, 192.0.2.0/24 or 2001:db8::/32')),
+
+	comment: rule(value => !/[\x00-\x1f\x7f-\x9f]/.test(value) && encoder.encode(value).length <= 120,
+		() => _('Expecting one line of at most 120 bytes')),
+
+	port: rule(isPort, () => _('Expecting a port from 1 to 65535')),
+
+	portRange: rule(isPortRange, () => _('Expecting a port or a range such as 6000-6010')),
+
+	duration: rule(isDuration, () =>
+		_('Expecting a whole number with s, m, h, d or w, such as 15m or 24h, at most 3650d')),
+
+	server: rule(isServer, () => _('Expecting a host name or an address, without a port')),
+
+	serverKey: rule(value => value == 'none' || /^[0-9A-Za-z.:+=^!/*?&<>()[\]{}@%$#-]{40}$/.test(value),
+		() => _('Expecting 40 characters of Z85, or "none"')),
+
+	https: rule(value => value == 'none' || isHttps(value),
+		() => _('Expecting an address such as https://host.example.org/file, or "none"')),
+
+	nftName: rule(value => /^[A-Za-z][A-Za-z0-9_]{0,31}$/.test(value),
+		() => _('Expecting a letter, then letters, digits and _, at most 32 in all')),
+
+	zone: rule(value => /^[A-Za-z0-9_][A-Za-z0-9_.-]{0,31}$/.test(value),
+		() => _('Expecting the name of a firewall zone, such as wan')),
+
+	device: rule(value => /^[A-Za-z0-9_.@-]{1,15}$/.test(value) && !/^\.+$/.test(value),
+		() => _('Expecting the name of a network device, such as eth0')),
+
+	path: rule(isPath, () => _('Expecting an absolute path without ..')),
+
+	socketPath: rule(value => isPath(value) && encoder.encode(value).length <= 107,
+		() => _('Expecting an absolute path of at most 107 bytes without ..')),
+
+	clientName: rule(value => /^[!-~]{1,64}$/.test(value) && !/[.*>]/.test(value),
+		() => _('Expecting 1 to 64 visible characters without dots, * and >')),
+
+	clientPass: rule(value => !/[\x00-\x1f\x7f-\x9f]/.test(value) && encoder.encode(value).length <= 256,
+		() => _('Expecting at most 256 bytes without control characters')),
+
+	hostPart: rule(value => value.length <= 64 && isHostName(value),
+		() => _('Expecting 1 to 64 letters, digits, -, _ and dots')),
+
+	number: (least, most) => rule(value => /^[0-9]{1,10}$/.test(value) && Number(value) >= least && Number(value) <= most,
+		() => _('Expecting a whole number from %s to %s').format(least, most))
+});

@@ -1,0 +1,116 @@
+'use strict';
+'require view';
+'require form';
+'require fs';
+'require ui';
+'require uci';
+'require diswall.api as api';
+'require diswall.grid as grid';
+'require diswall.text as text';
+'require diswall.values as values';
+
+/*
+ * Allowances: the owner's in UCI, to be edited; those for a time and DisWall's beside them, to be read.
+ */
+
+const h = text.h;
+const PAGE = 100;
+
+/* The address this browser comes from, by LuCI's own helper. */
+function ownAddress() {
+	return fs.exec_direct('/usr/libexec/luci-peeraddr').then(answer => String(answer || '').trim());
+}
+
+return view.extend({
+	load: function() {
+		return Promise.all([
+			api.allowances({ origin: 'nats', limit: PAGE }),
+			api.allowances({ origin: 'command', limit: PAGE }),
+			uci.load('diswall')
+		]);
+	},
+
+	render: function(answers) {
+		text.style();
+
+		const map = new form.Map('diswall', _('Allowed addresses'),
+			_('diswall never blocks these. An allowance opens nothing: the firewall\'s own rules still decide.'));
+
+		map.readonly = L.hasViewPermission() !== true;
+
+		const section = map.section(grid.Section, 'allow', _('Your allowances'));
+
+		section.anonymous = true;
+		section.addremove = true;
+		section.nodescriptions = true;
+		section.addbtntitle = _('Add');
+
+		let option = section.option(form.Value, 'ip', _('Address or network'));
+
+		option.rmempty = false;
+		option.placeholder = '198.51.100.7';
+		option.validate = values.net;
+
+		option = section.option(form.Value, 'comment', _('Comment'));
+		option.validate = values.comment;
+
+		this.map = map;
+
+		return map.render().then(node => h('div', { 'class': 'diswall' },
+			node,
+			h('p', {}, h('button', {
+				'class': 'btn cbi-button cbi-button-add', 'type': 'button', 'disabled': map.readonly ? '' : null,
+				'click': ui.createHandlerFn(this, 'allowOwn')
+			}, _('Add my own address'))),
+			this.renderOthers(_('For a time'), answers[1]),
+			this.renderOthers(_('From DisWall'), answers[0])));
+	},
+
+	allowOwn: function() {
+		return ownAddress().then(address => {
+			if (!address || values.net(null, address) !== true)
+				return text.tell(ui, _('The address this browser comes from could not be found out.'), 'warning');
+
+			return api.check({ address: address }).then(result => {
+				if (!result.failed && result.verdict == 'protected')
+					return text.tell(ui, _('%s needs no allowance: %s').format(address, result.protected), 'info');
+
+				if (uci.sections('diswall', 'allow').some(section => section.ip == address))
+					return text.tell(ui, _('%s is on the list already.').format(address), 'info');
+
+				return this.add(address);
+			});
+		}, error => text.tell(ui, String(error.message || error), 'danger'));
+	},
+
+	/* As if it had been typed in: it takes force with Save & Apply. */
+	add: function(address) {
+		const name = uci.add('diswall', 'allow');
+
+		uci.set('diswall', name, 'ip', address);
+		uci.set('diswall', name, 'comment', _('my own address'));
+
+		return this.map.save(null, true).then(() =>
+			text.tell(ui, _('%s was added. It takes force with Save & Apply.').format(address), 'info'));
+	},
+
+	renderOthers: function(title, answer) {
+		const cell = (name, ...content) => h('td', { 'class': 'td', 'data-title': name }, content);
+
+		if (answer.failed || !answer.allowances.length)
+			return '';
+
+		return h('div', { 'class': 'cbi-section' },
+			h('h3', {}, title),
+			h('table', { 'class': 'table diswall-table' },
+				h('tr', { 'class': 'tr table-titles' },
+					[ _('Address or network'), _('Comment'), _('Ends') ].map(name => h('th', { 'class': 'th', 'scope': 'col' }, name))),
+				answer.allowances.map(allowance => h('tr', { 'class': 'tr' },
+					cell(_('Address or network'), allowance.address),
+					cell(_('Comment'), allowance.comment),
+					cell(_('Ends'), text.end(allowance))))),
+			answer.matched > answer.allowances.length
+				? h('p', { 'class': 'diswall-note' }, _('and %s more').format(text.number(answer.matched - answer.allowances.length)))
+				: '');
+	}
+});

@@ -1,0 +1,66 @@
+'use strict';
+'require view';
+'require form';
+'require diswall.grid as grid';
+'require diswall.text as text';
+'require diswall.values as values';
+
+/*
+ * The owner's own blocks: addresses and networks, whole or only some protocol and ports.
+ */
+
+return view.extend({
+	render: function() {
+		text.style();
+
+		const map = new form.Map('diswall', _('Own rules'),
+			_('Addresses and networks that you block yourself, until you take the rule away.'));
+
+		map.readonly = L.hasViewPermission() !== true;
+
+		const section = map.section(grid.Section, 'block');
+
+		section.anonymous = true;
+		section.addremove = true;
+		section.nodescriptions = true;
+		section.addbtntitle = _('Add');
+
+		let option = section.option(form.Value, 'ip', _('Address or network'));
+
+		option.rmempty = false;
+		option.placeholder = '203.0.113.0/24';
+		option.validate = (name, value) => values.isEverything(value)
+			? _('That would block every address of its family') : values.net(name, value);
+
+		option = section.option(form.Value, 'comment', _('Comment'));
+		option.validate = values.comment;
+
+		option = section.option(form.ListValue, 'proto', _('Protocol'));
+		option.value('', _('any'));
+		option.value('tcp', 'TCP');
+		option.value('udp', 'UDP');
+		option.value('icmp', 'ICMP');
+		option.optional = true;
+		option.textvalue = function(name) {
+			return { tcp: 'TCP', udp: 'UDP', icmp: 'ICMP' }[this.cfgvalue(name)] || _('any');
+		};
+
+		option = section.option(form.DynamicList, 'dest_port', _('Destination ports'),
+			_('Ports or ranges; none means every port.'));
+		option.placeholder = '22';
+		option.validate = values.portRange;
+		option.depends('proto', 'tcp');
+		option.depends('proto', 'udp');
+
+		option = section.option(form.ListValue, 'action', _('Action'));
+		option.value('', _('as in the settings'));
+		option.value('drop', _('drop silently'));
+		option.value('reject', _('reject'));
+		option.optional = true;
+		option.textvalue = function(name) {
+			return { drop: _('drop silently'), reject: _('reject') }[this.cfgvalue(name)] || _('as in the settings');
+		};
+
+		return map.render().then(node => text.h('div', { 'class': 'diswall' }, node));
+	}
+});

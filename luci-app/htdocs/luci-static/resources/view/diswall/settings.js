@@ -1,0 +1,245 @@
+'use strict';
+'require view';
+'require form';
+'require ui';
+'require uci';
+'require diswall.api as api';
+'require diswall.text as text';
+'require diswall.values as values';
+
+/*
+ * Every option of /etc/config/diswall but the lists of addresses, which have pages of their own.
+ * One form of five tabs; an option says which of diswall's sections it belongs to.
+ */
+
+const h = text.h;
+const TYPES = { main: 'diswall', dynfw: 'dynfw', nats: 'nats', scan: 'scan' };
+const PATIENCE = 20;
+
+/* Makes options of one tab that belong to one section; writes make the section if the file lacks it. */
+function optionsOf(section, tab, name) {
+	return (widget, option, title, description, settings) => {
+		const made = section.taboption(tab, widget, '_%s_%s'.format(name, option), title, description);
+		const write = made.write;
+
+		made.ucisection = name;
+		made.ucioption = option;
+		made.write = function() {
+			if (!uci.get('diswall', name))
+				uci.add('diswall', TYPES[name], name);
+
+			return write.apply(this, arguments);
+		};
+
+		for (const key in settings || {})
+			if (key != 'values')
+				made[key] = settings[key];
+
+		for (const value of (settings && settings.values) || [])
+			made.value(value[0], value[1]);
+
+		return made;
+	};
+}
+
+function note(section, tab, name, content) {
+	const made = section.taboption(tab, form.DummyValue, name);
+
+	made.render = () => h('div', { 'class': 'cbi-value diswall-note' }, content);
+}
+
+const YES = { default: '1', rmempty: false };
+const NO = { default: '0', rmempty: false };
+
+function general(section) {
+	const option = optionsOf(section, 'general', 'main');
+
+	option(form.Flag, 'enabled', _('Enabled'), _('Off: diswall blocks nothing and its rules leave the firewall.'), YES);
+	option(form.Flag, 'local_only', _('Without feeds'),
+		_('Makes no connection to any feed. What this router sees itself, own rules and allowances go on.'), NO);
+	option(form.ListValue, 'log_level', _('Log level'), _('How much diswall writes to the system log.'), {
+		default: 'info',
+		values: [ [ 'error', _('errors') ], [ 'warn', _('warnings') ], [ 'info', _('information') ],
+			[ 'debug', _('debugging') ], [ 'trace', _('everything') ] ]
+	});
+	option(form.Value, 'max_entries', _('Most bans a source'),
+		_('A source that bans more is cut, and a warning says so. Each takes memory.'),
+		{ placeholder: '262144', validate: values.number(1, 4194304) });
+	option(form.Value, 'state_dir', _('State directory'),
+		_('Where bans are kept over a restart. The default is in memory and lost at a reboot; on flash it is written at most every 12 hours.'),
+		{ placeholder: '/var/lib/diswall', validate: values.path });
+	option(form.Value, 'control', _('Control socket'), _('Where the command line and these pages reach the daemon.'),
+		{ placeholder: '/var/run/diswall/control.sock', validate: values.socketPath });
+}
+
+function dynfw(section) {
+	const option = optionsOf(section, 'dynfw', 'dynfw');
+
+	note(section, 'dynfw', '_dynfw_note', [
+		h('p', {}, _('Turris DynFW is a list of attackers, gathered by CZ.NIC from routers and honeypots and kept up to the second. The router receives it and sends nothing.')),
+		h('p', {}, _('The data are licensed CC BY-NC-SA 4.0: free for non-commercial use, with CZ.NIC named as the author.'))
+	]);
+	option(form.Flag, 'enabled', _('Enabled'), _('Block what Turris DynFW lists.'), YES);
+	option(form.Value, 'server', _('Server'), _('Host name or address.'),
+		{ placeholder: 'sentinel.turris.cz', validate: values.server });
+	option(form.Value, 'port', _('Port'), _('TCP port of the server.'), { placeholder: '7087', validate: values.port });
+	option(form.Value, 'server_key', _('Server key'),
+		_('The server\'s CURVE public key: only the server that owns it is believed. "none" for a relay of your own without encryption.'),
+		{ placeholder: 'D=rkicUyn5AcL)>9$2Db0HIELd2F*WaS-zDTikU*', validate: values.serverKey });
+	option(form.Value, 'key_url', _('Key address'),
+		_('Where a changed key is published. It is asked only when the server has refused the key for 10 minutes; "none" for never.'),
+		{ placeholder: 'https://repo.turris.cz/sentinel/dynfw.pub', validate: values.https });
+	option(form.Value, 'max_age', _('Keep for'),
+		_('Without contact for longer, the bans of this feed lapse.'), { placeholder: '24h', validate: values.duration });
+}
+
+function nats(section) {
+	const option = optionsOf(section, 'nats', 'nats');
+
+	note(section, 'nats', '_nats_note', [
+		h('p', {}, _('DisWall is a list of attackers shared by its users. With the account "default" the router receives long bans only and needs no registration.')),
+		h('p', {}, _('The server learns the router\'s address, account and host name. Nothing else is sent unless it is switched on below.'))
+	]);
+	option(form.Flag, 'enabled', _('Enabled'), _('Block what DisWall lists.'), YES);
+	option(form.Value, 'server', _('Server'), _('Host name or address.'), { placeholder: 'diswall.stream', validate: values.server });
+	option(form.Value, 'port', _('Port'), _('TCP port of the server.'), { placeholder: '4222', validate: values.port });
+	option(form.Value, 'client_name', _('Account'), _('Your login at DisWall, or "default".'),
+		{ placeholder: 'default', validate: values.clientName });
+	option(form.Value, 'client_pass', _('Password'), _('The account\'s password. Without encryption it can be read on its way.'),
+		{ placeholder: 'default', password: true, validate: values.clientPass });
+	option(form.Value, 'hostname', _('Host name'),
+		_('What the server calls this router. By default its host name; with the account "default" only "openwrt".'),
+		{ optional: true, validate: values.hostPart });
+	option(form.Flag, 'tls', _('Encrypt'), _('TLS. The public server does not offer it.'), NO);
+	option(form.Value, 'ca_file', _('Accepted authorities'), _('A PEM file; empty for the system\'s.'),
+		{ optional: true, validate: values.path }).depends('_nats_tls', '1');
+	option(form.Flag, 'share_bans', _('Share bans'),
+		_('Sends to DisWall, and so to its users, which addresses this router bans and why. Never what came from a feed.'), NO);
+	option(form.Flag, 'send_statistics', _('Send statistics'),
+		_('Sends to DisWall, every hour, how many addresses were banned and how many packets and bytes were dropped and accepted.'), NO);
+}
+
+function detection(section) {
+	const option = optionsOf(section, 'detection', 'scan');
+
+	option(form.Flag, 'enabled', _('Watch closed ports'),
+		_('Ban who touches a port that nobody serves. It needs no feed.'), YES);
+	option(form.Value, 'nflog_group', _('NFLOG group'),
+		_('Through which the firewall tells diswall of such packets. Change it only if another program uses it.'),
+		{ placeholder: '1914', validate: values.number(0, 65535) });
+	option(form.DynamicList, 'honeypot_port', _('Ban at the first packet to'),
+		_('Ports or ranges that no honest stranger knocks at. Empty for the default list: ports up to 1024 and those of databases and remote desktops.'),
+		{ optional: true, placeholder: '3389', validate: values.portRange });
+}
+
+function firewall(section) {
+	const option = optionsOf(section, 'firewall', 'main');
+
+	option(form.DynamicList, 'zone', _('Guarded zones'), _('Zones of the firewall whose incoming packets are checked.'),
+		{ placeholder: 'wan', validate: values.zone });
+	option(form.ListValue, 'action', _('Blocked packets'), _('What happens to them.'), {
+		default: 'drop', values: [ [ 'drop', _('drop silently') ], [ 'reject', _('reject') ] ]
+	});
+	option(form.ListValue, 'states', _('Checked packets'),
+		_('New connections cost established traffic nothing; a ban cuts connections off anyway, as set below.'), {
+			default: 'new', values: [ [ 'new', _('those that open a connection') ], [ 'all', _('every packet') ] ]
+		});
+	option(form.ListValue, 'direction', _('Direction'), _('Whether the hosts at home may still call a banned address.'), {
+		default: 'src',
+		values: [ [ 'src', _('from banned addresses') ], [ 'src-dst', _('from and to banned addresses') ] ]
+	});
+	option(form.Flag, 'disconnect', _('Disconnect'), _('A ban also ends the connections the address has.'), YES);
+	option(form.Flag, 'log_drops', _('Log blocked packets'), _('To the kernel\'s log, a few a minute.'), NO);
+	option(form.DynamicList, 'device', _('Devices'),
+		_('Only for a machine without this firewall: the devices to guard, by default every one but lo.'),
+		{ optional: true, validate: values.device });
+	option(form.Value, 'table', _('nftables table'), _('The table the sets are in, of family inet.'),
+		{ placeholder: 'fw4', validate: values.nftName });
+	option(form.Value, 'set_prefix', _('Prefix of the sets'), _('What the names of the sets begin with.'),
+		{ placeholder: 'diswall', validate: values.nftName });
+}
+
+/* Follows a feed until it took a list after `before`, failed, or patience ends. Resolves to [kind, sentence]. */
+function follow(name, before, patience) {
+	return api.feeds().then(answer => {
+		const feed = answer.failed ? null : answer.feeds.find(candidate => candidate.name == name);
+
+		if (!feed)
+			return [ 'danger', answer.failed ? answer.failed.message : _('diswall does not know this feed.') ];
+
+		if (feed.state == 'off')
+			return [ 'warning', _('%s is switched off.').format(text.sourceName(name)) ];
+
+		if (feed.state == 'live' && feed.lists > before)
+			return [ 'info', N_(feed.entries, '%s answered: %s address.', '%s answered: %s addresses.')
+				.format(text.sourceName(name), text.number(feed.entries)) ];
+
+		if (feed.state == 'waiting' && patience < PATIENCE - 2)
+			return [ 'danger', feed.error ];
+
+		if (patience <= 0)
+			return [ 'warning', _('%s is connected, but has sent no list for %s seconds.').format(text.sourceName(name), PATIENCE) ];
+
+		return new Promise(resolve => setTimeout(resolve, 1000)).then(() => follow(name, before, patience - 1));
+	});
+}
+
+function test(name, place) {
+	text.fill(place, h('em', { 'class': 'spinning' }, _('Asking…')));
+
+	return api.feeds()
+		.then(answer => (answer.failed ? 0 : (answer.feeds.find(feed => feed.name == name) || { lists: 0 }).lists))
+		.then(before => api.resync({ source: name }).then(answer => answer.failed
+			? [ 'danger', answer.failed.message ] : follow(name, before, PATIENCE)))
+		.then(outcome => text.fill(place, h('span', { 'class': 'diswall-outcome diswall-' + {
+			info: 'good', warning: 'warn', danger: 'bad'
+		}[outcome[0]] }, outcome[1])));
+}
+
+function testButton(section, tab, name, writable) {
+	const made = section.taboption(tab, form.DummyValue, '_test_' + name);
+
+	made.render = () => {
+		const place = h('span', { 'role': 'status', 'aria-live': 'polite' });
+
+		return h('div', { 'class': 'cbi-value' },
+			h('div', { 'class': 'cbi-value-title' }),
+			h('div', { 'class': 'cbi-value-field' },
+				h('button', {
+					'class': 'btn cbi-button cbi-button-action', 'type': 'button', 'disabled': writable ? null : '',
+					'click': ui.createHandlerFn(this, () => test(name, place))
+				}, _('Test connection')), ' ', place,
+				h('div', { 'class': 'cbi-value-description' },
+					_('With the settings as they were last applied: asks for a fresh list and waits for it.'))));
+	};
+}
+
+return view.extend({
+	render: function() {
+		text.style();
+
+		const map = new form.Map('diswall', _('Settings'));
+		const writable = L.hasViewPermission() === true;
+
+		map.readonly = !writable;
+
+		const section = map.section(form.NamedSection, 'main', 'diswall');
+
+		section.addremove = false;
+		section.tab('general', _('General'));
+		section.tab('dynfw', 'DynFW');
+		section.tab('nats', _('DisWall account'));
+		section.tab('detection', _('Detection'));
+		section.tab('firewall', _('Firewall'));
+
+		general(section);
+		dynfw(section);
+		testButton(section, 'dynfw', 'dynfw', writable);
+		nats(section);
+		testButton(section, 'nats', 'nats', writable);
+		detection(section);
+		firewall(section);
+
+		return map.render().then(node => h('div', { 'class': 'diswall' }, node));
+	}
+});

@@ -207,6 +207,11 @@ pub struct Scan {
     pub nflog_group: u16,
     /// `honeypot_port`: ports to ban on at the first packet.
     pub honeypot_ports: Vec<PortRange>,
+    /// `ban_time`: length of an address's first ban, of its second, and so on; the last is for all that
+    /// follow. Each at least 1 s and at most [`value::MAX_DURATION`]; empty: DisWall's ladder.
+    pub ban_times: Vec<Duration>,
+    /// `forget_after`: from the end of an address's last ban until its ladder starts again.
+    pub forget_after: Duration,
 }
 
 impl Default for Scan {
@@ -218,7 +223,8 @@ impl Default for Scan {
         ];
         let mut honeypot_ports = vec![PortRange { first: 1, last: 1024 }];
         honeypot_ports.extend(SINGLE.map(|port| PortRange { first: port, last: port }));
-        Scan { enabled: true, nflog_group: 1914, honeypot_ports }
+        let forget_after = Duration::from_secs(30 * 86_400);
+        Scan { enabled: true, nflog_group: 1914, honeypot_ports, ban_times: Vec::new(), forget_after }
     }
 }
 

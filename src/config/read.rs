@@ -182,6 +182,8 @@ const SCAN: &[(&str, Setter<Scan>)] = &[
         r.set(e, &mut scan.nflog_group, |text| value::number(text, 0, u16::MAX.into()).map(|group| group as u16))
     }),
     ("honeypot_port", |r, e, scan| r.set_list(e, &mut scan.honeypot_ports, value::port_range)),
+    ("ban_time", |r, e, scan| r.set_list(e, &mut scan.ban_times, value::positive_duration)),
+    ("forget_after", |r, e, scan| r.set(e, &mut scan.forget_after, value::positive_duration)),
 ];
 
 /// `config allow` while it is read.

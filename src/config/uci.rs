@@ -13,8 +13,8 @@ use std::collections::HashMap;
 use std::fmt;
 use std::ops::Range;
 
-/// Longest text that is read, in bytes.
-pub const MAX_FILE: usize = 4 << 20;
+/// Longest text that is read, in bytes: some 20,000 sections.
+pub const MAX_FILE: usize = 1 << 20;
 /// Longest type, name or value, in bytes, after quotes and escapes are taken off.
 pub const MAX_WORD: usize = 4096;
 /// Most different options and lists in one section.

@@ -1,6 +1,7 @@
 //! Whole files: what they set, and every sentence that a mistake earns.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use super::*;
 use crate::config::{Action, Direction, PortRange, States};
@@ -42,7 +43,9 @@ fn the_shipped_file_shows_every_option_with_its_default() {
     assert_eq!(loaded.warnings.to_string(), "");
     assert_eq!(loaded.settings.main.devices, ["eth0"]);
     assert_eq!((loaded.settings.allow.len(), loaded.settings.block.len()), (1, 1));
+    assert_eq!(loaded.settings.scan.ban_times.len(), 3);
     loaded.settings.main.devices.clear();
+    loaded.settings.scan.ban_times.clear();
     loaded.settings.allow.clear();
     loaded.settings.block.clear();
     assert_eq!(loaded.settings, Settings::default());
@@ -105,6 +108,9 @@ config scan 'scan'
 	option nflog_group '65535'
 	list honeypot_port '23'
 	list honeypot_port '6000-6010'
+	list ban_time '10m'
+	list ban_time '7d'
+	option forget_after '90d'
 config allow
 	option ip '198.51.100.7'
 	option comment 'office'
@@ -160,7 +166,7 @@ config block
             port: 1,
             server_key: None,
             key_url: None,
-            max_age: std::time::Duration::from_secs(90),
+            max_age: Duration::from_secs(90),
         },
         nats: Nats {
             enabled: false,
@@ -174,7 +180,13 @@ config block
             share_bans: true,
             send_statistics: true,
         },
-        scan: Scan { enabled: false, nflog_group: 65535, honeypot_ports: vec![range(23, 23), range(6000, 6010)] },
+        scan: Scan {
+            enabled: false,
+            nflog_group: 65535,
+            honeypot_ports: vec![range(23, 23), range(6000, 6010)],
+            ban_times: vec![Duration::from_secs(600), Duration::from_secs(604_800)],
+            forget_after: Duration::from_secs(90 * 86_400),
+        },
         allow: vec![
             Allow { net: net("198.51.100.7/32"), comment: "office".into() },
             Allow { net: net("2001:db8::/32"), comment: String::new() },
@@ -206,7 +218,7 @@ fn an_empty_key_switches_curve_off_and_says_what_uci_would_do_to_it() {
 
 #[test]
 fn warnings() {
-    let names = "enabled, nflog_group, honeypot_port";
+    let names = "enabled, nflog_group, honeypot_port, ban_time, forget_after";
     let table = [
         (
             "config scan 'scan'\n\toption enbled '1'\n",
@@ -310,5 +322,5 @@ fn a_file_is_read_from_disk() {
     assert!(!Settings::load(&path).expect("settings").settings.scan.enabled);
     std::fs::write(&path, vec![b'#'; uci::MAX_FILE + 1]).expect("a file");
     let problems = Settings::load(&path).expect_err("too long").to_string();
-    assert!(problems.ends_with(":1: error: the text goes on after 4194304 bytes, the most accepted"), "{problems}");
+    assert!(problems.ends_with(":1: error: the text goes on after 1048576 bytes, the most accepted"), "{problems}");
 }

@@ -140,7 +140,7 @@ fn sizes_are_bounded() {
     text += "config t\n";
     let errors = sections(text.as_bytes()).1;
     assert_eq!(errors.len(), 1);
-    assert!(errors[0].message.contains("goes on after 4194304 bytes"), "{}", errors[0]);
+    assert!(errors[0].message.contains("goes on after 1048576 bytes"), "{}", errors[0]);
 
     let errors = sections("?\n".repeat(1000).as_bytes()).1;
     assert_eq!(errors.len(), MAX_ERRORS + 1);

@@ -111,7 +111,7 @@ fn files_are_roots_and_have_their_modes() {
         "-rw-r--r-- 0/0 ./lib/upgrade/keep.d/diswall",
         "-rwxr-xr-x 0/0 ./usr/bin/diswall",
         "-rwxr-xr-x 0/0 ./usr/libexec/rpcd/diswall",
-        "-rw-r--r-- 0/0 ./usr/share/nftables.d/table-pre/90-diswall.nft",
+        "-rw-r--r-- 0/0 ./usr/share/nftables.d/ruleset-post/90-diswall.nft",
     ];
     assert_eq!(files, expected);
     let directories: Vec<&String> = data.iter().filter(|line| !line.starts_with('-')).collect();
@@ -284,7 +284,7 @@ fn the_default_account_sends_nothing() {
 fn fw4_is_told_where_it_does_not_look_by_itself() {
     let root = router("include", &format!("{FRESH}firewall.@defaults[0].auto_includes=0\n"));
     assert!(sh(&root, ". /etc/uci-defaults/60_diswall"));
-    assert!(root.read("uci").contains("firewall.diswall.position=table-prepend\n"), "{}", root.read("uci"));
+    assert!(root.read("uci").contains("firewall.diswall.position=ruleset-append\n"), "{}", root.read("uci"));
     assert!(sh(&root, "uci set 'firewall.@defaults[0].auto_includes=1'; . /etc/uci-defaults/60_diswall"));
     assert!(!root.read("uci").contains("firewall.diswall"), "{}", root.read("uci"));
 }

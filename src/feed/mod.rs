@@ -3,6 +3,7 @@
 //! A feed turns bytes into [`Event`]s and posts them on a channel; it knows neither the ledger nor the
 //! firewall. This file holds the vocabulary that every feed shares; the daemon is its only reader.
 
+pub mod backoff;
 pub mod diswall;
 
 use std::cell::{Cell, RefCell};

@@ -8,4 +8,5 @@ mod support;
 
 mod firewall;
 mod namespaces;
+mod nats;
 mod rules;

@@ -4,6 +4,15 @@
 //! own lines, `session` decides what to subscribe, ask and post; all three are functions of bytes and
 //! time without a socket. `transport` makes the connection, `client` runs it, `publisher` is the way
 //! out for what this router saw. Facts of the service: PROTOCOLS.md section 2. The daemon calls
-//! [`start`] and nothing else.
+//! [`start`] and the [`Publisher`] it gives.
 
+mod client;
+pub mod protocol;
+mod publisher;
+pub mod session;
+mod transport;
 pub mod wire;
+
+pub use client::start;
+pub use publisher::Publisher;
+pub use wire::Statistics;

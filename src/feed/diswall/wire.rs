@@ -380,7 +380,8 @@ mod tests {
 
     #[test]
     fn block_lists_of_every_kind() {
-        let table: [(&str, &[(&str, u32)], u32); 8] = [
+        type Expected = &'static [(&'static str, u32)];
+        let table: [(&str, Expected, u32); 8] = [
             ("", &[], 0),
             ("\n", &[], 0),
             (

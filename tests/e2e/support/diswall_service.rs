@@ -88,12 +88,19 @@ fn start_server(directory: &TempDir, port: u16) -> Proc {
 }
 
 /// The service's program, built once a run: an end-to-end test builds no example by itself.
-fn program() -> &'static PathBuf {
+pub fn program() -> &'static PathBuf {
     static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
     PROGRAM.get_or_init(|| {
         let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
         let mut build = Command::new(cargo);
         build.args(["build", "--quiet", "--example", "diswall_service"]).current_dir(env!("CARGO_MANIFEST_DIR"));
+        // What cargo has set for this test would make build scripts believe that something changed.
+        for (name, _) in std::env::vars_os() {
+            if name.to_string_lossy().starts_with("CARGO_PKG_") || name.to_string_lossy().starts_with("CARGO_MANIFEST_")
+            {
+                build.env_remove(name);
+            }
+        }
         output_of(&mut build).unwrap_or_else(|error| panic!("{error}"));
         let own = std::env::current_exe().expect("the test's own path");
         let profile = own.parent().and_then(|deps| deps.parent()).expect("target/PROFILE/deps/e2e-…");

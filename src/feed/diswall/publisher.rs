@@ -1,0 +1,160 @@
+//! The way out: what this router saw itself, shared where the owner has asked for it.
+//!
+//! [`Publisher`] is what the daemon holds. It queues and never waits; the feed's client sends when it is
+//! connected. The queue is bounded: while the server is away the newest stay. NATS confirms nothing, so
+//! what is lost in a breaking connection is lost. Whatever came from a feed stays here.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::net::IpAddr;
+use std::rc::Rc;
+
+use tokio::sync::Notify;
+
+use super::protocol;
+use super::wire::{self, Statistics, Subjects};
+use crate::config;
+use crate::feed::Source;
+
+/// Most messages that wait for a connection.
+const QUEUE: usize = 256;
+
+/// Something to publish.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Outgoing {
+    Ban(IpAddr, Box<str>),
+    Unban(IpAddr),
+    Statistics(Statistics),
+}
+
+/// The daemon's end of the queue; clones share it.
+#[derive(Clone, Debug)]
+pub struct Publisher {
+    share_bans: bool,
+    send_statistics: bool,
+    queue: Rc<RefCell<VecDeque<Outgoing>>>,
+    filled: Rc<Notify>,
+}
+
+impl Publisher {
+    /// What the settings allow to be sent.
+    pub(super) fn new(settings: &config::Nats) -> Publisher {
+        Publisher {
+            share_bans: settings.share_bans,
+            send_statistics: settings.send_statistics,
+            queue: Rc::default(),
+            filled: Rc::default(),
+        }
+    }
+
+    /// Shares a ban with a tag such as `ssh` or an empty one, if `share_bans` is on and the router saw
+    /// the offence itself: the owner's own blocks and what feeds announced are never sent.
+    pub fn ban(&self, source: Source, address: IpAddr, tag: &str) {
+        if self.shares(source) {
+            self.push(Outgoing::Ban(address, tag.into()));
+        }
+    }
+
+    /// Takes a shared ban back, under the same conditions.
+    pub fn unban(&self, source: Source, address: IpAddr) {
+        if self.shares(source) {
+            self.push(Outgoing::Unban(address));
+        }
+    }
+
+    /// Sends the past hour's statistics, if `send_statistics` is on.
+    pub fn statistics(&self, statistics: Statistics) {
+        if self.send_statistics {
+            self.push(Outgoing::Statistics(statistics));
+        }
+    }
+
+    fn shares(&self, source: Source) -> bool {
+        self.share_bans && source == Source::Scan
+    }
+
+    fn push(&self, outgoing: Outgoing) {
+        let mut queue = self.queue.borrow_mut();
+        if queue.len() == QUEUE {
+            queue.pop_front();
+        }
+        queue.push_back(outgoing);
+        self.filled.notify_one();
+    }
+
+    /// Waits until something has been queued since the last call.
+    pub(super) async fn filled(&self) {
+        self.filled.notified().await;
+    }
+
+    /// Writes what is queued as operations, oldest first, and empties the queue. `unbanned` is told of
+    /// every ban taken back: the login's lists may still hold it, and the server does not send us our own
+    /// messages.
+    pub(super) fn drain(&self, subjects: &Subjects, out: &mut Vec<u8>, unbanned: &mut dyn FnMut(IpAddr)) {
+        for outgoing in self.queue.borrow_mut().drain(..) {
+            let (subject, body) = match outgoing {
+                Outgoing::Ban(address, tag) => (&subjects.block_add, wire::encode_ban(address, &tag)),
+                Outgoing::Unban(address) => {
+                    unbanned(address);
+                    (&subjects.block_del, address.to_string())
+                }
+                Outgoing::Statistics(statistics) => (&subjects.statistics, statistics.encode()),
+            };
+            protocol::publish(out, subject, None, body.as_bytes());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn drained(publisher: &Publisher) -> String {
+        let mut out = Vec::new();
+        publisher.drain(&Subjects::new("alice", "turris").unwrap(), &mut out, &mut |_| {});
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn only_what_the_router_saw_and_the_owner_shares_is_sent() {
+        let address = "203.0.113.7".parse().unwrap();
+        let silent = Publisher::new(&config::Nats::default());
+        silent.ban(Source::Scan, address, "ssh");
+        silent.unban(Source::Scan, address);
+        silent.statistics(Statistics::default());
+        assert_eq!(drained(&silent), "");
+
+        let open = config::Nats { share_bans: true, send_statistics: true, ..config::Nats::default() };
+        let sharing = Publisher::new(&open);
+        for source in Source::ALL {
+            sharing.ban(source, address, source.name());
+            sharing.unban(source, address);
+        }
+        sharing.statistics(Statistics { time: 3600, ..Statistics::default() });
+        let sent = drained(&sharing);
+        let lines: Vec<&str> = sent.split("\r\n").collect();
+        assert_eq!(
+            lines[..4],
+            [
+                "PUB diswall.blacklist.alice.add.turris 16",
+                "203.0.113.7|scan",
+                "PUB diswall.blacklist.alice.del.turris 11",
+                "203.0.113.7",
+            ]
+        );
+        assert!(lines[4].starts_with("PUB diswall.stats.alice.add.turris ") && lines[5].starts_with("{\"time\":3600,"));
+        assert_eq!(lines.len(), 7);
+        assert_eq!(drained(&sharing), "");
+    }
+
+    #[test]
+    fn the_newest_stay() {
+        let sharing = Publisher::new(&config::Nats { share_bans: true, ..config::Nats::default() });
+        for n in 0..300_u32 {
+            sharing.ban(Source::Scan, IpAddr::V4(n.into()), "");
+        }
+        let sent = drained(&sharing);
+        assert_eq!(sent.matches("PUB").count(), QUEUE);
+        assert!(sent.contains("\r\n0.0.0.44\r\n") && !sent.contains("\r\n0.0.0.43\r\n"));
+    }
+}

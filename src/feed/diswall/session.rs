@@ -1,0 +1,482 @@
+//! One connection's conversation with DisWall: what to subscribe and ask, what to post to the daemon.
+//!
+//! Sans-I/O: messages and the time go in, bytes for the server and updates for the daemon come out. It
+//! subscribes before it asks for the lists, posts every change at once, and posts those that arrived
+//! while a list was on its way again behind that list, so that the older list cannot undo them. Only
+//! `client` and the tests call it.
+//!
+//! The shared login `default` only receives: its password is known to everybody, so that what "other
+//! routers of the login" add, take back or allow is what any stranger wants.
+
+use std::net::IpAddr;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use ipnet::IpNet;
+
+use super::protocol::{self, Message};
+use super::wire::{self, DEFAULT_SECONDS, Refusal, Subjects, Taken};
+use crate::feed::backoff::Backoff;
+use crate::feed::{AllowOrigin, Event, FeedState, Gauges, Lifetime, Reason, Source, Update};
+
+/// How long an init reply may take.
+const REPLY: Duration = Duration::from_secs(10);
+/// The first and the longest pause before asking again.
+const PAUSES: (Duration, Duration) = (Duration::from_secs(4), Duration::from_secs(120));
+/// Most changes kept for being posted again behind a list; above it the list is asked for once more.
+const HELD: usize = 4096;
+/// How often the notice about refused messages changes at most, and how long it stays.
+const NOTICE: Duration = Duration::from_secs(600);
+/// Most denied subjects that are named.
+const DENIED: usize = 8;
+
+/// Keys of the notices this feed posts.
+pub mod notice {
+    /// The block list does not come.
+    pub const BLOCK_LIST: &str = "block-list";
+    /// The allow list does not come.
+    pub const ALLOW_LIST: &str = "allow-list";
+    /// The server denies subjects.
+    pub const PERMISSION: &str = "permission";
+    /// Messages or addresses were refused.
+    pub const REFUSED: &str = "refused";
+    /// Credentials travel unencrypted.
+    pub const CLEARTEXT: &str = "cleartext";
+}
+
+/// The subscriptions, by the numbers they have on the wire.
+mod sid {
+    pub const NEW: u32 = 1;
+    pub const BLOCK_ADD: u32 = 2;
+    pub const BLOCK_DEL: u32 = 3;
+    pub const ALLOW_ADD: u32 = 4;
+    pub const ALLOW_DEL: u32 = 5;
+    pub const INBOX: u32 = 6;
+}
+
+/// What is to be done after a call.
+#[derive(Debug, Default)]
+pub struct Output {
+    /// For the server.
+    pub bytes: Vec<u8>,
+    /// For the daemon, in order.
+    pub updates: Vec<Update>,
+}
+
+impl Output {
+    fn event(&mut self, event: Event) {
+        self.updates.push(Update::Event(event));
+    }
+
+    fn notice(&mut self, key: &'static str, text: Option<String>) {
+        self.updates.push(Update::Notice { key, text });
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Which {
+    Block,
+    Allow,
+}
+
+impl Which {
+    const fn notice(self) -> &'static str {
+        match self {
+            Which::Block => notice::BLOCK_LIST,
+            Which::Allow => notice::ALLOW_LIST,
+        }
+    }
+
+    const fn name(self) -> &'static str {
+        match self {
+            Which::Block => "block list",
+            Which::Allow => "allow list",
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    /// Answered, or not to be asked.
+    Settled,
+    /// Asked; to be given up then.
+    Asked(Instant),
+    /// Failed; to be asked again then.
+    Pausing(Instant),
+}
+
+/// One list and the request for it.
+#[derive(Debug)]
+struct Request {
+    which: Which,
+    stage: Stage,
+    backoff: Backoff,
+    /// Where the reply to the latest request is expected.
+    reply: String,
+    /// Requests so far, for the next reply subject.
+    asked: u32,
+    /// Changes since the request went out, in order.
+    held: Vec<Event>,
+    /// There were more of them than are kept.
+    overflown: bool,
+    /// Some failure was posted.
+    complained: bool,
+}
+
+impl Request {
+    fn new(which: Which) -> Request {
+        let backoff = Backoff::new(PAUSES.0, PAUSES.1);
+        let (reply, held) = (String::new(), Vec::new());
+        Request { which, stage: Stage::Settled, backoff, reply, asked: 0, held, overflown: false, complained: false }
+    }
+
+    fn ask(&mut self, subject: &str, inbox: &str, now: Instant, out: &mut Output) {
+        self.asked += 1;
+        let name = if self.which == Which::Block { 'b' } else { 'a' };
+        self.reply = format!("{inbox}.{name}{}", self.asked);
+        self.stage = Stage::Asked(now + REPLY);
+        self.held.clear();
+        self.overflown = false;
+        protocol::publish(&mut out.bytes, subject, Some(&self.reply), b"empty");
+    }
+
+    /// Posts a change, and keeps it if a list that may be older is on its way.
+    fn change(&mut self, event: Event, out: &mut Output) {
+        if self.is_asked() {
+            if self.held.len() < HELD {
+                self.held.push(event.clone());
+            } else {
+                self.overflown = true;
+            }
+        }
+        out.event(event);
+    }
+
+    fn fail(&mut self, why: &str, now: Instant, out: &mut Output) {
+        let pause = self.backoff.delay();
+        self.stage = Stage::Pausing(now + pause);
+        self.held = Vec::new();
+        self.complained = true;
+        let text = format!("no {}: {why}; asking again within {} s", self.which.name(), pause.as_secs() + 1);
+        out.notice(self.which.notice(), Some(text));
+    }
+
+    /// The list has come and was posted: what came meanwhile is posted behind it.
+    fn settle(&mut self, out: &mut Output) {
+        self.stage = Stage::Settled;
+        self.backoff.reset();
+        for event in std::mem::take(&mut self.held) {
+            out.event(event);
+        }
+        if std::mem::take(&mut self.complained) {
+            out.notice(self.which.notice(), None);
+        }
+    }
+
+    fn is_asked(&self) -> bool {
+        matches!(self.stage, Stage::Asked(_))
+    }
+
+    fn timer(&self) -> Option<Instant> {
+        match self.stage {
+            Stage::Settled => None,
+            Stage::Asked(when) | Stage::Pausing(when) => Some(when),
+        }
+    }
+}
+
+/// What has been refused since the notice about it changed.
+#[derive(Debug, Default)]
+struct Refusals {
+    count: u64,
+    /// When the notice is to be looked at again; `None` while there is none.
+    review: Option<Instant>,
+}
+
+/// A connection's state.
+#[derive(Debug)]
+pub struct Session {
+    subjects: Rc<Subjects>,
+    gauges: Rc<Gauges>,
+    /// Everybody's login: receives only.
+    shared_login: bool,
+    inbox: String,
+    /// Longest body the server passes on, in bytes; 0 when it did not say.
+    max_payload: u64,
+    block: Request,
+    allow: Request,
+    denied: Vec<String>,
+    permission_posted: bool,
+    refusals: Refusals,
+    live: bool,
+}
+
+impl Session {
+    /// A conversation that has not begun. `inbox` is a subject below which nobody else listens.
+    pub fn new(
+        subjects: Rc<Subjects>,
+        gauges: Rc<Gauges>,
+        shared_login: bool,
+        inbox: String,
+        max_payload: u64,
+    ) -> Session {
+        Session {
+            subjects,
+            gauges,
+            shared_login,
+            inbox,
+            max_payload,
+            block: Request::new(Which::Block),
+            allow: Request::new(Which::Allow),
+            denied: Vec::new(),
+            permission_posted: false,
+            refusals: Refusals::default(),
+            live: false,
+        }
+    }
+
+    /// Takes over which notices stand from the connection before.
+    pub fn succeed(&mut self, before: &Session) {
+        self.block.complained = before.block.complained;
+        self.allow.complained = before.allow.complained;
+        self.permission_posted = before.permission_posted;
+        self.refusals.review = before.refusals.review;
+    }
+
+    /// Subscribes, then asks.
+    pub fn open(&mut self, now: Instant, out: &mut Output) {
+        protocol::subscribe(&mut out.bytes, &format!("{}.*", self.inbox), sid::INBOX);
+        protocol::subscribe(&mut out.bytes, &self.subjects.new, sid::NEW);
+        if self.shared_login {
+            // What an own login allowed before does not hold for this one.
+            out.event(Event::AllowList { origin: AllowOrigin::Nats, list: Vec::new() });
+        } else {
+            let subjects = &self.subjects;
+            for (subject, sid) in [
+                (&subjects.block_adds, sid::BLOCK_ADD),
+                (&subjects.block_dels, sid::BLOCK_DEL),
+                (&subjects.allow_adds, sid::ALLOW_ADD),
+                (&subjects.allow_dels, sid::ALLOW_DEL),
+            ] {
+                protocol::subscribe(&mut out.bytes, subject, sid);
+            }
+        }
+        self.ask(now, out);
+    }
+
+    /// Asks for both lists again, unless a reply is awaited already.
+    pub fn resynchronise(&mut self, now: Instant, out: &mut Output) {
+        self.gauges.resyncs.set(self.gauges.resyncs.get() + 1);
+        self.ask(now, out);
+    }
+
+    fn ask(&mut self, now: Instant, out: &mut Output) {
+        if !self.block.is_asked() {
+            self.ask_for(Which::Block, now, out);
+        }
+        if !self.shared_login && !self.allow.is_asked() {
+            self.ask_for(Which::Allow, now, out);
+        }
+    }
+
+    fn ask_for(&mut self, which: Which, now: Instant, out: &mut Output) {
+        let (request, subject) = match which {
+            Which::Block => (&mut self.block, &self.subjects.block_init),
+            Which::Allow => (&mut self.allow, &self.subjects.allow_init),
+        };
+        request.ask(subject, &self.inbox, now, out);
+    }
+
+    /// A message came.
+    pub fn message(&mut self, message: &Message<'_>, now: Instant, out: &mut Output) {
+        let taken = match message.sid {
+            sid::NEW => wire::announced_ban(message.payload)
+                .map(|(address, lifetime)| self.block.change(ban(address.into(), lifetime, Reason::Announced), out)),
+            sid::BLOCK_ADD => wire::shared_ban(message.payload).map(|(address, tag)| {
+                let reason = tag.map_or(Reason::Announced, |tag| Reason::Tagged(tag.into()));
+                self.block.change(ban(address.into(), Lifetime::Seconds(DEFAULT_SECONDS), reason), out);
+            }),
+            sid::BLOCK_DEL => wire::unban(message.payload).map(|address| self.unban(address, out)),
+            sid::ALLOW_ADD => wire::allowed(message.payload).map(|net| {
+                let entry = wire::allowance(net, Lifetime::Forever);
+                self.allow.change(Event::Allow { origin: AllowOrigin::Nats, entry }, out);
+            }),
+            sid::ALLOW_DEL => wire::allowed(message.payload)
+                .map(|net| self.allow.change(Event::Disallow { origin: AllowOrigin::Nats, net }, out)),
+            sid::INBOX => {
+                self.reply(message, now, out);
+                Ok(())
+            }
+            _ => Ok(()),
+        };
+        if let Err(refusal) = taken {
+            self.gauges.refused_messages.set(self.gauges.refused_messages.get() + 1);
+            self.refuse(1, &format!("{}: {refusal}", message.subject), now, out);
+        }
+    }
+
+    /// This router has taken back a ban of the login's: as if another router of it had.
+    pub fn unban(&mut self, address: IpAddr, out: &mut Output) {
+        self.block.change(Event::Unban { source: Source::Nats, net: address.into() }, out);
+    }
+
+    fn reply(&mut self, message: &Message<'_>, now: Instant, out: &mut Output) {
+        let awaited = |request: &Request| request.is_asked() && request.reply == message.subject;
+        let which = if awaited(&self.block) {
+            Which::Block
+        } else if awaited(&self.allow) {
+            Which::Allow
+        } else {
+            return; // a late one, to a request that was given up
+        };
+        let failure = match (message.status, which) {
+            (Some(503), _) => Some("nobody at the server answers such requests at the moment".to_owned()),
+            (Some(status), _) => Some(format!("the server answers with status {status}")),
+            (None, Which::Block) => match wire::block_list(message.payload) {
+                Ok(taken) => self.block_list(taken, now, out),
+                Err(refusal) => Some(self.refuse_list(&refusal)),
+            },
+            (None, Which::Allow) => match wire::allow_list(message.payload) {
+                Ok(taken) => self.allow_list(taken, now, out),
+                Err(refusal) => Some(self.refuse_list(&refusal)),
+            },
+        };
+        if let Some(why) = failure {
+            self.request(which).fail(&why, now, out);
+        }
+    }
+
+    fn block_list(&mut self, taken: Taken<crate::feed::List>, now: Instant, out: &mut Output) -> Option<String> {
+        let (refused, last) = (taken.refused, taken.last_refusal);
+        out.event(Event::List { source: Source::Nats, list: taken.list });
+        self.taken(Which::Block, refused, last, now, out);
+        if !self.live {
+            self.live = true;
+            out.updates.push(Update::State(FeedState::Live));
+        }
+        if self.denied.is_empty() && std::mem::take(&mut self.permission_posted) {
+            out.notice(notice::PERMISSION, None);
+        }
+        None
+    }
+
+    fn allow_list(&mut self, taken: Taken<Vec<crate::feed::Entry>>, now: Instant, out: &mut Output) -> Option<String> {
+        let (refused, last) = (taken.refused, taken.last_refusal);
+        out.event(Event::AllowList { origin: AllowOrigin::Nats, list: taken.list });
+        self.taken(Which::Allow, refused, last, now, out);
+        None
+    }
+
+    /// What both lists have in common once they are posted.
+    fn taken(&mut self, which: Which, refused: u32, last: Option<Refusal>, now: Instant, out: &mut Output) {
+        self.gauges.lists.set(self.gauges.lists.get() + 1);
+        let overflown = self.request(which).overflown;
+        self.request(which).settle(out);
+        if overflown {
+            self.gauges.resyncs.set(self.gauges.resyncs.get() + 1);
+            self.ask(now, out);
+        }
+        if let Some(last) = last {
+            self.gauges.refused_addresses.set(self.gauges.refused_addresses.get() + u64::from(refused));
+            self.refuse(refused.into(), &format!("{}: {last}", which.name()), now, out);
+        }
+    }
+
+    fn refuse_list(&mut self, refusal: &Refusal) -> String {
+        self.gauges.refused_messages.set(self.gauges.refused_messages.get() + 1);
+        let text = refusal.to_string();
+        self.gauges.last_refusal.replace(Some(text.clone()));
+        text
+    }
+
+    fn request(&mut self, which: Which) -> &mut Request {
+        match which {
+            Which::Block => &mut self.block,
+            Which::Allow => &mut self.allow,
+        }
+    }
+
+    /// Counts what was refused; the first of a burst is posted at once, the rest summed up later.
+    fn refuse(&mut self, count: u64, why: &str, now: Instant, out: &mut Output) {
+        self.gauges.last_refusal.replace(Some(why.to_owned()));
+        if self.refusals.review.is_none() {
+            self.refusals.review = Some(now + NOTICE);
+            out.notice(notice::REFUSED, Some(format!("{count} refused: {why}")));
+        } else {
+            self.refusals.count += count;
+        }
+    }
+
+    /// The server said `-ERR`. True when that is settled here; else it is a reason for which the server
+    /// may close the connection.
+    pub fn server_error(&mut self, text: &str, now: Instant, out: &mut Output) -> bool {
+        let Some((what, subject)) = denied_subject(text) else { return false };
+        let inbox = subject.starts_with(&self.inbox);
+        let shown = if inbox { format!("{what} _INBOX.>") } else { format!("{what} {subject}") };
+        if !self.denied.contains(&shown) && self.denied.len() < DENIED {
+            self.denied.push(shown);
+            self.permission_posted = true;
+            let text = format!("the server denies this login: {}", self.denied.join(", "));
+            out.notice(notice::PERMISSION, Some(text));
+        }
+        for which in [Which::Block, Which::Allow] {
+            let asks = match which {
+                Which::Block => subject == self.subjects.block_init,
+                Which::Allow => subject == self.subjects.allow_init,
+            };
+            if (asks || inbox) && self.request(which).is_asked() {
+                self.request(which).fail("the server denies this login to ask for it", now, out);
+            }
+        }
+        true
+    }
+
+    /// When [`Session::tick`] is due.
+    pub fn timer(&self) -> Option<Instant> {
+        [self.block.timer(), self.allow.timer(), self.refusals.review].into_iter().flatten().min()
+    }
+
+    /// Time has passed: gives up what was not answered, asks again what is due.
+    pub fn tick(&mut self, now: Instant, out: &mut Output) {
+        for which in [Which::Block, Which::Allow] {
+            match self.request(which).stage {
+                Stage::Asked(until) if until <= now => {
+                    let why = self.unanswered();
+                    self.request(which).fail(&why, now, out);
+                }
+                Stage::Pausing(until) if until <= now => self.ask_for(which, now, out),
+                _ => {}
+            }
+        }
+        if self.refusals.review.is_some_and(|review| review <= now) {
+            let count = std::mem::take(&mut self.refusals.count);
+            self.refusals.review = (count > 0).then_some(now + NOTICE);
+            let last = self.gauges.last_refusal.borrow().clone().unwrap_or_default();
+            let text =
+                (count > 0).then(|| format!("{count} refused within {} min, the last: {last}", NOTICE.as_secs() / 60));
+            out.notice(notice::REFUSED, text);
+        }
+    }
+
+    fn unanswered(&self) -> String {
+        let mut why = format!("the service has not answered within {} s", REPLY.as_secs());
+        if self.max_payload > 0 {
+            why.push_str(&format!(" (a list of more than {} bytes cannot pass this server)", self.max_payload));
+        }
+        why
+    }
+}
+
+fn ban(net: IpNet, lifetime: Lifetime, reason: Reason) -> Event {
+    Event::Ban { source: Source::Nats, net, lifetime, reason }
+}
+
+/// The verb and the subject in `Permissions Violation for Publish to "SUBJECT"`.
+fn denied_subject(text: &str) -> Option<(&'static str, &str)> {
+    let lower = text.to_ascii_lowercase();
+    if !lower.starts_with("permissions violation") {
+        return None;
+    }
+    let verb = if lower.contains("subscription") { "subscribe" } else { "publish" };
+    Some((verb, text.split('"').nth(1).unwrap_or(text)))
+}

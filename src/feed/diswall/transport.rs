@@ -1,0 +1,316 @@
+//! A connection to a NATS server: resolved, connected, encrypted where asked for, logged in.
+//!
+//! It reads and writes operations and knows nothing of what they mean. Every way to fail is told apart,
+//! since what the owner has to do differs: [`ConnectError`] prints one sentence with the cause. Only
+//! `client` calls it.
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::rustls::crypto::ring;
+use tokio_rustls::rustls::pki_types::pem::{self, PemObject as _};
+use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
+use tokio_rustls::rustls::{self, ClientConfig, RootCertStore};
+
+use super::protocol::{self, Decoder, Info, Operation, ProtocolError};
+use crate::config;
+
+/// Longest wait for one address of the server, from the first packet to the accepted log-in.
+const CONNECT: Duration = Duration::from_secs(15);
+/// Longest wait for the server to take what we send. It is never more than a few kilobytes.
+const WRITE: Duration = Duration::from_secs(30);
+
+/// Why there is no connection.
+#[derive(Debug)]
+pub enum ConnectError {
+    /// The name does not resolve.
+    Resolve(io::Error),
+    /// The name has no address.
+    NoAddress,
+    /// TCP, or the connection broke.
+    Io(SocketAddr, io::Error),
+    /// Nobody answered in time.
+    TimedOut(SocketAddr),
+    /// The other side closed the connection before the log-in was through.
+    Closed(SocketAddr),
+    /// What is there is no NATS server.
+    NotNats(SocketAddr, ProtocolError),
+    /// It is one, and has no TLS.
+    NoTls(SocketAddr),
+    /// TLS failed; its cause says at what.
+    Tls(SocketAddr, io::Error),
+    /// The server's name cannot be in a certificate.
+    ServerName(String),
+    /// The file of accepted authorities cannot be used.
+    CaFile(PathBuf, io::Error),
+    /// The system has no authorities to accept.
+    NoAuthorities(String),
+    /// The server refused the log-in. Its words.
+    Login(String),
+    /// The server refused something else. Its words.
+    Refused(String),
+    /// The log-in could not be written as JSON.
+    Encode(serde_json::Error),
+}
+
+impl fmt::Display for ConnectError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ConnectError::Resolve(cause) => write!(f, "the server's name cannot be resolved: {cause}"),
+            ConnectError::NoAddress => write!(f, "the server's name has no address"),
+            ConnectError::Io(address, cause) => write!(f, "{address}: {cause}"),
+            ConnectError::TimedOut(address) => write!(f, "{address}: no answer within {} s", CONNECT.as_secs()),
+            ConnectError::Closed(address) => write!(f, "{address}: closed before the log-in was through"),
+            ConnectError::NotNats(address, cause) => write!(f, "{address}: no NATS server: {cause}"),
+            ConnectError::NoTls(address) => {
+                write!(f, "{address}: the server offers no TLS, which option tls asks for")
+            }
+            ConnectError::Tls(address, cause) => write!(f, "{address}: TLS failed: {cause}"),
+            ConnectError::ServerName(name) => write!(f, "\"{name}\" cannot be the name in a certificate"),
+            ConnectError::CaFile(path, cause) => write!(f, "option ca_file: {}: {cause}", path.display()),
+            ConnectError::NoAuthorities(cause) => write!(
+                f,
+                "no certificate authorities on this system (package ca-bundle); name a file in option ca_file: {cause}"
+            ),
+            ConnectError::Login(text) => {
+                write!(f, "the server refused the user name or the password (client_name, client_pass): {text}")
+            }
+            ConnectError::Refused(text) => write!(f, "the server refused the connection: {text}"),
+            ConnectError::Encode(cause) => write!(f, "the log-in cannot be written: {cause}"),
+        }
+    }
+}
+
+impl std::error::Error for ConnectError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            ConnectError::Resolve(cause)
+            | ConnectError::Io(_, cause)
+            | ConnectError::Tls(_, cause)
+            | ConnectError::CaFile(_, cause) => Some(cause),
+            ConnectError::NotNats(_, cause) => Some(cause),
+            ConnectError::Encode(cause) => Some(cause),
+            _ => None,
+        }
+    }
+}
+
+/// What a connection that was up ended of.
+#[derive(Debug)]
+pub enum LinkError {
+    /// The socket failed.
+    Io(io::Error),
+    /// The server closed the connection.
+    Closed,
+    /// The server did not take what was sent within 30 s.
+    Stuck,
+    /// The server sent what is no NATS.
+    Protocol(ProtocolError),
+}
+
+impl fmt::Display for LinkError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            LinkError::Io(cause) => write!(f, "{cause}"),
+            LinkError::Closed => write!(f, "the server closed the connection"),
+            LinkError::Stuck => write!(f, "the server takes nothing any more"),
+            LinkError::Protocol(cause) => write!(f, "{cause}"),
+        }
+    }
+}
+
+impl std::error::Error for LinkError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            LinkError::Io(cause) => Some(cause),
+            LinkError::Protocol(cause) => Some(cause),
+            LinkError::Closed | LinkError::Stuck => None,
+        }
+    }
+}
+
+trait Stream: AsyncRead + AsyncWrite + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Unpin> Stream for T {}
+
+/// A connection on which the server has accepted the log-in.
+pub struct Link {
+    stream: Box<dyn Stream>,
+    decoder: Decoder,
+    encrypted: bool,
+    max_payload: u64,
+}
+
+impl Link {
+    /// Connects to the first of the server's addresses that answers, and logs in.
+    pub async fn open(settings: &config::Nats) -> Result<Link, ConnectError> {
+        let addresses = tokio::net::lookup_host((settings.server.as_str(), settings.port));
+        let mut failure = ConnectError::NoAddress;
+        for address in addresses.await.map_err(ConnectError::Resolve)? {
+            match timeout(CONNECT, Link::log_in(settings, address)).await {
+                Ok(Ok(link)) => return Ok(link),
+                Ok(Err(error)) => failure = error,
+                Err(_) => failure = ConnectError::TimedOut(address),
+            }
+        }
+        Err(failure)
+    }
+
+    /// Whether credentials and lists travel encrypted.
+    pub fn is_encrypted(&self) -> bool {
+        self.encrypted
+    }
+
+    /// Longest body the server passes on, in bytes; 0 when it did not say.
+    pub fn max_payload(&self) -> u64 {
+        self.max_payload
+    }
+
+    /// The next operation that has already been received; `None` when [`Link::receive`] is needed.
+    pub fn operation(&mut self) -> Result<Option<Operation<'_>>, LinkError> {
+        self.decoder.operation().map_err(LinkError::Protocol)
+    }
+
+    /// Waits for more from the server. Cancelling it loses nothing.
+    pub async fn receive(&mut self) -> Result<(), LinkError> {
+        match self.stream.read_buf(self.decoder.buffer()).await {
+            Ok(0) => Err(LinkError::Closed),
+            Ok(_) => Ok(()),
+            Err(error) => Err(LinkError::Io(error)),
+        }
+    }
+
+    /// Sends these bytes. Not to be cancelled: half an operation may then have been sent.
+    pub async fn send(&mut self, bytes: &[u8]) -> Result<(), LinkError> {
+        let sent = async {
+            self.stream.write_all(bytes).await?;
+            self.stream.flush().await
+        };
+        timeout(WRITE, sent).await.map_err(|_| LinkError::Stuck)?.map_err(LinkError::Io)
+    }
+
+    async fn log_in(settings: &config::Nats, address: SocketAddr) -> Result<Link, ConnectError> {
+        let failed = |cause| ConnectError::Io(address, cause);
+        let tcp = TcpStream::connect(address).await.map_err(failed)?;
+        tcp.set_nodelay(true).map_err(failed)?;
+        let mut link = Link { stream: Box::new(tcp), decoder: Decoder::default(), encrypted: false, max_payload: 0 };
+        let info = link.expect(address, |operation| match operation {
+            Operation::Info(info) => Some(Ok(info)),
+            Operation::Err(text) => Some(Err(ConnectError::Refused(text.to_owned()))),
+            _ => None,
+        });
+        let info: Info = info.await?;
+        link.max_payload = info.max_payload;
+        if settings.tls || info.tls_required {
+            if !info.tls_required && !info.tls_available {
+                return Err(ConnectError::NoTls(address));
+            }
+            link = link.encrypt(settings, address).await?;
+        }
+        let mut hello = Vec::new();
+        protocol::connect(&mut hello, &settings.client_name, &settings.client_pass, link.encrypted)
+            .map_err(ConnectError::Encode)?;
+        hello.extend_from_slice(protocol::PING);
+        link.stream.write_all(&hello).await.map_err(failed)?;
+        link.stream.flush().await.map_err(failed)?;
+        let accepted = link.expect(address, |operation| match operation {
+            Operation::Pong => Some(Ok(())),
+            Operation::Err(text) => Some(Err(refusal(text))),
+            _ => None,
+        });
+        accepted.await?;
+        Ok(link)
+    }
+
+    /// Reads operations until `wanted` has an answer for one.
+    async fn expect<T>(
+        &mut self,
+        address: SocketAddr,
+        wanted: impl Fn(Operation<'_>) -> Option<Result<T, ConnectError>>,
+    ) -> Result<T, ConnectError> {
+        loop {
+            match self.decoder.operation() {
+                Ok(Some(operation)) => {
+                    if let Some(answer) = wanted(operation) {
+                        return answer;
+                    }
+                    continue;
+                }
+                Ok(None) => {}
+                Err(cause) => return Err(ConnectError::NotNats(address, cause)),
+            }
+            match self.receive().await {
+                Ok(()) => {}
+                Err(LinkError::Io(cause)) => return Err(self.broken(address, cause)),
+                Err(_) => return Err(ConnectError::Closed(address)),
+            }
+        }
+    }
+
+    /// TLS reports a refused certificate of ours, or an alert, at the first read.
+    fn broken(&self, address: SocketAddr, cause: io::Error) -> ConnectError {
+        if self.encrypted { ConnectError::Tls(address, cause) } else { ConnectError::Io(address, cause) }
+    }
+
+    async fn encrypt(self, settings: &config::Nats, address: SocketAddr) -> Result<Link, ConnectError> {
+        let name = ServerName::try_from(settings.server.clone())
+            .map_err(|_| ConnectError::ServerName(settings.server.clone()))?;
+        // The server waits for our hello: bytes that are here already were not sent by it.
+        if self.decoder.has_rest() {
+            return Err(ConnectError::NotNats(address, ProtocolError::Frame));
+        }
+        let connector = TlsConnector::from(Arc::new(tls_config(settings)?));
+        let stream = connector.connect(name, self.stream).await.map_err(|cause| ConnectError::Tls(address, cause))?;
+        Ok(Link { stream: Box::new(stream), decoder: Decoder::default(), encrypted: true, ..self })
+    }
+}
+
+/// The server's `-ERR` at log-in, sorted by whether the credentials are at fault.
+fn refusal(text: &str) -> ConnectError {
+    let lower = text.to_ascii_lowercase();
+    if lower.contains("authorization") || lower.contains("authentication") {
+        ConnectError::Login(text.to_owned())
+    } else {
+        ConnectError::Refused(text.to_owned())
+    }
+}
+
+fn tls_config(settings: &config::Nats) -> Result<ClientConfig, ConnectError> {
+    let mut roots = RootCertStore::empty();
+    match &settings.ca_file {
+        Some(path) => {
+            let unusable = |cause| ConnectError::CaFile(path.clone(), cause);
+            let text = std::fs::read(path).map_err(unusable)?;
+            for certificate in CertificateDer::pem_slice_iter(&text) {
+                let added = certificate.map_err(pem_error).and_then(|it| roots.add(it).map_err(io::Error::other));
+                added.map_err(unusable)?;
+            }
+            if roots.is_empty() {
+                return Err(unusable(io::Error::other("no certificate in PEM form in it")));
+            }
+        }
+        None => {
+            let found = rustls_native_certs::load_native_certs();
+            roots.add_parsable_certificates(found.certs);
+            if roots.is_empty() {
+                let causes: Vec<String> = found.errors.iter().map(ToString::to_string).collect();
+                return Err(ConnectError::NoAuthorities(causes.join("; ")));
+            }
+        }
+    }
+    let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()));
+    let versions = builder.with_protocol_versions(&[&rustls::version::TLS13]);
+    let versions = versions.map_err(|cause| ConnectError::Refused(cause.to_string()))?;
+    Ok(versions.with_root_certificates(roots).with_no_client_auth())
+}
+
+fn pem_error(error: pem::Error) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, error)
+}

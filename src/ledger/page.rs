@@ -52,6 +52,8 @@ impl Ledger {
             return Page { total, bans: Vec::new() };
         }
         while offset - within.before + limit > WINDOW && search.narrow(&mut within, offset) {}
+        // The page may reach beyond the part that was narrowed down for its first ban.
+        within.to = None;
         let mut bans = search.collect(&within, offset - within.before + limit);
         bans.drain(..(offset - within.before).min(bans.len()));
         Page { total, bans }

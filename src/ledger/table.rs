@@ -141,6 +141,7 @@ impl<K: Key> Table<K> {
         let end = End::after(cause.now, lifetime);
         let full = self.bans.len() >= cause.most;
         match self.bans.get_mut(&key) {
+            Some(ban) if ban.end.is_over(cause.now) => self.ban_again(cause, key, lifetime, reason),
             Some(ban) => {
                 if let Some(reason) = reason {
                     // Packed before the old one is released, so that a shared text is not made anew.
@@ -149,17 +150,12 @@ impl<K: Key> Table<K> {
                     ban.word = word.with_bits_of(ban.word);
                 }
                 let old = ban.end;
-                let over = old.is_over(cause.now);
-                if over {
-                    ban.start = cause.now;
-                    cause.applied.added += 1;
-                } else if old.is_close_to(end) {
+                if old.is_close_to(end) {
                     cause.applied.unchanged += 1;
                     return;
-                } else {
-                    cause.applied.renewed += 1;
                 }
                 ban.end = end;
+                cause.applied.renewed += 1;
                 if ban.word.is_withheld() {
                     cause.applied.withheld += 1;
                 } else {
@@ -170,17 +166,29 @@ impl<K: Key> Table<K> {
                 }
             }
             None if full => cause.applied.cut += 1,
-            None => self.insert(cause, key, end, lifetime, reason.unwrap_or(ReasonRef::Listed)),
+            None => self.insert(cause, key, lifetime, reason, false),
         }
     }
 
-    fn insert(&mut self, cause: &mut Cause, key: K, end: End, lifetime: Lifetime, reason: ReasonRef) {
-        let mut word = cause.texts.pack(reason);
+    /// A ban within the grace after its end is banned anew.
+    fn ban_again(&mut self, cause: &mut Cause, key: K, lifetime: Lifetime, reason: Option<ReasonRef>) {
+        let Some(old) = self.bans.remove(&key) else { return };
+        cause.texts.release(old.word);
+        self.withheld -= u32::from(old.word.is_withheld());
+        self.insert(cause, key, lifetime, reason, !old.word.is_withheld());
+    }
+
+    /// `lingers`: the kernel may have an element of a former ban for a moment yet.
+    fn insert(&mut self, cause: &mut Cause, key: K, lifetime: Lifetime, reason: Option<ReasonRef>, lingers: bool) {
+        let end = End::after(cause.now, lifetime);
+        let mut word = cause.texts.pack(reason.unwrap_or(ReasonRef::Listed));
         cause.applied.added += 1;
         if cause.protection.covers(K::FAMILY, key.number()) {
             word.set_withheld(true);
             self.withheld += 1;
             cause.applied.withheld += 1;
+        } else if lingers {
+            cause.renew(key.into(), lifetime);
         } else {
             cause.add(key.into(), lifetime);
         }
@@ -281,18 +289,17 @@ impl<K: Key> Table<K> {
         protection: &Protection,
         sink: &mut dyn FnMut(SetChange),
     ) {
-        self.withheld = 0;
+        // What has ended stays as it was: the mark says whether the kernel had it.
         for (&key, ban) in &mut self.bans {
             let covered = protection.covers(K::FAMILY, key.number());
-            self.withheld += u32::from(covered);
-            if covered == ban.word.is_withheld() {
-                continue;
-            }
+            let Some(lifetime) = ban.end.left(now).filter(|_| covered != ban.word.is_withheld()) else { continue };
             ban.word.set_withheld(covered);
-            match ban.end.left(now) {
-                _ if covered => sink(SetChange::Delete { set, range: Range::single(key.into()) }),
-                Some(lifetime) => sink(add(set, key.into(), lifetime)),
-                None => {}
+            if covered {
+                self.withheld += 1;
+                sink(SetChange::Delete { set, range: Range::single(key.into()) });
+            } else {
+                self.withheld -= 1;
+                sink(add(set, key.into(), lifetime));
             }
         }
     }

@@ -49,3 +49,388 @@ fn a_list_costs_its_difference() {
     let (applied, out) = changes(&mut ledger, at(6), Event::Lapse { source: Source::Dynfw });
     assert_eq!((applied.removed, out.len(), ledger.counts(Source::Dynfw)), (20_000, 20_000, Counts::default()));
 }
+
+#[test]
+fn what_is_never_banned() {
+    use Refusal::*;
+    // Address, refused from outside, refused from the owner.
+    let table = [
+        ("0.0.0.0", Some(Unspecified), Some(Unspecified)),
+        ("0.1.2.3", Some(Unspecified), Some(Unspecified)),
+        ("1.0.0.0", None, None),
+        ("9.255.255.255", None, None),
+        ("10.0.0.0", Some(Private), None),
+        ("10.255.255.255", Some(Private), None),
+        ("11.0.0.0", None, None),
+        ("100.63.255.255", None, None),
+        ("100.64.0.0", Some(Private), None),
+        ("100.127.255.255", Some(Private), None),
+        ("100.128.0.0", None, None),
+        ("126.255.255.255", None, None),
+        ("127.0.0.1", Some(Loopback), Some(Loopback)),
+        ("169.254.0.1", Some(LinkLocal), Some(LinkLocal)),
+        ("169.255.0.0", None, None),
+        ("172.15.255.255", None, None),
+        ("172.16.0.0", Some(Private), None),
+        ("172.31.255.255", Some(Private), None),
+        ("172.32.0.0", None, None),
+        ("192.0.2.1", None, None),
+        ("192.167.255.255", None, None),
+        ("192.168.1.1", Some(Private), None),
+        ("192.169.0.0", None, None),
+        ("198.51.100.7", None, None),
+        ("203.0.113.7", None, None),
+        ("223.255.255.255", None, None),
+        ("224.0.0.1", Some(Multicast), Some(Multicast)),
+        ("239.255.255.255", Some(Multicast), Some(Multicast)),
+        ("240.0.0.1", None, None),
+        ("255.255.255.254", None, None),
+        ("255.255.255.255", Some(Broadcast), Some(Broadcast)),
+        ("::", Some(Unspecified), Some(Unspecified)),
+        ("::1", Some(Loopback), Some(Loopback)),
+        ("::2", Some(Compatible), Some(Compatible)),
+        ("::192.0.2.1", Some(Compatible), Some(Compatible)),
+        ("::ffff:192.0.2.1", None, None),
+        ("::ffff:10.0.0.1", Some(Private), None),
+        ("::ffff:127.0.0.1", Some(Loopback), Some(Loopback)),
+        ("::1:0:0", None, None),
+        ("64:ff9b::1.2.3.4", None, None),
+        ("2001:db8::1", None, None),
+        ("2a00::1", None, None),
+        ("fbff::1", None, None),
+        ("fc00::1", Some(Private), None),
+        ("fdff::1", Some(Private), None),
+        ("fe7f::1", None, None),
+        ("fe80::1", Some(LinkLocal), Some(LinkLocal)),
+        ("febf::1", Some(LinkLocal), Some(LinkLocal)),
+        ("fec0::1", Some(Private), None),
+        ("ff02::1", Some(Multicast), Some(Multicast)),
+        ("198.51.100.0/24", Some(Network), None),
+        ("224.0.0.0/8", Some(Network), Some(Multicast)),
+        ("0.0.0.0/0", Some(Network), None),
+        ("::/0", Some(Network), None),
+        ("fe80::/64", Some(Network), Some(LinkLocal)),
+        ("::ffff:127.0.0.0/104", Some(Network), Some(Loopback)),
+    ];
+    for (text, outside, owner) in table {
+        for (source, expected) in
+            [(Source::Dynfw, outside), (Source::Nats, outside), (Source::Scan, outside), (Source::Manual, owner)]
+        {
+            assert_eq!(may_ban(source, normal(net(text))).err(), expected, "{text} by {source}");
+            let (applied, out) = changes(&mut Ledger::new(10), at(0), ban(source, text, Lifetime::Forever));
+            let refused: Vec<(Refusal, u32)> = applied.refused.iter().collect();
+            assert_eq!(refused, Vec::from_iter(expected.map(|kind| (kind, 1))), "{text} by {source}");
+            assert_eq!(out.is_empty(), expected.is_some(), "{text} by {source}");
+        }
+    }
+}
+
+/// The elements of a set, as text.
+fn elements(ledger: &Ledger, set: SetId, now: Moment) -> Vec<String> {
+    let mut all = Vec::new();
+    ledger.desired(set, now).for_each(&mut |range, lifetime| {
+        let end = match lifetime {
+            Lifetime::Forever => String::new(),
+            Lifetime::Seconds(seconds) => format!(" {seconds}s"),
+        };
+        all.push(if range.first == range.last {
+            format!("{}{end}", range.first)
+        } else {
+            format!("{}-{}{end}", range.first, range.last)
+        });
+    });
+    all
+}
+
+#[test]
+fn the_longest_end_wins_where_networks_overlap() {
+    let set = SetId::Ban(Source::Manual);
+    let mut ledger = Ledger::new(1000);
+    let block = |what, seconds| ban(Source::Manual, what, Lifetime::Seconds(seconds));
+    changes(&mut ledger, at(0), block("198.51.100.0/24", 100));
+    changes(&mut ledger, at(0), block("198.51.100.64/26", 200));
+    changes(&mut ledger, at(0), block("198.51.100.65", 50));
+    assert_eq!(
+        elements(&ledger, set, at(10)),
+        ["198.51.100.0-198.51.100.63 90s", "198.51.100.64-198.51.100.127 190s", "198.51.100.128-198.51.100.255 90s"]
+    );
+    let (_, out) = changes(&mut ledger, at(10), ban(Source::Manual, "198.51.101.0/24", Lifetime::Seconds(90)));
+    let added = Range { first: [198, 51, 100, 128].into(), last: [198, 51, 101, 255].into() };
+    assert_eq!(out.len(), 2, "the neighbour ends together with it, so they become one: {out:?}");
+    assert_eq!(out.get(1), Some(&SetChange::Add { set, range: added, lifetime: Lifetime::Seconds(90) }));
+    assert_eq!(elements(&ledger, set, at(150)), ["198.51.100.64-198.51.100.127 50s"]);
+}
+
+#[test]
+fn a_block_of_everything_spares_what_is_never_banned() {
+    let mut ledger = Ledger::new(1000);
+    let protected = Protected { net: net("203.0.113.1"), why: "gateway of wan".into() };
+    ledger.set_protected(at(0), vec![protected.clone()], &mut |_| {});
+    changes(&mut ledger, at(0), ban(Source::Manual, "0.0.0.0/0", Lifetime::Forever));
+    changes(&mut ledger, at(0), ban(Source::Manual, "::/0", Lifetime::Forever));
+    assert_eq!(
+        elements(&ledger, SetId::Ban(Source::Manual), at(0)),
+        [
+            "1.0.0.0-126.255.255.255",
+            "128.0.0.0-169.253.255.255",
+            "169.255.0.0-203.0.113.0",
+            "203.0.113.2-223.255.255.255",
+            "240.0.0.0-255.255.255.254",
+            "::1:0:0-fe7f:ffff:ffff:ffff:ffff:ffff:ffff:ffff",
+            "fec0::-feff:ffff:ffff:ffff:ffff:ffff:ffff:ffff",
+        ]
+    );
+    let verdict = ledger.check(at(0), protected.net.addr());
+    assert_eq!((verdict.outcome, verdict.protection, verdict.bans.len()), (Outcome::Protected, Some(&protected), 1));
+    assert_eq!(verdict.bans.first().map(|ban| ban.force), Some(Force::Partial));
+}
+
+#[test]
+fn a_withheld_ban_takes_force_when_protection_goes() {
+    let mut ledger = Ledger::new(10);
+    let protected = |text| vec![Protected { net: net(text), why: "resolver".into() }];
+    ledger.set_protected(at(0), protected("198.51.100.0/30"), &mut |_| panic!("nothing is banned yet"));
+    let (applied, out) = changes(&mut ledger, at(0), ban(Source::Nats, "198.51.100.3", Lifetime::Seconds(60)));
+    assert_eq!((applied.added, applied.withheld, out.len()), (1, 1, 0));
+    assert_eq!(ledger.counts(Source::Nats), Counts { v4: 1, withheld: 1, ..Counts::default() });
+    assert_eq!(ledger.outcome(at(1), [198, 51, 100, 3].into()), Outcome::Protected);
+    let mut out = Vec::new();
+    ledger.set_protected(at(20), protected("198.51.100.0/31"), &mut |change| out.push(change));
+    let range = Range::single([198, 51, 100, 3].into());
+    let set = SetId::Ban(Source::Nats);
+    assert_eq!(out, [SetChange::Add { set, range, lifetime: Lifetime::Seconds(40) }]);
+    assert_eq!(ledger.outcome(at(21), [198, 51, 100, 3].into()), Outcome::Blocked);
+    out.clear();
+    ledger.set_protected(at(30), protected("198.51.100.3"), &mut |change| out.push(change));
+    assert_eq!(out, [SetChange::Delete { set, range }]);
+}
+
+#[test]
+fn check_tells_every_ban_and_allowance() {
+    let mut ledger = Ledger::new(100);
+    changes(&mut ledger, at(5), ban(Source::Dynfw, "198.51.100.7", Lifetime::Forever));
+    let tagged = Reason::Tagged("ssh".into());
+    let nats =
+        Event::Ban { source: Source::Nats, net: net("198.51.100.7"), lifetime: Lifetime::Seconds(60), reason: tagged };
+    changes(&mut ledger, at(6), nats);
+    let list = vec![Entry { net: net("198.51.100.0/24"), lifetime: Lifetime::Forever, comment: "scanner farm".into() }];
+    changes(&mut ledger, at(7), Event::BlockList { list });
+    let address = "::ffff:198.51.100.7".parse().unwrap();
+    let verdict = ledger.check(at(10), address);
+    let view = |source, what, start, end, reason, configured| BanView {
+        source,
+        net: net(what),
+        start: at(start),
+        end,
+        reason,
+        configured,
+        force: Force::Full,
+    };
+    assert_eq!(
+        verdict.bans,
+        [
+            view(Source::Dynfw, "198.51.100.7", 5, None, ReasonRef::Announced, false),
+            view(Source::Nats, "198.51.100.7", 6, Some(at(66)), ReasonRef::Tagged("ssh"), false),
+            view(Source::Manual, "198.51.100.0/24", 7, None, ReasonRef::Comment("scanner farm"), true),
+        ]
+    );
+    assert_eq!((verdict.outcome, ledger.outcome(at(10), address)), (Outcome::Blocked, Outcome::Blocked));
+    let allow = Entry { net: net("198.51.100.7"), lifetime: Lifetime::Seconds(10), comment: "office".into() };
+    changes(&mut ledger, at(10), Event::Allow { origin: AllowOrigin::Command, entry: allow });
+    let verdict = ledger.check(at(19), address);
+    assert_eq!((verdict.outcome, verdict.bans.len(), verdict.allowances.len()), (Outcome::Allowed, 3, 1));
+    let verdict = ledger.check(at(20), address);
+    assert_eq!((verdict.outcome, verdict.allowances.len()), (Outcome::Blocked, 0), "the ban is in force again");
+    let outcome = |text: &str| ledger.check(at(20), text.parse().unwrap()).outcome;
+    assert_eq!(outcome("198.51.101.1"), Outcome::NotBanned);
+    assert_eq!(outcome("192.168.1.1"), Outcome::NeverBanned(Refusal::Private));
+}
+
+#[test]
+fn a_source_beyond_the_limit_is_cut_and_says_so() {
+    let mut ledger = Ledger::new(8);
+    let list = |range: std::ops::Range<u32>| Event::List {
+        source: Source::Dynfw,
+        list: List {
+            v4: range
+                .map(|n| Listed { address: Ipv4Addr::from_bits(0x0900_0000 + n), lifetime: Lifetime::Forever })
+                .collect(),
+            v6: Vec::new(),
+        },
+    };
+    let (applied, out) = changes(&mut ledger, at(0), list(0..11));
+    assert_eq!((applied.added, applied.cut, out.len()), (8, 3, 8));
+    assert_eq!(ledger.counts(Source::Dynfw), Counts { v4: 8, cut: 3, ..Counts::default() });
+    let (applied, out) = changes(&mut ledger, at(0), ban(Source::Dynfw, "9.0.1.0", Lifetime::Forever));
+    assert_eq!((applied.cut, out.len(), ledger.counts(Source::Dynfw).cut), (1, 0, 4));
+    let (applied, _) = changes(&mut ledger, at(0), ban(Source::Dynfw, "2001:db8::1", Lifetime::Forever));
+    assert_eq!((applied.added, applied.cut), (1, 0), "each family has a set of its own");
+    let (applied, out) = changes(&mut ledger, at(0), list(4..12));
+    assert_eq!((applied.added, applied.removed, applied.cut), (4, 5, 0), "what goes makes room");
+    let first_add = out.iter().position(|change| matches!(change, SetChange::Add { .. })).unwrap();
+    assert!(out.iter().skip(first_add).all(|change| match change {
+        SetChange::Add { .. } => true,
+        SetChange::Delete { range, .. } => range.first.is_ipv6(),
+        SetChange::Renew { .. } => false,
+    }));
+    let mut out = Vec::new();
+    let applied = ledger.set_max_entries(at(0), 5, &mut |change| out.push(change));
+    assert_eq!((applied.cut, out.len(), ledger.counts(Source::Dynfw).v4), (3, 3, 5));
+}
+
+#[test]
+fn the_owners_networks_are_cut_at_a_quarter() {
+    let mut ledger = Ledger::new(16);
+    let list = (0..6u8)
+        .map(|n| Entry { net: net(&format!("198.51.{n}.0/24")), lifetime: Lifetime::Forever, comment: "".into() })
+        .collect();
+    let (applied, _) = changes(&mut ledger, at(0), Event::BlockList { list });
+    assert_eq!((applied.added, applied.cut, ledger.counts(Source::Manual).nets), (4, 2, 4));
+    let (applied, _) = changes(&mut ledger, at(0), ban(Source::Manual, "9.9.9.9", Lifetime::Forever));
+    assert_eq!((applied.added, applied.cut, ledger.counts(Source::Manual).cut), (0, 1, 3));
+}
+
+#[test]
+fn an_offence_counts_once_while_its_ban_lasts() {
+    let mut ledger = Ledger::new(10);
+    let address: IpAddr = [198, 51, 100, 7].into();
+    let offence = ledger.offence(at(0), address).unwrap();
+    assert_eq!(offence, Offence { seen: 0, lifetime: Lifetime::Seconds(900) });
+    let (_, out) = changes(&mut ledger, at(0), ban(Source::Scan, "198.51.100.7", offence.lifetime));
+    assert!(matches!(out.as_slice(), [SetChange::Renew { .. }]), "a rule may have added it already: {out:?}");
+    assert_eq!(ledger.offence(at(1), address), None, "packets in flight");
+    assert_eq!(ledger.offence(at(900), address).map(|offence| offence.seen), Some(1), "it has ended");
+    assert_eq!(ledger.offence(at(0), [10, 0, 0, 1].into()), None);
+    let allow = Entry { net: net("203.0.113.0/24"), lifetime: Lifetime::Forever, comment: "".into() };
+    changes(&mut ledger, at(0), Event::Allow { origin: AllowOrigin::Config, entry: allow });
+    assert_eq!(ledger.offence(at(0), [203, 0, 113, 9].into()), None);
+}
+
+#[test]
+fn the_texts_of_strangers_are_bounded_and_shared() {
+    let mut ledger = Ledger::new(100_000);
+    let tag = |n: u32, text: String| Event::Ban {
+        source: Source::Nats,
+        net: IpAddr::from(Ipv4Addr::from_bits(0x0900_0000 + n)).into(),
+        lifetime: Lifetime::Forever,
+        reason: Reason::Tagged(text.into()),
+    };
+    for n in 0..5000 {
+        changes(&mut ledger, at(0), tag(n, format!("tag {n}")));
+    }
+    assert_eq!(ledger.texts.iter().count(), reason::TEXTS_MAX);
+    let reason_of = |ledger: &Ledger, n: u32| {
+        ledger.check(at(0), Ipv4Addr::from_bits(0x0900_0000 + n).into()).bans.first().map(|ban| ban.reason.to_string())
+    };
+    assert_eq!(reason_of(&ledger, 4095).as_deref(), Some("tag 4095"));
+    assert_eq!(reason_of(&ledger, 4096).as_deref(), Some("…"));
+    for n in 0..5000 {
+        changes(&mut ledger, at(0), tag(n, "ssh".into()));
+    }
+    assert_eq!(ledger.texts.iter().map(|(_, text)| text).collect::<Vec<_>>(), ["ssh"]);
+    changes(&mut ledger, at(0), Event::Lapse { source: Source::Nats });
+    assert_eq!(ledger.texts.iter().count(), 0);
+}
+
+/// 9,000 bans of every source, starts and ends scattered.
+fn crowd() -> Ledger {
+    let mut ledger = Ledger::new(100_000);
+    for n in 0..9000u32 {
+        let address: IpAddr = match n % 3 {
+            0 => Ipv6Addr::from_bits(0x2001_0db8 << 96 | u128::from(n.wrapping_mul(0x9e37_79b9))).into(),
+            _ => Ipv4Addr::from_bits(0x0900_0000 + (n.wrapping_mul(0x9e37_79b9) >> 10)).into(),
+        };
+        let source = [Source::Dynfw, Source::Nats, Source::Scan, Source::Manual][n as usize % 4];
+        let lifetime = if n % 5 == 0 { Lifetime::Forever } else { Lifetime::Seconds(5000 + n % 977) };
+        let reason = if n % 7 == 0 { Reason::Port { protocol: 6, port: 22 } } else { Reason::Announced };
+        changes(&mut ledger, at(n % 1009), Event::Ban { source, net: address.into(), lifetime, reason });
+    }
+    ledger
+}
+
+#[test]
+fn pages_follow_each_other_in_every_order() {
+    let ledger = crowd();
+    let now = at(2000);
+    let sorts = [Sort::Address, Sort::Newest, Sort::Ending, Sort::Source];
+    let kinds = [(None, None, false), (Some(Source::Nats), None, true), (None, Some(6), true)];
+    for (sort, (source, family, reverse)) in sorts.into_iter().flat_map(|sort| kinds.map(|kind| (sort, kind))) {
+        let mut naive = Vec::new();
+        ledger.for_each_ban(now, source, &mut |ban| {
+            if family.is_none() || ban.net.addr().is_ipv6() {
+                naive.push(ban);
+            }
+        });
+        naive.sort_by_key(|ban| {
+            let lead = match sort {
+                Sort::Address => 0,
+                Sort::Newest => u32::MAX - ban.start.0,
+                Sort::Ending => ban.end.map_or(u32::MAX, |end| end.0),
+                Sort::Source => ban.source as u32,
+            };
+            (lead, ban.net.addr(), ban.source)
+        });
+        if reverse {
+            naive.reverse();
+        }
+        let filter = Filter { source, family, reverse, sort, text: "" };
+        for offset in [0, 1, 49, 2000, 2001, naive.len() - 20, naive.len(), usize::MAX / 2] {
+            let page = ledger.page(now, &filter, offset, 50);
+            let wanted = naive.iter().skip(offset).take(50);
+            assert_eq!(page.total, naive.len());
+            assert!(page.bans.iter().eq(wanted), "{filter:?} from {offset}");
+        }
+        assert_eq!(ledger.page(now, &filter, 0, usize::MAX).bans.len(), PAGE_MAX);
+        assert_eq!(ledger.page(now, &filter, 3, 0).bans.len(), 0);
+    }
+}
+
+#[test]
+fn pages_are_filtered_by_address_network_and_words() {
+    let mut ledger = Ledger::new(1000);
+    for (source, what, reason) in [
+        (Source::Dynfw, "198.51.100.7", Reason::Listed),
+        (Source::Nats, "198.51.100.77", Reason::Tagged("SSH".into())),
+        (Source::Scan, "198.51.101.7", Reason::Port { protocol: 6, port: 22 }),
+        (Source::Scan, "2001:db8::beef", Reason::Login("dropbear".into())),
+        (Source::Manual, "198.51.0.0/16", Reason::Comment("scanner farm".into())),
+    ] {
+        let event = Event::Ban { source, net: net(what), lifetime: Lifetime::Forever, reason };
+        changes(&mut ledger, at(0), event);
+    }
+    for (text, expected) in [
+        ("", &["198.51.0.0", "198.51.100.7", "198.51.100.77", "198.51.101.7", "2001:db8::beef"][..]),
+        ("198.51.100.7", &["198.51.0.0", "198.51.100.7"]),
+        ("198.51.100.0/24", &["198.51.0.0", "198.51.100.7", "198.51.100.77"]),
+        ("198.51.10", &["198.51.100.7", "198.51.100.77", "198.51.101.7"]),
+        ("2001:DB8", &["2001:db8::beef"]),
+        ("ssh", &["198.51.100.77"]),
+        ("tcp/22", &["198.51.101.7"]),
+        ("Farm", &["198.51.0.0"]),
+        ("list", &["198.51.100.7"]),
+        ("bear", &["2001:db8::beef"]),
+        ("nothing like it", &[]),
+    ] {
+        let page = ledger.page(at(0), &Filter { text, ..Filter::default() }, 0, 50);
+        let found: Vec<String> = page.bans.iter().map(|ban| ban.net.addr().to_string()).collect();
+        assert_eq!(
+            (found.as_slice(), page.total),
+            (&expected.iter().map(|text| text.to_string()).collect::<Vec<_>>()[..], expected.len()),
+            "{text}"
+        );
+    }
+}
+
+#[test]
+fn lifetimes_at_the_edges() {
+    let mut ledger = Ledger::new(10);
+    let (_, out) = changes(&mut ledger, at(0), ban(Source::Nats, "198.51.100.7", Lifetime::Seconds(0)));
+    assert_eq!(out.len(), 1, "nothing is held for less than a second");
+    changes(&mut ledger, at(0), ban(Source::Nats, "198.51.100.8", Lifetime::Seconds(u32::MAX)));
+    let verdict = ledger.check(at(1000), [198, 51, 100, 8].into());
+    assert!(verdict.bans.first().unwrap().end.is_some(), "as long as it can be, and not for ever");
+    assert_eq!(ledger.next_expiry(), Some(at(3)));
+    let mut gone = Vec::new();
+    assert_eq!(ledger.expire(at(3), &mut |source, net| gone.push((source, net))), 1);
+    assert_eq!(gone, [(Source::Nats, net("198.51.100.7"))]);
+}

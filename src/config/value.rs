@@ -295,16 +295,14 @@ pub fn zone(value: &str) -> Checked<String> {
     refuse(value, "is no name of a zone; write one as in /etc/config/firewall, such as wan")
 }
 
-/// A network device's name: 1 to 15 letters, digits, `_`, `-`, `.` and `@`.
+/// A network device's name: 1 to 15 letters, digits, `_`, `-` and `.`. No `@`: what `ip link` shows as
+/// `eth0@if2` is called `eth0`.
 pub fn device(value: &str) -> Checked<String> {
-    let name = value.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-.@".contains(&byte));
+    let name = value.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte));
     if name && (1..=15).contains(&value.len()) && !value.bytes().all(|byte| byte == b'.') {
         return Ok(value.to_owned());
     }
-    refuse(
-        value,
-        "is no name of a network device; write one as in `ip link`, such as eth0 or pppoe-wan, at most 15 characters",
-    )
+    refuse(value, "is no name of a network device; write one such as eth0 or pppoe-wan, at most 15 characters")
 }
 
 /// An absolute path without `..`.

@@ -11,9 +11,14 @@ use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::super::uci::quote;
 use super::{NewOption, Plan, Step, file};
+
+/// Most changes that `uci` is asked for. It reads the whole file and its own notes again for every line it
+/// is told: 1,000 sections took it 21 s on a desktop machine, where an edit of the text takes milliseconds.
+const MOST_STEPS: usize = 32;
 
 /// Why `uci` did not do it.
 pub(super) enum Failure {
@@ -30,6 +35,11 @@ pub(super) fn apply(uci: &str, path: &Path, plan: &Plan) -> Result<(), Failure> 
     let (Some(directory), Some(package)) = (path.parent(), package(path)) else {
         return Err(Failure::NothingDone(format!("{} is no name of a uci configuration", path.display())));
     };
+    let count = plan.steps.len();
+    if count > MOST_STEPS {
+        let why = format!("{count} changes would take uci too long; it gets {MOST_STEPS} at most");
+        return Err(Failure::NothingDone(why));
+    }
     let staging =
         Staging::new().map_err(|error| Failure::NothingDone(format!("no place to stage changes: {error}")))?;
     let uci = Uci { program: uci, directory, staging: &staging.0 };
@@ -116,7 +126,9 @@ struct Staging(PathBuf);
 
 impl Staging {
     fn new() -> io::Result<Staging> {
-        let path = env::temp_dir().join(format!(".diswall-uci-{}", std::process::id()));
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let path = env::temp_dir().join(format!(".diswall-uci-{}-{number}", std::process::id()));
         // One left by a process of the same number that was killed.
         let _ = fs::remove_dir_all(&path);
         DirBuilder::new().mode(0o700).create(&path)?;

@@ -280,6 +280,19 @@ fn a_uci_that_fails_is_replaced_by_an_edit_of_the_text() {
     assert!(why.ends_with("diswall.conf is no name of a uci configuration"), "{why}");
 }
 
+#[test]
+fn many_at_once_are_not_left_to_uci() {
+    let config = Config::new(HAND_WRITTEN);
+    let many: Vec<Allow> = (0..1000).map(|n| allow(&format!("198.18.{}.{}", n / 256, n % 256), "x")).collect();
+    let done = edit_with(&config.path(), &Request::Allow(&many), "false").expect("an edit");
+    assert_eq!(done.outcomes, vec![Outcome::Added; 1000]);
+    let Method::File(Some(why)) = done.method else { panic!("{:?}", done.method) };
+    assert_eq!(why, "1000 changes would take uci too long; it gets 32 at most");
+    let nets: Vec<IpNet> = many.iter().map(|allow| allow.net).collect();
+    assert_eq!(config.outcomes(&Request::Disallow(&nets)), vec![Outcome::Removed; 1000]);
+    assert_eq!(config.text(), format!("{HAND_WRITTEN}\n"));
+}
+
 /// Held against real `uci` by the test below.
 #[test]
 fn what_uci_is_told() {

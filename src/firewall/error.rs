@@ -53,7 +53,7 @@ impl fmt::Display for Error {
         let set =
             |f: &mut fmt::Formatter<'_>, key: &SetKey| write!(f, "set {}{}: ", key.set.name(), key.family.digit());
         match self {
-            Error::Permission => f.write_str("nftables: not permitted; CAP_NET_ADMIN is needed"),
+            Error::Permission => f.write_str("not permitted to change the firewall; CAP_NET_ADMIN is needed"),
             Error::NoTable => f.write_str("nftables: the table does not exist"),
             Error::NoSet(key) => set(f, key).and_then(|()| f.write_str("it does not exist")),
             Error::Full(key) => set(f, key).and_then(|()| f.write_str("it is full (see max_entries)")),
@@ -61,7 +61,7 @@ impl fmt::Display for Error {
             Error::Busy => f.write_str("nftables: the ruleset keeps changing"),
             Error::NoBuffers => f.write_str("nftables: the kernel is out of memory"),
             Error::Refused { set: key, cause } => set(f, key).and_then(|()| write!(f, "{cause}")),
-            Error::Netlink { doing, cause } => write!(f, "nftables: {doing}: {cause}"),
+            Error::Netlink { doing, cause } => write!(f, "{doing}: {cause}"),
         }
     }
 }

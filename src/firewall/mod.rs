@@ -5,6 +5,7 @@
 //! [`Firewall::reconcile`] wherever [`Firewall::dirty`] says that a change may have been missed.
 
 mod batch;
+mod conntrack;
 mod counters;
 mod error;
 pub mod files;
@@ -14,6 +15,7 @@ mod reconcile;
 pub mod routes;
 pub mod rules;
 mod sets;
+mod sockets;
 pub(crate) mod sys;
 mod watch;
 
@@ -22,6 +24,7 @@ use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::Instant;
 
+pub use conntrack::{Conntrack, Kicked};
 pub use counters::Counter;
 pub use error::Error;
 pub use names::{Family, Names, SetKey};

@@ -70,6 +70,11 @@ pub(crate) fn put_str(buffer: &mut Vec<u8>, kind: u16, text: &str) {
     put(buffer, kind, &zero_ended);
 }
 
+/// Appends a nested attribute whose content is there already.
+pub(crate) fn put_nested(buffer: &mut Vec<u8>, kind: u16, content: &[u8]) {
+    put(buffer, kind | NLA_F_NESTED, content);
+}
+
 /// Opens a nested attribute; [`close`] with the returned position ends it.
 pub(crate) fn open_nested(buffer: &mut Vec<u8>, kind: u16) -> usize {
     let start = buffer.len();

@@ -6,6 +6,7 @@
 
 mod support;
 
+mod conntrack;
 mod firewall;
 mod namespaces;
 mod nats;

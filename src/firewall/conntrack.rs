@@ -1,0 +1,255 @@
+//! Ends the connections of banned hosts: the kernel's conntrack entries, and the router's own sockets.
+//!
+//! An established flow passes before any of our rules (offloaded, before any rule at all), so a ban takes
+//! effect on it only once its entry is gone; deleting the entry tears the offload down too. The daemon
+//! calls this after it has put the ban into the set. Layout: `linux/netfilter/nfnetlink_conntrack.h`.
+
+use std::io;
+use std::net::IpAddr;
+
+use super::error::Error;
+use super::names::Family;
+use super::netlink::{
+    Attributes, Control, Dump, Message, Messages, NLM_F_DUMP, NLM_F_REQUEST, Socket, bytes_at, close_message,
+    close_nested, control, open_nested, open_netfilter, put, put_nested,
+};
+use super::sockets::Sockets;
+
+const SUBSYSTEM: u16 = 1;
+const CT_NEW: u16 = SUBSYSTEM << 8;
+const CT_GET: u16 = SUBSYSTEM << 8 | 1;
+const CT_DELETE: u16 = SUBSYSTEM << 8 | 2;
+const TUPLE_ORIG: u16 = 1;
+const TUPLE_REPLY: u16 = 2;
+const ID: u16 = 12;
+const ZONE: u16 = 18;
+const FILTER: u16 = 25;
+const TUPLE_IP: u16 = 1;
+const IP_V4_SRC: u16 = 1;
+const IP_V6_SRC: u16 = 3;
+const FILTER_ORIG_FLAGS: u16 = 1;
+const FILTER_REPLY_FLAGS: u16 = 2;
+/// Compare the source address of the tuple and nothing else.
+const FILTER_SOURCE: u32 = 1;
+
+/// `AF_INET`, `AF_INET6`.
+pub(super) const fn address_family(family: Family) -> u8 {
+    match family {
+        Family::V4 => 2,
+        Family::V6 => 10,
+    }
+}
+
+/// From this many addresses on, one look at every entry is cheaper than two filtered ones an address.
+const FILTERED: usize = 8;
+
+/// Deletions are sent when they have grown to this.
+const DELETE_BYTES: usize = 16 * 1024;
+
+/// What was ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Kicked {
+    /// Conntrack entries, forwarded and the router's own.
+    pub flows: usize,
+    /// TCP sockets of the router itself.
+    pub sockets: usize,
+}
+
+/// The way to the kernel's connection table.
+pub struct Conntrack {
+    /// Reads; while a dump runs, deletions need a socket of their own.
+    reader: Socket,
+    deleter: Socket,
+    sockets: Option<Sockets>,
+}
+
+impl Conntrack {
+    /// Opens the netlink sockets.
+    ///
+    /// # Errors
+    /// [`Error::Netlink`] if they cannot be opened. Missing rights or a missing `nf_conntrack_netlink`
+    /// show at the first call of `kick`.
+    pub fn open() -> Result<Conntrack, Error> {
+        let open = || {
+            let opening = |cause| Error::Netlink { doing: "opening the conntrack socket", cause };
+            Socket::open(mnl::Bus::Netfilter).map_err(opening)
+        };
+        Ok(Conntrack { reader: open()?, deleter: open()?, sockets: Sockets::open() })
+    }
+
+    /// Ends every connection that one of these addresses opened or answers.
+    ///
+    /// # Errors
+    /// [`Error::Permission`] without `CAP_NET_ADMIN`, [`Error::Netlink`] also if the kernel has no
+    /// `nf_conntrack_netlink`.
+    pub fn kick(&mut self, addresses: &[IpAddr]) -> Result<Kicked, Error> {
+        if addresses.is_empty() {
+            return Ok(Kicked::default());
+        }
+        let banned = |address: IpAddr| addresses.contains(&address);
+        if addresses.len() >= FILTERED {
+            return self.kick_matching(&banned);
+        }
+        let mut kicked = Kicked { flows: 0, sockets: self.end_sockets(&banned) };
+        for address in addresses {
+            for side in [TUPLE_ORIG, TUPLE_REPLY] {
+                kicked.flows += self.end_flows(Some((*address, side)), &banned)?;
+            }
+        }
+        Ok(kicked)
+    }
+
+    /// Ends every connection with an address at its far or near end for which `banned` says yes; one look
+    /// at the whole table.
+    ///
+    /// # Errors
+    /// As [`Conntrack::kick`].
+    pub fn kick_matching(&mut self, banned: &dyn Fn(IpAddr) -> bool) -> Result<Kicked, Error> {
+        let sockets = self.end_sockets(banned);
+        Ok(Kicked { flows: self.end_flows(None, banned)?, sockets })
+    }
+
+    /// Sockets come first: the reset that ends one still leaves through its conntrack entry.
+    fn end_sockets(&mut self, banned: &dyn Fn(IpAddr) -> bool) -> usize {
+        let Some(sockets) = &mut self.sockets else { return 0 };
+        match sockets.end(banned) {
+            Ok(ended) => ended,
+            Err(error) => {
+                log::warn!("cannot end the router's own connections with banned hosts: {error}");
+                use io::ErrorKind::{InvalidInput, NotFound, PermissionDenied, Unsupported};
+                if matches!(error.kind(), InvalidInput | NotFound | PermissionDenied | Unsupported) {
+                    self.sockets = None; // it will not be different next time
+                }
+                0
+            }
+        }
+    }
+
+    fn end_flows(&mut self, only: Option<(IpAddr, u16)>, banned: &dyn Fn(IpAddr) -> bool) -> Result<usize, Error> {
+        let failed = |cause: io::Error| match cause.kind() {
+            io::ErrorKind::PermissionDenied => Error::Permission,
+            _ => Error::Netlink { doing: "ending connections", cause },
+        };
+        let mut request = Vec::new();
+        write_request(&mut request, self.reader.next_sequence(), only);
+        let mut deletions = Deletions::new(&mut self.deleter);
+        // An interrupted dump has missed only entries that came meanwhile, and those met the ban already.
+        let _: Dump = self
+            .reader
+            .dump(&request, &mut |message| {
+                if message.kind == CT_NEW
+                    && [TUPLE_ORIG, TUPLE_REPLY].into_iter().any(|side| hits(message, side, banned))
+                {
+                    deletions.add(message);
+                }
+            })
+            .map_err(failed)?;
+        deletions.finish().map_err(failed)
+    }
+}
+
+/// A dump of every entry, or of those alone whose tuple on `side` has this source. Kernels before 5.8 do
+/// not know the filter and send all, so that each answer is looked at again.
+fn write_request(request: &mut Vec<u8>, sequence: u32, only: Option<(IpAddr, u16)>) {
+    let family = only.map_or(0, |(address, _)| address_family(Family::of(address)));
+    let start = open_netfilter(request, CT_GET, NLM_F_REQUEST | NLM_F_DUMP, sequence, family, 0);
+    if let Some((address, side)) = only {
+        let tuple = open_nested(request, side);
+        let ip = open_nested(request, TUPLE_IP);
+        match address {
+            IpAddr::V4(address) => put(request, IP_V4_SRC, &address.octets()),
+            IpAddr::V6(address) => put(request, IP_V6_SRC, &address.octets()),
+        }
+        close_nested(request, ip);
+        close_nested(request, tuple);
+        let filter = open_nested(request, FILTER);
+        let flags = if side == TUPLE_ORIG { FILTER_ORIG_FLAGS } else { FILTER_REPLY_FLAGS };
+        // These two are in the machine's byte order.
+        put(request, flags, &FILTER_SOURCE.to_ne_bytes());
+        close_nested(request, filter);
+    }
+    close_message(request, start);
+}
+
+/// Whether the entry's tuple on `side` comes from a banned address. The source of the reply is the host
+/// that answers, whatever address translation lies between.
+fn hits(message: &Message<'_>, side: u16, banned: &dyn Fn(IpAddr) -> bool) -> bool {
+    let tuple = message.attributes().get(side);
+    let ip = tuple.and_then(|tuple| Attributes(tuple).get(TUPLE_IP));
+    ip.and_then(source).is_some_and(banned)
+}
+
+fn source(ip: &[u8]) -> Option<IpAddr> {
+    let ip = Attributes(ip);
+    match ip.get(IP_V4_SRC) {
+        Some(address) => bytes_at::<4>(address, 0).map(IpAddr::from),
+        None => bytes_at::<16>(ip.get(IP_V6_SRC)?, 0).map(IpAddr::from),
+    }
+}
+
+/// Deletions of single entries, several to a datagram.
+struct Deletions<'a> {
+    socket: &'a mut Socket,
+    buffer: Vec<u8>,
+    pending: usize,
+    deleted: usize,
+    failure: Option<io::Error>,
+}
+
+impl<'a> Deletions<'a> {
+    fn new(socket: &'a mut Socket) -> Deletions<'a> {
+        Deletions { socket, buffer: Vec::new(), pending: 0, deleted: 0, failure: None }
+    }
+
+    /// Names the entry by tuple, zone and id: an entry made anew with the same tuple has another id.
+    fn add(&mut self, entry: &Message<'_>) {
+        let Some(&family) = entry.payload.first() else { return };
+        let Some(tuple) = entry.attributes().get(TUPLE_ORIG) else { return };
+        let sequence = self.socket.next_sequence();
+        let start = open_netfilter(&mut self.buffer, CT_DELETE, NLM_F_REQUEST, sequence, family, 0);
+        put_nested(&mut self.buffer, TUPLE_ORIG, tuple);
+        for kind in [ID, ZONE] {
+            if let Some(value) = entry.attributes().get(kind) {
+                put(&mut self.buffer, kind, value);
+            }
+        }
+        close_message(&mut self.buffer, start);
+        self.pending += 1;
+        if self.buffer.len() >= DELETE_BYTES {
+            self.send();
+        }
+    }
+
+    fn send(&mut self) {
+        if let Err(error) = self.try_send() {
+            self.failure.get_or_insert(error);
+        }
+        self.buffer.clear();
+        self.pending = 0;
+    }
+
+    fn try_send(&mut self) -> io::Result<()> {
+        self.socket.send(&self.buffer)?;
+        let mut refused = 0;
+        while let Some(datagram) = self.socket.receive()? {
+            for message in Messages(datagram) {
+                if let Some(Control::Refused(refusal)) = control(&message) {
+                    refused += 1;
+                    // Gone by itself meanwhile: as good.
+                    if refusal.error().kind() != io::ErrorKind::NotFound {
+                        self.failure.get_or_insert(refusal.error());
+                    }
+                }
+            }
+        }
+        self.deleted += self.pending.saturating_sub(refused);
+        Ok(())
+    }
+
+    fn finish(mut self) -> io::Result<usize> {
+        if self.pending > 0 {
+            self.send();
+        }
+        self.failure.map_or(Ok(self.deleted), Err)
+    }
+}

@@ -1,0 +1,211 @@
+//! Ending the connections of banned hosts: real flows between three namespaces, the machine in the middle
+//! being the router, with `conntrack` as the judge of what is left.
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::{IpAddr, TcpListener, TcpStream};
+use std::time::Duration;
+
+use diswall::firewall::{Conntrack, Kicked};
+
+use crate::support::{Netns, Peer, Proc, nft_load, run, wait_until};
+
+const DEADLINE: Duration = Duration::from_secs(20);
+
+/// `echo.py ADDRESS…`: echoes TCP and UDP on port 7 of each; says `ready`.
+const ECHO: &str = r#"
+import socket, sys, threading
+def tcp(server):
+    while True:
+        peer = server.accept()[0]
+        threading.Thread(target=talk, args=(peer,), daemon=True).start()
+def talk(peer):
+    try:
+        while data := peer.recv(100): peer.sendall(data)
+    except OSError: pass
+def udp(sock):
+    while True:
+        data, peer = sock.recvfrom(100)
+        sock.sendto(data, peer)
+def serve(address):
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    t = socket.socket(family, socket.SOCK_STREAM); t.bind((address, 7)); t.listen()
+    u = socket.socket(family, socket.SOCK_DGRAM); u.bind((address, 7))
+    for work, sock in (tcp, t), (udp, u): threading.Thread(target=work, args=(sock,)).start()
+for address in sys.argv[1:]: serve(address)
+print("ready", flush=True)
+"#;
+
+/// `client.py KIND SOURCE SERVER PORT`: opens a flow, says `open`; then for each line read sends it and
+/// says what came back, or `dead`.
+const CLIENT: &str = r#"
+import socket, sys
+kind, source, server, port = sys.argv[1:]
+family = socket.AF_INET6 if ":" in server else socket.AF_INET
+s = socket.socket(family, socket.SOCK_STREAM if kind == "tcp" else socket.SOCK_DGRAM)
+s.settimeout(10)
+s.bind((source, 0)); s.connect((server, int(port)))
+s.send(b"open\n"); s.recv(100)
+s.settimeout(1)
+print("open", flush=True)
+for line in sys.stdin:
+    try:
+        s.send(line.encode()); print(s.recv(100).decode().strip(), flush=True)
+    except OSError: print("dead", flush=True)
+"#;
+
+/// The router (this thread), a host outside with a good and a bad address, a server inside.
+struct Network {
+    wan: Peer,
+    lan: Peer,
+    _echo: Proc,
+    _netns: Netns,
+}
+
+const BAD: [&str; 2] = ["203.0.113.66", "2001:db8:bad::66"];
+const GOOD: [&str; 2] = ["203.0.113.2", "2001:db8:bad::2"];
+const INSIDE: [&str; 2] = ["192.168.1.2", "2001:db8:1::2"];
+
+impl Network {
+    fn build() -> Network {
+        let netns = Netns::enter();
+        let wan = Peer::join("wan", "203.0.113.1/24", "203.0.113.2/24");
+        let lan = Peer::join("lan", "192.168.1.1/24", "192.168.1.2/24");
+        run("ip", &["address", "add", "2001:db8:bad::1/64", "dev", "wan", "nodad"]);
+        run("ip", &["address", "add", "2001:db8:1::1/64", "dev", "lan", "nodad"]);
+        wan.address("2001:db8:bad::2/64");
+        wan.address("2001:db8:bad::66/64");
+        wan.address("203.0.113.66/24");
+        lan.address("2001:db8:1::2/64");
+        wan.run("ip", &["route", "add", "default", "via", "2001:db8:bad::1"]);
+        lan.run("ip", &["route", "add", "default", "via", "2001:db8:1::1"]);
+        run("sysctl", &["-qw", "net.ipv4.ip_forward=1", "net.ipv6.conf.all.forwarding=1"]);
+        // Connection tracking starts with the first rule that asks for it.
+        nft_load(
+            "table inet t { chain f { type filter hook forward priority 0; ct state new counter; };
+             chain i { type filter hook input priority 0; ct state new counter; }; }",
+        );
+        let echo = serve(&lan, INSIDE);
+        Network { wan, lan, _echo: echo, _netns: netns }
+    }
+
+    /// An open flow from outside.
+    fn flow(&self, kind: &str, source: &str, server: &str, port: u16) -> Proc {
+        open_flow(&self.wan, kind, source, server, port)
+    }
+}
+
+/// An echo server on these addresses of a machine.
+fn serve(machine: &Peer, addresses: [&str; 2]) -> Proc {
+    let server = Proc::spawn(machine.command("/usr/bin/python3").args(["-c", ECHO]).args(addresses));
+    server.line_with("ready", DEADLINE);
+    server
+}
+
+fn open_flow(from: &Peer, kind: &str, source: &str, server: &str, port: u16) -> Proc {
+    let port = port.to_string();
+    let arguments = ["-c", CLIENT, kind, source, server, &port];
+    let flow = Proc::spawn(from.command("/usr/bin/python3").args(arguments));
+    flow.line_with("open", DEADLINE);
+    flow
+}
+
+fn address(text: &str) -> IpAddr {
+    text.parse().unwrap()
+}
+
+/// How many entries the kernel has with this address as the source, of the first packet or of the reply.
+fn entries(address: &str) -> usize {
+    let family = if address.contains(':') { "ipv6" } else { "ipv4" };
+    let count = |side| run("conntrack", &["-L", "-f", family, side, address]).lines().filter(|l| !l.is_empty()).count();
+    count("--orig-src") + count("--reply-src")
+}
+
+#[test]
+fn flows_of_a_banned_address_end_and_no_others() {
+    let network = Network::build();
+    let mut bad = Vec::new();
+    let mut good = Vec::new();
+    for ((bad_source, good_source), server) in BAD.into_iter().zip(GOOD).zip(INSIDE) {
+        for kind in ["tcp", "udp"] {
+            bad.push(network.flow(kind, bad_source, server, 7));
+            good.push(network.flow(kind, good_source, server, 7));
+        }
+    }
+    let mut conntrack = Conntrack::open().unwrap();
+    for (kicks, source) in BAD.into_iter().enumerate() {
+        assert_eq!(entries(source), 2);
+        let kicked = conntrack.kick(&[address(source)]).unwrap();
+        assert_eq!(kicked, Kicked { flows: 2, sockets: 0 });
+        assert_eq!(entries(source), 0, "after kick {kicks}");
+        assert_eq!(conntrack.kick(&[address(source)]).unwrap(), Kicked::default());
+    }
+    for source in GOOD {
+        assert_eq!(entries(source), 2);
+    }
+    for flow in &mut good {
+        flow.send("still");
+        assert_eq!(flow.line(DEADLINE), "still");
+    }
+}
+
+#[test]
+fn connections_to_a_banned_address_end_too() {
+    let network = Network::build();
+    let _outside = serve(&network.wan, BAD);
+    let _flows: Vec<Proc> = BAD
+        .into_iter()
+        .zip(INSIDE)
+        .flat_map(|(server, source)| ["tcp", "udp"].map(|kind| open_flow(&network.lan, kind, source, server, 7)))
+        .collect();
+    let banned: Vec<IpAddr> = BAD.map(address).to_vec();
+    assert_eq!(Conntrack::open().unwrap().kick(&banned).unwrap(), Kicked { flows: 4, sockets: 0 });
+    assert_eq!((entries(BAD[0]), entries(BAD[1])), (0, 0));
+}
+
+#[test]
+fn one_look_at_the_table_ends_whatever_the_predicate_names() {
+    let network = Network::build();
+    let _bad: Vec<Proc> = (0..5).map(|_| network.flow("tcp", BAD[0], INSIDE[0], 7)).collect();
+    let _good = network.flow("tcp", GOOD[0], INSIDE[0], 7);
+    let mut conntrack = Conntrack::open().unwrap();
+    let kicked = conntrack.kick_matching(&|host| host == address(BAD[0])).unwrap();
+    assert_eq!(kicked, Kicked { flows: 5, sockets: 0 });
+    // As many addresses as make `kick` look at everything.
+    let many: Vec<IpAddr> = (2..40).map(|last| address(&format!("203.0.113.{last}"))).collect();
+    assert_eq!(conntrack.kick(&many).unwrap(), Kicked { flows: 1, sockets: 0 });
+    assert_eq!(conntrack.kick(&[]).unwrap(), Kicked::default());
+}
+
+#[test]
+fn the_routers_own_sockets_are_reset() {
+    let network = Network::build();
+    // A wildcard IPv6 listener: its IPv4 connections are IPv4-mapped.
+    let listener = TcpListener::bind("[::]:2222").unwrap();
+    let accept = |source: &str, server: &str| -> (Proc, TcpStream) {
+        let port = "2222";
+        let arguments = ["-c", CLIENT, "tcp", source, server, port];
+        let client = Proc::spawn(network.wan.command("/usr/bin/python3").args(arguments));
+        let (mut stream, _) = listener.accept().unwrap();
+        stream.set_read_timeout(Some(DEADLINE)).unwrap();
+        let mut hello = [0; 5];
+        stream.read_exact(&mut hello).unwrap();
+        stream.write_all(&hello).unwrap();
+        client.line_with("open", DEADLINE);
+        (client, stream)
+    };
+    let (_bad4, mut bad4) = accept(BAD[0], "203.0.113.1");
+    let (_bad6, mut bad6) = accept(BAD[1], "2001:db8:bad::1");
+    let (mut good_client, mut good) = accept(GOOD[0], "203.0.113.1");
+    let mut conntrack = Conntrack::open().unwrap();
+    let kicked = conntrack.kick(&BAD.map(address)).unwrap();
+    assert_eq!(kicked.sockets, 2);
+    wait_until(DEADLINE, "no entries are left", || entries(BAD[0]) + entries(BAD[1]) == 0);
+    for stream in [&mut bad4, &mut bad6] {
+        let error = stream.read(&mut [0; 1]).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::ConnectionAborted, "{error}");
+    }
+    good_client.send("still");
+    let mut line = [0; 6];
+    good.read_exact(&mut line).unwrap();
+    assert_eq!(&line, b"still\n");
+}

@@ -6,6 +6,8 @@
 pub mod backoff;
 pub mod diswall;
 
+pub mod dynfw;
+
 use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr};

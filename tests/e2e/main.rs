@@ -7,6 +7,7 @@
 mod support;
 
 mod conntrack;
+mod dynfw;
 mod firewall;
 mod namespaces;
 mod nats;

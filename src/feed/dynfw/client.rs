@@ -1,0 +1,287 @@
+//! The DynFW feed as a task: connects, follows, posts what `sync` says, and tries again when it ends.
+//!
+//! It may wait for the channel, which slows the socket down and nothing else. It keeps no bans: the
+//! ledger has those. [`start`] is called by the daemon, once for each configuration.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::rc::Rc;
+use std::time::Duration;
+
+use omq_proto::{CurvePublicKey, Message};
+use tokio::net::TcpStream;
+use tokio::sync::Notify;
+use tokio::time::{Instant, sleep_until, timeout};
+
+use crate::config;
+use crate::feed::{Event, FeedName, FeedState, Gauges, Handle, Lifetime, List, Listed, Source, Update, Updates};
+
+use super::backoff::Backoff;
+use super::failure::Failure;
+use super::session::Session;
+use super::sync::{Change, ListFate, Sync};
+use super::wire::{self, WireError};
+
+/// How long one address of the server is tried.
+const CONNECT_MAX: Duration = Duration::from_secs(10);
+/// The ledger is told of contact at most so often.
+const CONTACT_EVERY: Duration = Duration::from_secs(60);
+/// Refusals with less than this between them are one burst: one notice.
+const BURST_ENDS: Duration = Duration::from_secs(60);
+/// When nothing is to come, time is looked at again after so long.
+const FAR: Duration = Duration::from_secs(30 * 24 * 3600);
+
+/// Starts following the server that `settings` names; updates go to `updates`. Must be called inside a
+/// `LocalSet`. The feed runs until the handle is dropped.
+pub fn start(settings: &config::Dynfw, state_dir: &Path, updates: Updates) -> Handle {
+    let _ = state_dir;
+    let gauges = Rc::new(Gauges::default());
+    let resync = Rc::new(Notify::new());
+    let now = Instant::now();
+    let client = Client {
+        settings: settings.clone(),
+        updates,
+        gauges: Rc::clone(&gauges),
+        resync: Rc::clone(&resync),
+        sync: Sync::new(),
+        state: None,
+        live_since: None,
+        heard: now,
+        contact_posted: None,
+        lapsed: false,
+        burst_until: None,
+    };
+    Handle { task: tokio::task::spawn_local(client.run()), gauges, resync }
+}
+
+struct Client {
+    settings: config::Dynfw,
+    updates: Updates,
+    gauges: Rc<Gauges>,
+    resync: Rc<Notify>,
+    sync: Sync,
+    state: Option<FeedState>,
+    /// When this connection first had everything.
+    live_since: Option<Instant>,
+    /// When the last message came, or the feed started.
+    heard: Instant,
+    contact_posted: Option<Instant>,
+    /// The bans have lapsed and nothing was heard since.
+    lapsed: bool,
+    /// A burst of refusals is on, until then if no more come.
+    burst_until: Option<Instant>,
+}
+
+impl Client {
+    async fn run(mut self) {
+        let mut backoff = Backoff::default();
+        loop {
+            self.live_since = None;
+            self.set_state(FeedState::Connecting).await;
+            let Err(failure) = self.follow().await;
+            let delay = backoff.after(self.live_since.map(|since| since.elapsed()));
+            let retry_in = u32::try_from(delay.as_secs()).unwrap_or(u32::MAX);
+            self.set_state(FeedState::Waiting { error: failure.to_string(), retry_in }).await;
+            self.wait(delay).await;
+        }
+    }
+
+    /// Waits for the next attempt, or until the owner asks for a list.
+    async fn wait(&mut self, delay: Duration) {
+        let end = Instant::now() + delay;
+        loop {
+            let wake = end.min(self.deadline());
+            tokio::select! {
+                () = sleep_until(wake) => self.tick().await,
+                () = self.resync.notified() => return,
+            }
+            if Instant::now() >= end {
+                return;
+            }
+        }
+    }
+
+    /// One connection, from the name to its end.
+    async fn follow(&mut self) -> Result<std::convert::Infallible, Failure> {
+        let key = self.settings.server_key.as_deref().map(CurvePublicKey::from_z85);
+        let key = key.transpose().map_err(|error| Failure::BadKey(error.to_string()))?;
+        let stream = connect(&self.settings.server, self.settings.port).await?;
+        let mut session = Session::open(stream, key).await?;
+        self.sync.restart();
+        // Before the list: a delta that comes between the two is then held, not lost.
+        session.subscribe(wire::TOPIC_DELTA, true)?;
+        let mut list_subscribed = false;
+        loop {
+            let wanted = self.sync.wants_list();
+            if wanted != list_subscribed {
+                session.subscribe(wire::TOPIC_LIST, wanted)?;
+                list_subscribed = wanted;
+                self.wants_changed(wanted).await;
+            }
+            tokio::select! {
+                biased;
+                message = session.next() => self.take(&message?).await,
+                () = self.resync.notified() => self.sync.ask(),
+                () = sleep_until(self.deadline()) => self.tick().await,
+            }
+        }
+    }
+
+    /// The list is wanted, or has been taken.
+    async fn wants_changed(&mut self, wanted: bool) {
+        if !wanted {
+            self.live_since.get_or_insert_with(Instant::now);
+            self.set_state(FeedState::Live).await;
+            return;
+        }
+        if self.gauges.lists.get() > 0 {
+            self.gauges.resyncs.set(self.gauges.resyncs.get() + 1);
+        }
+        self.set_state(FeedState::Synchronising).await;
+    }
+
+    /// Takes one message: posts what follows from it, or counts why it is refused.
+    async fn take(&mut self, message: &Message) {
+        self.gauges.messages.set(self.gauges.messages.get() + 1);
+        let parsed = match (message.len(), message.part_slice(0), message.part_slice(1)) {
+            (2, Some(topic), Some(payload)) => wire::parse(&[topic, payload]),
+            (frames, _, _) => Err(WireError::Frames(frames)),
+        };
+        let event = match parsed {
+            Ok(wire::Message::Delta(delta)) => self.delta(&delta).await,
+            Ok(wire::Message::List(list)) => self.list(list).await,
+            Ok(wire::Message::Event(_)) => None,
+            Err(error) => return self.refuse_message(&error).await,
+        };
+        if let Some(event) = event {
+            self.post(Update::Event(event)).await;
+        }
+        self.gauges.serial.set(self.sync.serial());
+        self.contact().await;
+    }
+
+    async fn delta(&mut self, delta: &wire::Delta<'_>) -> Option<Event> {
+        let address = wire::parse_address(delta.ip);
+        if let Err(error) = &address {
+            self.refuse_addresses(1, &error.to_string()).await;
+        }
+        self.sync.delta(Change { serial: delta.serial, positive: delta.positive, address: address.ok() })
+    }
+
+    async fn list(&mut self, message: wire::List<'_>) -> Option<Event> {
+        let (mut refused, mut first) = (0, None);
+        let (fate, event) = self.sync.list(message.serial, || {
+            let mut list = List { v4: Vec::with_capacity(message.addresses.most_v4()), v6: Vec::new() };
+            for address in message.addresses {
+                let lifetime = Lifetime::Forever;
+                match address {
+                    Ok(std::net::IpAddr::V4(address)) => list.v4.push(Listed { address, lifetime }),
+                    Ok(std::net::IpAddr::V6(address)) => list.v6.push(Listed { address, lifetime }),
+                    Err(error) => {
+                        refused += 1;
+                        first.get_or_insert_with(|| error.to_string());
+                    }
+                }
+            }
+            list
+        });
+        if fate == ListFate::Taken {
+            self.gauges.lists.set(self.gauges.lists.get() + 1);
+        }
+        if let Some(first) = first {
+            self.refuse_addresses(refused, &first).await;
+        }
+        event
+    }
+
+    async fn refuse_message(&mut self, error: &WireError) {
+        self.gauges.refused_messages.set(self.gauges.refused_messages.get() + 1);
+        let text = error.to_string();
+        *self.gauges.last_refusal.borrow_mut() = Some(text.clone());
+        self.refused(&format!("a message was refused: {text}")).await;
+    }
+
+    async fn refuse_addresses(&mut self, count: u64, first: &str) {
+        self.gauges.refused_addresses.set(self.gauges.refused_addresses.get() + count);
+        self.refused(&format!("an address was refused: {first}")).await;
+    }
+
+    /// One notice for a burst of refusals, however long it lasts.
+    async fn refused(&mut self, what: &str) {
+        let begins = self.burst_until.is_none();
+        self.burst_until = Some(Instant::now() + BURST_ENDS);
+        if begins {
+            let text = Some(format!("{what}; more of them are only counted"));
+            self.post(Update::Notice { key: "refused", text }).await;
+        }
+    }
+
+    /// Something was heard.
+    async fn contact(&mut self) {
+        let now = Instant::now();
+        self.heard = now;
+        self.lapsed = false;
+        let boottime = rustix::time::clock_gettime(rustix::time::ClockId::Boottime).tv_sec;
+        self.gauges.last_message.set(u64::try_from(boottime).ok());
+        if self.contact_posted.is_none_or(|posted| now - posted >= CONTACT_EVERY) {
+            self.contact_posted = Some(now);
+            self.post(Update::Event(Event::Contact { source: Source::Dynfw })).await;
+        }
+    }
+
+    /// When [`Client::tick`] has something to do.
+    fn deadline(&self) -> Instant {
+        let lapse = if self.lapsed { None } else { self.heard.checked_add(self.settings.max_age) };
+        let lapse = lapse.unwrap_or_else(|| Instant::now() + FAR);
+        self.burst_until.map_or(lapse, |burst| burst.min(lapse))
+    }
+
+    /// What time alone brings: the end of a burst, the end of trust in what is known.
+    async fn tick(&mut self) {
+        let now = Instant::now();
+        if self.burst_until.is_some_and(|until| now >= until) {
+            self.burst_until = None;
+            self.post(Update::Notice { key: "refused", text: None }).await;
+        }
+        if !self.lapsed && now - self.heard >= self.settings.max_age {
+            self.lapsed = true;
+            self.contact_posted = None;
+            // Should the connection be there all the same, it begins with a list.
+            self.sync.restart();
+            self.post(Update::Event(Event::Lapse { source: Source::Dynfw })).await;
+        }
+    }
+
+    async fn set_state(&mut self, state: FeedState) {
+        if self.state.as_ref() != Some(&state) {
+            self.state = Some(state.clone());
+            self.post(Update::State(state)).await;
+        }
+    }
+
+    async fn post(&mut self, update: Update) {
+        if self.updates.send((FeedName::Dynfw, update)).await.is_err() {
+            // The daemon is ending and will drop this task.
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+/// A TCP connection to the first address of `server` that takes one.
+async fn connect(server: &str, port: u16) -> Result<TcpStream, Failure> {
+    let resolved = tokio::net::lookup_host((server, port)).await;
+    let addresses = resolved.map_err(|cause| Failure::Resolve { server: server.into(), cause: Some(cause) })?;
+    let mut failure = Failure::Resolve { server: server.into(), cause: None };
+    for address in addresses {
+        match connect_to(address).await {
+            Ok(stream) => return Ok(stream),
+            Err(cause) => failure = Failure::Connect { address, cause },
+        }
+    }
+    Err(failure)
+}
+
+async fn connect_to(address: SocketAddr) -> std::io::Result<TcpStream> {
+    let late = |_| std::io::Error::new(std::io::ErrorKind::TimedOut, "no answer within 10 s");
+    timeout(CONNECT_MAX, TcpStream::connect(address)).await.map_err(late)?
+}

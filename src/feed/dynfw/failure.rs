@@ -1,0 +1,122 @@
+//! Why there is no connection, or no longer one: sentences that let the owner tell a wrong name from a
+//! wrong key from a wrong port. `session` and `client` make them; the daemon shows them.
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+
+/// What ended an attempt or a connection.
+#[derive(Debug)]
+pub enum Failure {
+    /// The server's name could not be resolved.
+    Resolve {
+        /// The name, as configured.
+        server: String,
+        /// The resolver's answer; `None`: it answered with no address.
+        cause: Option<io::Error>,
+    },
+    /// No TCP connection to the last address tried.
+    Connect {
+        /// Which.
+        address: SocketAddr,
+        /// Refused, unreachable, timed out.
+        cause: io::Error,
+    },
+    /// The configured server key is no CURVE key.
+    BadKey(String),
+    /// The other side does not speak ZMTP: the start of what it said.
+    NotZmtp(String),
+    /// It speaks a ZMTP before 3.0, without CURVE.
+    OldZmtp(u8),
+    /// It offers this mechanism in place of the wanted one.
+    Mechanism {
+        /// What it offers.
+        offered: String,
+        /// What is configured: CURVE or NULL.
+        wanted: &'static str,
+    },
+    /// It took the connection and ended it before saying who it is.
+    ClosedAtGreeting {
+        /// What is configured: CURVE or NULL.
+        wanted: &'static str,
+    },
+    /// The server cannot read what is encrypted for the configured key.
+    WrongKey,
+    /// The handshake went wrong in some other way.
+    Handshake(omq_proto::Error),
+    /// The handshake took longer than [`super::session::HANDSHAKE_MAX`].
+    HandshakeTimeout {
+        /// Whether it said anything at all.
+        spoke: bool,
+    },
+    /// The other side closed the connection.
+    Closed,
+    /// The connection broke.
+    Io(io::Error),
+    /// Nothing came any more, not even an answer to a heartbeat, for so many seconds.
+    Silent(u64),
+    /// A frame above the limit.
+    TooLarge {
+        /// Its size, bytes.
+        size: usize,
+    },
+    /// The other side broke the protocol.
+    Protocol(omq_proto::Error),
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Failure::Resolve { server, cause: Some(cause) } => {
+                write!(f, "the name \"{server}\" does not resolve: {cause}")
+            }
+            Failure::Resolve { server, cause: None } => write!(f, "the name \"{server}\" has no address"),
+            Failure::Connect { address, cause } => write!(f, "no connection to {address}: {cause}"),
+            Failure::BadKey(cause) => {
+                write!(f, "server_key is no CURVE public key (40 Z85 characters): {cause}")
+            }
+            Failure::NotZmtp(said) => {
+                write!(f, "the port is something else than ZeroMQ: it said \"{said}\"")
+            }
+            Failure::OldZmtp(major) => write!(f, "the server speaks ZMTP {major}, at least 3.0 is needed"),
+            Failure::Mechanism { offered, wanted: "CURVE" } => write!(
+                f,
+                "the server speaks no CURVE but {offered}: it is not the one that server_key belongs to, \
+                 or server_key must be empty"
+            ),
+            Failure::Mechanism { offered, .. } => {
+                write!(f, "the server asks for {offered}: set server_key to its public key")
+            }
+            Failure::ClosedAtGreeting { wanted } => write!(
+                f,
+                "the server ended the connection at the greeting: the port is something else than ZeroMQ, \
+                 or it does not speak {wanted}"
+            ),
+            Failure::WrongKey => write!(f, "wrong server key: the server does not answer to it"),
+            Failure::Handshake(cause) => write!(f, "the ZMTP handshake failed: {cause}"),
+            Failure::HandshakeTimeout { spoke: false } => {
+                write!(f, "the port accepts connections but says nothing: it is something else than ZeroMQ, or stuck")
+            }
+            Failure::HandshakeTimeout { spoke: true } => write!(f, "the server did not complete the ZMTP handshake"),
+            Failure::Closed => write!(f, "the server closed the connection"),
+            Failure::Io(cause) => write!(f, "the connection broke: {cause}"),
+            Failure::Silent(seconds) => write!(f, "the connection is dead: no sign of life for {seconds} s"),
+            Failure::TooLarge { size } => {
+                write!(f, "the server sent a frame of {size} bytes, at most {} are accepted", super::session::FRAME_MAX)
+            }
+            Failure::Protocol(cause) => write!(f, "the server broke the ZMTP protocol: {cause}"),
+        }
+    }
+}
+
+impl std::error::Error for Failure {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Failure::Resolve { cause: Some(cause), .. } | Failure::Connect { cause, .. } | Failure::Io(cause) => {
+                Some(cause)
+            }
+            Failure::Handshake(cause) | Failure::Protocol(cause) => Some(cause),
+            _ => None,
+        }
+    }
+}

@@ -179,8 +179,11 @@ impl Sync {
 /// the oldest of too many.
 fn insert(queue: &mut VecDeque<Held>, change: Change) -> Option<usize> {
     let position = queue.partition_point(|held| held.change.serial < change.serial);
-    if queue.get(position).is_some_and(|held| held.change.serial == change.serial) {
-        return None;
+    match queue.get(position).map(|held| held.change) {
+        Some(there) if there == change => return None,
+        // The same serial for something else: what is there from here on is of a run that has ended.
+        Some(there) if there.serial == change.serial => queue.truncate(position),
+        _ => {}
     }
     queue.insert(position, Held { change, lists: 0 });
     if queue.len() <= HELD_MAX {

@@ -95,15 +95,24 @@ impl Escalation {
         self.ladder = ladder;
     }
 
+    /// How many bans of the address are remembered.
+    pub(super) fn seen(&self, now: Moment, address: IpAddr) -> u32 {
+        let past = self.past.get(&offender(address)).filter(|past| past.until >= self.forgotten(now));
+        past.map_or(0, |past| past.bans)
+    }
+
+    /// What ended before this second is forgotten.
+    fn forgotten(&self, now: Moment) -> u32 {
+        now.0.saturating_sub(self.ladder.forget_after)
+    }
+
     /// Counts an offence.
     pub(super) fn offence(&mut self, now: Moment, address: IpAddr) -> Offence {
-        let key = offender(address);
-        let forgotten = now.0.saturating_sub(self.ladder.forget_after);
-        let seen = self.past.get(&key).filter(|past| past.until >= forgotten).map_or(0, |past| past.bans);
+        let (key, seen) = (offender(address), self.seen(now, address));
         let step = self.ladder.steps.get(seen as usize).or(self.ladder.steps.last());
         let lifetime = Lifetime::Seconds(step.copied().unwrap_or(LONGEST_BAN).max(1));
         let past = Past { bans: seen.saturating_add(1), until: End::after(now, lifetime).0 };
-        self.remember(forgotten, key, past);
+        self.remember(self.forgotten(now), key, past);
         Offence { seen, lifetime }
     }
 

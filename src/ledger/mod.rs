@@ -231,6 +231,11 @@ impl Ledger {
         Some(self.escalation.offence(now, address))
     }
 
+    /// How many bans of the router's own making this address has had, as far as remembered.
+    pub fn offences(&self, now: Moment, address: IpAddr) -> u32 {
+        self.escalation.seen(now, address)
+    }
+
     /// When [`Ledger::expire`] is to be called next; `None`: nothing here ends by itself. May be early,
     /// never late.
     pub fn next_expiry(&self) -> Option<Moment> {

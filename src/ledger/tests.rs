@@ -11,6 +11,7 @@ use super::*;
 use crate::feed::{Lifetime, Reason};
 
 mod model;
+mod snapshot;
 
 fn net(text: &str) -> IpNet {
     text.parse().or_else(|_| text.parse::<IpAddr>().map(IpNet::from)).unwrap()

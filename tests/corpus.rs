@@ -5,6 +5,10 @@ use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
+#[path = "../fuzz/checks/nats_body.rs"]
+mod nats_body;
+#[path = "../fuzz/checks/nats_stream.rs"]
+mod nats_stream;
 #[path = "../fuzz/checks/uci_text.rs"]
 mod uci_text;
 
@@ -23,4 +27,14 @@ fn replay(target: &str, check: fn(&[u8])) {
 #[test]
 fn uci_text() {
     replay("uci_text", uci_text::check);
+}
+
+#[test]
+fn nats_body() {
+    replay("nats_body", nats_body::check);
+}
+
+#[test]
+fn nats_stream() {
+    replay("nats_stream", nats_stream::check);
 }

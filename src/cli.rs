@@ -5,17 +5,21 @@
 
 mod show;
 
+pub use show::duration as duration_text;
+
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use argh::FromArgs;
 
-use crate::config::{self, Settings};
+use crate::config::{self, Settings, value};
 use crate::control::client::{self, ClientError};
 use crate::control::protocol::{
-    self, AllowancesQuery, CheckQuery, Code, ListQuery, Nothing, PAGE_MAX, Request, ResyncQuery, WatchQuery,
+    self, AllowancesQuery, CheckQuery, Code, ListQuery, Nothing, PAGE_MAX, Refusal, Request, ResyncQuery, WatchQuery,
 };
-use crate::feed::Source;
+use crate::control::rpcd;
+use crate::control::steer::{BlockOptions, Steer};
+use crate::feed::{Lifetime, Source};
 use crate::firewall::{files, rules};
 
 /// Exit statuses, a public contract.
@@ -50,9 +54,15 @@ enum Command {
     Check(Check),
     List(List),
     Watch(Watch),
+    Block(Block),
+    Unblock(Unblock),
+    Allow(Allow),
+    Disallow(Disallow),
+    Kick(Kick),
     Resync(Resync),
     Rules(Rules),
     Config(Config),
+    Rpcd(Rpcd),
 }
 
 /// Run the daemon.
@@ -126,6 +136,103 @@ struct Watch {
     /// only this address, or addresses in this network
     #[argh(option)]
     address: Option<String>,
+}
+
+/// Block addresses and networks: lastingly, in the configuration, or with --timeout for a while.
+#[derive(FromArgs)]
+#[argh(subcommand, name = "block")]
+struct Block {
+    /// configuration file (default /etc/config/diswall)
+    #[argh(option)]
+    config: Option<PathBuf>,
+    /// how long, such as 15m, 1h, 7d; 0: until unblocked, but not in the configuration
+    #[argh(option)]
+    timeout: Option<String>,
+    /// why, for yourself; one line
+    #[argh(option, default = "String::new()")]
+    comment: String,
+    /// drop or reject, if not as configured
+    #[argh(option)]
+    action: Option<String>,
+    /// even every address at once (0.0.0.0/0)
+    #[argh(switch)]
+    force: bool,
+    /// addresses and networks
+    #[argh(positional)]
+    addresses: Vec<String>,
+}
+
+/// Free addresses and networks, whoever banned them. A feed bans again what it lists again; an
+/// allowance lasts.
+#[derive(FromArgs)]
+#[argh(subcommand, name = "unblock")]
+struct Unblock {
+    /// configuration file (default /etc/config/diswall)
+    #[argh(option)]
+    config: Option<PathBuf>,
+    /// only this source's bans: dynfw, nats, scan or manual
+    #[argh(option)]
+    source: Option<String>,
+    /// addresses and networks
+    #[argh(positional)]
+    addresses: Vec<String>,
+}
+
+/// Exempt addresses and networks from blocking: lastingly, in the configuration, or with --timeout.
+#[derive(FromArgs)]
+#[argh(subcommand, name = "allow")]
+struct Allow {
+    /// configuration file (default /etc/config/diswall)
+    #[argh(option)]
+    config: Option<PathBuf>,
+    /// how long, such as 15m, 1h, 7d; 0: until disallowed, but not in the configuration
+    #[argh(option)]
+    timeout: Option<String>,
+    /// why, for yourself; one line
+    #[argh(option, default = "String::new()")]
+    comment: String,
+    /// addresses and networks
+    #[argh(positional)]
+    addresses: Vec<String>,
+}
+
+/// Take allowances back.
+#[derive(FromArgs)]
+#[argh(subcommand, name = "disallow")]
+struct Disallow {
+    /// configuration file (default /etc/config/diswall)
+    #[argh(option)]
+    config: Option<PathBuf>,
+    /// addresses and networks
+    #[argh(positional)]
+    addresses: Vec<String>,
+}
+
+/// End the connections of addresses and networks, without banning them.
+#[derive(FromArgs)]
+#[argh(subcommand, name = "kick")]
+struct Kick {
+    /// configuration file (default /etc/config/diswall)
+    #[argh(option)]
+    config: Option<PathBuf>,
+    /// addresses and networks
+    #[argh(positional)]
+    addresses: Vec<String>,
+}
+
+/// The ubus face, for rpcd.
+#[derive(FromArgs)]
+#[argh(subcommand, name = "rpcd")]
+struct Rpcd {
+    /// configuration file (default /etc/config/diswall)
+    #[argh(option)]
+    config: Option<PathBuf>,
+    /// list, or call
+    #[argh(positional)]
+    what: String,
+    /// the method to call; its arguments are read from standard input
+    #[argh(positional)]
+    method: Option<String>,
 }
 
 /// Fetch a fresh whole list from one feed (dynfw, nats) or all, and compare the kernel's sets.
@@ -207,9 +314,15 @@ pub fn main() -> ExitCode {
         Command::Check(command) => check(command),
         Command::List(command) => list(command),
         Command::Watch(command) => watch(command),
+        Command::Block(command) => block(command),
+        Command::Unblock(command) => steer(command.config, |steer| steer.unblock(&command.addresses, command.source)),
+        Command::Allow(command) => allow(command),
+        Command::Disallow(command) => steer(command.config, |steer| steer.disallow(&command.addresses)),
+        Command::Kick(command) => steer(command.config, |steer| steer.kick(&command.addresses)),
         Command::Resync(command) => resync(command),
         Command::Rules(command) => print_rules(command),
         Command::Config(Config { command: ConfigCommand::Check(command) }) => config_check(command),
+        Command::Rpcd(command) => rpcd(command),
     };
     ExitCode::from(status.unwrap_or_else(Failure::report))
 }
@@ -248,12 +361,18 @@ impl Failure {
 
 impl From<ClientError> for Failure {
     fn from(error: ClientError) -> Failure {
-        let status = match error {
-            ClientError::Unreachable { .. } => exit::UNREACHABLE,
-            ClientError::Refused(ref refusal) if refusal.code == Code::Invalid => exit::USAGE,
-            ClientError::Refused(_) | ClientError::Protocol(_) => exit::NO,
+        error.into_refusal().into()
+    }
+}
+
+impl From<Refusal> for Failure {
+    fn from(refusal: Refusal) -> Failure {
+        let status = match refusal.code {
+            Code::NotRunning => exit::UNREACHABLE,
+            Code::Invalid => exit::USAGE,
+            Code::Refused | Code::NotFound | Code::Failed => exit::NO,
         };
-        Failure { status, text: error.to_string() }
+        Failure { status, text: refusal.message }
     }
 }
 
@@ -347,6 +466,51 @@ fn watch(command: Watch) -> Outcome {
         Request::Watch(WatchQuery { source: source.map(|source| source.name().into()), address: command.address });
     let mut painter = show::Painter::new(command.json);
     client::follow(&control_path(command.config), &request, |activity| painter.activity(&activity))?;
+    Ok(exit::DONE)
+}
+
+/// Carries a command out and prints what was done about each address.
+fn steer(config: Option<PathBuf>, command: impl FnOnce(&Steer) -> Result<protocol::Done, Refusal>) -> Outcome {
+    let done = Steer::new(&config_path(config)).and_then(|steer| command(&steer))?;
+    for row in &done.done {
+        println!("{}", row.text);
+    }
+    Ok(exit::DONE)
+}
+
+fn block(command: Block) -> Outcome {
+    let action = command.action.as_deref().map(value::action).transpose().map_err(bad_value)?;
+    let timeout = command.timeout.as_deref().map(timeout).transpose()?;
+    let options = BlockOptions { timeout, comment: command.comment, action, force: command.force };
+    steer(command.config, |steer| steer.block(&command.addresses, &options))
+}
+
+fn allow(command: Allow) -> Outcome {
+    let timeout = command.timeout.as_deref().map(timeout).transpose()?;
+    steer(command.config, |steer| steer.allow(&command.addresses, &command.comment, timeout))
+}
+
+/// Seconds; 0 for what does not end.
+fn timeout(text: &str) -> Result<u32, Failure> {
+    match value::lifetime(text).map_err(bad_value)? {
+        Lifetime::Forever => Ok(0),
+        Lifetime::Seconds(seconds) => Ok(seconds),
+    }
+}
+
+fn bad_value(error: value::BadValue) -> Failure {
+    Failure::usage(error.to_string())
+}
+
+fn rpcd(command: Rpcd) -> Outcome {
+    match (command.what.as_str(), command.method.as_deref()) {
+        ("list", None) => println!("{}", rpcd::METHODS),
+        ("call", Some(method)) => {
+            let config = config_path(command.config);
+            println!("{}", rpcd::call(method, &config, &mut std::io::stdin().lock()));
+        }
+        _ => return Err(Failure::usage("usage: diswall rpcd list, or diswall rpcd call METHOD")),
+    }
     Ok(exit::DONE)
 }
 

@@ -8,12 +8,13 @@
 
 mod answers;
 mod clock;
-mod drops;
+mod commands;
 mod feeds;
 mod journal;
 mod kernel;
 mod logging;
 mod surroundings;
+mod tally;
 
 use std::fmt;
 use std::io;
@@ -27,16 +28,16 @@ use tokio::time::Instant;
 
 use crate::cli::exit;
 use crate::config::Settings;
-use crate::control::protocol::Activity;
+use crate::control::protocol::{Activity, Refusal};
 use crate::control::server::{Question, Server};
 use crate::feed::{AllowOrigin, Entry, Event, FeedName, FeedState, Lifetime, Update};
 use crate::firewall::rules;
 use crate::ledger::{Applied, Ledger};
-use drops::Drops;
 use feeds::Feeds;
 use journal::Journal;
 use kernel::{Kernel, Repaired, State};
 use surroundings::Surroundings;
+use tally::Tally;
 
 /// Updates taken in one turn before the kernel gets them: one transaction for a burst, and no longer
 /// a wait than a burst of this size for whatever else is due.
@@ -52,7 +53,7 @@ struct Daemon {
     kernel: Kernel,
     feeds: Feeds,
     journal: Journal,
-    drops: Drops,
+    tally: Tally,
     surroundings: Surroundings,
     started: u64,
     control: Option<Server>,
@@ -133,7 +134,7 @@ impl Daemon {
             kernel: Kernel::new(&settings.main),
             feeds,
             journal: Journal::new(),
-            drops: Drops::new(),
+            tally: Tally::new(clock::wall()),
             surroundings: Surroundings::new(),
             started: clock::boot_seconds(),
             control: None,
@@ -167,7 +168,10 @@ impl Daemon {
             };
             match wake {
                 Wake::Stop => break,
-                Wake::Reload => self.reload(),
+                Wake::Reload => {
+                    // What is wrong is in the log and in `status`.
+                    let _ = self.reload();
+                }
                 Wake::Question(question) => self.answer(question),
                 Wake::Table(event) => self.kernel.note(&event),
                 Wake::Surroundings => self.surroundings.read_soon(),
@@ -193,7 +197,7 @@ impl Daemon {
         [expiry, self.kernel.due(), self.surroundings.due()]
             .into_iter()
             .flatten()
-            .chain([self.drops.due()])
+            .chain([self.tally.due()])
             .min()
             .unwrap_or_else(Instant::now)
     }
@@ -207,9 +211,9 @@ impl Daemon {
             self.read_surroundings();
             self.kernel.commit();
         }
-        if self.drops.due() <= now {
+        if self.tally.due() <= now {
             let counters = self.kernel.counters();
-            self.drops.sample(&counters);
+            self.tally.sample(&counters, clock::wall());
         }
         self.ledger.expire(clock::now(), &mut |source, net| {
             log::debug!("{source}: {net} has served its ban");
@@ -270,6 +274,9 @@ impl Daemon {
         let told = journal::Told::of(&event);
         let Daemon { ledger, kernel, .. } = self;
         let applied = ledger.apply(clock::now(), event, &mut |change| kernel.push(change));
+        if let Some(source) = told.source().filter(|_| told.is_ban()) {
+            self.tally.count_bans(source, applied.added, clock::wall());
+        }
         self.tell_event(told, &applied);
     }
 
@@ -317,7 +324,7 @@ impl Daemon {
     }
 
     /// Rereads the configuration. One with errors changes nothing.
-    fn reload(&mut self) {
+    fn reload(&mut self) -> Result<(), Refusal> {
         match Settings::load(&self.config) {
             Ok(loaded) => {
                 let old = std::mem::replace(&mut self.settings, loaded.settings);
@@ -327,10 +334,12 @@ impl Daemon {
                 log::info!("configuration read again");
                 let text = Some("read again".to_string());
                 self.happened("config", Activity { text, ..Activity::default() });
+                Ok(())
             }
             Err(problems) => {
                 log::error!("configuration refused; the one in force stays");
                 self.note_config(problems.lines().collect());
+                Err(Refusal::failed(format!("configuration refused; the one in force stays\n{problems}")))
             }
         }
     }

@@ -134,6 +134,11 @@ pub fn net(value: &str) -> Checked<IpNet> {
     }
 }
 
+/// A network as people write it: one address without its prefix length.
+pub fn written(net: IpNet) -> String {
+    if net.prefix_len() == net.max_prefix_len() { net.addr().to_string() } else { net.to_string() }
+}
+
 /// Is it every address of its family?
 pub fn is_everything(net: &IpNet) -> bool {
     net.prefix_len() == 0

@@ -30,6 +30,164 @@ pub enum Request {
     Watch(WatchQuery),
     /// → [`Resynced`]
     Resync(ResyncQuery),
+    /// → [`History`]
+    History(HistoryQuery),
+    /// → [`Events`]
+    Events(EventsQuery),
+    /// Reread the configuration. → [`Done`], without rows
+    Reload(Nothing),
+    /// May these be blocked? → [`Done`], or why not
+    Vet(BanCommand),
+    /// Ban in the ledger, until the time-out. → [`Done`]
+    Ban(BanCommand),
+    /// Take bans back, whoever banned. → [`Done`]
+    Unban(UnbanCommand),
+    /// Allow in the ledger, until the time-out. → [`Done`]
+    Exempt(ExemptCommand),
+    /// Take the ledger's allowances back. → [`Done`]
+    Unexempt(ExemptCommand),
+    /// End connections. → [`Done`]
+    Kick(KickCommand),
+}
+
+/// What part of the past.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct HistoryQuery {
+    /// Hours back from now, 1 to 168 (default).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hours: Option<u32>,
+}
+
+/// Which events.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct EventsQuery {
+    /// As the last answer gave it; absent: the newest events.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cursor: Option<String>,
+    /// Most events wanted, 1 to 200; default 50.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limit: Option<u32>,
+    /// Only these kinds; empty: all.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub kinds: Vec<String>,
+}
+
+/// Networks to ban by the owner's word.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct BanCommand {
+    /// Addresses and networks.
+    pub addresses: Vec<String>,
+    /// Seconds; absent: until taken back.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub timeout: Option<u32>,
+    /// The owner's comment.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub comment: Option<String>,
+    /// Even everything at once.
+    pub force: bool,
+}
+
+/// Networks to free.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct UnbanCommand {
+    /// Addresses and networks.
+    pub addresses: Vec<String>,
+    /// Only this source's bans; absent: every source's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
+}
+
+/// Networks to allow, or to allow no longer.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ExemptCommand {
+    /// Addresses and networks.
+    pub addresses: Vec<String>,
+    /// Seconds; absent: until taken back.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub timeout: Option<u32>,
+    /// The owner's comment.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub comment: Option<String>,
+}
+
+/// Addresses whose connections are to end.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct KickCommand {
+    /// Addresses and networks.
+    pub addresses: Vec<String>,
+}
+
+/// Answer to everything that changes something: all or nothing was done.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Done {
+    /// A row for each address, in their order.
+    pub done: Vec<DoneRow>,
+}
+
+/// What was done about one address.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct DoneRow {
+    /// Address or network.
+    pub address: String,
+    /// What was done, as a sentence.
+    pub text: String,
+    /// The sources whose bans were taken back.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sources: Vec<String>,
+    /// Connections ended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub connections: Option<u64>,
+}
+
+/// Answer to [`Request::History`]. Element `i` of a row covers the `step` seconds before
+/// `end - (hours - 1 - i) * step`; -1 means that the daemon did not run then.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct History {
+    /// Wall clock.
+    pub now: u64,
+    /// End of the running hour.
+    pub end: u64,
+    /// Seconds an element covers.
+    pub step: u64,
+    /// Elements in a row.
+    pub hours: u64,
+    /// Every source.
+    pub sources: Vec<HistorySource>,
+}
+
+/// One source's past.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct HistorySource {
+    /// Its name.
+    pub name: String,
+    /// Packets dropped.
+    pub packets: Vec<i64>,
+    /// Bytes dropped.
+    pub bytes: Vec<i64>,
+    /// Bans that began.
+    pub bans: Vec<i64>,
+}
+
+/// Answer to [`Request::Events`], oldest first.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Events {
+    /// Wall clock.
+    pub now: u64,
+    /// To be handed back for what comes next.
+    pub cursor: String,
+    /// Events since the cursor that are no longer kept.
+    pub missed: u64,
+    /// The cursor was of an earlier run of the daemon.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub restarted: bool,
+    /// The events.
+    pub events: Vec<Activity>,
 }
 
 /// A request without arguments.

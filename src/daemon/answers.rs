@@ -10,13 +10,13 @@ use serde::Serialize;
 use super::Daemon;
 use super::clock::{self, WallView};
 use super::feeds::Slot;
-use super::journal::host_or_net;
 use super::kernel::State;
-use crate::config::{Action, Block, Main, PortRange, Proto, Severity};
+use super::tally::HOURS;
+use crate::config::{Action, Block, Main, PortRange, Proto, Severity, value};
 use crate::control::protocol::{
-    Activity, Allowance, AllowanceCounts, Allowances, AllowancesQuery, Ban, Check, Dropped, Feed, Feeds, Firewall,
-    ListQuery, Notice, PAGE_MAX, Page, Problem, Reason, Refusal, Request, Resynced, Rule, SourceCounts, Status, Totals,
-    WatchQuery,
+    Activity, Allowance, AllowanceCounts, Allowances, AllowancesQuery, Ban, Check, Done, Dropped, Events, EventsQuery,
+    Feed, Feeds, Firewall, History, ListQuery, Notice, PAGE_MAX, Page, Problem, Reason, Refusal, Request, Resynced,
+    Rule, SourceCounts, Status, Totals, WatchQuery,
 };
 use crate::control::server::{Question, Reply, StreamFilter};
 use crate::feed::{AllowOrigin, FeedName, FeedState, Source};
@@ -29,13 +29,20 @@ impl Daemon {
         let reply = match question.request {
             Request::Status(_) => line(&self.status()),
             Request::Feeds(_) => line(&Feeds { now: clock::wall(), feeds: self.feed_views() }),
-            Request::Bans(query) => self.bans(&query).map_or_else(Reply::Refused, |page| line(&page)),
-            Request::Check(query) => self.check(&query.address).map_or_else(Reply::Refused, |check| line(&check)),
-            Request::Allowances(query) => self.allowances(&query).map_or_else(Reply::Refused, |page| line(&page)),
+            Request::Bans(query) => answered(self.bans(&query)),
+            Request::Check(query) => answered(self.check(&query.address)),
+            Request::Allowances(query) => answered(self.allowances(&query)),
             Request::Watch(query) => self.watch(&query).unwrap_or_else(Reply::Refused),
-            Request::Resync(query) => {
-                self.resync(query.source.as_deref()).map_or_else(Reply::Refused, |done| line(&done))
-            }
+            Request::Resync(query) => answered(self.resync(query.source.as_deref())),
+            Request::History(query) => answered(self.history(query.hours)),
+            Request::Events(query) => answered(self.events(&query)),
+            Request::Reload(_) => answered(self.reload().map(|()| Done::default())),
+            Request::Vet(command) => answered(self.vet(&command).map(|_| Done::default())),
+            Request::Ban(command) => answered(self.ban(&command)),
+            Request::Unban(command) => answered(self.unban(&command)),
+            Request::Exempt(command) => answered(self.exempt(&command)),
+            Request::Unexempt(command) => answered(self.unexempt(&command)),
+            Request::Kick(_) => Reply::Refused(Refusal::failed("not built yet")),
         };
         // An error means that the client has hung up.
         let _ = question.reply.send(reply);
@@ -43,7 +50,7 @@ impl Daemon {
 
     fn status(&mut self) -> Status {
         let counters = self.kernel.counters();
-        self.drops.read(&counters);
+        self.tally.read(&counters, clock::wall());
         let sources: Vec<SourceCounts> = Source::ALL.into_iter().map(|source| self.source_counts(source)).collect();
         let sum = |pick: fn(&SourceCounts) -> u64| sources.iter().map(pick).sum();
         let view = WallView::read();
@@ -77,7 +84,7 @@ impl Daemon {
 
     fn source_counts(&self, source: Source) -> SourceCounts {
         let counts = self.ledger.counts(source);
-        let (total, hour) = self.drops.of(source);
+        let (total, hour) = self.tally.of(source);
         SourceCounts {
             name: source.name().into(),
             v4: counts.v4.into(),
@@ -284,7 +291,7 @@ impl Daemon {
             Force::Partial => Some("a part of it is never blocked, because the router needs it".into()),
         };
         Ban {
-            address: host_or_net(ban.net),
+            address: value::written(ban.net),
             source: ban.source.name().into(),
             since: view.of(ban.start),
             until: ban.end.map(|end| view.of(end)),
@@ -353,7 +360,7 @@ impl Daemon {
         let total = all.len() as u64;
         all.retain(|each| {
             wanted.is_empty()
-                || host_or_net(each.net).contains(&wanted)
+                || value::written(each.net).contains(&wanted)
                 || each.comment.to_lowercase().contains(&wanted)
         });
         all.sort_by_key(|each| each.origin);
@@ -377,6 +384,26 @@ impl Daemon {
         Ok(Reply::Stream(self.journal.subscribe(), filter))
     }
 
+    fn history(&mut self, hours: Option<u32>) -> Result<History, Refusal> {
+        let most = u32::try_from(HOURS).unwrap_or(u32::MAX);
+        let hours = hours.unwrap_or(most);
+        if !(1..=most).contains(&hours) {
+            return Err(Refusal::invalid(format!("hours {hours} is out of range; accepted: 1 to {most}")));
+        }
+        let counters = self.kernel.counters();
+        let wall = clock::wall();
+        self.tally.read(&counters, wall);
+        Ok(self.tally.history(hours as usize, wall))
+    }
+
+    fn events(&self, query: &EventsQuery) -> Result<Events, Refusal> {
+        let limit = query.limit.unwrap_or(50);
+        if !(1..=200).contains(&limit) {
+            return Err(Refusal::invalid(format!("limit {limit} is out of range; accepted: 1 to 200")));
+        }
+        Ok(self.journal.events(query.cursor.as_deref(), limit as usize, &query.kinds))
+    }
+
     fn resync(&mut self, source: Option<&str>) -> Result<Resynced, Refusal> {
         let only = match source {
             None => None,
@@ -393,6 +420,10 @@ impl Daemon {
     }
 }
 
+fn answered(answer: Result<impl Serialize, Refusal>) -> Reply {
+    answer.map_or_else(Reply::Refused, |value| line(&value))
+}
+
 fn line(value: &impl Serialize) -> Reply {
     match serde_json::to_string(value) {
         Ok(text) => Reply::Line(text),
@@ -407,7 +438,7 @@ fn limit(wanted: Option<u32>, default: u32) -> Result<u32, Refusal> {
     }
 }
 
-fn source_named(name: &str) -> Result<Source, Refusal> {
+pub(super) fn source_named(name: &str) -> Result<Source, Refusal> {
     Source::from_name(name)
         .ok_or_else(|| Refusal::invalid(format!("'{name}' is no source; accepted: dynfw, nats, scan, manual")))
 }
@@ -459,7 +490,7 @@ fn allowance_view(allowance: &AllowanceView<'_>, view: &WallView) -> Allowance {
         AllowOrigin::Nats => "nats",
     };
     Allowance {
-        address: host_or_net(allowance.net),
+        address: value::written(allowance.net),
         origin: origin.into(),
         comment: Some(allowance.comment).filter(|text| !text.is_empty()).map(Into::into),
         until: allowance.end.map(|end| view.of(end)),
@@ -479,7 +510,7 @@ fn rule_view(block: &Block, main: &Main) -> Rule {
         Action::Reject => "reject",
     };
     Rule {
-        address: host_or_net(block.net),
+        address: value::written(block.net),
         proto: proto.into(),
         dest_ports: block.dest_ports.iter().map(port_text).collect(),
         action: action.into(),

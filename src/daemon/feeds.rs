@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 
 use super::clock;
 use crate::config::Settings;
-use crate::feed::{self, FeedName, FeedState, Update};
+use crate::feed::{self, FeedName, FeedState, Update, diswall};
 
 /// Updates that may wait for the daemon; a feed that is faster waits for room.
 const WAITING: usize = 1024;
@@ -50,6 +50,7 @@ impl Slot {
 pub struct Feeds {
     dynfw: Slot,
     nats: Slot,
+    publisher: Option<diswall::Publisher>,
     updates: feed::Updates,
 }
 
@@ -57,7 +58,8 @@ impl Feeds {
     /// No feed runs yet; what they will post arrives at the receiver.
     pub fn new() -> (Feeds, mpsc::Receiver<(FeedName, Update)>) {
         let (updates, receiver) = mpsc::channel(WAITING);
-        let feeds = Feeds { dynfw: Slot::new(FeedName::Dynfw), nats: Slot::new(FeedName::Nats), updates };
+        let feeds =
+            Feeds { dynfw: Slot::new(FeedName::Dynfw), nats: Slot::new(FeedName::Nats), publisher: None, updates };
         (feeds, receiver)
     }
 
@@ -84,9 +86,21 @@ impl Feeds {
         switched_off
     }
 
-    fn start(&mut self, name: FeedName, _settings: &Settings) {
+    fn start(&mut self, name: FeedName, settings: &Settings) {
+        let updates = self.updates.clone();
+        // The old one ends before the new one starts: two logins of one client would meet.
         self.slot_mut(name).stop();
-        let _ = &self.updates;
+        let handle = match name {
+            FeedName::Dynfw => return,
+            FeedName::Nats => {
+                let (handle, publisher) = diswall::start(&settings.nats, &host_name(), updates);
+                self.publisher = Some(publisher);
+                handle
+            }
+        };
+        let slot = self.slot_mut(name);
+        slot.handle = Some(handle);
+        slot.set_state(FeedState::Connecting);
     }
 
     /// Takes note of a feed's state or notice; true if it is news.
@@ -165,4 +179,10 @@ fn same_section(name: FeedName, old: &Settings, new: &Settings) -> bool {
         FeedName::Dynfw => old.dynfw == new.dynfw && old.main.state_dir == new.main.state_dir,
         FeedName::Nats => old.nats == new.nats,
     }
+}
+
+/// The machine's name, `openwrt` where it has none that is text.
+fn host_name() -> String {
+    let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    if name.is_empty() { "openwrt".into() } else { name }
 }

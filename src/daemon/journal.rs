@@ -9,7 +9,8 @@ use ipnet::IpNet;
 use tokio::sync::broadcast;
 
 use super::answers::reason_view;
-use crate::control::protocol::Activity;
+use crate::config::value;
+use crate::control::protocol::{Activity, Events};
 use crate::feed::{Event, Lifetime, Source};
 use crate::ledger::{Applied, ReasonRef};
 
@@ -22,6 +23,8 @@ const LAG: usize = 256;
 /// The ring and the stream.
 #[derive(Debug)]
 pub struct Journal {
+    /// Tells this run's numbers from another run's.
+    run: u64,
     ring: VecDeque<Rc<Activity>>,
     next_id: u64,
     stream: broadcast::Sender<Rc<Activity>>,
@@ -30,7 +33,8 @@ pub struct Journal {
 impl Journal {
     /// An empty journal.
     pub fn new() -> Journal {
-        Journal { ring: VecDeque::new(), next_id: 1, stream: broadcast::Sender::new(LAG) }
+        let run = super::clock::boot_seconds() << 22 | u64::from(std::process::id());
+        Journal { run, ring: VecDeque::new(), next_id: 1, stream: broadcast::Sender::new(LAG) }
     }
 
     /// Records an event and gives it its number.
@@ -51,9 +55,34 @@ impl Journal {
         self.stream.subscribe()
     }
 
-    /// The kept events, oldest first.
-    pub fn kept(&self) -> impl DoubleEndedIterator<Item = &Rc<Activity>> {
-        self.ring.iter()
+    /// The events after `cursor` (without one, or with one of an earlier run: the newest), at most
+    /// `limit`, of these kinds (none: all), oldest first.
+    pub fn events(&self, cursor: Option<&str>, limit: usize, kinds: &[String]) -> Events {
+        let wanted = |event: &&Rc<Activity>| kinds.is_empty() || kinds.contains(&event.kind);
+        let after = cursor.and_then(|text| text.strip_prefix(&format!("{}-", self.run))?.parse::<u64>().ok());
+        let restarted = cursor.is_some() && after.is_none();
+        let (events, last): (Vec<&Rc<Activity>>, u64) = match after {
+            Some(after) => {
+                let new = self.ring.iter().filter(|event| event.id > after);
+                let events: Vec<_> = new.filter(wanted).take(limit).collect();
+                let full = events.len() == limit;
+                let last = events.last().filter(|_| full).map_or(self.next_id - 1, |event| event.id);
+                (events, last)
+            }
+            None => {
+                let mut events: Vec<_> = self.ring.iter().rev().filter(wanted).take(limit).collect();
+                events.reverse();
+                (events, self.next_id - 1)
+            }
+        };
+        let oldest = self.ring.front().map_or(self.next_id, |event| event.id);
+        Events {
+            now: super::clock::wall(),
+            cursor: format!("{}-{last}", self.run),
+            missed: after.map_or(0, |after| oldest.saturating_sub(after + 1)),
+            restarted,
+            events: events.into_iter().map(|event| (**event).clone()).collect(),
+        }
     }
 }
 
@@ -72,9 +101,11 @@ pub enum Told {
         /// `ban`, `unban`, `allow` or `disallow`.
         kind: &'static str,
         /// As far as it is known without a clock.
-        activity: Activity,
+        activity: Box<Activity>,
         /// Its end, if it has one.
         lifetime: Lifetime,
+        /// Who banned or frees, if it is about a ban.
+        source: Option<Source>,
     },
     /// Nothing.
     Nothing,
@@ -90,29 +121,39 @@ impl Told {
             Event::AllowList { .. } => Told::List { source: None, what: "allow list" },
             Event::Ban { source, net, lifetime, reason } => {
                 let reason = Some(reason_view(ReasonRef::from(reason)));
-                let source = Some(source.to_string());
-                let activity = Activity { address: Some(host_or_net(*net)), source, reason, ..Activity::default() };
-                Told::One { kind: "ban", activity, lifetime: *lifetime }
+                let (address, name) = (Some(value::written(*net)), Some(source.to_string()));
+                let activity = Box::new(Activity { address, source: name, reason, ..Activity::default() });
+                Told::One { kind: "ban", activity, lifetime: *lifetime, source: Some(*source) }
             }
-            Event::Unban { source, net } => Told::one("unban", *net, Some(source.to_string()), Lifetime::Forever),
+            Event::Unban { source, net } => Told::one("unban", *net, Some(*source), Lifetime::Forever),
             Event::Allow { entry, .. } => Told::one("allow", entry.net, None, entry.lifetime),
             Event::Disallow { net, .. } => Told::one("disallow", *net, None, Lifetime::Forever),
             Event::Contact { .. } => Told::Nothing,
         }
     }
 
-    fn one(kind: &'static str, net: IpNet, source: Option<String>, lifetime: Lifetime) -> Told {
-        let activity = Activity { address: Some(host_or_net(net)), source, ..Activity::default() };
-        Told::One { kind, activity, lifetime }
+    fn one(kind: &'static str, net: IpNet, source: Option<Source>, lifetime: Lifetime) -> Told {
+        let name = source.map(|source| source.to_string());
+        let activity = Box::new(Activity { address: Some(value::written(net)), source: name, ..Activity::default() });
+        Told::One { kind, activity, lifetime, source }
+    }
+
+    /// The source, where it is a source's event.
+    pub fn source(&self) -> Option<Source> {
+        match self {
+            Told::List { source, .. } | Told::One { source, .. } => *source,
+            Told::Nothing => None,
+        }
+    }
+
+    /// Whether this begins a ban of one address.
+    pub fn is_ban(&self) -> bool {
+        matches!(self, Told::One { kind: "ban", .. })
     }
 
     /// The source's name, where it is a source's event.
     pub fn source_name(&self) -> Option<String> {
-        match self {
-            Told::List { source, .. } => source.map(|source| source.to_string()),
-            Told::One { activity, .. } => activity.source.clone(),
-            Told::Nothing => None,
-        }
+        self.source().map(|source| source.to_string())
     }
 
     /// The line for a whole list; `None` for anything else, and for a list that changed nothing.
@@ -135,15 +176,10 @@ impl Told {
 
     /// The event of a single address, with its end by the wall clock.
     pub fn activity(self, wall: u64) -> Option<(&'static str, Activity)> {
-        let Told::One { kind, mut activity, lifetime } = self else { return None };
+        let Told::One { kind, mut activity, lifetime, .. } = self else { return None };
         if let Lifetime::Seconds(seconds) = lifetime {
             activity.until = Some(wall + u64::from(seconds));
         }
-        Some((kind, activity))
+        Some((kind, *activity))
     }
-}
-
-/// A network as people write it: a single address without its prefix length.
-pub fn host_or_net(net: IpNet) -> String {
-    if net.prefix_len() == net.max_prefix_len() { net.addr().to_string() } else { net.to_string() }
 }

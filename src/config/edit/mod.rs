@@ -215,7 +215,7 @@ impl Plan {
     fn allow(&mut self, new: &Allow, in_file: usize) -> Result<(), EditError> {
         let found = self.expected.allow.iter_mut().enumerate().find(|(_, old)| old.net == new.net);
         let Some((index, old)) = found else {
-            let mut options = vec![single("ip", written(&new.net))];
+            let mut options = vec![single("ip", value::written(new.net))];
             options.extend(comment_option(&new.comment));
             self.append(Kind::Allow, options);
             self.expected.allow.push(new.clone());
@@ -250,7 +250,7 @@ impl Plan {
 
     fn change(&mut self, steps: Vec<Step>, net: &IpNet, in_file: bool) -> Result<(), EditError> {
         if !in_file && !steps.is_empty() {
-            let net = written(net);
+            let net = value::written(*net);
             return Err(EditError::Refused(format!("{net} is given twice and differently; nothing was changed")));
         }
         self.outcomes.push(if steps.is_empty() { Outcome::Unchanged } else { Outcome::Changed });
@@ -302,7 +302,7 @@ fn block_options(block: &Block) -> Vec<NewOption> {
         Proto::Udp => Some("udp"),
         Proto::Icmp => Some("icmp"),
     };
-    let mut options = vec![single("ip", written(&block.net))];
+    let mut options = vec![single("ip", value::written(block.net))];
     options.extend(comment_option(&block.comment));
     options.extend(proto.map(|proto| single("proto", proto.to_owned())));
     let ports = block.dest_ports.iter().map(ToString::to_string);
@@ -328,11 +328,6 @@ fn action_name(action: Action) -> &'static str {
         Action::Drop => "drop",
         Action::Reject => "reject",
     }
-}
-
-/// A network as people write it: one address without its prefix length.
-fn written(net: &IpNet) -> String {
-    if net.prefix_len() == net.max_prefix_len() { net.addr().to_string() } else { net.to_string() }
 }
 
 #[cfg(test)]

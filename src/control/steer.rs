@@ -1,0 +1,238 @@
+//! The owner's commands as the command line and rpcd carry them out: what lasts goes into UCI, what
+//! has a time-out into the daemon's ledger.
+//!
+//! Runs in the caller's process, as root: the daemon may not write the configuration. Each command is
+//! judged whole before anything is changed.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use ipnet::IpNet;
+
+use super::client::{self, ClientError};
+use super::protocol::{
+    BanCommand, Code, Done, DoneRow, ExemptCommand, KickCommand, Nothing, Refusal, Request, UnbanCommand,
+};
+use crate::config::edit::{self, EditError, Outcome};
+use crate::config::{Action, Allow, Block, Proto, Settings, value};
+use crate::ledger::may_ban;
+
+/// What reloads rules and daemon on a router.
+const INIT_SCRIPT: &str = "/etc/init.d/diswall";
+
+/// What a block says besides its addresses.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct BlockOptions {
+    /// Seconds; 0: in the ledger until taken back; absent: in UCI.
+    pub timeout: Option<u32>,
+    /// The owner's comment.
+    pub comment: String,
+    /// Another action than the configured one.
+    pub action: Option<Action>,
+    /// Even everything at once.
+    pub force: bool,
+}
+
+/// Carries commands out for one configuration file.
+#[derive(Clone, Debug)]
+pub struct Steer {
+    config: PathBuf,
+    settings: Settings,
+}
+
+impl Steer {
+    /// Reads the configuration.
+    ///
+    /// # Errors
+    /// It has errors: nothing can be written into it before they are mended.
+    pub fn new(config: &Path) -> Result<Steer, Refusal> {
+        let loaded = Settings::load(config).map_err(|problems| Refusal::failed(problems.to_string()))?;
+        Ok(Steer { config: config.to_path_buf(), settings: loaded.settings })
+    }
+
+    /// Blocks.
+    pub fn block(&self, addresses: &[String], options: &BlockOptions) -> Result<Done, Refusal> {
+        let command = BanCommand {
+            addresses: addresses.to_vec(),
+            timeout: options.timeout.filter(|seconds| *seconds > 0),
+            comment: Some(options.comment.clone()),
+            force: options.force,
+        };
+        if options.timeout.is_some() {
+            if options.action.is_some() {
+                let text = "an action of its own needs a lasting block: give --action or --timeout, not both";
+                return Err(Refusal::invalid(text));
+            }
+            return self.ask(&Request::Ban(command));
+        }
+        let nets = nets(addresses)?;
+        let comment = comment(&options.comment)?;
+        self.vet(&nets, command)?;
+        let blocks: Vec<Block> = nets.iter().map(|net| block(*net, &comment, options.action)).collect();
+        self.edit(&edit::Request::Block { blocks: &blocks, force: options.force })?;
+        self.reload()?;
+        Ok(rows(&nets, |net| format!("{net} is blocked from now on")))
+    }
+
+    /// The daemon knows the router's own addresses; without it only what is never blocked is refused.
+    fn vet(&self, nets: &[IpNet], command: BanCommand) -> Result<(), Refusal> {
+        match client::ask::<Done>(&self.settings.main.control, &Request::Vet(command)) {
+            Err(ClientError::Unreachable { .. }) => {
+                let refusal = |net: &IpNet| may_ban(crate::feed::Source::Manual, *net).err().map(|why| (*net, why));
+                nets.iter().find_map(refusal).map_or(Ok(()), |(net, why)| {
+                    Err(Refusal { code: Code::Refused, message: format!("{net} cannot be blocked: {why}") })
+                })
+            }
+            other => other.map(|_| ()).map_err(ClientError::into_refusal),
+        }
+    }
+
+    /// Takes blocks out of UCI and bans out of the ledger, whoever banned.
+    pub fn unblock(&self, addresses: &[String], source: Option<String>) -> Result<Done, Refusal> {
+        let nets = nets(addresses)?;
+        let mut written = vec![Outcome::NotThere; nets.len()];
+        if source.as_deref().is_none_or(|source| source == "manual") {
+            written = self.edit(&edit::Request::Unblock(&nets))?;
+            if written.contains(&Outcome::Removed) {
+                self.reload()?;
+            }
+        }
+        let command = UnbanCommand { addresses: addresses.to_vec(), source };
+        let mut done = match client::ask::<Done>(&self.settings.main.control, &Request::Unban(command)) {
+            Ok(done) => done,
+            // What was in the configuration is out of it; the ledger's part needs the daemon.
+            Err(ClientError::Unreachable { .. }) if written.contains(&Outcome::Removed) => {
+                rows(&nets, |net| format!("{net} is not banned"))
+            }
+            Err(error) => return Err(error.into_refusal()),
+        };
+        for (row, outcome) in done.done.iter_mut().zip(&written) {
+            if *outcome == Outcome::Removed {
+                row.text = match row.sources.is_empty() {
+                    true => format!("{} is free (its block is out of the configuration)", row.address),
+                    false => format!("{}; its block is out of the configuration", row.text),
+                };
+                row.sources.push("manual".into());
+                row.sources.dedup();
+            }
+        }
+        found(done, |row| format!("{} is not banned; there is nothing to take back", row.address))
+    }
+
+    /// Allows.
+    pub fn allow(&self, addresses: &[String], comment_text: &str, timeout: Option<u32>) -> Result<Done, Refusal> {
+        let nets = nets(addresses)?;
+        let comment = comment(comment_text)?;
+        if let Some(seconds) = timeout {
+            let timeout = Some(seconds).filter(|seconds| *seconds > 0);
+            let command = ExemptCommand { addresses: addresses.to_vec(), timeout, comment: Some(comment) };
+            return self.ask(&Request::Exempt(command));
+        }
+        let allows: Vec<Allow> = nets.iter().map(|net| Allow { net: *net, comment: comment.clone() }).collect();
+        self.edit(&edit::Request::Allow(&allows))?;
+        self.reload()?;
+        Ok(rows(&nets, |net| format!("{net} is allowed from now on")))
+    }
+
+    /// Takes allowances back: UCI's and the ledger's own.
+    pub fn disallow(&self, addresses: &[String]) -> Result<Done, Refusal> {
+        let nets = nets(addresses)?;
+        let written = self.edit(&edit::Request::Disallow(&nets))?;
+        if written.contains(&Outcome::Removed) {
+            self.reload()?;
+        }
+        let command = ExemptCommand { addresses: addresses.to_vec(), ..ExemptCommand::default() };
+        let mut done = match client::ask::<Done>(&self.settings.main.control, &Request::Unexempt(command)) {
+            Ok(done) => done,
+            Err(ClientError::Unreachable { .. }) if written.contains(&Outcome::Removed) => {
+                rows(&nets, |_| String::new())
+            }
+            Err(error) => return Err(error.into_refusal()),
+        };
+        for (row, outcome) in done.done.iter_mut().zip(&written) {
+            let from_feed = row.sources.iter().any(|origin| origin == "nats");
+            row.sources.retain(|origin| origin != "nats");
+            if *outcome == Outcome::Removed {
+                row.sources.push("config".into());
+            }
+            let rest = if from_feed { "; DisWall's own allowance stays" } else { "" };
+            row.text = format!("{} is no longer allowed by you{rest}", row.address);
+            if row.sources.is_empty() && from_feed {
+                let text = format!("{} is allowed by DisWall's account; take it back there", row.address);
+                return Err(Refusal { code: Code::Refused, message: text });
+            }
+        }
+        found(done, |row| format!("{} is not allowed; there is nothing to take back", row.address))
+    }
+
+    /// Ends the connections of addresses.
+    pub fn kick(&self, addresses: &[String]) -> Result<Done, Refusal> {
+        self.ask(&Request::Kick(KickCommand { addresses: addresses.to_vec() }))
+    }
+
+    fn ask(&self, request: &Request) -> Result<Done, Refusal> {
+        client::ask(&self.settings.main.control, request).map_err(ClientError::into_refusal)
+    }
+
+    fn edit(&self, request: &edit::Request<'_>) -> Result<Vec<Outcome>, Refusal> {
+        match edit::edit(&self.config, request) {
+            Ok(done) => Ok(done.outcomes),
+            Err(EditError::Invalid(problems)) => Err(Refusal::failed(problems.to_string())),
+            Err(error) => Err(Refusal::failed(error.to_string())),
+        }
+    }
+
+    /// Has rules and daemon take the new configuration. A daemon that does not run takes it at start.
+    fn reload(&self) -> Result<(), Refusal> {
+        let rules_changed = Settings::load(&self.config).is_ok_and(|loaded| {
+            let text = |settings: &Settings| crate::firewall::rules::standalone(settings);
+            text(&loaded.settings) != text(&self.settings)
+        });
+        if rules_changed && Path::new(INIT_SCRIPT).exists() {
+            // It writes the rules, reloads fw4 and signals the daemon.
+            let run = Command::new(INIT_SCRIPT).arg("reload").stdin(Stdio::null()).stdout(Stdio::null()).status();
+            return match run {
+                Ok(status) if status.success() => Ok(()),
+                Ok(status) => Err(Refusal::failed(format!("written, but {INIT_SCRIPT} reload failed ({status})"))),
+                Err(error) => Err(Refusal::failed(format!("written, but {INIT_SCRIPT} reload: {error}"))),
+            };
+        }
+        match client::ask::<Done>(&self.settings.main.control, &Request::Reload(Nothing {})) {
+            Ok(_) | Err(ClientError::Unreachable { .. }) => Ok(()),
+            Err(error) => Err(error.into_refusal()),
+        }
+    }
+}
+
+fn nets(addresses: &[String]) -> Result<Vec<IpNet>, Refusal> {
+    let net = |text: &String| value::net(text.trim()).map_err(|error| Refusal::invalid(error.to_string()));
+    if addresses.is_empty() {
+        return Err(Refusal::invalid("no address given; accepted: one or more addresses or networks"));
+    }
+    addresses.iter().map(net).collect()
+}
+
+fn comment(text: &str) -> Result<String, Refusal> {
+    value::comment(text).map_err(|error| Refusal::invalid(error.to_string()))
+}
+
+fn block(net: IpNet, comment: &str, action: Option<Action>) -> Block {
+    Block { net, comment: comment.into(), proto: Proto::Any, dest_ports: Vec::new(), action }
+}
+
+fn rows(nets: &[IpNet], text: impl Fn(&str) -> String) -> Done {
+    let row = |net: &IpNet| {
+        let address = value::written(*net);
+        DoneRow { text: text(&address), address, ..DoneRow::default() }
+    };
+    Done { done: nets.iter().map(row).collect() }
+}
+
+/// Refuses where nothing at all was there to take back.
+fn found(done: Done, text: impl Fn(&DoneRow) -> String) -> Result<Done, Refusal> {
+    if done.done.iter().any(|row| !row.sources.is_empty()) {
+        return Ok(done);
+    }
+    let message = done.done.first().map(text).unwrap_or_default();
+    Err(Refusal { code: Code::NotFound, message })
+}

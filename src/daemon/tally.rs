@@ -1,0 +1,238 @@
+//! What was dropped and banned: running totals, the last hour, and every hour of the last week.
+//!
+//! The kernel's counters begin at 0 again when the table is made anew; the totals here do not. Samples
+//! every five minutes give the last hour; the hours are those of the wall clock, so that a chart's bars
+//! mean what people take them for.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::control::protocol::{History, HistorySource};
+use crate::feed::Source;
+use crate::firewall::{Counter, Family};
+use crate::ledger::SetId;
+
+/// Time between samples.
+const STEP: Duration = Duration::from_secs(300);
+
+/// Samples that make an hour.
+const SAMPLES: usize = 12;
+
+/// Hours kept: a week.
+pub const HOURS: usize = 168;
+
+/// Seconds in an hour.
+const HOUR: u64 = 3600;
+
+/// Packets and bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Count {
+    /// Packets.
+    pub packets: u64,
+    /// Bytes.
+    pub bytes: u64,
+}
+
+impl Count {
+    fn plus(self, other: Count) -> Count {
+        Count { packets: self.packets.saturating_add(other.packets), bytes: self.bytes.saturating_add(other.bytes) }
+    }
+
+    fn minus(self, earlier: Count) -> Count {
+        Count { packets: self.packets.saturating_sub(earlier.packets), bytes: self.bytes.saturating_sub(earlier.bytes) }
+    }
+}
+
+/// One value a source, in the order of [`Source::ALL`].
+type PerSource<T> = [T; Source::ALL.len()];
+
+/// One hour of one source.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Hour {
+    dropped: Count,
+    bans: u32,
+}
+
+/// The totals.
+#[derive(Debug)]
+pub struct Tally {
+    /// The kernel's values at the last reading, IPv4 and IPv6.
+    last: PerSource<[Count; 2]>,
+    totals: PerSource<Count>,
+    /// Totals at past samples, oldest first.
+    samples: VecDeque<PerSource<Count>>,
+    /// Hours of the wall clock, the running one last; `None`: the daemon did not run then.
+    hours: VecDeque<Option<PerSource<Hour>>>,
+    /// Number of the running hour since 1970.
+    running: u64,
+    due: Instant,
+}
+
+impl Tally {
+    /// Nothing counted yet; `wall` is the wall clock in Unix seconds.
+    pub fn new(wall: u64) -> Tally {
+        Tally {
+            last: Default::default(),
+            totals: Default::default(),
+            samples: VecDeque::from([PerSource::default()]),
+            hours: VecDeque::from([Some(PerSource::default())]),
+            running: wall / HOUR,
+            due: Instant::now() + STEP,
+        }
+    }
+
+    /// When the next sample is due.
+    pub fn due(&self) -> Instant {
+        self.due
+    }
+
+    /// Takes a reading of the kernel's counters.
+    pub fn read(&mut self, counters: &[Counter], wall: u64) {
+        self.turn_to(wall);
+        for counter in counters {
+            let SetId::Ban(source) = counter.key.set else { continue };
+            let now = Count { packets: counter.packets, bytes: counter.bytes };
+            let family = usize::from(counter.key.family == Family::V6);
+            let last = std::mem::replace(&mut self.last[source as usize][family], now);
+            // A counter that went back was made anew: all it shows came since.
+            let since = if now.packets < last.packets { now } else { now.minus(last) };
+            let total = &mut self.totals[source as usize];
+            *total = total.plus(since);
+            let hour = self.hour(source);
+            hour.dropped = hour.dropped.plus(since);
+        }
+    }
+
+    /// Takes a reading and keeps it as a sample.
+    pub fn sample(&mut self, counters: &[Counter], wall: u64) {
+        self.read(counters, wall);
+        if self.samples.len() > SAMPLES {
+            self.samples.pop_front();
+        }
+        self.samples.push_back(self.totals);
+        self.due = Instant::now() + STEP;
+    }
+
+    /// Counts bans that began now.
+    pub fn count_bans(&mut self, source: Source, bans: u32, wall: u64) {
+        self.turn_to(wall);
+        let hour = self.hour(source);
+        hour.bans = hour.bans.saturating_add(bans);
+    }
+
+    /// Since the daemon started, and in the last hour (to five minutes).
+    pub fn of(&self, source: Source) -> (Count, Count) {
+        let total = self.totals[source as usize];
+        let hour_ago = self.samples.front().map_or(Count::default(), |sample| sample[source as usize]);
+        (total, total.minus(hour_ago))
+    }
+
+    /// The last `hours` hours (1 to [`HOURS`]), the running one last.
+    pub fn history(&self, hours: usize, now: u64) -> History {
+        let source = |source: Source| {
+            let value = |pick: fn(&Hour) -> u64| {
+                let known = self.hours.len();
+                let value = move |index: usize| {
+                    let hour = (index + known).checked_sub(hours).and_then(|at| self.hours.get(at))?.as_ref()?;
+                    i64::try_from(pick(&hour[source as usize])).ok()
+                };
+                (0..hours).map(|index| value(index).unwrap_or(-1)).collect()
+            };
+            HistorySource {
+                name: source.name().into(),
+                packets: value(|hour| hour.dropped.packets),
+                bytes: value(|hour| hour.dropped.bytes),
+                bans: value(|hour| hour.bans.into()),
+            }
+        };
+        History {
+            now,
+            end: (self.running + 1) * HOUR,
+            step: HOUR,
+            hours: hours as u64,
+            sources: Source::ALL.map(source).into(),
+        }
+    }
+
+    fn hour(&mut self, source: Source) -> &mut Hour {
+        if self.hours.is_empty() {
+            self.hours.push_back(None);
+        }
+        let at = self.hours.len() - 1;
+        &mut self.hours[at].get_or_insert_default()[source as usize]
+    }
+
+    /// Begins new hours as the wall clock says. A clock that went back leaves the running hour running;
+    /// one that jumped leaves a gap.
+    fn turn_to(&mut self, wall: u64) {
+        let hour = wall / HOUR;
+        let passed = hour.saturating_sub(self.running).min(HOURS as u64);
+        for left in (0..passed).rev() {
+            if self.hours.len() == HOURS {
+                self.hours.pop_front();
+            }
+            self.hours.push_back((left == 0).then(PerSource::default));
+        }
+        self.running = self.running.max(hour);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::firewall::SetKey;
+
+    fn counter(packets: u64) -> [Counter; 1] {
+        let key = SetKey { set: SetId::Ban(Source::Dynfw), family: Family::V4 };
+        [Counter { key, packets, bytes: packets * 40 }]
+    }
+
+    #[tokio::test(flavor = "current_thread")]
+    async fn totals_go_on_over_a_table_that_was_made_anew() {
+        let mut tally = Tally::new(0);
+        tally.read(&counter(100), 10);
+        tally.read(&counter(130), 20);
+        // fw4 restart: the kernel counts from 0 again.
+        tally.read(&counter(7), 30);
+        let (total, hour) = tally.of(Source::Dynfw);
+        assert_eq!((total.packets, total.bytes), (137, 137 * 40));
+        assert_eq!(hour, total);
+        assert_eq!(tally.of(Source::Nats).0, Count::default());
+    }
+
+    #[tokio::test(flavor = "current_thread")]
+    async fn the_last_hour_forgets_what_is_older() {
+        let mut tally = Tally::new(0);
+        tally.sample(&counter(1000), 300);
+        for step in 2..=13 {
+            tally.sample(&counter(1000 + step), 300 * step);
+        }
+        assert_eq!(tally.of(Source::Dynfw).1.packets, 13);
+    }
+
+    #[tokio::test(flavor = "current_thread")]
+    async fn hours_follow_the_wall_clock_and_leave_gaps() {
+        let mut tally = Tally::new(10 * HOUR + 5);
+        tally.count_bans(Source::Scan, 3, 10 * HOUR + 6);
+        tally.count_bans(Source::Scan, 1, 11 * HOUR);
+        // The clock goes back: the hour goes on.
+        tally.count_bans(Source::Scan, 1, 10 * HOUR);
+        // Nobody counted during hour 12.
+        tally.read(&counter(5), 13 * HOUR + 1);
+        let history = tally.history(6, 13 * HOUR + 2);
+        assert_eq!(history.end, 14 * HOUR);
+        let scan = &history.sources[Source::Scan as usize];
+        assert_eq!(scan.bans, [-1, -1, 3, 2, -1, 0]);
+        assert_eq!(history.sources[Source::Dynfw as usize].packets, [-1, -1, 0, 0, -1, 5]);
+    }
+
+    #[tokio::test(flavor = "current_thread")]
+    async fn a_jump_of_ten_years_costs_a_week_of_gaps_and_no_more() {
+        let mut tally = Tally::new(0);
+        tally.read(&counter(1), 10 * 365 * 86_400);
+        assert_eq!(tally.hours.len(), HOURS);
+        assert_eq!(tally.history(HOURS, 0).sources[0].packets.iter().filter(|value| **value >= 0).count(), 1);
+    }
+}

@@ -70,7 +70,7 @@ fn contents(ledger: &Ledger, now: Moment) -> Vec<String> {
 #[test]
 fn what_is_saved_comes_back() {
     for mut ledger in [Ledger::new(10), small(), crowd()] {
-        let now = at(1100);
+        let now = at(1110);
         ledger.expire(now, &mut |_, _| {});
         let back = restored(&saved(&ledger, now, WALL), now, Some(WALL)).unwrap();
         assert_eq!(contents(&back.ledger, now), contents(&ledger, now));

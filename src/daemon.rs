@@ -11,6 +11,7 @@ mod clock;
 mod commands;
 mod feeds;
 mod journal;
+mod keeper;
 mod kernel;
 mod logging;
 mod surroundings;
@@ -22,12 +23,13 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use ipnet::IpNet;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use crate::cli::exit;
-use crate::config::Settings;
+use crate::config::{Allow, Block, Settings};
 use crate::control::protocol::{Activity, Refusal};
 use crate::control::server::{Question, Server};
 use crate::feed::{AllowOrigin, Entry, Event, FeedName, FeedState, Lifetime, Update};
@@ -35,6 +37,7 @@ use crate::firewall::rules;
 use crate::ledger::{Applied, Ledger};
 use feeds::Feeds;
 use journal::Journal;
+use keeper::Keeper;
 use kernel::{Kernel, Repaired, State};
 use surroundings::Surroundings;
 use tally::Tally;
@@ -54,6 +57,7 @@ struct Daemon {
     feeds: Feeds,
     journal: Journal,
     tally: Tally,
+    keeper: Keeper,
     surroundings: Surroundings,
     started: u64,
     control: Option<Server>,
@@ -129,12 +133,19 @@ impl Daemon {
             interrupt: signal(SignalKind::interrupt())?,
             hangup: signal(SignalKind::hangup())?,
         };
+        log::info!("{} starts", crate::VERSION);
+        let mut keeper = Keeper::new(&settings.main.state_dir);
+        let kept = keeper.read(settings.main.max_entries);
+        if let Some(trouble) = &keeper.trouble {
+            log::warn!("{trouble}");
+        }
         let mut daemon = Daemon {
-            ledger: Ledger::new(settings.main.max_entries),
+            ledger: kept.ledger,
+            keeper,
             kernel: Kernel::new(&settings.main),
             feeds,
             journal: Journal::new(),
-            tally: Tally::new(clock::wall()),
+            tally: Tally::new(clock::wall(), &kept.totals),
             surroundings: Surroundings::new(),
             started: clock::boot_seconds(),
             control: None,
@@ -143,7 +154,6 @@ impl Daemon {
             config_notes: Vec::new(),
             settings,
         };
-        log::info!("{} starts", crate::VERSION);
         daemon.note_config(loaded.warnings.lines().collect());
         daemon.control = Some(Server::start(&daemon.settings.main.control, daemon.questions.clone())?);
         daemon.read_surroundings();
@@ -186,6 +196,7 @@ impl Daemon {
                 }
             }
         }
+        self.keep();
         log::info!("stops; the sets stay as they are");
         Ok(())
     }
@@ -215,9 +226,19 @@ impl Daemon {
             let counters = self.kernel.counters();
             self.tally.sample(&counters, clock::wall());
         }
+        if self.keeper.due().is_some_and(|due| due <= now) {
+            self.keep();
+        }
         self.ledger.expire(clock::now(), &mut |source, net| {
             log::debug!("{source}: {net} has served its ban");
         });
+    }
+
+    /// Writes the snapshot.
+    fn keep(&mut self) {
+        let counters = self.kernel.counters();
+        self.tally.read(&counters, clock::wall());
+        self.keeper.write(&self.ledger, &self.tally.totals());
     }
 
     /// Compares kernel and ledger where that is due, and tells what came of it.
@@ -274,6 +295,9 @@ impl Daemon {
         let told = journal::Told::of(&event);
         let Daemon { ledger, kernel, .. } = self;
         let applied = ledger.apply(clock::now(), event, &mut |change| kernel.push(change));
+        if changed(&applied) {
+            self.keeper.note_change();
+        }
         if let Some(source) = told.source().filter(|_| told.is_ban()) {
             self.tally.count_bans(source, applied.added, clock::wall());
         }
@@ -365,6 +389,10 @@ impl Daemon {
                 Err(error) => log::error!("control socket {}: {error}; the old one stays", main.control.display()),
             }
         }
+        if old.is_some_and(|old| old.main.state_dir != main.state_dir) {
+            self.keeper = Keeper::new(&main.state_dir);
+            self.keeper.note_change();
+        }
         self.kernel.configure(main);
         let Daemon { ledger, kernel, .. } = self;
         ledger.set_max_entries(clock::now(), self.settings.main.max_entries, &mut |change| kernel.push(change));
@@ -374,6 +402,10 @@ impl Daemon {
             if feed == FeedName::Nats {
                 self.apply(Event::AllowList { origin: AllowOrigin::Nats, list: Vec::new() });
             }
+        }
+        if let Some(old) = old {
+            commands::tell_changes("allow", &nets_of(&old.allow), &nets_of(&self.settings.allow));
+            commands::tell_changes("block", &block_nets(&old.block), &block_nets(&self.settings.block));
         }
         if old.is_none_or(|old| old.allow != self.settings.allow) {
             let list = self.settings.allow.iter().map(|allow| entry(allow.net, &allow.comment)).collect();
@@ -387,7 +419,15 @@ impl Daemon {
     }
 }
 
-fn entry(net: ipnet::IpNet, comment: &str) -> Entry {
+fn nets_of(allows: &[Allow]) -> Vec<IpNet> {
+    allows.iter().map(|allow| allow.net).collect()
+}
+
+fn block_nets(blocks: &[Block]) -> Vec<IpNet> {
+    blocks.iter().map(|block| block.net).collect()
+}
+
+fn entry(net: IpNet, comment: &str) -> Entry {
     Entry { net, lifetime: Lifetime::Forever, comment: comment.into() }
 }
 

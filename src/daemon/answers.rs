@@ -73,7 +73,7 @@ impl Daemon {
                 bytes: sum(|each| each.bytes),
                 packets_hour: sum(|each| each.packets_hour),
                 bytes_hour: sum(|each| each.bytes_hour),
-                since: view.of_boot(self.started),
+                since: self.tally.since(),
             },
             sources,
             allowances: self.allowance_counts(),
@@ -145,6 +145,9 @@ impl Daemon {
         for (severity, text) in &self.config_notes {
             let severity = if *severity == Severity::Error { "error" } else { "warning" };
             add(severity, "config".into(), text.clone());
+        }
+        if let Some(trouble) = &self.keeper.trouble {
+            add("warning", "state_dir".into(), trouble.clone());
         }
         for name in [FeedName::Dynfw, FeedName::Nats] {
             let slot = self.feeds.slot(name);

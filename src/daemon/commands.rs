@@ -4,6 +4,8 @@
 //! Lasting blocks and allowances are not here: the command line writes them to UCI and asks for a
 //! reload. Every command is all or nothing: all its addresses are judged before the first is touched.
 
+use std::collections::BTreeSet;
+
 use ipnet::IpNet;
 
 use super::{Daemon, clock};
@@ -140,6 +142,23 @@ impl Daemon {
         }
         self.kernel.commit();
         Ok(Done { done })
+    }
+}
+
+/// Most lines about one change of the configuration.
+const LINES: usize = 20;
+
+/// Logs what a new configuration allows or blocks and the old one did not, and the other way round.
+pub fn tell_changes(list: &str, old: &[IpNet], new: &[IpNet]) {
+    let (old, new): (BTreeSet<&IpNet>, BTreeSet<&IpNet>) = (old.iter().collect(), new.iter().collect());
+    let gone = old.difference(&new).map(|net| (net, "is out of the configuration"));
+    let come = new.difference(&old).map(|net| (net, "is in the configuration"));
+    let changes: Vec<_> = come.chain(gone).collect();
+    for (net, what) in changes.iter().take(LINES) {
+        log::info!("{list}: {} {what}", value::written(***net));
+    }
+    if changes.len() > LINES {
+        log::info!("{list}: and {} more changes", changes.len() - LINES);
     }
 }
 

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use crate::control::protocol::{History, HistorySource};
 use crate::feed::Source;
 use crate::firewall::{Counter, Family};
-use crate::ledger::SetId;
+use crate::ledger::{SetId, Totals};
 
 /// Time between samples.
 const STEP: Duration = Duration::from_secs(300);
@@ -67,16 +67,30 @@ pub struct Tally {
     hours: VecDeque<Option<PerSource<Hour>>>,
     /// Number of the running hour since 1970.
     running: u64,
+    /// Unix seconds since when the totals count.
+    since: u64,
     due: Instant,
 }
 
 impl Tally {
-    /// Nothing counted yet; `wall` is the wall clock in Unix seconds.
-    pub fn new(wall: u64) -> Tally {
+    /// Goes on from the totals that were kept, if any; `wall` is the wall clock in Unix seconds.
+    pub fn new(wall: u64, kept: &Totals) -> Tally {
+        let kept_count = |what: &str| kept.get(what).copied().unwrap_or(0);
+        let totals = Source::ALL.map(|source| Count {
+            packets: kept_count(&format!("{source}.packets")),
+            bytes: kept_count(&format!("{source}.bytes")),
+        });
+        let last = Source::ALL.map(|source| {
+            ["4", "6"].map(|family| Count {
+                packets: kept_count(&format!("{source}{family}.kernel_packets")),
+                bytes: kept_count(&format!("{source}{family}.kernel_bytes")),
+            })
+        });
         Tally {
-            last: Default::default(),
-            totals: Default::default(),
-            samples: VecDeque::from([PerSource::default()]),
+            last,
+            totals,
+            since: kept.get("since").copied().unwrap_or(wall),
+            samples: VecDeque::from([totals]),
             hours: VecDeque::from([Some(PerSource::default())]),
             running: wall / HOUR,
             due: Instant::now() + STEP,
@@ -122,7 +136,28 @@ impl Tally {
         hour.bans = hour.bans.saturating_add(bans);
     }
 
-    /// Since the daemon started, and in the last hour (to five minutes).
+    /// Unix seconds since when the totals count.
+    pub fn since(&self) -> u64 {
+        self.since
+    }
+
+    /// The totals in a form that can be kept over a restart, the kernel's own values included, so that
+    /// what it counted meanwhile is not lost.
+    pub fn totals(&self) -> Totals {
+        let mut kept = Totals::from([("since".into(), self.since)]);
+        for source in Source::ALL {
+            let Count { packets, bytes } = self.totals[source as usize];
+            kept.insert(format!("{source}.packets").into(), packets);
+            kept.insert(format!("{source}.bytes").into(), bytes);
+            for (family, last) in ["4", "6"].into_iter().zip(self.last[source as usize]) {
+                kept.insert(format!("{source}{family}.kernel_packets").into(), last.packets);
+                kept.insert(format!("{source}{family}.kernel_bytes").into(), last.bytes);
+            }
+        }
+        kept
+    }
+
+    /// In all, and in the last hour (to five minutes).
     pub fn of(&self, source: Source) -> (Count, Count) {
         let total = self.totals[source as usize];
         let hour_ago = self.samples.front().map_or(Count::default(), |sample| sample[source as usize]);
@@ -191,7 +226,7 @@ mod tests {
 
     #[tokio::test(flavor = "current_thread")]
     async fn totals_go_on_over_a_table_that_was_made_anew() {
-        let mut tally = Tally::new(0);
+        let mut tally = Tally::new(0, &Totals::new());
         tally.read(&counter(100), 10);
         tally.read(&counter(130), 20);
         // fw4 restart: the kernel counts from 0 again.
@@ -203,8 +238,20 @@ mod tests {
     }
 
     #[tokio::test(flavor = "current_thread")]
+    async fn totals_go_on_over_a_restart_of_the_daemon() {
+        let mut before = Tally::new(50, &Totals::new());
+        before.read(&counter(100), 60);
+        let mut after = Tally::new(1000, &before.totals());
+        // 20 packets came while no daemon ran.
+        after.read(&counter(120), 1001);
+        assert_eq!(after.of(Source::Dynfw).0.packets, 120);
+        assert_eq!(after.of(Source::Dynfw).1.packets, 20, "the last hour knows only what came since");
+        assert_eq!(after.since(), 50);
+    }
+
+    #[tokio::test(flavor = "current_thread")]
     async fn the_last_hour_forgets_what_is_older() {
-        let mut tally = Tally::new(0);
+        let mut tally = Tally::new(0, &Totals::new());
         tally.sample(&counter(1000), 300);
         for step in 2..=13 {
             tally.sample(&counter(1000 + step), 300 * step);
@@ -214,7 +261,7 @@ mod tests {
 
     #[tokio::test(flavor = "current_thread")]
     async fn hours_follow_the_wall_clock_and_leave_gaps() {
-        let mut tally = Tally::new(10 * HOUR + 5);
+        let mut tally = Tally::new(10 * HOUR + 5, &Totals::new());
         tally.count_bans(Source::Scan, 3, 10 * HOUR + 6);
         tally.count_bans(Source::Scan, 1, 11 * HOUR);
         // The clock goes back: the hour goes on.
@@ -230,7 +277,7 @@ mod tests {
 
     #[tokio::test(flavor = "current_thread")]
     async fn a_jump_of_ten_years_costs_a_week_of_gaps_and_no_more() {
-        let mut tally = Tally::new(0);
+        let mut tally = Tally::new(0, &Totals::new());
         tally.read(&counter(1), 10 * 365 * 86_400);
         assert_eq!(tally.hours.len(), HOURS);
         assert_eq!(tally.history(HOURS, 0).sources[0].packets.iter().filter(|value| **value >= 0).count(), 1);

@@ -12,6 +12,7 @@ use super::netlink::{
     put_str,
 };
 use crate::feed::Lifetime;
+use crate::ledger::{Range, SetId};
 
 /// `NFPROTO_INET`: the family of the table.
 pub(super) const INET: u8 = 1;
@@ -72,6 +73,8 @@ pub(super) struct Batch {
     messages: Vec<(u32, SetKey)>,
     first: u32,
     elements: usize,
+    /// The intervals that this batch has changed.
+    intervals: Vec<(SetId, Range)>,
     /// The attributes that name table and set, one string of bytes a set, ready to copy.
     preludes: Vec<Vec<u8>>,
 }
@@ -90,17 +93,39 @@ impl Batch {
             messages: Vec::new(),
             first: 0,
             elements: 0,
+            intervals: Vec::new(),
             preludes: SetKey::all().map(prelude).collect(),
         }
     }
 
-    /// Forgets everything; `first` is the sequence number that the next batch starts with.
-    pub fn clear(&mut self, first: u32) {
+    /// `first` is the sequence number that the batch starts with; nothing may have been written yet.
+    pub fn begin(&mut self, first: u32) {
+        self.first = first;
+    }
+
+    /// Forgets everything, and keeps the buffers.
+    pub fn clear(&mut self) {
         self.buffer.clear();
         self.messages.clear();
         self.open = None;
         self.elements = 0;
-        self.first = first;
+        self.intervals.clear();
+    }
+
+    /// Whether a change of this element must wait for the next batch: the kernel's tree of intervals does
+    /// not find an element that was put in, taken out and put in again in one transaction. So an interval
+    /// may not have a border in common with one that the batch changes already.
+    pub fn clashes(&self, set: SetId, range: Range) -> bool {
+        self.intervals
+            .iter()
+            .any(|(other, changed)| *other == set && (changed.first == range.first || changed.last == range.last))
+    }
+
+    /// Notes that the batch changes this element.
+    pub fn note(&mut self, set: SetId, range: Range) {
+        if set.is_interval() {
+            self.intervals.push((set, range));
+        }
     }
 
     pub fn is_empty(&self) -> bool {

@@ -7,6 +7,8 @@
 use std::io;
 use std::net::IpAddr;
 
+use rustix::io::Errno;
+
 use super::error::Error;
 use super::names::Family;
 use super::netlink::{
@@ -236,8 +238,8 @@ impl<'a> Deletions<'a> {
                 if let Some(Control::Refused(refusal)) = control(&message) {
                     refused += 1;
                     // Gone by itself meanwhile: as good.
-                    if refusal.error().kind() != io::ErrorKind::NotFound {
-                        self.failure.get_or_insert(refusal.error());
+                    if refusal.errno != Errno::NOENT {
+                        self.failure.get_or_insert(refusal.errno.into());
                     }
                 }
             }

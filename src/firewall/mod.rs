@@ -32,6 +32,8 @@ pub use reconcile::Reconciled;
 pub use sets::{Structure, WrongSet};
 pub use watch::{TableEvent, Watch};
 
+use rustix::io::Errno;
+
 use crate::feed::Lifetime;
 use crate::ledger::{Desired, Range, SetChange, SetId};
 use batch::{Batch, Verb};
@@ -41,18 +43,6 @@ use watch::Ear;
 
 /// How often something is tried again that failed because the ruleset changed meanwhile.
 const ATTEMPTS: usize = 10;
-
-const EPERM: i32 = 1;
-const ENOENT: i32 = 2;
-const EAGAIN: i32 = 11;
-const ENOMEM: i32 = 12;
-const EEXIST: i32 = 17;
-const ENFILE: i32 = 23;
-const ENOSPC: i32 = 28;
-const ENOTEMPTY: i32 = rustix::io::Errno::NOTEMPTY.raw_os_error();
-const ENOBUFS: i32 = rustix::io::Errno::NOBUFS.raw_os_error();
-/// The kernel's own "try again": not among the errors that user space normally sees.
-const ERESTART: i32 = 85;
 
 /// The sets of one table, over one open netlink socket.
 pub struct Firewall {
@@ -99,6 +89,17 @@ impl Firewall {
 
     /// Queues a change. A full batch is sent at once; the rest waits for [`Firewall::commit`].
     pub fn push(&mut self, change: SetChange) {
+        let (SetChange::Add { set, range, .. }
+        | SetChange::Renew { set, range, .. }
+        | SetChange::Delete { set, range }) = change;
+        if self.batch.clashes(set, range) {
+            self.flush();
+        }
+        if self.failure.is_some() {
+            self.set_dirty(set, true);
+            return;
+        }
+        self.batch.note(set, range);
         match change {
             SetChange::Add { set, range, lifetime } => self.write(Verb::Add, set, range, Some(lifetime)),
             SetChange::Renew { set, range, lifetime } => {
@@ -145,7 +146,7 @@ impl Firewall {
         self.set_dirty(set, true);
         let mut result = self.reconcile_pair(set, desired);
         // A full set refuses a whole batch: smaller ones fill it to the brim.
-        for batch_elements in [64, 2] {
+        for batch_elements in [64, 1] {
             if !matches!(result, Err(Error::Full(_))) {
                 break;
             }
@@ -175,7 +176,7 @@ impl Firewall {
         let request = sets::create(&self.names, keys, self.max_entries, first).map_err(failed)?;
         match transact(&mut self.socket, &request).map_err(failed)? {
             None => Ok(()),
-            Some(refusal) if refusal.number == ENOENT => Err(Error::NoTable),
+            Some(refusal) if refusal.errno == Errno::NOENT => Err(Error::NoTable),
             Some(refusal) => {
                 let position = refusal.sequence.wrapping_sub(first).wrapping_sub(1) as usize;
                 Err(explain(&refusal, keys.get(position).copied()))
@@ -293,13 +294,8 @@ impl Firewall {
     }
 
     fn write(&mut self, verb: Verb, set: SetId, range: Range, lifetime: Option<Lifetime>) {
-        if self.failure.is_some() {
-            self.set_dirty(set, true);
-            return;
-        }
         if self.batch.is_empty() {
-            let first = self.socket.next_sequence();
-            self.batch.clear(first);
+            self.batch.begin(self.socket.next_sequence());
         }
         let key = SetKey::of(set, range.first);
         self.batch.element(verb, key, range.first, false, lifetime);
@@ -327,7 +323,7 @@ impl Firewall {
             sets.into_iter().for_each(|key| self.set_dirty(key.set, true));
             self.failure.get_or_insert(error);
         }
-        self.batch.clear(0);
+        self.batch.clear();
     }
 }
 
@@ -345,8 +341,8 @@ fn transact(socket: &mut Socket, bytes: &[u8]) -> io::Result<Option<Refusal>> {
     let mut refusal = None;
     for _ in 0..ATTEMPTS {
         socket.send(bytes)?;
-        refusal = first_refusal(socket)?;
-        if !refusal.is_some_and(|refusal: Refusal| matches!(refusal.number, EAGAIN | ERESTART)) {
+        refusal = first_refusal(socket).inspect_err(|_| socket.discard())?;
+        if !refusal.is_some_and(|refusal: Refusal| matches!(refusal.errno, Errno::AGAIN | Errno::RESTART)) {
             break;
         }
     }
@@ -368,16 +364,16 @@ fn first_refusal(socket: &mut Socket) -> io::Result<Option<Refusal>> {
 
 /// What a refusal means. `key` is the set of the refused message, if it was about one.
 fn explain(refusal: &Refusal, key: Option<SetKey>) -> Error {
-    match (refusal.number, key) {
-        (EPERM, _) => Error::Permission,
-        (ENOMEM | ENOBUFS, _) => Error::NoBuffers,
-        (EAGAIN | ERESTART, _) => Error::Busy,
-        (ENOENT, Some(_)) if refusal.offset.is_some_and(batch::names_table) => Error::NoTable,
-        (ENOENT, Some(key)) => Error::NoSet(key),
-        (ENFILE | ENOSPC, Some(key)) => Error::Full(key),
-        (EEXIST | ENOTEMPTY, Some(key)) => Error::Exists(key),
-        (_, Some(set)) => Error::Refused { set, cause: refusal.error() },
-        (_, None) => Error::Netlink { doing: "sending a transaction", cause: refusal.error() },
+    match (refusal.errno, key) {
+        (Errno::PERM, _) => Error::Permission,
+        (Errno::NOMEM | Errno::NOBUFS, _) => Error::NoBuffers,
+        (Errno::AGAIN | Errno::RESTART, _) => Error::Busy,
+        (Errno::NOENT, Some(_)) if refusal.offset.is_some_and(batch::names_table) => Error::NoTable,
+        (Errno::NOENT, Some(key)) => Error::NoSet(key),
+        (Errno::NFILE | Errno::NOSPC, Some(key)) => Error::Full(key),
+        (Errno::EXIST | Errno::NOTEMPTY, Some(key)) => Error::Exists(key),
+        (errno, Some(set)) => Error::Refused { set, cause: errno.into() },
+        (errno, None) => Error::Netlink { doing: "sending a transaction", cause: errno.into() },
     }
 }
 
@@ -388,7 +384,7 @@ fn probe_destroy(socket: &mut Socket, table: &str) -> Result<bool, Error> {
     let request = batch::single(sequence, &mut |buffer| batch::destroy_probe(buffer, sequence, table));
     match transact(socket, &request).map_err(failed)? {
         None => Ok(true),
-        Some(refusal) if refusal.number == EPERM => Err(Error::Permission),
-        Some(refusal) => Ok(refusal.number == ENOENT),
+        Some(refusal) if refusal.errno == Errno::PERM => Err(Error::Permission),
+        Some(refusal) => Ok(refusal.errno == Errno::NOENT),
     }
 }

@@ -7,6 +7,8 @@
 use std::io;
 use std::os::fd::{AsRawFd, RawFd};
 
+use rustix::io::Errno;
+
 use super::sys;
 
 pub(crate) const NLM_F_REQUEST: u16 = 0x1;
@@ -234,17 +236,10 @@ pub(crate) fn text(value: &[u8]) -> &[u8] {
 pub(crate) struct Refusal {
     /// Sequence number of the refused message.
     pub sequence: u32,
-    /// Positive error number.
-    pub number: i32,
+    /// Why.
+    pub errno: Errno,
     /// Byte of the refused message at which the offending attribute starts.
     pub offset: Option<u32>,
-}
-
-impl Refusal {
-    /// The error number as the standard library's error.
-    pub fn error(&self) -> io::Error {
-        io::Error::from_raw_os_error(self.number)
-    }
 }
 
 /// What a message is when it is not data.
@@ -263,7 +258,8 @@ pub(crate) fn control(message: &Message<'_>) -> Option<Control> {
     match message.failure() {
         Some((0, _)) | None => Some(Control::Done),
         Some((number, offset)) => {
-            Some(Control::Refused(Refusal { sequence: message.sequence, number: number.saturating_neg(), offset }))
+            let errno = Errno::from_raw_os_error(number.saturating_neg().clamp(1, 4095));
+            Some(Control::Refused(Refusal { sequence: message.sequence, errno, offset }))
         }
     }
 }
@@ -372,7 +368,12 @@ impl Socket {
     /// Throws away whatever is still in the socket after a failure, so that it is not taken for the
     /// answer to the next request.
     pub fn discard(&mut self) {
-        while !matches!(self.receive(), Ok(None)) {}
+        // Bounded: a socket that fails for good would otherwise hold us here.
+        for _ in 0..1024 {
+            if matches!(self.receive(), Ok(None)) {
+                return;
+            }
+        }
     }
 
     /// Sends one dump request and hands every message of the answer to `each`.
@@ -392,7 +393,7 @@ impl Socket {
                     Some(Control::Done) => return Ok(result),
                     Some(Control::Refused(refusal)) => {
                         self.discard();
-                        return Err(refusal.error());
+                        return Err(refusal.errno.into());
                     }
                 }
             }

@@ -6,6 +6,8 @@
 use std::io;
 use std::net::IpAddr;
 
+use rustix::io::Errno;
+
 use super::conntrack::address_family;
 use super::names::Family;
 use super::netlink::{
@@ -62,8 +64,8 @@ impl Sockets {
             for message in Messages(datagram) {
                 match control(&message) {
                     Some(Control::Done) => ended = true,
-                    Some(Control::Refused(refusal)) if refusal.error().kind() != io::ErrorKind::NotFound => {
-                        return Err(refusal.error());
+                    Some(Control::Refused(refusal)) if refusal.errno != Errno::NOENT => {
+                        return Err(refusal.errno.into());
                     }
                     _ => {}
                 }

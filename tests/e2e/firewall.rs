@@ -8,6 +8,9 @@ use diswall::feed::{Lifetime, Source};
 use diswall::firewall::{Error, Family, Firewall, Names, SetKey, TableEvent, Watch};
 use diswall::ledger::{Desired, Range, SetChange, SetId};
 
+use proptest::prelude::*;
+use rustix::thread::{CapabilitySet, capabilities, set_capabilities};
+
 use crate::support::{Element, Netns, nft, nft_load, nft_set_elements, wait_until};
 
 const DYNFW: SetId = SetId::Ban(Source::Dynfw);
@@ -141,7 +144,17 @@ fn changes_of_every_kind_reach_both_families() {
 
 #[test]
 fn what_the_kernel_let_expire_can_be_deleted_renewed_and_added_again() {
+    expire_and_change(|_| ());
+}
+
+#[test]
+fn expired_elements_are_no_trouble_on_kernels_without_destroy() {
+    expire_and_change(Firewall::avoid_destroy);
+}
+
+fn expire_and_change(prepare: fn(&mut Firewall)) {
     let (_netns, mut firewall) = loaded();
+    prepare(&mut firewall);
     for set in [DYNFW, MANUAL] {
         for last in 1..=3 {
             firewall.push(add(set, &format!("203.0.113.{last}"), 1));
@@ -432,4 +445,191 @@ fn a_dump_under_a_resize_of_the_set_is_made_whole() {
         assert!(result.is_unchanged() && result.found == 60_000, "round {round}: {result:?}");
         nft(&["flush", "set", "inet", "fw4", "diswall_dynfw4"]);
     }
+}
+
+#[test]
+fn without_rights_it_says_so() {
+    let (_netns, mut firewall) = loaded();
+    let all = capabilities(None).unwrap();
+    let mut fewer = all;
+    fewer.effective.remove(CapabilitySet::NET_ADMIN);
+    set_capabilities(None, fewer).unwrap();
+    assert!(matches!(Firewall::open(names(), MAX), Err(Error::Permission)));
+    firewall.push(add(DYNFW, "203.0.113.1", 60));
+    assert!(matches!(firewall.commit(), Err(Error::Permission)));
+    assert_eq!(firewall.dirty(), [DYNFW]);
+    set_capabilities(None, all).unwrap();
+    firewall.reconcile(DYNFW, &Model::of(&[("203.0.113.1", 60)])).unwrap();
+    assert_eq!(listed("diswall_dynfw4"), ["203.0.113.1"]);
+}
+
+#[test]
+fn foreign_networks_in_the_way_are_cleared() {
+    let (_netns, mut firewall) = loaded();
+    nft(&["add", "element", "inet", "fw4", "diswall_manual4", "{ 10.0.0.0/8, 192.0.2.0-192.0.2.99 }"]);
+    firewall.push(add(MANUAL, "10.1.0.0-10.1.255.255", 0));
+    assert!(matches!(firewall.commit(), Err(Error::Exists(SetKey { set: MANUAL, family: Family::V4 }))));
+    assert_eq!(firewall.dirty(), [MANUAL]);
+    let model = Model::of(&[("10.1.0.0-10.1.255.255", 0), ("192.0.2.50-192.0.2.59", 600), ("192.0.2.60", 0)]);
+    let result = firewall.reconcile(MANUAL, &model).unwrap();
+    assert_eq!((result.found, result.removed, result.added), (2, 2, 3));
+    assert_eq!(listed("diswall_manual4"), ["10.1.0.0/16", "192.0.2.50-192.0.2.59", "192.0.2.60"]);
+    assert!(firewall.reconcile(MANUAL, &model).unwrap().is_unchanged());
+}
+
+#[test]
+fn a_failed_batch_leaves_the_other_sets_alone() {
+    let (_netns, mut firewall) = loaded();
+    firewall.push(add(NATS, "203.0.113.1", 0));
+    firewall.commit().unwrap();
+    nft(&["delete", "set", "inet", "fw4", "diswall_dynfw6"]);
+    firewall.push(add(NATS, "203.0.113.2", 0));
+    firewall.push(add(DYNFW, "2001:db8::1", 0));
+    let error = firewall.commit().unwrap_err();
+    assert_eq!(error.set(), Some(SetKey { set: DYNFW, family: Family::V6 }));
+    // A batch counts as a whole: both sets missed something, and only those.
+    assert_eq!(firewall.dirty(), [DYNFW, NATS]);
+    assert_eq!(firewall.reconcile(NATS, &Model::of(&[("203.0.113.1", 0), ("203.0.113.2", 0)])).unwrap().added, 1);
+    assert_eq!(firewall.dirty(), [DYNFW]);
+}
+
+/// One step of a random history: which set, which of a few elements, what happens to it.
+#[derive(Clone, Debug)]
+struct Step {
+    set: SetId,
+    element: usize,
+    what: What,
+}
+
+#[derive(Clone, Debug)]
+enum What {
+    Ban(u32),
+    Free,
+    Commit,
+    Foreign,
+    Reconcile,
+}
+
+const SINGLES: [&str; 6] = [
+    "203.0.113.1",
+    "203.0.113.2",
+    "0.0.0.0",
+    "255.255.255.255",
+    "2001:db8::1",
+    "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff",
+];
+/// Side by side, at the edges, never overlapping.
+const NETWORKS: [&str; 6] = [
+    "10.0.0.0-10.0.0.255",
+    "10.0.1.0-10.0.1.255",
+    "0.0.0.0-0.255.255.255",
+    "240.0.0.0-255.255.255.255",
+    "::-::ffff",
+    "2001:db8::-2001:db8:ffff:ffff:ffff:ffff:ffff:ffff",
+];
+
+fn element(set: SetId, index: usize) -> &'static str {
+    let elements = if set.is_interval() { NETWORKS } else { SINGLES };
+    elements[index % elements.len()]
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let what = prop_oneof![
+        6 => prop_oneof![Just(0), 100..10_000u32].prop_map(What::Ban),
+        3 => Just(What::Free),
+        2 => Just(What::Commit),
+        1 => Just(What::Foreign),
+        1 => Just(What::Reconcile),
+    ];
+    let step = (proptest::sample::select(vec![DYNFW, SCAN, MANUAL, SetId::Allow]), 0..6usize, what);
+    proptest::collection::vec(step.prop_map(|(set, element, what)| Step { set, element, what }), 1..60)
+}
+
+/// Compares one pair of sets with its model, element by element, time-outs included.
+fn assert_equal(set: SetId, model: &Model) {
+    let mut left: BTreeMap<String, Element> = BTreeMap::new();
+    for family in Family::ALL {
+        left.extend(nft_set_elements(&names().set(SetKey { set, family })));
+    }
+    assert_eq!(left.len(), model.0.len(), "{set:?}: {left:?}\nmodel {model:?}");
+    for (range, lifetime) in &model.0 {
+        let net = ipnet_text(range);
+        let element = left.get(&net).unwrap_or_else(|| panic!("{set:?} lacks {net}: {left:?}"));
+        match lifetime {
+            Lifetime::Forever => assert_eq!(element.timeout, None, "{net}"),
+            Lifetime::Seconds(seconds) => {
+                let expires = element.expires.unwrap_or_else(|| panic!("{net} never ends"));
+                assert!(expires.abs_diff(u64::from(*seconds)) <= 5, "{net}: {expires} instead of {seconds}");
+            }
+        }
+    }
+}
+
+/// As nft writes a range: an address, a network, or both ends.
+fn ipnet_text(range: &Range) -> String {
+    if range.first == range.last {
+        return range.first.to_string();
+    }
+    let nets: Vec<ipnet::IpNet> = match (range.first, range.last) {
+        (IpAddr::V4(first), IpAddr::V4(last)) => ipnet::Ipv4Subnets::new(first, last, 0).map(Into::into).collect(),
+        (IpAddr::V6(first), IpAddr::V6(last)) => ipnet::Ipv6Subnets::new(first, last, 0).map(Into::into).collect(),
+        _ => panic!("two families in {range:?}"),
+    };
+    if nets.len() == 1 { nets[0].to_string() } else { format!("{}-{}", range.first, range.last) }
+}
+
+fn play(firewall: &mut Firewall, steps: &[Step]) {
+    let mut models: BTreeMap<SetId, Model> = BTreeMap::new();
+    for step in steps {
+        let Step { set, .. } = *step;
+        let model = models.entry(set).or_default();
+        let what = element(set, step.element);
+        match step.what {
+            What::Ban(seconds) => {
+                let (range, lifetime) = (range(what), lifetime(seconds));
+                firewall.push(match model.0.insert(range, lifetime) {
+                    None => SetChange::Add { set, range, lifetime },
+                    Some(_) => SetChange::Renew { set, range, lifetime },
+                });
+            }
+            What::Free => {
+                model.0.remove(&range(what));
+                firewall.push(delete(set, what));
+            }
+            What::Commit => firewall.commit().unwrap(),
+            What::Foreign => {
+                firewall.commit().unwrap();
+                let name = names().set(SetKey::of(set, range(what).first));
+                nft(&["flush", "set", "inet", "fw4", &name]);
+                firewall.reconcile(set, &*model).unwrap();
+            }
+            What::Reconcile => {
+                let result = firewall.reconcile(set, &*model).unwrap();
+                assert!(result.is_unchanged(), "{set:?}: {result:?}");
+            }
+        }
+    }
+    firewall.commit().unwrap();
+    for (set, model) in &models {
+        assert_equal(*set, model);
+    }
+}
+
+/// Random histories of changes, commits and foreign hands end with equal sets, with the messages of new
+/// kernels and those of old ones.
+#[test]
+fn random_histories_end_with_equal_sets() {
+    let _netns = Netns::enter();
+    let config = ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() };
+    let mut runner = proptest::test_runner::TestRunner::new(config);
+    let outcome = runner.run(&(steps(), any::<bool>()), |(steps, old)| {
+        nft_load(&format!("flush ruleset\n{}", table_text(MAX)));
+        let mut firewall = open();
+        if old {
+            firewall.avoid_destroy();
+        }
+        play(&mut firewall, &steps);
+        Ok(())
+    });
+    outcome.unwrap();
 }

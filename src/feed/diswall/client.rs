@@ -124,31 +124,22 @@ impl Client {
         }
     }
 
-    /// Runs a session until the connection breaks.
-    async fn serve(&mut self, mut link: Link, subjects: &Rc<Subjects>) -> End {
-        match self.converse(&mut link, subjects).await {
-            Ok(never) => match never {},
-            Err(end) => end,
+    /// Runs a session over a new connection until it breaks.
+    async fn serve(&mut self, link: Link, subjects: &Rc<Subjects>) -> End {
+        if let Err(DaemonGone) = self.greet(&link).await {
+            return End::DaemonGone;
         }
-    }
-
-    async fn converse(&mut self, link: &mut Link, subjects: &Rc<Subjects>) -> Result<std::convert::Infallible, End> {
-        self.state(FeedState::Synchronising).await?;
-        self.cleartext(link).await?;
         let mut out = Output::default();
-        let mut session = self.open_session(link, subjects, &mut out);
-        let mut alive = KeepAlive::new(Instant::now());
-        let mut last_error = None;
-        loop {
-            let step = self.step(link, &mut session, &mut alive, &mut last_error, subjects, &mut out).await;
-            if let Err(end) = step {
-                self.session = Some(session);
-                return Err(match (end, last_error) {
-                    // What the server said before it closed explains more than that it closed.
-                    (End::Broken(_), Some(error)) => End::Broken(error),
-                    (end, _) => end,
-                });
-            }
+        let session = self.open_session(&link, subjects, &mut out);
+        let alive = KeepAlive::new(Instant::now());
+        let mut conversation = Conversation { client: self, link, subjects, session, alive, last_error: None, out };
+        let end = conversation.run().await;
+        let Conversation { session, last_error, .. } = conversation;
+        self.session = Some(session);
+        match (end, last_error) {
+            // What the server said before it closed explains more than that it closed.
+            (End::Broken(_), Some(error)) => End::Broken(error),
+            (end, _) => end,
         }
     }
 
@@ -165,77 +156,9 @@ impl Client {
         session
     }
 
-    /// Works off what has been received, sends and posts what came of it, waits for the next thing.
-    async fn step(
-        &mut self,
-        link: &mut Link,
-        session: &mut Session,
-        alive: &mut KeepAlive,
-        last_error: &mut Option<String>,
-        subjects: &Subjects,
-        out: &mut Output,
-    ) -> Result<(), End> {
-        while out.updates.len() < BATCH {
-            match link.operation()? {
-                None => break,
-                Some(Operation::Message(message)) => {
-                    self.gauges.messages.set(self.gauges.messages.get() + 1);
-                    self.gauges.last_message.set(Some(boot_seconds()));
-                    session.message(&message, Instant::now(), out);
-                }
-                Some(Operation::Ping) => out.bytes.extend_from_slice(protocol::PONG),
-                Some(Operation::Err(text)) => {
-                    if !session.server_error(text, Instant::now(), out) {
-                        *last_error = Some(format!("the server says: {text}"));
-                    }
-                }
-                Some(Operation::Info(_) | Operation::Pong | Operation::Ok) => {}
-            }
-        }
-        let more = out.updates.len() >= BATCH;
-        let mut unbanned = Vec::new();
-        self.publisher.drain(subjects, &mut out.bytes, &mut |address| unbanned.push(address));
-        for address in unbanned {
-            session.unban(address, out);
-        }
-        self.flush(link, out).await?;
-        if more {
-            return Ok(());
-        }
-        let timer = alive.timer().min(session.timer().unwrap_or_else(|| alive.timer()));
-        tokio::select! {
-            biased;
-            received = link.receive() => {
-                received?;
-                alive.heard(Instant::now());
-            }
-            () = self.publisher.filled() => {}
-            () = self.resync.notified() => session.resynchronise(Instant::now(), out),
-            () = sleep_until(timer.into()) => {
-                let now = Instant::now();
-                session.tick(now, out);
-                alive.tick(now, &mut out.bytes)?;
-            }
-        }
-        Ok(())
-    }
-
-    async fn flush(&self, link: &mut Link, out: &mut Output) -> Result<(), End> {
-        if !out.bytes.is_empty() {
-            link.send(&out.bytes).await?;
-            out.bytes.clear();
-        }
-        for update in out.updates.drain(..) {
-            self.post(update).await?;
-        }
-        // A burst's room is not kept for the idle hours after it.
-        out.bytes.shrink_to(1024);
-        out.updates.shrink_to(BATCH);
-        Ok(())
-    }
-
-    /// Says that credentials travel readable, if they are somebody's.
-    async fn cleartext(&mut self, link: &Link) -> Result<(), DaemonGone> {
+    /// Says that the connection is up, and whether credentials travel readable, if they are somebody's.
+    async fn greet(&mut self, link: &Link) -> Result<(), DaemonGone> {
+        self.state(FeedState::Synchronising).await?;
         let readable = !link.is_encrypted() && self.settings.client_name != DEFAULT_LOGIN;
         if readable != self.cleartext_posted {
             self.cleartext_posted = readable;
@@ -254,6 +177,105 @@ impl Client {
 
     async fn post(&self, update: Update) -> Result<(), DaemonGone> {
         self.updates.send((FeedName::Nats, update)).await.map_err(|_| DaemonGone)
+    }
+}
+
+/// A connection at work.
+struct Conversation<'a> {
+    client: &'a Client,
+    link: Link,
+    subjects: &'a Subjects,
+    session: Session,
+    alive: KeepAlive,
+    /// What the server last complained of.
+    last_error: Option<String>,
+    out: Output,
+}
+
+impl Conversation<'_> {
+    async fn run(&mut self) -> End {
+        loop {
+            if let Err(end) = self.step().await {
+                return end;
+            }
+        }
+    }
+
+    /// Works off what has been received, sends and posts what came of it; waits when that was all.
+    async fn step(&mut self) -> Result<(), End> {
+        while self.out.updates.len() < BATCH {
+            if !self.work_off()? {
+                self.share();
+                self.flush().await?;
+                return self.wait().await;
+            }
+        }
+        self.flush().await
+    }
+
+    /// Works off one operation; false when there is none.
+    fn work_off(&mut self) -> Result<bool, End> {
+        let Some(operation) = self.link.operation()? else { return Ok(false) };
+        let (now, out) = (Instant::now(), &mut self.out);
+        match operation {
+            Operation::Message(message) => {
+                let gauges = &self.client.gauges;
+                gauges.messages.set(gauges.messages.get() + 1);
+                gauges.last_message.set(Some(boot_seconds()));
+                self.session.message(&message, now, out);
+            }
+            Operation::Ping => out.bytes.extend_from_slice(protocol::PONG),
+            Operation::Err(text) => {
+                if !self.session.server_error(text, now, out) {
+                    self.last_error = Some(format!("the server says: {text}"));
+                }
+            }
+            Operation::Info(_) | Operation::Pong | Operation::Ok => {}
+        }
+        Ok(true)
+    }
+
+    /// Takes what waits to be published.
+    fn share(&mut self) {
+        let (session, mut unbanned) = (&mut self.session, Vec::new());
+        self.client.publisher.drain(self.subjects, &mut self.out.bytes, &mut |address| unbanned.push(address));
+        for address in unbanned {
+            session.unban(address, &mut self.out);
+        }
+    }
+
+    async fn flush(&mut self) -> Result<(), End> {
+        if !self.out.bytes.is_empty() {
+            self.link.send(&self.out.bytes).await?;
+            self.out.bytes.clear();
+        }
+        for update in self.out.updates.drain(..) {
+            self.client.post(update).await?;
+        }
+        // A burst's room is not kept for the idle hours after it.
+        self.out.bytes.shrink_to(1024);
+        self.out.updates.shrink_to(BATCH);
+        Ok(())
+    }
+
+    async fn wait(&mut self) -> Result<(), End> {
+        let alive = self.alive.timer();
+        let timer = self.session.timer().map_or(alive, |timer| timer.min(alive));
+        tokio::select! {
+            biased;
+            received = self.link.receive() => {
+                received?;
+                self.alive.heard(Instant::now());
+            }
+            () = self.client.publisher.filled() => {}
+            () = self.client.resync.notified() => self.session.resynchronise(Instant::now(), &mut self.out),
+            () = sleep_until(timer.into()) => {
+                let now = Instant::now();
+                self.session.tick(now, &mut self.out);
+                self.alive.tick(now, &mut self.out.bytes)?;
+            }
+        }
+        Ok(())
     }
 }
 

@@ -6,6 +6,10 @@
 //! `transport` and `client`, and by the fuzz target and the corpus test. Messages come out in the order
 //! in which the server sent them, whatever their subscriptions: a ban and its taking back must not
 //! change places.
+//!
+//! Not `async-nats`, which serves in the tests as the other side: a server can make it panic, with an
+//! `-ERR` without a text or a length near 2^64, and with it the whole daemon; it takes messages of any
+//! length; and its subscriptions have queues of their own, between which order is lost.
 
 use std::fmt;
 use std::io::Write as _;

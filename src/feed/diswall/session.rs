@@ -480,3 +480,168 @@ fn denied_subject(text: &str) -> Option<(&'static str, &str)> {
     let verb = if lower.contains("subscription") { "subscribe" } else { "publish" };
     Some((verb, text.split('"').nth(1).unwrap_or(text)))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::feed::List;
+
+    struct Talk {
+        session: Session,
+        gauges: Rc<Gauges>,
+        now: Instant,
+        out: Output,
+    }
+
+    impl Talk {
+        fn open(login: &str) -> Talk {
+            let subjects = Rc::new(Subjects::new(login, "turris").unwrap());
+            let gauges = Rc::new(Gauges::default());
+            let shared = login == wire::DEFAULT_LOGIN;
+            let session = Session::new(subjects, Rc::clone(&gauges), shared, "_INBOX.x".into(), 1_048_576);
+            let mut talk = Talk { session, gauges, now: Instant::now(), out: Output::default() };
+            talk.session.open(talk.now, &mut talk.out);
+            talk
+        }
+
+        /// What was sent since the last call, one operation a line.
+        fn sent(&mut self) -> String {
+            String::from_utf8(std::mem::take(&mut self.out.bytes)).unwrap()
+        }
+
+        /// What was posted since the last call, shortly.
+        fn posted(&mut self) -> Vec<String> {
+            std::mem::take(&mut self.out.updates).iter().map(short).collect()
+        }
+
+        fn says(&mut self, sid: u32, subject: &str, payload: &[u8]) -> Vec<String> {
+            let message = Message { sid, subject, payload, status: None };
+            self.session.message(&message, self.now, &mut self.out);
+            self.posted()
+        }
+
+        fn wait(&mut self, seconds: u64) -> Vec<String> {
+            self.now += Duration::from_secs(seconds);
+            self.session.tick(self.now, &mut self.out);
+            self.posted()
+        }
+    }
+
+    fn short(update: &Update) -> String {
+        match update {
+            Update::Event(Event::List { list: List { v4, v6 }, .. }) => format!("list of {}", v4.len() + v6.len()),
+            Update::Event(Event::Ban { net, lifetime: Lifetime::Seconds(seconds), .. }) => {
+                format!("ban {} {seconds}", net.addr())
+            }
+            Update::Event(Event::Unban { net, .. }) => format!("unban {}", net.addr()),
+            Update::Event(Event::AllowList { list, .. }) => format!("allow list of {}", list.len()),
+            Update::Event(Event::Allow { entry, .. }) => format!("allow {}", entry.net),
+            Update::Event(Event::Disallow { net, .. }) => format!("disallow {net}"),
+            Update::State(state) => format!("{state:?}"),
+            Update::Notice { key, text } => format!("{key}: {}", text.as_deref().unwrap_or("settled")),
+            other => format!("{other:?}"),
+        }
+    }
+
+    const NEW: &str = "diswall.blacklist.new";
+
+    #[test]
+    fn it_subscribes_before_it_asks() {
+        let mut talk = Talk::open("alice");
+        assert_eq!(
+            talk.sent(),
+            "SUB _INBOX.x.* 6\r\nSUB diswall.blacklist.new 1\r\n\
+             SUB diswall.blacklist.alice.add.* 2\r\nSUB diswall.blacklist.alice.del.* 3\r\n\
+             SUB diswall.whitelist.alice.add.* 4\r\nSUB diswall.whitelist.alice.del.* 5\r\n\
+             PUB diswall.blacklist.alice.init.turris _INBOX.x.b1 5\r\nempty\r\n\
+             PUB diswall.whitelist.alice.init.turris _INBOX.x.a1 5\r\nempty\r\n"
+        );
+        let mut shared = Talk::open("default");
+        assert_eq!(
+            shared.sent(),
+            "SUB _INBOX.x.* 6\r\nSUB diswall.blacklist.default 1\r\n\
+             PUB diswall.blacklist.default.init.turris _INBOX.x.b1 5\r\nempty\r\n"
+        );
+        assert_eq!(shared.posted(), ["allow list of 0"]);
+    }
+
+    #[test]
+    fn what_comes_before_the_list_outlives_it() {
+        let mut talk = Talk::open("alice");
+        assert_eq!(talk.says(1, NEW, b"203.0.113.1|60"), ["ban 203.0.113.1 60"]);
+        assert_eq!(talk.says(3, "diswall.blacklist.alice.del.b", b"203.0.113.2"), ["unban 203.0.113.2"]);
+        assert_eq!(talk.says(4, "diswall.whitelist.alice.add.b", b"192.0.2.1"), ["allow 192.0.2.1/32"]);
+        assert_eq!(
+            talk.says(6, "_INBOX.x.b1", b"203.0.113.2 timeout 9"),
+            ["list of 1", "ban 203.0.113.1 60", "unban 203.0.113.2", "Live"]
+        );
+        assert_eq!(talk.says(6, "_INBOX.x.a1", b"192.0.2.0/24"), ["allow list of 1", "allow 192.0.2.1/32"]);
+        // From now on nothing is posted twice, and a reply that nobody waits for is none.
+        assert_eq!(talk.says(1, NEW, b"203.0.113.3|60"), ["ban 203.0.113.3 60"]);
+        assert!(talk.says(6, "_INBOX.x.b1", b"").is_empty());
+        assert_eq!((talk.gauges.lists.get(), talk.session.timer()), (2, None));
+        // What this router takes back itself does not come back with a list that is on its way.
+        talk.session.resynchronise(talk.now, &mut talk.out);
+        talk.session.unban("203.0.113.3".parse().unwrap(), &mut talk.out);
+        assert_eq!(talk.posted(), ["unban 203.0.113.3"]);
+        assert_eq!(talk.says(6, "_INBOX.x.b2", b"203.0.113.3"), ["list of 1", "unban 203.0.113.3"]);
+    }
+
+    #[test]
+    fn more_changes_than_are_kept_mean_one_more_list() {
+        let mut talk = Talk::open("alice");
+        for n in 0..=HELD {
+            talk.says(1, NEW, format!("203.0.113.{}|60", n % 256).as_bytes());
+        }
+        talk.sent();
+        assert_eq!(talk.says(6, "_INBOX.x.b1", b"").len(), HELD + 2);
+        assert!(talk.sent().contains("_INBOX.x.b2"));
+        assert_eq!(talk.says(6, "_INBOX.x.b2", b"203.0.113.1 timeout 5"), ["list of 1"]);
+    }
+
+    #[test]
+    fn an_unanswered_request_is_given_up_and_made_again() {
+        let mut talk = Talk::open("alice");
+        talk.says(6, "_INBOX.x.a1", b"");
+        talk.sent();
+        assert!(talk.wait(9).is_empty());
+        let said = talk.wait(1);
+        assert!(said[0].starts_with("block-list: no block list: the service has not answered within 10 s"), "{said:?}");
+        assert_eq!(talk.says(1, NEW, b"203.0.113.1|60"), ["ban 203.0.113.1 60"]);
+        assert!(talk.says(6, "_INBOX.x.b1", b"").is_empty(), "too late");
+        talk.wait(4);
+        assert_eq!(talk.sent(), "PUB diswall.blacklist.alice.init.turris _INBOX.x.b2 5\r\nempty\r\n");
+        // Asked after that ban: the list knows it, and settles the matter.
+        assert_eq!(talk.says(6, "_INBOX.x.b2", b""), ["list of 0", "block-list: settled", "Live"]);
+    }
+
+    #[test]
+    fn a_burst_of_refusals_is_two_notices() {
+        let mut talk = Talk::open("default");
+        talk.says(6, "_INBOX.x.b1", b"203.0.113.1 timeout 5\nx\ny");
+        talk.posted();
+        assert_eq!(talk.gauges.refused_addresses.get(), 2);
+        for _ in 0..100 {
+            assert!(talk.says(1, "diswall.blacklist.default", b"rubbish|5").is_empty());
+        }
+        assert_eq!(talk.gauges.refused_messages.get(), 100);
+        assert_eq!(
+            talk.wait(600),
+            ["refused: 100 refused within 10 min, the last: diswall.blacklist.default: \"rubbish\" is no address"]
+        );
+        assert_eq!(talk.wait(600), ["refused: settled"]);
+        assert_eq!(talk.session.timer(), None);
+    }
+
+    #[test]
+    fn the_next_connection_settles_what_the_last_one_complained_of() {
+        let mut first = Talk::open("alice");
+        let denied = "Permissions Violation for Publish to \"diswall.blacklist.alice.init.turris\"";
+        assert!(first.session.server_error(denied, first.now, &mut first.out));
+        assert!(!first.session.server_error("Slow Consumer", first.now, &mut first.out));
+        let mut second = Talk::open("alice");
+        second.session.succeed(&first.session);
+        let posted = second.says(6, "_INBOX.x.b1", b"");
+        assert_eq!(posted, ["list of 0", "block-list: settled", "Live", "permission: settled"]);
+    }
+}

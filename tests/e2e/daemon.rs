@@ -516,6 +516,34 @@ fn watch_shows_bans_as_they_come() {
 }
 
 #[test]
+fn the_owners_lists_reach_their_sets_merged() {
+    let _netns = Netns::enter();
+    let lists = "config allow\n\toption ip '203.0.113.50'\n\toption comment 'office'\n\
+                 config block\n\toption ip '203.0.113.0/24'\n\
+                 config block\n\toption ip '203.0.113.7'\n\toption comment 'worst of them'\n\
+                 config block\n\toption ip '2001:db8::/32'\n";
+    let mut daemon = Daemon::start("", &[&no_feed(), lists].join("\n"));
+    let blocked = BTreeSet::from(["203.0.113.0/24".to_owned()]);
+    wait_until(DEADLINE, "the blocks", || set("diswall_manual4") == blocked);
+    wait_until(DEADLINE, "the IPv6 block", || set("diswall_manual6").contains("2001:db8::/32"));
+    assert_eq!(set("diswall_allow4"), BTreeSet::from(["203.0.113.50".to_owned()]));
+    for (address, status, word) in
+        [("203.0.113.7", 0, "worst of them"), ("203.0.113.50", 1, "office"), ("203.0.112.1", 1, "203.0.112.1")]
+    {
+        let (got, printed) = daemon.exit(&["check", address]);
+        assert_eq!(got, Some(status), "{address}: {printed}");
+        assert!(printed.contains(word), "{address}: {printed}");
+    }
+    // Killed and started again without one of them, it takes out what is no longer wanted.
+    daemon.kill();
+    daemon.configure("", &[&no_feed(), "config block\n\toption ip '203.0.113.7'\n"].join("\n"));
+    daemon.run();
+    let blocked = BTreeSet::from(["203.0.113.7".to_owned()]);
+    wait_until(DEADLINE, "the smaller block", || set("diswall_manual4") == blocked);
+    wait_until(DEADLINE, "nothing else", || set("diswall_manual6").is_empty() && set("diswall_allow4").is_empty());
+}
+
+#[test]
 fn a_second_daemon_on_the_same_socket_gives_way() {
     let _netns = Netns::enter();
     let mut daemon = Daemon::start("", &no_feed());

@@ -7,6 +7,7 @@
 mod support;
 
 mod conntrack;
+mod daemon;
 mod dynfw;
 mod firewall;
 mod namespaces;

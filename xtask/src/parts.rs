@@ -222,7 +222,7 @@ impl Daemon {
             None => "config dynfw 'dynfw'\n\toption enabled '0'\n".to_owned(),
             Some(Sentinel { port, public_key, .. }) => format!(
                 "config dynfw 'dynfw'\n\toption server '127.0.0.1'\n\toption port '{port}'\n\
-                 \toption server_key '{public_key}'\n\toption key_url ''\n"
+                 \toption server_key '{public_key}'\n\toption key_url 'none'\n"
             ),
         };
         let nats = match diswall {

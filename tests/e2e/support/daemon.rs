@@ -53,6 +53,9 @@ impl Daemon {
             control.display()
         );
         std::fs::write(self.config(), text).expect("the configuration is written");
+        // Asking for the status must work while the daemon's own configuration is broken.
+        let asking = format!("config diswall 'main'\n\toption control '{}'\n", control.display());
+        std::fs::write(self.path("asking"), asking).expect("the configuration is written");
     }
 
     /// A path in the daemon's own directory.
@@ -127,7 +130,9 @@ impl Daemon {
     /// `diswall status --json`.
     #[track_caller]
     pub fn status(&self) -> Value {
-        let text = self.cli(&["status", "--json"]);
+        let mut command = Command::new(DISWALL);
+        command.args(["status", "--json", "--config"]).arg(self.path("asking"));
+        let text = output_of(&mut command).unwrap_or_else(|error| panic!("{error}"));
         serde_json::from_str(&text).unwrap_or_else(|error| panic!("status: {error}: {text}"))
     }
 

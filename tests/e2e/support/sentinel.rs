@@ -48,10 +48,10 @@ impl Sentinel {
 
     /// The section of a configuration that follows it.
     pub fn section(&self) -> String {
-        let key = self.public_key.as_deref().unwrap_or_default();
+        let key = self.public_key.as_deref().unwrap_or("none");
         format!(
             "config dynfw 'dynfw'\n\toption server '127.0.0.1'\n\toption port '{}'\n\toption server_key '{key}'\n\
-             \toption key_url ''\n",
+             \toption key_url 'none'\n",
             self.port
         )
     }

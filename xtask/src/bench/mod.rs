@@ -63,7 +63,7 @@ fn bench(args: &[String]) -> Result<()> {
     setup::require_root("the bench")?;
     setup::ensure(&[setup::BUILD, setup::RUN])?;
     println!("Building the release program.");
-    run(&mut cargo(&["build", "--release", "--bin", "diswall"]))?;
+    run(&mut cargo(&["build", "--release", "--bin", "diswall", "--example", "bench_sets"]))?;
     run(&mut cargo(&["build", "--example", "diswall_service"]))?;
     sandbox::enter(SUBCOMMAND.name, args)
 }
@@ -115,6 +115,7 @@ impl Bench {
 
     fn run(&self) -> Result<String> {
         let mut rows = Vec::new();
+        rows.extend(self.said("the netlink part alone", Bench::sets)?);
         rows.extend(self.said("a list of 100,000", Bench::list)?);
         rows.extend(self.said("single deltas", Bench::deltas)?);
         rows.extend(self.said("deltas lost", Bench::losses)?);
@@ -165,6 +166,33 @@ impl Bench {
         let file = self.scratch.join("elements.nft");
         std::fs::write(&file, text).map_err(|error| format!("{}: {error}", file.display()))?;
         Ok(file)
+    }
+
+    /// The firewall module without a daemon around it: `examples/bench_sets.rs`.
+    fn sets(&self) -> Result<Vec<Row>> {
+        let program = self.release.join("examples/bench_sets");
+        let runs = self.runs.to_string();
+        let text = output(&mut command(&program.to_string_lossy(), &[&MANY.to_string(), &runs]))?;
+        let report: Value = serde_json::from_str(&text).map_err(|error| format!("bench_sets: {error}: {text}"))?;
+        let figure = |key: &str| report[key].as_f64().ok_or_else(|| format!("bench_sets says no {key}: {report}"));
+        let own = figure("diswall_user_ms")? + figure("diswall_system_ms")?;
+        let other = figure("nft_user_ms")? + figure("nft_system_ms")?;
+        Ok(vec![
+            Row {
+                work: "the firewall module alone, 100,000 adds over netlink: CPU time",
+                own: format!("{own:.0} ms, {:.0} ms of it the kernel's", figure("diswall_system_ms")?),
+                other: format!("{other:.0} ms (`nft -f`)"),
+                ratio: Some(own / other),
+                aim: "≤ 0.6 ×",
+            },
+            Row {
+                work: "the same: one more add with 100,000 present",
+                own: format!("{:.0} µs", figure("single_add_us")?),
+                other: "43 µs (the floor, measured before)".into(),
+                ratio: None,
+                aim: "≤ 4 × the floor",
+            },
+        ])
     }
 
     fn list(&self) -> Result<Vec<Row>> {

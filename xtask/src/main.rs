@@ -5,6 +5,7 @@ mod bench;
 mod command;
 mod demo;
 mod licences;
+mod measure;
 mod package;
 mod parts;
 mod sandbox;

@@ -117,7 +117,7 @@ impl Screen {
     fn picture(&self, view: &View, shown: usize) -> Vec<String> {
         let (second, of) = view.seconds;
         let title = self.paint(Paint::Bold, "diswall demo");
-        let clock = self.paint(Paint::Faint, &format!("{:>58}", format!("{second} s of {of} s, Ctrl-C ends it")));
+        let clock = self.paint(Paint::Faint, &format!("{:>66}", format!("{second} s of {of} s, Ctrl-C ends it")));
         let mut lines = vec![String::new(), format!(" {title}{clock}"), String::new()];
         for feed in array(&view.status["feeds"]) {
             lines.push(self.feed(feed));

@@ -1,8 +1,6 @@
 //! `cargo xtask bench`: the daemon measured beside `nft`, on one machine in one run, as a Markdown table.
 //! It measures the release build from outside, over the same sockets and sets that a router has.
 
-mod measure;
-
 use std::fmt::Write as _;
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
@@ -11,8 +9,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use self::measure::{Announcements, cost, cpu, cpu_at_rest, median, memory, wall};
 use crate::command::{cargo, command, output, run};
+use crate::measure::{Announcements, cost, cpu, cpu_at_rest, median, memory, wall};
 use crate::parts::{Daemon, DisWall, Sentinel};
 use crate::{Result, Subcommand, sandbox, setup};
 

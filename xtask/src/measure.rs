@@ -1,4 +1,4 @@
-//! What the bench reads off the kernel: CPU time and memory of processes, and the moment at which an
+//! What the bench and the demo read off the kernel: CPU time and memory of processes, and the moment at which an
 //! element came into a set. Nothing here knows what is being measured.
 
 use std::os::fd::{AsRawFd, OwnedFd};

@@ -156,6 +156,10 @@ impl Daemon {
         };
         daemon.note_config(loaded.warnings.lines().collect());
         daemon.control = Some(Server::start(&daemon.settings.main.control, daemon.questions.clone())?);
+        for feed in [FeedName::Dynfw, FeedName::Nats] {
+            let counts = daemon.ledger.counts(feed.source());
+            daemon.feeds.note_list(feed, counts.v4 + counts.v6 > 0);
+        }
         daemon.read_surroundings();
         daemon.configure(None);
         daemon.repair();
@@ -272,7 +276,14 @@ impl Daemon {
             return;
         }
         match update {
-            Update::Event(event) => self.apply(event),
+            Update::Event(event) => {
+                match event {
+                    Event::List { .. } => self.feeds.note_list(feed, true),
+                    Event::Lapse { .. } => self.feeds.note_list(feed, false),
+                    _ => {}
+                }
+                self.apply(event);
+            }
             Update::State(state) => {
                 if self.feeds.note_state(feed, state.clone()) {
                     self.tell_state(feed, &state);

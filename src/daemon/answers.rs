@@ -126,10 +126,7 @@ impl Daemon {
             return "local";
         }
         // A feed that reconnects still protects by the list it gave, as long as that has not lapsed.
-        let good = |name: &FeedName| {
-            let counts = self.ledger.counts(name.source());
-            self.feeds.slot(*name).state == FeedState::Live || counts.v4 + counts.v6 > 0
-        };
+        let good = |name: &FeedName| self.feeds.slot(*name).has_list;
         if running.iter().all(good) { "protected" } else { "degraded" }
     }
 

@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 
 use super::clock;
 use crate::config::Settings;
-use crate::feed::{self, FeedName, FeedState, Update, diswall};
+use crate::feed::{self, FeedName, FeedState, Update, diswall, dynfw};
 
 /// Updates that may wait for the daemon; a feed that is faster waits for room.
 const WAITING: usize = 1024;
@@ -22,6 +22,8 @@ pub struct Slot {
     pub state: FeedState,
     /// `CLOCK_BOOTTIME` seconds at the last change of state.
     pub since: u64,
+    /// It has given a whole list, now or before a restart, that has not lapsed since.
+    pub has_list: bool,
     /// What the owner should know, by matter.
     pub notices: BTreeMap<&'static str, String>,
     /// The running feed; `None` while it is off.
@@ -30,7 +32,14 @@ pub struct Slot {
 
 impl Slot {
     fn new(name: FeedName) -> Slot {
-        Slot { name, state: FeedState::Off, since: clock::boot_seconds(), notices: BTreeMap::new(), handle: None }
+        Slot {
+            name,
+            state: FeedState::Off,
+            since: clock::boot_seconds(),
+            notices: BTreeMap::new(),
+            handle: None,
+            has_list: false,
+        }
     }
 
     fn set_state(&mut self, state: FeedState) {
@@ -91,7 +100,7 @@ impl Feeds {
         // The old one ends before the new one starts: two logins of one client would meet.
         self.slot_mut(name).stop();
         let handle = match name {
-            FeedName::Dynfw => return,
+            FeedName::Dynfw => dynfw::start(&settings.dynfw, &settings.main.state_dir, updates),
             FeedName::Nats => {
                 let (handle, publisher) = diswall::start(&settings.nats, &host_name(), updates);
                 self.publisher = Some(publisher);
@@ -101,6 +110,11 @@ impl Feeds {
         let slot = self.slot_mut(name);
         slot.handle = Some(handle);
         slot.set_state(FeedState::Connecting);
+    }
+
+    /// Takes note that the feed has given a whole list, or that its list has lapsed.
+    pub fn note_list(&mut self, name: FeedName, has_list: bool) {
+        self.slot_mut(name).has_list = has_list;
     }
 
     /// Takes note of a feed's state or notice; true if it is news.

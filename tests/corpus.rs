@@ -5,6 +5,8 @@ use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
+#[path = "../fuzz/checks/dynfw_message.rs"]
+mod dynfw_message;
 #[path = "../fuzz/checks/nats_body.rs"]
 mod nats_body;
 #[path = "../fuzz/checks/nats_stream.rs"]
@@ -22,6 +24,11 @@ fn replay(target: &str, check: fn(&[u8])) {
         files += 1;
     }
     assert!(files > 0, "{} is empty", directory.display());
+}
+
+#[test]
+fn dynfw_message() {
+    replay("dynfw_message", dynfw_message::check);
 }
 
 #[test]

@@ -39,6 +39,9 @@ pub enum Failure {
     ClosedAtGreeting {
         /// What is configured: CURVE or NULL.
         wanted: &'static str,
+        /// It said enough to know that it speaks ZMTP: libzmq ends the connection as soon as it has read
+        /// a mechanism that is not its own, often before its own has gone out.
+        zmtp: bool,
     },
     /// The server cannot read what is encrypted for the configured key.
     WrongKey,
@@ -87,10 +90,19 @@ impl fmt::Display for Failure {
             Failure::Mechanism { offered, .. } => {
                 write!(f, "the server asks for {offered}: set server_key to its public key")
             }
-            Failure::ClosedAtGreeting { wanted } => write!(
+            Failure::ClosedAtGreeting { wanted: "CURVE", zmtp: true } => write!(
                 f,
-                "the server ended the connection at the greeting: the port is something else than ZeroMQ, \
-                 or it does not speak {wanted}"
+                "the server ended the connection at the greeting: it speaks no CURVE, so it is not the one that \
+                 server_key belongs to, or server_key must be empty"
+            ),
+            Failure::ClosedAtGreeting { zmtp: true, .. } => write!(
+                f,
+                "the server ended the connection at the greeting: it asks for CURVE, set server_key to its public key"
+            ),
+            Failure::ClosedAtGreeting { wanted, zmtp: false } => write!(
+                f,
+                "the server ended the connection without a word: the port is something else than ZeroMQ, or it \
+                 does not take {wanted}"
             ),
             Failure::WrongKey => write!(f, "wrong server key: the server does not answer to it"),
             Failure::Handshake(cause) => write!(f, "the ZMTP handshake failed: {cause}"),

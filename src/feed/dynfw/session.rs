@@ -29,7 +29,11 @@ pub const DEAD: Duration = Duration::from_secs(50);
 const READ: usize = 16 << 10;
 /// A frame above this is read straight into a buffer of its size, not collected from [`READ`]s.
 const LARGE: usize = 64 << 10;
+/// Length of a ZMTP greeting, and of its part before the minor version and the mechanism.
 const GREETING: usize = 64;
+const OPENING: usize = 11;
+/// How long the peer's greeting is waited for before the rest of ours goes out.
+const GREETING_MAX: Duration = Duration::from_secs(1);
 
 /// A connection whose handshake is done.
 #[derive(Debug)]
@@ -107,20 +111,37 @@ impl Session {
         }
     }
 
-    /// Reads until the handshake is done, noting the peer's greeting for a diagnosis.
+    /// Shakes hands, noting the peer's greeting for a diagnosis.
     async fn handshake(&mut self, greeting: &mut Vec<u8>) -> Result<(), Failure> {
+        // Our mechanism is held back until the peer's is known: libzmq ends the connection as soon as it
+        // reads one that is not its own, mostly before its own has gone out, and the reason would be lost.
+        self.write(OPENING).await?;
+        let peer_greets = async {
+            while greeting.len() < GREETING {
+                self.read_handshake(greeting).await?;
+            }
+            Ok(())
+        };
+        match timeout(GREETING_MAX, peer_greets).await {
+            Ok(greeted) => greeted?,
+            Err(_) => log::debug!("dynfw: the server waits for the whole greeting"),
+        }
         while !self.connection.is_ready() {
             self.flush().await?;
-            self.reserve();
-            if self.stream.read_buf(&mut self.buffer).await.map_err(Failure::Io)? == 0 {
-                return Err(Failure::Closed);
-            }
-            let missing = GREETING.saturating_sub(greeting.len());
-            greeting.extend(self.buffer.iter().take(missing));
-            self.connection.handle_input(self.buffer.split().freeze()).map_err(Failure::Handshake)?;
+            self.read_handshake(greeting).await?;
         }
         self.heard = Instant::now();
         Ok(())
+    }
+
+    async fn read_handshake(&mut self, greeting: &mut Vec<u8>) -> Result<(), Failure> {
+        self.reserve();
+        if self.stream.read_buf(&mut self.buffer).await.map_err(Failure::Io)? == 0 {
+            return Err(Failure::Closed);
+        }
+        let missing = GREETING.saturating_sub(greeting.len());
+        greeting.extend(self.buffer.iter().take(missing));
+        self.connection.handle_input(self.buffer.split().freeze()).map_err(Failure::Handshake)
     }
 
     /// Reads once. Cancel safe: the only await is the read itself.
@@ -190,14 +211,20 @@ impl Session {
     /// Writes what is queued. Cancel safe: what a write took is noted before the next await.
     async fn flush(&mut self) -> Result<(), Failure> {
         while self.connection.has_pending_transmit() {
-            let chunk = self.connection.poll_transmit();
-            let written = timeout(DEAD, self.stream.writable()).await;
-            written.map_err(|_| Failure::Silent(DEAD.as_secs()))?.map_err(Failure::Io)?;
-            match self.stream.try_write(&chunk) {
-                Ok(count) => self.connection.advance_transmit(count),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(error) => return Err(Failure::Io(error)),
-            }
+            self.write(usize::MAX).await?;
+        }
+        Ok(())
+    }
+
+    /// Writes once, at most so many bytes of what is queued.
+    async fn write(&mut self, most: usize) -> Result<(), Failure> {
+        let chunk = self.connection.poll_transmit();
+        let written = timeout(DEAD, self.stream.writable()).await;
+        written.map_err(|_| Failure::Silent(DEAD.as_secs()))?.map_err(Failure::Io)?;
+        match self.stream.try_write(chunk.get(..most).unwrap_or(&chunk)) {
+            Ok(count) => self.connection.advance_transmit(count),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) => return Err(Failure::Io(error)),
         }
         Ok(())
     }
@@ -233,7 +260,8 @@ fn diagnose(greeting: &[u8], wanted: &'static str, failure: Failure) -> Failure 
     }
     let ended = matches!(failure, Failure::Closed | Failure::Io(_));
     let Some(mechanism) = greeting.get(12..32) else {
-        return if ended { Failure::ClosedAtGreeting { wanted } } else { failure };
+        let zmtp = greeting.len() >= 10;
+        return if ended { Failure::ClosedAtGreeting { wanted, zmtp } } else { failure };
     };
     let end = mechanism.iter().position(|&byte| byte == 0).unwrap_or(mechanism.len());
     let (offered, _) = mechanism.split_at(end);

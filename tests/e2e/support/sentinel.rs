@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::process::Command;
 use std::time::Duration;
 
+use nix::sys::signal::Signal;
 use serde_json::Value;
 
 use super::process::Proc;
@@ -37,6 +38,11 @@ impl Sentinel {
         let answer = self.process.json(ANSWER);
         assert!(answer.get("error").is_none(), "sentinel: {line}: {answer}");
         answer
+    }
+
+    /// Sends it a signal.
+    pub fn signal(&self, signal: Signal) {
+        self.process.signal(signal);
     }
 
     /// What a follower must hold now.

@@ -322,8 +322,6 @@ fn steps(hostile: bool) -> impl Strategy<Value = Vec<Step>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 512, ..ProptestConfig::default() })]
-
     /// On a channel that only loses, being synchronised means being equal, at every step.
     #[test]
     fn synchronised_means_equal(first in 0..100u64, steps in steps(false)) {
@@ -403,6 +401,7 @@ proptest! {
                     server = Server { serial: serial.into(), ..Server::default() };
                     runs = (10_000_000, 20_000_000);
                     sent.clear();
+                    kept_back = None;
                     follower.sync.restart();
                     continue;
                 }

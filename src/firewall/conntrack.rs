@@ -42,8 +42,10 @@ pub(super) const fn address_family(family: Family) -> u8 {
     }
 }
 
-/// From this many addresses on, one look at every entry is cheaper than two filtered ones an address.
-const FILTERED: usize = 8;
+/// From this many addresses on, one look at every entry is cheaper than two filtered walks an address.
+/// Measured with 10,000 flows: a walk costs the kernel 10 ms when its table has 262,144 buckets (less than
+/// 1 ms with a router's 16,384), sending and reading 10,000 entries 9 ms.
+const FILTERED: usize = 3;
 
 /// Deletions are sent when they have grown to this.
 const DELETE_BYTES: usize = 16 * 1024;
@@ -79,7 +81,8 @@ impl Conntrack {
         Ok(Conntrack { reader: open()?, deleter: open()?, sockets: Sockets::open() })
     }
 
-    /// Ends every connection that one of these addresses opened or answers.
+    /// Ends every connection that one of these addresses opened or answers. The kernel walks its whole
+    /// table for it, however few they are: collect addresses for some 100 ms rather than call it for each.
     ///
     /// # Errors
     /// [`Error::Permission`] without `CAP_NET_ADMIN`, [`Error::Netlink`] also if the kernel has no
@@ -88,10 +91,12 @@ impl Conntrack {
         if addresses.is_empty() {
             return Ok(Kicked::default());
         }
-        let banned = |address: IpAddr| addresses.contains(&address);
         if addresses.len() >= FILTERED {
-            return self.kick_matching(&banned);
+            let mut sorted = addresses.to_vec();
+            sorted.sort_unstable();
+            return self.kick_matching(&|address| sorted.binary_search(&address).is_ok());
         }
+        let banned = |address: IpAddr| addresses.contains(&address);
         let mut kicked = Kicked { flows: 0, sockets: self.end_sockets(&banned) };
         for address in addresses {
             for side in [TUPLE_ORIG, TUPLE_REPLY] {

@@ -11,6 +11,8 @@ mod dynfw_message;
 mod nats_body;
 #[path = "../fuzz/checks/nats_stream.rs"]
 mod nats_stream;
+#[path = "../fuzz/checks/snapshot.rs"]
+mod snapshot;
 #[path = "../fuzz/checks/uci_text.rs"]
 mod uci_text;
 
@@ -44,4 +46,9 @@ fn nats_body() {
 #[test]
 fn nats_stream() {
     replay("nats_stream", nats_stream::check);
+}
+
+#[test]
+fn snapshot() {
+    replay("snapshot", snapshot::check);
 }

@@ -144,14 +144,16 @@ pub(super) fn refusal_v4(address: Ipv4Addr) -> Option<Refusal> {
     }
 }
 
-/// The never-ban rule for a single IPv6 address; IPv4-mapped ones do not come here.
+/// The never-ban rule for a single IPv6 address. IPv4-mapped ones have become IPv4 before they come here;
+/// one that has not, from a forged snapshot, is refused.
 pub(super) fn refusal_v6(address: Ipv6Addr) -> Option<Refusal> {
     let head = address.segments()[0];
     match head {
         0 => match address.to_bits() {
             0 => Some(Refusal::Unspecified),
             1 => Some(Refusal::Loopback),
-            low => (low <= 0xffff_ffff).then_some(Refusal::Compatible),
+            low if low <= 0xffff_ffff || low >> 32 == 0xffff => Some(Refusal::Compatible),
+            _ => None,
         },
         0xfe80..=0xfebf => Some(Refusal::LinkLocal),
         0xfec0..=0xfeff | 0xfc00..=0xfdff => Some(Refusal::Private),

@@ -144,7 +144,7 @@ impl Word {
 pub(super) const TEXTS_MAX: usize = 4096;
 
 /// Stands for a text that found no room.
-const NOT_KEPT: &str = "…";
+pub(super) const NOT_KEPT: &str = "…";
 
 #[derive(Debug)]
 struct Slot {

@@ -30,7 +30,7 @@ use ipnet::IpNet;
 use super::escalation::Past;
 use super::moment::{End, Moment};
 use super::nets::{self, Nets};
-use super::reason::{ReasonRef, TEXTS_MAX, Texts};
+use super::reason::{NOT_KEPT, ReasonRef, TEXTS_MAX, Texts};
 use super::table::{Ban, Key, Table};
 use super::{Applied, COMMAND, CONFIG, Ledger, may_ban, normal};
 use crate::feed::{Lifetime, Source};
@@ -312,7 +312,7 @@ impl BanReader<'_> {
 
 /// The reason of that kind, its value read from the input.
 fn reason<'a>(kind: u8, names: &'a BTreeMap<u64, Box<str>>, input: &mut Input) -> Result<ReasonRef<'a>, SnapshotError> {
-    let text = |number: u64| names.get(&number).map(|text| &**text).unwrap_or_default();
+    let text = |number: u64| names.get(&number).map_or(NOT_KEPT, |text| &**text);
     Ok(match kind {
         kind::LISTED => ReasonRef::Listed,
         kind::ANNOUNCED => ReasonRef::Announced,

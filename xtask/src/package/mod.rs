@@ -4,15 +4,15 @@
 
 mod adb;
 mod apk;
-mod elf;
+pub mod elf;
 mod ipk;
 mod recipe;
 mod tar;
-mod targets;
+pub mod targets;
 #[cfg(test)]
 mod tests;
-mod toolchain;
-mod tools;
+pub mod toolchain;
+pub mod tools;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -61,7 +61,7 @@ fn run(args: &[String]) -> Result<()> {
             ("--format", "ipk") => formats = vec![Format::Ipk],
             ("--format", "apk") => formats = vec![Format::Apk],
             ("--format", other) => return Err(format!("no format is called {other:?}; there are ipk and apk")),
-            ("--prepare", arch) => return toolchain::prepare(targets::named(arch)?),
+            ("--prepare", arch) => return toolchain::prepare(&targets::named(arch)?.cross),
             _ => return Err(format!("no option is called {option}; see --help")),
         }
     }
@@ -80,9 +80,9 @@ fn run(args: &[String]) -> Result<()> {
 /// Everything for one architecture; a line for each file made.
 fn package(target: &Target, formats: &[Format]) -> Result<Vec<String>> {
     println!("-- tools");
-    toolchain::prepare(target)?;
+    toolchain::prepare(&target.cross)?;
     println!("-- build");
-    let program = toolchain::build(target)?;
+    let program = toolchain::build(target.triple, "release")?;
     println!("-- check");
     check_program(&program, target)?;
     println!("-- pack");

@@ -88,11 +88,15 @@ fn package(target: &Target, formats: &[Format], given: Option<&Path>) -> Result<
     };
     println!("-- pack");
     setup::ensure(&[setup::PACK])?;
-    let package = recipe::read("openwrt", target.arch, &version()?, &program)?;
+    let version = version()?;
+    let packages =
+        [recipe::read("openwrt", target.arch, &version, &program)?, recipe::read_luci("luci-app", &version)?];
     let place = Path::new("dist").join(target.arch);
     fs::create_dir_all(&place).map_err(|error| format!("{}: {error}", place.display()))?;
-    let made: Result<Vec<Made>> = formats.iter().map(|format| pack(&package, *format, &place)).collect();
-    let made = made?;
+    let mut made = Vec::new();
+    for format in formats {
+        made.append(&mut pack(&packages, *format, &place)?);
+    }
     write_checksums(&place, &made)?;
     if given.is_none() {
         for file in &made {
@@ -131,20 +135,28 @@ fn within(size: usize, limit: usize) -> Result<()> {
     if size <= limit { Ok(()) } else { Err(format!("{size} bytes; the limit is {limit}")) }
 }
 
-fn pack(package: &Package, format: Format, place: &Path) -> Result<Made> {
+/// All packages in one format, and opkg's index of them.
+fn pack(packages: &[Package], format: Format, place: &Path) -> Result<Vec<Made>> {
     let time = tools::source_date()?;
-    let (name, content) = match format {
-        Format::Ipk => (ipk::file_name(package), ipk::build(package, time)?),
-        Format::Apk => (apk::file_name(package), apk::build(package, time)?),
-    };
-    let path = place.join(name);
-    write(&path, &content)?;
+    let mut made = Vec::new();
+    let mut index = String::new();
+    for package in packages {
+        let (name, content) = match format {
+            Format::Ipk => (ipk::file_name(package), ipk::build(package, time)?),
+            Format::Apk => (apk::file_name(package), apk::build(package, time)?),
+        };
+        if format == Format::Ipk {
+            index += &(ipk::index_entry(package, &content)? + "\n");
+        }
+        let path = place.join(name);
+        write(&path, &content)?;
+        made.push(Made { path, content });
+    }
     if format == Format::Ipk {
-        let index = ipk::index_entry(package, &content)? + "\n";
         write(&place.join("Packages"), index.as_bytes())?;
         write(&place.join("Packages.gz"), &tools::gzip(index.as_bytes(), tools::Effort::Most)?)?;
     }
-    Ok(Made { path, content })
+    Ok(made)
 }
 
 fn write_checksums(place: &Path, made: &[Made]) -> Result<()> {

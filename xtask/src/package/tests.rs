@@ -400,3 +400,21 @@ fn removal_leaves_nothing_and_an_upgrade_everything() {
     let at: Vec<Option<usize>> = order.iter().map(|line| log.lines().position(|found| found.trim() == *line)).collect();
     assert!(at.iter().all(Option::is_some) && at[0] < at[1] && at[1] < at[2] && at[3] < at[4], "{at:?} in\n{log}");
 }
+
+#[test]
+fn the_luci_application_goes_where_the_web_server_looks() {
+    let scratch = Scratch::new("luci");
+    let package = recipe::read_luci(&crate::root().join("luci-app").to_string_lossy(), "1.2.3").unwrap();
+    fs::write(scratch.0.join("luci.ipk"), ipk::build(&package, TIME).unwrap()).unwrap();
+    assert_eq!(ipk::file_name(&package), "luci-app-diswall_1.2.3-r1_all.ipk");
+    printed(Command::new("tar").args(["-xzf", "luci.ipk"]).current_dir(&scratch.0));
+    let data = listing(&scratch.0.join("data.tar.gz"));
+    for path in [
+        "www/luci-static/resources/view/diswall/overview.js",
+        "usr/share/luci/menu.d/luci-app-diswall.json",
+        "usr/share/rpcd/acl.d/luci-app-diswall.json",
+    ] {
+        assert!(data.contains(&format!("-rw-r--r-- 0/0 ./{path}")), "no {path} in {data:?}");
+    }
+    assert!(package.depends.contains(&"diswall".to_owned()), "{:?}", package.depends);
+}

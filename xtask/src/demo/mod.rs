@@ -269,8 +269,7 @@ impl Demo {
             return Err(format!("the Sentinel publishes {} addresses, the set holds {}", published.len(), held.len()));
         }
         let held = grouped(held.len() as u64);
-        self.screen
-            .say(&format!("The kernel's set holds what the Sentinel publishes: {held} addresses, each compared."));
+        self.screen.say(&format!("The kernel's set is the Sentinel's list: {held} addresses, each compared."));
         Ok(())
     }
 }

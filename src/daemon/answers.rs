@@ -512,14 +512,10 @@ fn rule_view(block: &Block, main: &Main) -> Rule {
     Rule {
         address: value::written(block.net),
         proto: proto.into(),
-        dest_ports: block.dest_ports.iter().map(port_text).collect(),
+        dest_ports: block.dest_ports.iter().map(PortRange::to_string).collect(),
         action: action.into(),
         comment: Some(block.comment.clone()).filter(|text| !text.is_empty()),
     }
-}
-
-fn port_text(ports: &PortRange) -> String {
-    if ports.first == ports.last { ports.first.to_string() } else { format!("{}-{}", ports.first, ports.last) }
 }
 
 fn list_of<'a>(names: impl Iterator<Item = &'a str>) -> String {

@@ -134,6 +134,7 @@ config block
         proto: Proto::Tcp,
         dest_ports: vec![range(22, 22), range(80, 81)],
         action: Some(Action::Reject),
+        log: false,
     };
     let plain = Block {
         net: net("203.0.113.9/32"),
@@ -141,6 +142,7 @@ config block
         proto: Proto::Any,
         dest_ports: vec![],
         action: None,
+        log: false,
     };
     let expected = Settings {
         main: Main {

@@ -6,7 +6,7 @@
 //! opening a connection of its own; of UDP flows the daemon remembers the ports in a set before it
 //! deletes the entry.
 
-use super::{Family, ORDER, Side, SetKey, SetId, Text, ban_set};
+use super::{Family, ORDER, SetId, SetKey, Side, Text, ban_set};
 
 /// How long a severed UDP flow is remembered after its last packet: longer than the pauses of keep-alives.
 const REMEMBERED: &str = "10m";

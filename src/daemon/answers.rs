@@ -42,7 +42,7 @@ impl Daemon {
             Request::Unban(command) => answered(self.unban(&command)),
             Request::Exempt(command) => answered(self.exempt(&command)),
             Request::Unexempt(command) => answered(self.unexempt(&command)),
-            Request::Kick(_) => Reply::Refused(Refusal::failed("not built yet")),
+            Request::Kick(command) => answered(self.kick(&command)),
         };
         // An error means that the client has hung up.
         let _ = question.reply.send(reply);
@@ -145,6 +145,9 @@ impl Daemon {
         }
         if let Some(trouble) = &self.keeper.trouble {
             add("warning", "state_dir".into(), trouble.clone());
+        }
+        if let Some(trouble) = &self.disconnect.trouble {
+            add("warning", "disconnect".into(), trouble.clone());
         }
         for name in [FeedName::Dynfw, FeedName::Nats] {
             let slot = self.feeds.slot(name);

@@ -53,11 +53,10 @@ impl Disconnect {
 
     /// Takes note of what a change bans.
     pub fn note(&mut self, change: &SetChange) {
-        let SetChange::Add { set: SetId::Ban(_), range, .. } | SetChange::Renew { set: SetId::Ban(_), range, .. } =
-            change
-        else {
+        let (SetChange::Add { set, range, .. } | SetChange::Renew { set, range, .. }) = change else { return };
+        if !matches!(set, SetId::Ban(_)) {
             return;
-        };
+        }
         if self.pending.len() < REMEMBERED {
             self.pending.push(*range);
         } else {
@@ -69,13 +68,6 @@ impl Disconnect {
     /// When [`Disconnect::end`] is due.
     pub fn due(&self) -> Option<Instant> {
         self.due
-    }
-
-    /// Forgets whose connections were to end.
-    pub fn forget(&mut self) {
-        self.pending = Vec::new();
-        self.everything = false;
-        self.due = None;
     }
 
     /// Ends the connections of what was noted.

@@ -158,6 +158,29 @@ impl Firewall {
         result
     }
 
+    /// Hands on every element of both sets of the pair that is not desired, with its remaining time.
+    ///
+    /// # Errors
+    /// [`Error::NoSet`], [`Error::Netlink`].
+    pub fn strangers(
+        &mut self,
+        set: SetId,
+        desired: &dyn Desired,
+        each: &mut dyn FnMut(Range, Lifetime),
+    ) -> Result<(), Error> {
+        let mut stranger = |(range, lifetime): (Range, Lifetime)| {
+            if desired.wanted(range).is_none() {
+                each(range, lifetime);
+            }
+        };
+        let key = |family| SetKey { set, family };
+        let v4 = Present::<[u8; 4]>::dump(&mut self.socket, &self.names, key(Family::V4), desired)?;
+        v4.iter().for_each(&mut stranger);
+        let v6 = Present::<[u8; 16]>::dump(&mut self.socket, &self.names, key(Family::V6), desired)?;
+        v6.iter().for_each(&mut stranger);
+        Ok(())
+    }
+
     /// What the kernel has of the table and the sets.
     ///
     /// # Errors

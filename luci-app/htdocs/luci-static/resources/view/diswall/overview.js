@@ -63,7 +63,8 @@ function sharing(given) {
 }
 
 function problems(status) {
-	return status.problems.map(problem => h('p', {
+	/* What concerns a feed stands on its card. */
+	return status.problems.filter(problem => !problem.key.startsWith('feed.')).map(problem => h('p', {
 		'class': 'diswall-problem diswall-' + ({ error: 'bad', warning: 'warn' }[problem.severity] || 'off')
 	}, problem.text));
 }
@@ -118,7 +119,8 @@ function firewallCard(status) {
 }
 
 function cards(status) {
-	return status.feeds.map(feed => feedCard(feed, status.now)).concat(scanCard(status), firewallCard(status));
+	return status.feeds.map(feed => feedCard(feed, status.now))
+		.concat(status.scan.state ? scanCard(status) : [], firewallCard(status));
 }
 
 return view.extend({

@@ -130,6 +130,12 @@ function detection(section) {
 	option(form.DynamicList, 'honeypot_port', _('Ban at the first packet to'),
 		_('Ports or ranges that no honest stranger knocks at. Empty for the default list: ports up to 1024 and those of databases and remote desktops.'),
 		{ optional: true, placeholder: '3389', validate: values.portRange });
+	option(form.DynamicList, 'ban_time', _('Length of bans'),
+		_('The first, the second, and so on; the last holds from then on. Empty: 15 minutes, 30 minutes, an hour, then hours, then days.'),
+		{ optional: true, placeholder: '15m', validate: values.duration });
+	option(form.Value, 'forget_after', _('Forget after'),
+		_('After so long without a ban, an address begins anew with the shortest.'),
+		{ placeholder: '30d', validate: values.duration });
 }
 
 function firewall(section) {

@@ -1,0 +1,452 @@
+'use strict';
+
+/*
+ * The pages as a person meets them, in a real browser. Each test opens the page anew; whatever a page
+ * complains about in its console, or asks of another host, fails the test that opened it.
+ */
+
+const assert = require('node:assert');
+const fs = require('node:fs');
+const test = require('node:test');
+const { World, until, BINARY } = require('./world.js');
+
+const PAGES = [ 'overview', 'blocked', 'allowed', 'rules', 'settings', 'log', 'status' ];
+const REAL = { skip: !BINARY && 'needs DISWALL' };
+const PHONE = { width: 360, height: 740 };
+const LOG = 'Sat Nov 21 20:20:46 2026 daemon.info diswall[812]: dynfw: live, 300 addresses\n'
+	+ 'Sat Nov 21 20:20:47 2026 daemon.warn diswall[812]: nats: refused the connection\n'
+	+ 'Sat Nov 21 20:20:48 2026 daemon.info dnsmasq[1]: not a line of diswall\n';
+
+const world = new World();
+
+test.before(() => world.start());
+test.after(() => world.stop());
+test.beforeEach(() => world.reset());
+
+/* Opens a page, runs the test on it, then looks at what went wrong inside. */
+async function on(name, options, use) {
+	const page = await world.open(name, options);
+
+	try {
+		await use(page);
+		assert.deepStrictEqual(page.complaints, []);
+		assert.deepStrictEqual(page.strangers, []);
+	}
+	finally {
+		await page.context().close();
+	}
+}
+
+const text = async locator => (await locator.innerText()).replace(/\s+/g, ' ');
+
+test('the overview says in one sentence that the router is protected', () => on('overview', {}, async page => {
+	await page.getByText(/^Protected: [\d,.\s]+ address(es)? blocked, [\d,.\s]+ packets? dropped in the last hour\.$/).waitFor();
+
+	for (const title of [ 'Turris DynFW', 'DisWall', 'Firewall' ])
+		await page.getByRole('region', { name: title }).waitFor();
+
+	assert.match(await text(page.getByRole('region', { name: 'Turris DynFW' })), /Live .*address/);
+}));
+
+test('the chart is a picture with a summary, and the same figures stand in a table', () => on('overview', {}, async page => {
+	await page.getByRole('img', { name: /Dropped packets/ }).waitFor();
+	await page.getByText('The same as a table').click();
+	await page.getByRole('columnheader', { name: 'Turris DynFW' }).waitFor();
+	await page.getByLabel('New bans').check();
+	await page.getByRole('img', { name: /New bans/ }).waitFor();
+	await page.getByLabel('7 days').check();
+	await until('a chart of a week', async () => await page.locator('.diswall-chart g').count() > 24);
+}));
+
+test('a blocked address is explained, and allowed for good with one click', REAL, () => on('overview', {}, async page => {
+	const { addresses } = await world.sentinel.say('dump');
+	const address = addresses[0];
+
+	await page.getByLabel('Address').fill(`  ${address} `);
+	await page.getByLabel('Address').press('Enter');
+	await page.getByText(`${address} is blocked.`).waitFor();
+	assert.match(await text(page.locator('.diswall-answer')), /Turris DynFW/);
+
+	await page.getByRole('button', { name: 'Allow always' }).click();
+	await page.getByText(/banned, but allowed/).waitFor();
+	assert.match(fs.readFileSync(world.config, 'utf8'), new RegExp(address.replace(/\./g, '\\.')));
+	assert.strictEqual(world.cli('check', address).status, 1);
+
+	await page.getByRole('button', { name: 'Take back allowance' }).click();
+	await page.getByText(`${address} is blocked.`).waitFor();
+	assert.strictEqual(world.cli('check', address).status, 0);
+}));
+
+test('a clear address can be blocked and unblocked', REAL, () => on('overview', {}, async page => {
+	await page.getByLabel('Address').fill('45.99.99.99');
+	await page.getByRole('button', { name: 'Check' }).click();
+	await page.getByText('45.99.99.99 is not blocked by diswall.').waitFor();
+	await page.getByRole('button', { name: 'Block', exact: true }).click();
+	await page.getByText('45.99.99.99 is blocked.').waitFor();
+	await page.getByRole('button', { name: 'Unblock' }).click();
+	await page.getByText('45.99.99.99 is not blocked by diswall.').waitFor();
+}));
+
+test('what is no address is refused in words', () => on('overview', {}, async page => {
+	for (const wrong of [ '1.2.3.4 5', 'host.example', '' ]) {
+		await page.getByLabel('Address').fill(wrong);
+		await page.getByRole('button', { name: 'Check' }).click();
+		await until('an answer', async () => /\w/.test(await text(page.locator('.diswall-ask [role=status]'))));
+	}
+}));
+
+test('a new ban appears by itself, with its reason', REAL, () => on('overview', {}, async page => {
+	await world.sentinel.say('add 45.98.97.96');
+	await page.getByRole('button', { name: '45.98.97.96' }).waitFor();
+	await page.getByRole('button', { name: '45.98.97.96' }).click();
+	await page.getByText('45.98.97.96 is blocked.').waitFor();
+	await world.sentinel.say('del 45.98.97.96');
+}));
+
+test('blocked addresses come a page at a time, sorted and searched by the daemon', () => on('blocked', {}, async page => {
+	const rows = page.locator('.diswall-results tr:not(.table-titles)');
+	const firstAddress = () => rows.first().getByRole('button').first().innerText();
+
+	assert.strictEqual(await rows.count(), 50);
+
+	await page.getByRole('button', { name: 'Address', exact: true }).click();
+	await page.locator('th[aria-sort=ascending]').waitFor();
+
+	const lowest = await firstAddress();
+
+	await page.getByRole('button', { name: /^Address/ }).first().click();
+	await page.locator('th[aria-sort=descending]').waitFor();
+	assert.notStrictEqual(await firstAddress(), lowest);
+
+	await page.getByRole('button', { name: 'Last page' }).click();
+	await until('the last page', async () => (await page.getByRole('button', { name: 'Next page' }).isDisabled()));
+
+	await page.getByLabel('Address, network or reason').fill(lowest);
+	await page.getByRole('button', { name: 'Search' }).click();
+	await until('the one found', async () => await firstAddress() == lowest && await rows.count() < 50);
+
+	await page.getByLabel('Address, network or reason').fill('nothing has this reason');
+	await page.getByRole('button', { name: 'Search' }).click();
+	await page.getByText('No banned address matches.').waitFor();
+}));
+
+test('the download holds every ban once', () => on('blocked', {}, async page => {
+	const total = Number((await text(page.locator('.diswall p.diswall-note').first())).replace(/\D/g, ''));
+	const [ download ] = await Promise.all([ page.waitForEvent('download'), page.getByRole('button', { name: 'Download CSV' }).click() ]);
+	const lines = fs.readFileSync(await download.path(), 'utf8').trim().split('\r\n');
+
+	assert.strictEqual(lines[0], 'address,source,kind,text,protocol,port,since,until');
+	assert.ok(Math.abs(lines.length - 1 - total) <= 5, `${lines.length - 1} lines for ${total} bans`);
+	assert.strictEqual(new Set(lines).size, lines.length);
+}));
+
+test('a ban is lifted from the table', REAL, () => on('blocked', {}, async page => {
+	world.cli('block', '45.97.97.97', '--timeout', '1h', '--comment', 'from the test');
+	await page.getByLabel('banned by').selectOption('manual');
+	await page.getByRole('button', { name: 'Unblock: 45.97.97.97' }).click();
+	await until('the ban to go', async () => world.cli('check', '45.97.97.97').status === 1);
+	await until('the row to go', async () => await page.getByRole('button', { name: '45.97.97.97', exact: true }).count() == 0);
+}));
+
+test('an allowance is added in the grid, saved and applied', () => on('allowed', {}, async page => {
+	await page.getByRole('button', { name: 'Add', exact: true }).click();
+	await page.locator('.modal [data-name=ip] input').fill('192.0.2.99');
+	await page.locator('.modal [data-name=comment] input').fill('my <b>brother</b>');
+	await page.locator('.modal').getByRole('button', { name: 'Save' }).click();
+	await page.getByText('192.0.2.99').first().waitFor();
+	await page.getByText('my <b>brother</b>').first().waitFor();
+	await page.locator('.cbi-page-actions').getByText('Save & Apply').first().click();
+	await until('the file', () => fs.readFileSync(world.config, 'utf8').includes("option ip '192.0.2.99'"));
+
+	if (BINARY)
+		await until('the daemon', () => world.cli('check', '192.0.2.99').stdout.includes('brother'));
+}));
+
+test('a wrong allowance is not accepted', () => on('allowed', {}, async page => {
+	await page.getByRole('button', { name: 'Add', exact: true }).click();
+	await page.locator('.modal [data-name=ip] input').fill('192.0.2.99/24');
+	await page.locator('.modal [data-name=ip] input').blur();
+	await page.locator('.modal .cbi-input-invalid').waitFor();
+}));
+
+test('my own address is added with one click', () => on('allowed', {}, async page => {
+	world.router.peer = '45.96.96.96';
+	await page.getByRole('button', { name: 'Add my own address' }).click();
+	await page.getByText('45.96.96.96', { exact: true }).waitFor();
+	await page.getByText(/45\.96\.96\.96 was added/).waitFor();
+}));
+
+test('five thousand allowances open as a page of fifty that can be searched', async () => {
+	await world.reset(Array.from({ length: 5000 }, (_, i) =>
+		`config allow\n\toption ip '45.${i >> 8}.${i & 255}.1'\n\toption comment 'number ${i}'\n`).join('\n'));
+	await on('allowed', {}, async page => {
+		const rows = page.locator('.cbi-section-table-row');
+
+		await rows.first().waitFor();
+		assert.strictEqual(await rows.count(), 50);
+		await page.getByLabel('Address or comment').fill('number 4711');
+		await page.getByLabel('Address or comment').press('Enter');
+		await until('the one found', async () => await rows.count() == 1 && (await text(rows.first())).includes('45.18.103.1'));
+		await page.getByLabel('Address or comment').fill('');
+		await page.getByLabel('Address or comment').press('Enter');
+		await until('all again', async () => await rows.count() == 50);
+		await page.getByRole('button', { name: 'Next page' }).click();
+		await page.getByText('51 to 100 of 5,001').waitFor();
+	});
+});
+
+test('an own rule with protocol and ports is added', () => on('rules', {}, async page => {
+	await page.getByRole('button', { name: 'Add', exact: true }).click();
+	await page.locator('.modal [data-name=ip] input').fill('198.18.0.0/15');
+	await page.locator('.modal [data-name=proto] select').selectOption('tcp');
+	await page.locator('.modal [data-name=dest_port] input[type=text]').fill('8000-8010');
+	await page.locator('.modal [data-name=dest_port] input[type=text]').press('Enter');
+	await page.locator('.modal').getByRole('button', { name: 'Save' }).click();
+	await page.getByText('198.18.0.0/15').first().waitFor();
+	await page.locator('.cbi-page-actions').getByText('Save & Apply').first().click();
+	await until('the file', () => /option ip '198\.18\.0\.0\/15'\n(\t.*\n)*\tlist dest_port '8000-8010'/.test(
+		fs.readFileSync(world.config, 'utf8')));
+
+	if (BINARY)
+		assert.strictEqual(world.cli('config', 'check', world.config).status, 0);
+}));
+
+test('everything cannot be blocked', () => on('rules', {}, async page => {
+	await page.getByRole('button', { name: 'Add', exact: true }).click();
+	await page.locator('.modal [data-name=ip] input').fill('0.0.0.0/0');
+	await page.locator('.modal [data-name=ip] input').blur();
+	await page.locator('.modal .cbi-input-invalid').waitFor();
+}));
+
+test('the settings hold every option of the default configuration, with a help text', () => on('settings', {}, async page => {
+	const config = fs.readFileSync(require('node:path').join(__dirname, '../../openwrt/files/diswall.config'), 'utf8');
+	let section = null;
+
+	for (const line of config.split('\n')) {
+		section = (line.match(/^#?config \w+ ?'?(\w*)'?/) || [ null, section ])[1];
+
+		const option = (line.match(/^#?\t(?:option|list) (\w+)/) || [])[1];
+
+		if (!option || !section)
+			continue;
+
+		const field = page.locator(`.cbi-value[data-name=_${section}_${option}]`);
+
+		assert.strictEqual(await field.count(), 1, `${section}.${option}`);
+		assert.match(await field.locator('.cbi-value-description').textContent(), /\w/, `${section}.${option} has no help`);
+	}
+}));
+
+test('a setting is checked, saved and applied', () => on('settings', {}, async page => {
+	const port = page.locator('[data-name=_dynfw_port] input');
+	const original = await port.inputValue();
+
+	await page.locator('.cbi-tab[data-tab=dynfw] a').click();
+	await port.fill('70000');
+	await port.blur();
+	await page.locator('[data-name=_dynfw_port] .cbi-input-invalid').waitFor();
+	await port.fill(original);
+	await page.locator('[data-name=_dynfw_max_age] input').fill('36h');
+	await page.locator('.cbi-page-actions').getByText('Save & Apply').first().click();
+	await until('the file', () => fs.readFileSync(world.config, 'utf8').includes("option max_age '36h'"));
+	assert.ok(fs.readFileSync(world.config, 'utf8').includes("option comment 'office'"), 'other sections stay');
+
+	if (BINARY)
+		assert.strictEqual(world.cli('config', 'check', world.config).status, 0);
+}));
+
+test('the licence of the data, and what is sent, stand where they are switched on', () => on('settings', {}, async page => {
+	await page.locator('.cbi-tab[data-tab=dynfw] a').click();
+	await page.getByText(/CC BY-NC-SA 4\.0/).waitFor();
+	await page.locator('.cbi-tab[data-tab=nats] a').click();
+	await page.getByText(/Nothing else is sent unless it is switched on below/).waitFor();
+	await page.getByText(/which addresses this router bans and why/).waitFor();
+}));
+
+test('a feed is tested from the settings', REAL, () => on('settings', {}, async page => {
+	await page.locator('.cbi-tab[data-tab=dynfw] a').click();
+	await page.getByRole('button', { name: 'Test connection' }).first().click();
+	await page.getByText(/Turris DynFW answered: \d+ address/).waitFor({ timeout: 30000 });
+	await page.locator('.cbi-tab[data-tab=nats] a').click();
+	await page.getByRole('button', { name: 'Test connection' }).last().click();
+	await page.getByText(/switched off/).waitFor();
+}));
+
+test('the log shows diswall\'s lines and filters them', async () => {
+	world.router.log = LOG;
+	await on('log', {}, async page => {
+		await page.getByText('nats: refused the connection').waitFor();
+		assert.strictEqual(await page.locator('.diswall-log tr').count(), 2);
+		await page.getByLabel('from').selectOption('warn');
+		assert.strictEqual(await page.locator('.diswall-log tr').count(), 1);
+		await page.getByLabel('Only lines with').fill('nothing like that');
+		await page.getByText('No line matches.').waitFor();
+	});
+});
+
+test('the status overview has diswall\'s lines', () => on('status', {}, async page => {
+	await page.getByText('Blocked addresses').waitFor();
+	await page.getByRole('link', { name: 'Protected' }).waitFor();
+}));
+
+test('a stopped daemon is said, and its return noticed', REAL, async () => {
+	await world.stopDaemon();
+	await on('overview', {}, async page => {
+		await page.getByText('diswall is not running', { exact: true }).waitFor();
+		await page.getByLabel('Address').fill('192.0.2.1');
+		await page.getByRole('button', { name: 'Check' }).click();
+		await page.locator('.diswall-answer').waitFor();
+		await world.startDaemon();
+		await page.getByText(/^Protected: /).waitFor();
+	});
+});
+
+test('every page says so when the daemon does not run, and breaks nowhere', async () => {
+	for (const name of PAGES)
+		await on(name, {
+			twist: (method, result) => method.startsWith('diswall.')
+				? [ 0, { error: { code: 'not_running', message: 'the daemon cannot be reached' } } ] : result
+		}, async page => {
+			if ([ 'overview', 'blocked', 'status' ].includes(name))
+				await page.getByText(/not running/).first().waitFor();
+		});
+});
+
+test('a login without any right is told, not shown errors', async () => {
+	world.router.denied = true;
+	await on('overview', {}, page => page.getByText(/has no right/).first().waitFor());
+	await on('blocked', {}, page => page.getByText(/has no right/).first().waitFor());
+});
+
+test('a read-only login sees everything, and its buttons are disabled', async () => {
+	world.router.readonly = true;
+	await on('overview', {}, async page => {
+		await page.getByText(/^Protected/).first().waitFor();
+		await page.getByLabel('Address').fill('203.0.113.9');
+		await page.getByRole('button', { name: 'Check' }).click();
+		await page.locator('.diswall-answer button').first().waitFor();
+
+		for (const button of await page.locator('.diswall-answer button').all())
+			assert.ok(await button.isDisabled());
+	});
+	await on('blocked', {}, async page => {
+		for (const button of await page.locator('.cbi-section-actions button').all())
+			assert.ok(await button.isDisabled());
+	});
+
+	for (const name of [ 'allowed', 'rules', 'settings' ])
+		await on(name, {}, async page => {
+			await page.locator('.cbi-page-actions').waitFor({ state: 'attached' });
+
+			for (const button of await page.locator('.cbi-button-save, .cbi-button-apply, .cbi-button-add, .cbi-page-actions .cbi-button-reset').all())
+				if (await button.isVisible())
+					assert.ok(await button.isDisabled(), name + ': ' + await button.innerText());
+		});
+});
+
+test('answers of the wrong shape break no page', async () => {
+	const nonsense = [ [], 'text', 7, null, true, {}, { bans: 'x', state: [], events: {}, allowances: 1 } ];
+	let next = 0;
+
+	/* Each call of each page meets the next kind of nonsense. */
+	for (let round = 0; round < 3; round++)
+		for (const name of PAGES)
+			await on(name, { twist: (method, result) => method.startsWith('diswall.') ? [ 0, nonsense[next++ % nonsense.length] ] : result },
+				page => page.locator('h2, h3').first().waitFor());
+});
+
+test('fields of the wrong type break no page', async () => {
+	/* Every value of every answer in turn becomes something else. */
+	const spoil = (value, depth = 0) => Array.isArray(value) ? (depth > 2 ? 'x' : value.slice(0, 3).map(item => spoil(item, depth + 1)).concat(null, 5, 'x'))
+		: value && typeof value == 'object' ? Object.fromEntries(Object.entries(value).map(([ key, inner ]) => [ key, spoil(inner, depth + 1) ]))
+			: typeof value == 'number' ? 'not a number' : typeof value == 'string' ? { an: 'object' } : null;
+
+	for (const name of PAGES)
+		await on(name, { twist: (method, result) => method.startsWith('diswall.') ? [ 0, spoil(result[1]) ] : result },
+			page => page.locator('h2, h3').first().waitFor());
+});
+
+test('what strangers write stays text everywhere', async () => {
+	const attack = '"><img src=x onerror="window.pwned=1"><script>window.pwned=1</script>';
+	/* Identifiers the pages look at keep their value in one run, and are attacks in the other. */
+	const KEYS = [ 'name', 'state', 'source', 'kind', 'origin', 'verdict', 'severity', 'key', 'cursor' ];
+	const poison = (value, keys, key) => typeof value == 'string' ? (keys.includes(key) || key == '.name' || key == '.type' ? value : value + attack)
+		: Array.isArray(value) ? value.map(item => poison(item, keys, key))
+			: value && typeof value == 'object' ? Object.fromEntries(Object.entries(value).map(([ inner, item ]) => [ inner, poison(item, keys, inner) ])) : value;
+
+	world.router.log = `Sat Nov 21 20:20:46 2026 daemon.info diswall[812]: banned ${attack}\n`;
+
+	for (const name of PAGES)
+		for (const keys of [ KEYS, [] ])
+			await on(name, { twist: (method, result) => [ result[0], poison(result[1], method == 'uci.changes' ? [ '.name' ] : keys) ] }, async page => {
+				if (name == 'overview' && keys.length) {
+					await page.getByLabel('Address').fill('203.0.113.9');
+					await page.getByRole('button', { name: 'Check' }).click();
+					await page.locator('.diswall-answer').waitFor();
+				}
+
+				assert.strictEqual(await page.evaluate(() => window.pwned), undefined, name);
+				assert.strictEqual(await page.locator('#view img, #view script[src="x"], .modal img').count(), 0, name);
+			});
+});
+
+test('a reason that is a formula does not become one in the download', () => on('blocked', {
+	twist: (method, result) => {
+		if (method == 'diswall.bans')
+			result[1].bans.forEach(ban => ban.reason = { kind: 'tagged', text: '=cmd|calc' });
+
+		return result;
+	}
+}, async page => {
+	const [ download ] = await Promise.all([ page.waitForEvent('download'), page.getByRole('button', { name: 'Download CSV' }).click() ]);
+
+	assert.match(fs.readFileSync(await download.path(), 'utf8').split('\r\n')[1], /,"'=cmd\|calc",/);
+}));
+
+test('no page is wider than a phone', async () => {
+	for (const name of PAGES)
+		await on(name, { viewport: PHONE, dark: true }, async page => {
+			const [ width, shown ] = await page.evaluate(() => [ document.documentElement.scrollWidth, document.documentElement.clientWidth ]);
+
+			assert.ok(width <= shown, `${name}: ${width} pixels wide, ${shown} shown`);
+		});
+});
+
+test('everything that can be used has a name', async () => {
+	world.router.log = LOG;
+
+	for (const name of PAGES.filter(page => page != 'status'))
+		await on(name, {}, async page => {
+			const nameless = await page.evaluate(() => [ ...document.querySelectorAll('#view input, #view select, #view button, #view a') ]
+				.filter(node => node.type != 'hidden' && node.offsetParent !== null)
+				.filter(node => !(node.getAttribute('aria-label') || node.textContent.trim() || (node.labels && node.labels.length) || node.title || node.placeholder))
+				.map(node => node.outerHTML.slice(0, 120)));
+
+			assert.deepStrictEqual(nameless, [], name);
+		});
+});
+
+test('the question is asked with the keyboard alone', () => on('overview', {}, async page => {
+	for (let i = 0; i < 40; i++) {
+		await page.keyboard.press('Tab');
+
+		if (await page.evaluate(() => document.activeElement.id) == 'diswall-address')
+			break;
+	}
+
+	await page.keyboard.type('203.0.113.9');
+	await page.keyboard.press('Enter');
+	await page.locator('.diswall-answer').waitFor();
+	await page.keyboard.press('Tab');
+	await page.keyboard.press('Tab');
+	assert.strictEqual(await page.evaluate(() => document.activeElement.closest('.diswall-answer') !== null), true);
+}));
+
+test('the pages speak Czech', { skip: process.env.LUCI_DIR && 'LuCI finds translations by a hash of its own' }, async () => {
+	world.router.language = 'cs';
+	await on('overview', {}, async page => {
+		await page.getByText('Proč je tato adresa blokována?').waitFor();
+		await page.getByText(/^Chráněno: .* adres/).waitFor();
+	});
+	await on('settings', {}, page => page.getByText('Zkusit spojení').first().waitFor({ state: 'attached' }));
+});

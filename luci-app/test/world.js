@@ -1,0 +1,236 @@
+'use strict';
+
+/*
+ * What the tests stand on: a router of our own with a running diswall, a simulated Sentinel that feeds
+ * it over CURVE, and a browser. With DISWALL (the program's path) everything is real, in a network
+ * namespace that run.js made; without it, the recorded face of sample.js answers, and tests that need
+ * a daemon are skipped.
+ */
+
+const { spawn, spawnSync } = require('node:child_process');
+const fs = require('node:fs');
+const os = require('node:os');
+const path = require('node:path');
+const readline = require('node:readline');
+const { chromium } = require('playwright-core');
+const { Router, program } = require('./router.js');
+const sample = require('./sample.js');
+
+const ROOT = path.join(__dirname, '../..');
+const BINARY = process.env.DISWALL;
+const CHROMIUM = process.env.CHROMIUM || '/usr/bin/chromium';
+const LISTED = 300;
+
+/* Checks `condition` until it holds; a generous deadline, and the last answer in the complaint. */
+async function until(what, condition, seconds = 30) {
+	const end = Date.now() + seconds * 1000;
+	let last;
+
+	for (;;) {
+		try {
+			last = await condition();
+
+			if (last)
+				return last;
+		}
+		catch (error) {
+			last = error;
+		}
+
+		if (Date.now() > end)
+			throw new Error(`waited ${seconds} s for ${what}; last: ${last}`);
+
+		await new Promise(resolve => setTimeout(resolve, 50));
+	}
+}
+
+/* No child outlives the tests, however they end. */
+const children = new Set();
+
+process.on('exit', () => children.forEach(child => child.kill('SIGKILL')));
+
+function start(command, args, stdio) {
+	const child = spawn(command, args, { stdio });
+
+	children.add(child);
+	child.on('exit', () => children.delete(child));
+	return child;
+}
+
+/* A child whose commands and answers are lines. */
+class Lines {
+	constructor(command, args) {
+		this.child = start(command, args, [ 'pipe', 'pipe', 'inherit' ]);
+		this.waiting = [];
+		this.early = [];
+		readline.createInterface({ input: this.child.stdout }).on('line', line =>
+			this.waiting.length ? this.waiting.shift()(line) : this.early.push(line));
+	}
+
+	next() {
+		return this.early.length ? Promise.resolve(this.early.shift()) : new Promise(resolve => this.waiting.push(resolve));
+	}
+
+	say(line) {
+		this.child.stdin.write(line + '\n');
+		return this.next().then(JSON.parse);
+	}
+}
+
+class World {
+	async start() {
+		this.dir = fs.mkdtempSync(path.join(os.tmpdir(), 'diswall-luci-'));
+		this.config = path.join(this.dir, 'diswall');
+
+		if (BINARY)
+			await this.startSentinel();
+
+		this.writeConfig();
+
+		if (BINARY)
+			await this.startDaemon();
+
+		this.router = await new Router({
+			face: BINARY ? program(BINARY, this.config) : (method, args) => Promise.resolve(sample.answer(method, args)),
+			config: this.config,
+			applied: () => this.daemon && this.daemon.kill('SIGHUP')
+		}).listen();
+		this.browser = await chromium.launch({ executablePath: CHROMIUM, args: [ '--no-sandbox', '--disable-gpu' ] });
+	}
+
+	async startSentinel() {
+		this.sentinel = new Lines('/usr/bin/python3',
+			[ path.join(ROOT, 'tests/parts/sentinel.py'), '--size', String(LISTED), '--list-every', '1' ]);
+		this.feed = JSON.parse(await this.sentinel.next());
+	}
+
+	writeConfig(more = '') {
+		const feed = this.feed || { port: 7087, public_key: 'D=rkicUyn5AcL)>9$2Db0HIELd2F*WaS-zDTikU*' };
+
+		fs.writeFileSync(this.config, `config diswall 'main'
+	option enabled '1'
+	option log_level 'info'
+	list zone 'wan'
+	option state_dir '${this.dir}/state'
+	option control '${this.dir}/control.sock'
+
+config dynfw 'dynfw'
+	option enabled '1'
+	option server '127.0.0.1'
+	option port '${feed.port}'
+	option server_key '${feed.public_key}'
+
+config nats 'nats'
+	option enabled '0'
+
+config scan 'scan'
+	option enabled '1'
+
+config allow
+	option ip '198.51.100.7'
+	option comment 'office'
+
+config block
+	option ip '203.0.113.0/24'
+	option comment 'scanner farm'
+${more}`);
+	}
+
+	cli(...args) {
+		return spawnSync(BINARY, [ ...args, '--config', this.config ], { encoding: 'utf8' });
+	}
+
+	async startDaemon() {
+		const rules = this.cli('rules', '--standalone');
+		const loaded = spawnSync('nft', [ '-f', '-' ], { input: rules.stdout, encoding: 'utf8' });
+
+		if (loaded.status !== 0)
+			throw new Error('nft refused the rules: ' + rules.stderr + loaded.stderr);
+
+		this.daemon = start(BINARY, [ 'run', '--foreground', '--config', this.config ],
+			[ 'ignore', 'ignore', process.env.VERBOSE ? 'inherit' : 'ignore' ]);
+		await until('the daemon to follow the feed', async () => {
+			const status = await program(BINARY, this.config)('status', {});
+
+			return status.state == 'protected' && status.sources[0].v4 >= LISTED / 2;
+		});
+	}
+
+	async stopDaemon() {
+		const ended = new Promise(resolve => this.daemon.once('exit', resolve));
+
+		this.daemon.kill('SIGTERM');
+		await ended;
+	}
+
+	/* Back to how the world began, between tests that change it. */
+	async reset(more) {
+		Object.assign(this.router, { readonly: false, denied: false, language: 'en', dark: false, log: '', peer: '198.51.100.200' });
+		this.writeConfig(more);
+		this.router.read();
+
+		if (this.daemon)
+			this.daemon.kill('SIGHUP');
+	}
+
+	async stop() {
+		await this.browser?.close();
+		this.router?.close();
+
+		if (this.daemon && this.daemon.exitCode === null)
+			await this.stopDaemon();
+
+		this.sentinel?.child.kill();
+		fs.rmSync(this.dir, { recursive: true, force: true });
+	}
+
+	/*
+	 * Opens a page of the application. Whatever goes wrong inside it is kept in page.complaints; requests to
+	 * other hosts than the router in page.strangers. `twist(method, answer)` may change the daemon's answers.
+	 */
+	async open(name, { viewport, twist, dark, arrive } = {}) {
+		this.router.dark = dark;
+
+		const context = await this.browser.newContext({
+			viewport: viewport || { width: 1100, height: 900 }, acceptDownloads: true, colorScheme: dark ? 'dark' : 'light'
+		});
+		const page = await context.newPage();
+
+		page.complaints = [];
+		page.strangers = [];
+		page.setDefaultTimeout(15000);
+		page.on('pageerror', error => page.complaints.push(error.message));
+		page.on('console', message => message.type() == 'error' && page.complaints.push(message.text()));
+		page.on('request', request => {
+			if (!request.url().startsWith(this.router.url) && !/^(data|blob):/.test(request.url()))
+				page.strangers.push(request.url());
+		});
+
+		if (twist)
+			await page.route('**/ubus/**', route => this.twisted(route, twist));
+
+		await page.goto(this.router.page(name) + (arrive || ''));
+		await page.locator('#view .diswall, #view h3, #view .alert-message').first().waitFor().catch(error => {
+			throw new Error([ 'page ' + name + ' did not appear', error.message ].concat(page.complaints).join('\n'));
+		});
+		return page;
+	}
+
+	async twisted(route, twist) {
+		const asked = JSON.parse(route.request().postData());
+		const reply = await route.fetch();
+		const answered = await reply.json();
+		const pairs = [].concat(asked).map((question, index) => [ question, [].concat(answered)[index] ]);
+
+		for (const [ question, answer ] of pairs) {
+			const [ , object, method ] = question.params || [];
+
+			if (answer.result && (object == 'diswall' || object == 'uci'))
+				answer.result = twist(object + '.' + method, answer.result);
+		}
+
+		await route.fulfill({ response: reply, json: answered });
+	}
+}
+
+module.exports = { World, until, BINARY, ROOT };

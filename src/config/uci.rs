@@ -541,9 +541,11 @@ impl Entry<'_> {
 }
 
 impl fmt::Display for Section<'_> {
-    /// As `uci export` writes it, so that reading it again gives the same section.
+    /// As `uci export` writes it, so that reading it again gives the same section; a type that needs quotes
+    /// (`a#b`) has them here, which `uci export` forgets.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "config {}", self.kind)?;
+        let bare = self.kind.bytes().all(|byte| is_name_byte(byte) || byte == b'-');
+        write!(f, "config {}", if bare { self.kind.to_string() } else { quote(&self.kind) })?;
         if let Some(name) = &self.name {
             write!(f, " '{name}'")?;
         }

@@ -2,7 +2,9 @@
 //! `nats-server` that keeps the lists, answers init requests and announces bans. It speaks NATS through
 //! `async-nats`, so that the daemon's own NATS code meets another implementation's.
 //!
-//!     cargo run --example diswall_service -- nats://USER:PASSWORD@HOST:PORT
+//!     cargo run --example diswall_service -- nats://USER:PASSWORD@HOST:PORT [CA_FILE]
+//!
+//! With a file of certificate authorities it speaks TLS.
 //!
 //! Prints one JSON object a line: first `{"ready":true}`, then `{"done":COMMAND}` or
 //! `{"error":TEXT,"command":COMMAND}` for every command, `{"asked":SUBJECT}` for every init request
@@ -58,13 +60,16 @@ struct Service {
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Failure> {
-    let url = std::env::args().nth(1).ok_or("usage: diswall_service nats://USER:PASSWORD@HOST:PORT")?;
+    let url = std::env::args().nth(1).ok_or("usage: diswall_service nats://USER:PASSWORD@HOST:PORT [CA_FILE]")?;
     let server: async_nats::ServerAddr = url.parse()?;
     let mut options =
         async_nats::ConnectOptions::new().no_echo().reconnect_delay_callback(|_| Duration::from_millis(100));
     // The library leaves the URL's user and password alone.
     if let (Some(user), Some(password)) = (server.username(), server.password()) {
         options = options.user_and_password(user.to_owned(), password.to_owned());
+    }
+    if let Some(ca_file) = std::env::args().nth(2) {
+        options = options.add_root_certificates(ca_file.into()).require_tls(true);
     }
     let client = options.connect(server).await?;
     // One subscription for all, for only within one does async-nats keep the order of messages.

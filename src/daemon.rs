@@ -9,6 +9,7 @@
 mod answers;
 mod clock;
 mod commands;
+mod disconnect;
 mod feeds;
 mod journal;
 mod keeper;
@@ -32,9 +33,10 @@ use crate::cli::exit;
 use crate::config::{Allow, Block, Settings};
 use crate::control::protocol::{Activity, Refusal};
 use crate::control::server::{Question, Server};
-use crate::feed::{AllowOrigin, Entry, Event, FeedName, FeedState, Lifetime, Update};
+use crate::feed::{AllowOrigin, Entry, Event, FeedName, FeedState, Lifetime, Reason, Source, Update};
 use crate::firewall::rules;
 use crate::ledger::{Applied, Ledger};
+use disconnect::Disconnect;
 use feeds::Feeds;
 use journal::Journal;
 use keeper::Keeper;
@@ -54,6 +56,7 @@ struct Daemon {
     config_notes: Vec<(crate::config::Severity, String)>,
     ledger: Ledger,
     kernel: Kernel,
+    disconnect: Disconnect,
     feeds: Feeds,
     journal: Journal,
     tally: Tally,
@@ -143,6 +146,7 @@ impl Daemon {
             ledger: kept.ledger,
             keeper,
             kernel: Kernel::new(&settings.main),
+            disconnect: Disconnect::new(),
             feeds,
             journal: Journal::new(),
             tally: Tally::new(clock::wall(), &kept.totals),
@@ -159,9 +163,11 @@ impl Daemon {
         for feed in [FeedName::Dynfw, FeedName::Nats] {
             let counts = daemon.ledger.counts(feed.source());
             daemon.feeds.note_list(feed, counts.v4 + counts.v6 > 0);
+            daemon.kernel.unsettle(feed.source());
         }
         daemon.read_surroundings();
         daemon.configure(None);
+        daemon.adopt();
         daemon.repair();
         Ok((daemon, inputs))
     }
@@ -230,12 +236,26 @@ impl Daemon {
             let counters = self.kernel.counters();
             self.tally.sample(&counters, clock::wall());
         }
+        if self.disconnect.due().is_some_and(|due| due <= now) {
+            self.end_connections();
+        }
         if self.keeper.due().is_some_and(|due| due <= now) {
             self.keep();
         }
         self.ledger.expire(clock::now(), &mut |source, net| {
             log::debug!("{source}: {net} has served its ban");
         });
+    }
+
+    /// Ends the connections of hosts that have been banned since the last time.
+    fn end_connections(&mut self) {
+        let Daemon { ledger, kernel, disconnect, .. } = self;
+        let kicked = disconnect.end(ledger, clock::now(), kernel.firewall());
+        if kicked.flows + kicked.sockets > 0 {
+            let text = format!("{} connections of banned hosts ended", kicked.flows.max(kicked.sockets));
+            log::info!("firewall: {text}");
+            self.happened("firewall", Activity { text: Some(text), ..Activity::default() });
+        }
     }
 
     /// Writes the snapshot.
@@ -260,6 +280,20 @@ impl Daemon {
             _ => log::warn!("firewall: {text}"),
         }
         self.happened("firewall", Activity { text: Some(text), ..Activity::default() });
+    }
+
+    /// Takes bans of the router's and the owner's own into the ledger that only the kernel still has,
+    /// because a former run was killed before it had written them down.
+    fn adopt(&mut self) {
+        for source in [Source::Scan, Source::Manual] {
+            for (range, seconds) in self.kernel.left_behind(source, &self.ledger, clock::now()) {
+                let lifetime = Lifetime::Seconds(seconds);
+                for net in range.nets() {
+                    let reason = Reason::Comment("kept by the firewall over a restart".into());
+                    self.apply(Event::Ban { source, net, lifetime, reason });
+                }
+            }
+        }
     }
 
     /// Brings the never-ban list up to date; the caller commits.
@@ -304,8 +338,17 @@ impl Daemon {
     /// One event into ledger and kernel; the caller commits.
     fn apply(&mut self, event: Event) {
         let told = journal::Told::of(&event);
-        let Daemon { ledger, kernel, .. } = self;
-        let applied = ledger.apply(clock::now(), event, &mut |change| kernel.push(change));
+        let whole = matches!(event, Event::List { .. } | Event::Lapse { .. }).then(|| told.source()).flatten();
+        let Daemon { ledger, kernel, disconnect, settings, .. } = self;
+        let applied = ledger.apply(clock::now(), event, &mut |change| {
+            if settings.main.disconnect {
+                disconnect.note(&change);
+            }
+            kernel.push(change);
+        });
+        if let Some(source) = whole {
+            kernel.settle(source);
+        }
         if changed(&applied) {
             self.keeper.note_change();
         }

@@ -140,6 +140,8 @@ pub struct Dynfw {
     pub key_url: Option<String>,
     /// `max_age`: without contact for longer, its bans lapse.
     pub max_age: Duration,
+    /// `events`: follow the suspicious events that Sentinel sees, for `diswall watch`.
+    pub events: bool,
 }
 
 impl Default for Dynfw {
@@ -151,6 +153,7 @@ impl Default for Dynfw {
             server_key: Some("D=rkicUyn5AcL)>9$2Db0HIELd2F*WaS-zDTikU*".into()),
             key_url: Some("https://repo.turris.cz/sentinel/dynfw.pub".into()),
             max_age: Duration::from_secs(24 * 3600),
+            events: false,
         }
     }
 }
@@ -179,6 +182,8 @@ pub struct Nats {
     pub share_bans: bool,
     /// `send_statistics`: publish hourly counts.
     pub send_statistics: bool,
+    /// `refresh`: a ban's time starts again with every packet of the banned address.
+    pub refresh: bool,
 }
 
 impl Default for Nats {
@@ -194,6 +199,7 @@ impl Default for Nats {
             ca_file: None,
             share_bans: false,
             send_statistics: false,
+            refresh: false,
         }
     }
 }
@@ -212,6 +218,14 @@ pub struct Scan {
     pub ban_times: Vec<Duration>,
     /// `forget_after`: from the end of an address's last ban until its ladder starts again.
     pub forget_after: Duration,
+    /// `high_port`: from this port on a single packet may be a late one of a forgotten connection.
+    pub high_port: u16,
+    /// `high_port_packets`: so many packets to such ports within an hour are a scan. 1 to 100.
+    pub high_port_packets: u32,
+    /// `ipv6_prefix`: bans hold for the whole network of this length, 64 or 128 (the address alone).
+    pub ipv6_prefix: u8,
+    /// `refresh`: a ban's time starts again with every packet of the banned address.
+    pub refresh: bool,
 }
 
 impl Default for Scan {
@@ -224,7 +238,17 @@ impl Default for Scan {
         let mut honeypot_ports = vec![PortRange { first: 1, last: 1024 }];
         honeypot_ports.extend(SINGLE.map(|port| PortRange { first: port, last: port }));
         let forget_after = Duration::from_secs(30 * 86_400);
-        Scan { enabled: true, nflog_group: 1914, honeypot_ports, ban_times: Vec::new(), forget_after }
+        Scan {
+            enabled: true,
+            nflog_group: 1914,
+            honeypot_ports,
+            ban_times: Vec::new(),
+            forget_after,
+            high_port: 49_152,
+            high_port_packets: 3,
+            ipv6_prefix: 128,
+            refresh: false,
+        }
     }
 }
 
@@ -280,6 +304,8 @@ pub struct Block {
     pub dest_ports: Vec<PortRange>,
     /// `action`; `None` means `main.action`.
     pub action: Option<Action>,
+    /// `log`: its packets are logged, whatever `main.log_drops` says.
+    pub log: bool,
 }
 
 impl Settings {

@@ -161,6 +161,7 @@ const DYNFW: &[(&str, Setter<Dynfw>)] = &[
     ("server_key", |r, e, dynfw| r.set_or_none(e, &mut dynfw.server_key, value::server_key)),
     ("key_url", |r, e, dynfw| r.set_or_none(e, &mut dynfw.key_url, value::https_url)),
     ("max_age", |r, e, dynfw| r.set(e, &mut dynfw.max_age, value::positive_duration)),
+    ("events", |r, e, dynfw| r.set(e, &mut dynfw.events, value::boolean)),
 ];
 
 const NATS: &[(&str, Setter<Nats>)] = &[
@@ -174,6 +175,7 @@ const NATS: &[(&str, Setter<Nats>)] = &[
     ("ca_file", |r, e, nats| r.set(e, &mut nats.ca_file, |text| value::path(text).map(Some))),
     ("share_bans", |r, e, nats| r.set(e, &mut nats.share_bans, value::boolean)),
     ("send_statistics", |r, e, nats| r.set(e, &mut nats.send_statistics, value::boolean)),
+    ("refresh", |r, e, nats| r.set(e, &mut nats.refresh, value::boolean)),
 ];
 
 const SCAN: &[(&str, Setter<Scan>)] = &[
@@ -184,6 +186,10 @@ const SCAN: &[(&str, Setter<Scan>)] = &[
     ("honeypot_port", |r, e, scan| r.set_list(e, &mut scan.honeypot_ports, value::port_range)),
     ("ban_time", |r, e, scan| r.set_list(e, &mut scan.ban_times, value::positive_duration)),
     ("forget_after", |r, e, scan| r.set(e, &mut scan.forget_after, value::positive_duration)),
+    ("high_port", |r, e, scan| r.set(e, &mut scan.high_port, value::port)),
+    ("high_port_packets", |r, e, scan| r.set(e, &mut scan.high_port_packets, |text| value::number(text, 1, 100))),
+    ("ipv6_prefix", |r, e, scan| r.set(e, &mut scan.ipv6_prefix, value::ipv6_ban_prefix)),
+    ("refresh", |r, e, scan| r.set(e, &mut scan.refresh, value::boolean)),
 ];
 
 /// `config allow` while it is read.
@@ -206,6 +212,7 @@ struct BlockDraft {
     proto: Proto,
     dest_ports: Vec<super::PortRange>,
     action: Option<super::Action>,
+    log: bool,
     force: bool,
 }
 
@@ -215,6 +222,7 @@ const BLOCK: &[(&str, Setter<BlockDraft>)] = &[
     ("proto", |r, e, block| r.set(e, &mut block.proto, value::proto)),
     ("dest_port", |r, e, block| r.set_list(e, &mut block.dest_ports, value::port_range)),
     ("action", |r, e, block| r.set(e, &mut block.action, |text| value::action(text).map(Some))),
+    ("log", |r, e, block| r.set(e, &mut block.log, value::boolean)),
     ("force", |r, e, block| r.set(e, &mut block.force, value::boolean)),
 ];
 
@@ -321,8 +329,8 @@ impl Reader {
             let message = "dest_port needs option proto 'tcp' or 'udp' beside it".to_owned();
             self.problems.add(line_of(section, "dest_port"), Severity::Error, message);
         }
-        let BlockDraft { comment, proto, dest_ports, action, .. } = draft;
-        Some(Block { net, comment, proto, dest_ports, action })
+        let BlockDraft { comment, proto, dest_ports, action, log, .. } = draft;
+        Some(Block { net, comment, proto, dest_ports, action, log })
     }
 
     fn required_ip(&mut self, section: &Section<'_>, net: Option<ipnet::IpNet>) -> Option<ipnet::IpNet> {

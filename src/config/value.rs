@@ -201,6 +201,15 @@ pub fn number(value: &str, least: u32, most: u32) -> Checked<u32> {
     }
 }
 
+/// Length of the IPv6 networks that bans hold for: a subscriber's 64, or 128 for single addresses.
+pub fn ipv6_ban_prefix(value: &str) -> Checked<u8> {
+    match value {
+        "64" => Ok(64),
+        "128" => Ok(128),
+        _ => refuse(value, "is no prefix length that bans can have; write 64 or 128"),
+    }
+}
+
 /// The owner's words about an entry: one line, at most [`TAG_MAX`] bytes. May be empty.
 pub fn comment(value: &str) -> Checked<String> {
     if value.chars().any(char::is_control) {

@@ -217,7 +217,7 @@ fn comment(text: &str) -> Result<String, Refusal> {
 }
 
 fn block(net: IpNet, comment: &str, action: Option<Action>) -> Block {
-    Block { net, comment: comment.into(), proto: Proto::Any, dest_ports: Vec::new(), action }
+    Block { net, comment: comment.into(), proto: Proto::Any, dest_ports: Vec::new(), action, log: false }
 }
 
 fn rows(nets: &[IpNet], text: impl Fn(&str) -> String) -> Done {

@@ -42,7 +42,7 @@ impl Daemon {
             Request::Unban(command) => answered(self.unban(&command)),
             Request::Exempt(command) => answered(self.exempt(&command)),
             Request::Unexempt(command) => answered(self.unexempt(&command)),
-            Request::Kick(_) => Reply::Refused(Refusal::failed("not built yet")),
+            Request::Kick(command) => answered(self.kick(&command)),
         };
         // An error means that the client has hung up.
         let _ = question.reply.send(reply);
@@ -145,6 +145,9 @@ impl Daemon {
         }
         if let Some(trouble) = &self.keeper.trouble {
             add("warning", "state_dir".into(), trouble.clone());
+        }
+        if let Some(trouble) = &self.disconnect.trouble {
+            add("warning", "disconnect".into(), trouble.clone());
         }
         for name in [FeedName::Dynfw, FeedName::Nats] {
             let slot = self.feeds.slot(name);
@@ -512,14 +515,10 @@ fn rule_view(block: &Block, main: &Main) -> Rule {
     Rule {
         address: value::written(block.net),
         proto: proto.into(),
-        dest_ports: block.dest_ports.iter().map(port_text).collect(),
+        dest_ports: block.dest_ports.iter().map(PortRange::to_string).collect(),
         action: action.into(),
         comment: Some(block.comment.clone()).filter(|text| !text.is_empty()),
     }
-}
-
-fn port_text(ports: &PortRange) -> String {
-    if ports.first == ports.last { ports.first.to_string() } else { format!("{}-{}", ports.first, ports.last) }
 }
 
 fn list_of<'a>(names: impl Iterator<Item = &'a str>) -> String {

@@ -10,7 +10,7 @@ use ipnet::IpNet;
 
 use super::{Daemon, clock};
 use crate::config::value;
-use crate::control::protocol::{BanCommand, Code, Done, DoneRow, ExemptCommand, Refusal, UnbanCommand};
+use crate::control::protocol::{BanCommand, Code, Done, DoneRow, ExemptCommand, KickCommand, Refusal, UnbanCommand};
 use crate::feed::{AllowOrigin, Entry, Event, Lifetime, Reason, Source};
 use crate::ledger::may_ban;
 
@@ -119,6 +119,24 @@ impl Daemon {
             done.push(row(net, text));
         }
         self.kernel.commit();
+        Ok(Done { done })
+    }
+
+    /// Ends the connections of addresses and networks, banned or not.
+    pub(super) fn kick(&mut self, command: &KickCommand) -> Result<Done, Refusal> {
+        let nets = nets(&command.addresses)?;
+        let Daemon { kernel, disconnect, .. } = self;
+        let mut done = Vec::with_capacity(nets.len());
+        for net in nets {
+            let kicked = disconnect.kick(&|address| net.contains(&address), kernel.firewall());
+            if let Some(trouble) = &disconnect.trouble {
+                return Err(Refusal::failed(trouble.clone()));
+            }
+            let count = kicked.flows.max(kicked.sockets);
+            let text = format!("{} connections of {} ended", count, value::written(net));
+            log::info!("kick: {text}");
+            done.push(DoneRow { connections: Some(count as u64), ..row(net, text) });
+        }
         Ok(Done { done })
     }
 

@@ -9,8 +9,9 @@ use tokio::time::Instant;
 
 use super::clock;
 use crate::config::Main;
+use crate::feed::{Lifetime, Source};
 use crate::firewall::{Counter, Error, Firewall, Names, Reconciled, TableEvent, Watch};
-use crate::ledger::{Ledger, Moment, SetChange, SetId};
+use crate::ledger::{Desired, Ledger, Moment, Range, SetChange, SetId};
 
 /// A firewall restart comes as a burst of announcements: the repair waits for its end.
 const SETTLE: Duration = Duration::from_millis(20);
@@ -49,6 +50,9 @@ pub struct Kernel {
     state: State,
     repair_at: Option<Instant>,
     retry: Duration,
+    /// Sources whose sets may hold more than the ledger yet: what a former run put there stays in force
+    /// until the feed has told what is to be.
+    unsettled: Vec<Source>,
     /// Repairs that changed something after the first.
     pub refills: u64,
     /// `CLOCK_BOOTTIME` seconds of the last of them.
@@ -65,6 +69,7 @@ impl Kernel {
             state: State::Missing("not looked at yet".into()),
             repair_at: None,
             retry: RETRY_FIRST,
+            unsettled: Vec::new(),
             refills: 0,
             last_refill: None,
         }
@@ -79,9 +84,29 @@ impl Kernel {
     pub fn configure(&mut self, main: &Main) {
         if names(main) != self.names || main.max_entries != self.max_entries {
             let (refills, last_refill) = (self.refills, self.last_refill);
-            *self = Kernel { refills, last_refill, ..Kernel::new(main) };
+            let unsettled = std::mem::take(&mut self.unsettled);
+            *self = Kernel { refills, last_refill, unsettled, ..Kernel::new(main) };
             self.repair_soon();
         }
+    }
+
+    /// Until [`Kernel::settle`], nothing is taken out of the source's sets that was not put there by this
+    /// run.
+    pub fn unsettle(&mut self, source: Source) {
+        self.unsettled.push(source);
+    }
+
+    /// The ledger knows all that the source bans: its sets are compared with it.
+    pub fn settle(&mut self, source: Source) {
+        if self.unsettled.contains(&source) {
+            self.unsettled.retain(|each| *each != source);
+            self.note(&TableEvent::Elements(vec![SetId::Ban(source)]));
+        }
+    }
+
+    /// The firewall while its table is in order.
+    pub fn firewall(&mut self) -> Option<&mut Firewall> {
+        self.link.as_mut().filter(|_| self.state == State::Ok).map(|(firewall, _)| firewall)
     }
 
     /// Queues a change. While the table is not in order nothing is sent: the repair brings it all.
@@ -135,6 +160,32 @@ impl Kernel {
         self.repair_at = Some(self.repair_at.map_or(soon, |at| at.min(soon)));
     }
 
+    /// The bans with an end that the kernel has from a former run and the ledger does not know: those
+    /// that came after the last snapshot, when the daemon was killed.
+    pub fn left_behind(&mut self, source: Source, ledger: &Ledger, now: Moment) -> Vec<(Range, u32)> {
+        let mut found = Vec::new();
+        let Ok((firewall, _)) = self.open() else { return found };
+        let mut keep = |range, lifetime| {
+            if let Lifetime::Seconds(seconds) = lifetime {
+                found.push((range, seconds));
+            }
+        };
+        let set = SetId::Ban(source);
+        // No table or no set: nothing was left behind.
+        let _ = firewall.strangers(set, &ledger.desired(set, now), &mut keep);
+        found
+    }
+
+    fn open(&mut self) -> Result<&mut (Firewall, Watch), Error> {
+        if self.link.is_none() {
+            let mut firewall = Firewall::open(self.names.clone(), self.max_entries)?;
+            let watch = firewall.watch()?;
+            SetId::ALL.into_iter().for_each(|set| firewall.mark_dirty(set));
+            self.link = Some((firewall, watch));
+        }
+        self.link.as_mut().ok_or(Error::NoTable)
+    }
+
     /// Opens what is closed, makes what is missing, and sends the differences.
     pub fn repair(&mut self, ledger: &Ledger, now: Moment) -> Repaired {
         self.repair_at = None;
@@ -161,20 +212,16 @@ impl Kernel {
     }
 
     fn try_repair(&mut self, ledger: &Ledger, now: Moment) -> Result<(State, usize, usize), Error> {
-        if self.link.is_none() {
-            let mut firewall = Firewall::open(self.names.clone(), self.max_entries)?;
-            let watch = firewall.watch()?;
-            SetId::ALL.into_iter().for_each(|set| firewall.mark_dirty(set));
-            self.link = Some((firewall, watch));
-        }
-        let Some((firewall, _)) = &mut self.link else { unreachable!("opened above") };
+        let names = self.names.clone();
+        let unsettled = self.unsettled.clone();
+        let (firewall, _) = self.open()?;
         let structure = firewall.structure()?;
         if !structure.table {
-            let text = format!("there is no nftables table 'inet {}'; waiting for the firewall", self.names.table);
+            let text = format!("there is no nftables table 'inet {}'; waiting for the firewall", names.table);
             return Ok((State::Missing(text), 0, 0));
         }
         if let Some(wrong) = structure.wrong.first() {
-            let (name, difference) = (self.names.set(wrong.key), &wrong.difference);
+            let (name, difference) = (names.set(wrong.key), &wrong.difference);
             let text = format!("set {name} is not as it must be ({difference}); delete it and reload the firewall");
             return Ok((State::Error(text), 0, 0));
         }
@@ -185,6 +232,10 @@ impl Kernel {
         }
         let mut changes = 0;
         for set in firewall.dirty() {
+            if matches!(set, SetId::Ban(source) if unsettled.contains(&source)) {
+                add_only(firewall, set, ledger, now)?;
+                continue;
+            }
             let Reconciled { added, removed, renewed, .. } = firewall.reconcile(set, &ledger.desired(set, now))?;
             changes += added + removed + renewed;
         }
@@ -196,6 +247,14 @@ impl Kernel {
         let Some((firewall, _)) = &mut self.link else { return Vec::new() };
         firewall.counters().unwrap_or_default()
     }
+}
+
+/// Puts in what the ledger has, and leaves the rest as it is. The set stays marked.
+fn add_only(firewall: &mut Firewall, set: SetId, ledger: &Ledger, now: Moment) -> Result<(), Error> {
+    ledger.desired(set, now).for_each(&mut |range, lifetime| {
+        firewall.push(SetChange::Add { set, range, lifetime });
+    });
+    firewall.commit()
 }
 
 fn names(main: &Main) -> Names {

@@ -6,6 +6,7 @@
 
 use std::net::IpAddr;
 
+use super::conntrack::UdpFlow;
 use super::names::{Names, SetKey};
 use super::netlink::{
     self, HEADER, NFGENMSG, NLM_F_CREATE, NLM_F_REQUEST, close_message, close_nested, open_nested, open_netfilter, put,
@@ -232,6 +233,30 @@ pub(super) fn put_one_element(buffer: &mut Vec<u8>, address: IpAddr) {
 /// Appends the message that begins or ends a transaction.
 pub(super) fn boundary(buffer: &mut Vec<u8>, kind: u16, sequence: u32) {
     let start = open_netfilter(buffer, kind, NLM_F_REQUEST, sequence, 0, SUBSYSTEM);
+    close_message(buffer, start);
+}
+
+/// Writes a message that puts UDP flows into the set `name`.
+pub(super) fn cut(buffer: &mut Vec<u8>, sequence: u32, table: &str, name: &str, flows: &[UdpFlow], seconds: u32) {
+    let start = open_netfilter(buffer, NEWSETELEM, NLM_F_REQUEST | NLM_F_CREATE, sequence, INET, 0);
+    put_str(buffer, ELEM_LIST_TABLE, table);
+    put_str(buffer, ELEM_LIST_SET, name);
+    let elements = open_nested(buffer, ELEM_LIST_ELEMENTS);
+    let mut key = Vec::with_capacity(40);
+    for flow in flows {
+        key.clear();
+        for end in [flow.inside, flow.outside] {
+            match end.ip() {
+                IpAddr::V4(address) => key.extend_from_slice(&address.octets()),
+                IpAddr::V6(address) => key.extend_from_slice(&address.octets()),
+            }
+            // Every part of a concatenated key is filled up to 4 bytes.
+            key.extend_from_slice(&end.port().to_be_bytes());
+            key.extend_from_slice(&[0, 0]);
+        }
+        write_element(buffer, &key, false, Some(Lifetime::Seconds(seconds)));
+    }
+    close_nested(buffer, elements);
     close_message(buffer, start);
 }
 

@@ -5,7 +5,7 @@
 //! calls this after it has put the ban into the set. Layout: `linux/netfilter/nfnetlink_conntrack.h`.
 
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use rustix::io::Errno;
 
@@ -27,8 +27,15 @@ const ID: u16 = 12;
 const ZONE: u16 = 18;
 const FILTER: u16 = 25;
 const TUPLE_IP: u16 = 1;
+const TUPLE_PROTO: u16 = 2;
 const IP_V4_SRC: u16 = 1;
+const IP_V4_DST: u16 = 2;
 const IP_V6_SRC: u16 = 3;
+const IP_V6_DST: u16 = 4;
+const PROTO_NUM: u16 = 1;
+const PROTO_SRC_PORT: u16 = 2;
+const PROTO_DST_PORT: u16 = 3;
+const IPPROTO_UDP: u8 = 17;
 const FILTER_ORIG_FLAGS: u16 = 1;
 const FILTER_REPLY_FLAGS: u16 = 2;
 /// Compare the source address of the tuple and nothing else.
@@ -50,13 +57,30 @@ const FILTERED: usize = 3;
 /// Deletions are sent when they have grown to this.
 const DELETE_BYTES: usize = 16 * 1024;
 
+/// Most [`UdpFlow`]s that one call remembers.
+const UDP_FLOWS: usize = 1024;
+
+/// A UDP flow that a banned host had opened, as its packets from the inside look in the forward and output
+/// hooks. The next of these would make a conntrack entry the other way round, for which the banned host's
+/// packets are replies; nothing in such a packet tells it from one that opens a flow. So the ports must be
+/// remembered ([`super::Firewall::cut`]). TCP needs no memory: what goes on is no SYN.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UdpFlow {
+    /// The host that answered: in the LAN, or the router itself.
+    pub inside: SocketAddr,
+    /// The banned host.
+    pub outside: SocketAddr,
+}
+
 /// What was ended.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Kicked {
     /// Conntrack entries, forwarded and the router's own.
     pub flows: usize,
     /// TCP sockets of the router itself.
     pub sockets: usize,
+    /// The UDP flows among `flows` that the banned host had opened; at most 1,024 of them.
+    pub udp: Vec<UdpFlow>,
 }
 
 /// The way to the kernel's connection table.
@@ -97,10 +121,10 @@ impl Conntrack {
             return self.kick_matching(&|address| sorted.binary_search(&address).is_ok());
         }
         let banned = |address: IpAddr| addresses.contains(&address);
-        let mut kicked = Kicked { flows: 0, sockets: self.end_sockets(&banned) };
+        let mut kicked = Kicked { sockets: self.end_sockets(&banned), ..Kicked::default() };
         for address in addresses {
             for side in [TUPLE_ORIG, TUPLE_REPLY] {
-                kicked.flows += self.end_flows(Some((*address, side)), &banned)?;
+                self.end_flows(Some((*address, side)), &banned, &mut kicked)?;
             }
         }
         Ok(kicked)
@@ -112,8 +136,9 @@ impl Conntrack {
     /// # Errors
     /// As [`Conntrack::kick`].
     pub fn kick_matching(&mut self, banned: &dyn Fn(IpAddr) -> bool) -> Result<Kicked, Error> {
-        let sockets = self.end_sockets(banned);
-        Ok(Kicked { flows: self.end_flows(None, banned)?, sockets })
+        let mut kicked = Kicked { sockets: self.end_sockets(banned), ..Kicked::default() };
+        self.end_flows(None, banned, &mut kicked)?;
+        Ok(kicked)
     }
 
     /// Sockets come first: the reset that ends one still leaves through its conntrack entry.
@@ -132,7 +157,12 @@ impl Conntrack {
         }
     }
 
-    fn end_flows(&mut self, only: Option<(IpAddr, u16)>, banned: &dyn Fn(IpAddr) -> bool) -> Result<usize, Error> {
+    fn end_flows(
+        &mut self,
+        only: Option<(IpAddr, u16)>,
+        banned: &dyn Fn(IpAddr) -> bool,
+        kicked: &mut Kicked,
+    ) -> Result<(), Error> {
         let failed = |cause: io::Error| match cause.kind() {
             io::ErrorKind::PermissionDenied => Error::Permission,
             _ => Error::Netlink { doing: "ending connections", cause },
@@ -140,18 +170,22 @@ impl Conntrack {
         let mut request = Vec::new();
         write_request(&mut request, self.reader.next_sequence(), only);
         let mut deletions = Deletions::new(&mut self.deleter);
+        let mut each = |entry: &Message<'_>| {
+            if entry.kind != CT_NEW {
+                return;
+            }
+            let by_banned = hits(entry, TUPLE_ORIG, banned);
+            if by_banned || hits(entry, TUPLE_REPLY, banned) {
+                deletions.add(entry);
+            }
+            if by_banned && kicked.udp.len() < UDP_FLOWS {
+                kicked.udp.extend(udp_flow(entry));
+            }
+        };
         // An interrupted dump has missed only entries that came meanwhile, and those met the ban already.
-        let _: Dump = self
-            .reader
-            .dump(&request, &mut |message| {
-                if message.kind == CT_NEW
-                    && [TUPLE_ORIG, TUPLE_REPLY].into_iter().any(|side| hits(message, side, banned))
-                {
-                    deletions.add(message);
-                }
-            })
-            .map_err(failed)?;
-        deletions.finish().map_err(failed)
+        let _: Dump = self.reader.dump(&request, &mut each).map_err(failed)?;
+        kicked.flows += deletions.finish().map_err(failed)?;
+        Ok(())
     }
 }
 
@@ -187,11 +221,34 @@ fn hits(message: &Message<'_>, side: u16, banned: &dyn Fn(IpAddr) -> bool) -> bo
 }
 
 fn source(ip: &[u8]) -> Option<IpAddr> {
+    address(ip, IP_V4_SRC, IP_V6_SRC)
+}
+
+fn destination(ip: &[u8]) -> Option<IpAddr> {
+    address(ip, IP_V4_DST, IP_V6_DST)
+}
+
+fn address(ip: &[u8], v4: u16, v6: u16) -> Option<IpAddr> {
     let ip = Attributes(ip);
-    match ip.get(IP_V4_SRC) {
+    match ip.get(v4) {
         Some(address) => bytes_at::<4>(address, 0).map(IpAddr::from),
-        None => bytes_at::<16>(ip.get(IP_V6_SRC)?, 0).map(IpAddr::from),
+        None => bytes_at::<16>(ip.get(v6)?, 0).map(IpAddr::from),
     }
+}
+
+/// The flow as the one that answered sees it, if it is UDP.
+fn udp_flow(entry: &Message<'_>) -> Option<UdpFlow> {
+    let tuple = Attributes(entry.attributes().get(TUPLE_REPLY)?);
+    let protocol = Attributes(tuple.get(TUPLE_PROTO)?);
+    if protocol.get(PROTO_NUM)? != [IPPROTO_UDP] {
+        return None;
+    }
+    let ip = tuple.get(TUPLE_IP)?;
+    let port = |kind| protocol.get(kind).and_then(|port| bytes_at(port, 0)).map(u16::from_be_bytes);
+    Some(UdpFlow {
+        inside: SocketAddr::new(source(ip)?, port(PROTO_SRC_PORT)?),
+        outside: SocketAddr::new(destination(ip)?, port(PROTO_DST_PORT)?),
+    })
 }
 
 /// Deletions of single entries, several to a datagram.

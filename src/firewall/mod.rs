@@ -24,7 +24,7 @@ use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::Instant;
 
-pub use conntrack::{Conntrack, Kicked};
+pub use conntrack::{Conntrack, Kicked, UdpFlow};
 pub use counters::Counter;
 pub use error::Error;
 pub use names::{Family, Names, SetKey};
@@ -158,6 +158,29 @@ impl Firewall {
         result
     }
 
+    /// Hands on every element of both sets of the pair that is not desired, with its remaining time.
+    ///
+    /// # Errors
+    /// [`Error::NoSet`], [`Error::Netlink`].
+    pub fn strangers(
+        &mut self,
+        set: SetId,
+        desired: &dyn Desired,
+        each: &mut dyn FnMut(Range, Lifetime),
+    ) -> Result<(), Error> {
+        let mut stranger = |(range, lifetime): (Range, Lifetime)| {
+            if desired.wanted(range).is_none() {
+                each(range, lifetime);
+            }
+        };
+        let key = |family| SetKey { set, family };
+        let v4 = Present::<[u8; 4]>::dump(&mut self.socket, &self.names, key(Family::V4), desired)?;
+        v4.iter().for_each(&mut stranger);
+        let v6 = Present::<[u8; 16]>::dump(&mut self.socket, &self.names, key(Family::V6), desired)?;
+        v6.iter().for_each(&mut stranger);
+        Ok(())
+    }
+
     /// What the kernel has of the table and the sets.
     ///
     /// # Errors
@@ -190,6 +213,31 @@ impl Firewall {
     /// [`Error::Busy`] if the ruleset changes all the time, [`Error::Netlink`].
     pub fn counters(&mut self) -> Result<Vec<Counter>, Error> {
         counters::read(&mut self.socket, &self.names)
+    }
+
+    /// Remembers the rests of ended UDP flows for so many seconds in the sets [`Names::cut`], by which the
+    /// rules drop what the inside still sends. Those sets are the rules' own: without them this fails. A
+    /// packet that came between [`Conntrack::kick`] and this has made a new entry: kick once more after.
+    ///
+    /// # Errors
+    /// [`Error::Netlink`], also if a set is missing or full; nothing else is affected.
+    pub fn cut(&mut self, flows: &[UdpFlow], seconds: u32) -> Result<(), Error> {
+        let failed = |cause| Error::Netlink { doing: "cutting off UDP flows", cause };
+        for family in Family::ALL {
+            let of_family = |flow: &&UdpFlow| Family::of(flow.outside.ip()) == family;
+            let flows: Vec<UdpFlow> = flows.iter().filter(of_family).copied().collect();
+            // 80 bytes an element at most: the list's length is 16 bits.
+            for flows in flows.chunks(512) {
+                let sequence = self.socket.next_sequence();
+                let (table, name) = (&self.names.table, self.names.cut(family));
+                let write = &mut |buffer: &mut Vec<u8>| batch::cut(buffer, sequence, table, &name, flows, seconds);
+                let request = batch::single(sequence, write);
+                if let Some(refusal) = transact(&mut self.socket, &request).map_err(failed)? {
+                    return Err(failed(refusal.errno.into()));
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Starts listening for what others do to the table. Must be called inside a tokio runtime; a second

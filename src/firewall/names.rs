@@ -108,6 +108,12 @@ impl Names {
         self.set(key)
     }
 
+    /// Name of the set that holds the rests of UDP flows: `diswall_cut4`. Its key is
+    /// `ADDRESS . inet_service . ADDRESS . inet_service`, inside first, as an inside host's packets have it.
+    pub fn cut(&self, family: Family) -> String {
+        format!("{}_cut{}", self.prefix, family.digit())
+    }
+
     /// The set of that name, if it is one of ours.
     pub fn find(&self, name: &[u8]) -> Option<SetKey> {
         let rest = name.strip_prefix(self.prefix.as_bytes())?.strip_prefix(b"_")?;

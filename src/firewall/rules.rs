@@ -5,7 +5,8 @@
 //! it brings base chains of its own. Both load by themselves, so that `nft -c` can judge them. Pure:
 //! it only writes text; `files` checks and stores it, the command line prints it.
 
-use std::fmt::Write;
+mod cut;
+mod scan;
 
 use super::names::{Family, Names, SetKey};
 use crate::config::{Action, Block, Direction, Main, PortRange, Proto, Settings, States};
@@ -31,16 +32,14 @@ pub struct ZoneDevices {
 /// the check comes before fw4 has sorted packets by zone.
 pub fn for_fw4(settings: &Settings, zones: &[ZoneDevices]) -> String {
     let mut text = Text::new(settings);
-    let table = &settings.main.table;
     text.line(0, "# Written by diswall from its configuration; changes here are lost.");
-    text.line(0, &format!("add table inet {table}"));
-    text.line(0, &format!("table inet {table} {{"));
-    text.sets_and_counters();
-    text.checks();
-    text.line(0, "}");
+    text.table(false);
     match settings.main.states {
         States::New => text.hooks_in_zone_chains(),
         States::All => text.hooks_before_states(zones),
+    }
+    if settings.scan.enabled {
+        text.hooks_for_scans();
     }
     text.out
 }
@@ -51,22 +50,26 @@ pub fn removal(settings: &Settings) -> String {
     let mut text = Text::new(settings);
     let table = &settings.main.table;
     text.line(0, &format!("add table inet {table}"));
-    let chains = text.all_chains();
+    let (cut_chains, cut_sets) = cut::leftovers(&text.names);
+    let (scan_chains, scan_sets) = scan::leftovers(&text.names.prefix);
+    let chains = text.all_chains().into_iter().chain(cut_chains).chain(scan_chains);
+    let chains: Vec<String> = chains.collect();
     // `add` first: deleting what is not there fails on kernels before 6.3.
     for step in ["add", "flush", "delete"] {
         for chain in &chains {
             text.line(0, &format!("{step} chain inet {table} {chain}"));
         }
     }
-    for key in SetKey::all() {
-        let name = text.names.set(key);
-        let (kind, flags, size) = (key_type(key.family), set_flags(key.set), settings.main.max_entries);
-        text.line(0, &format!("add set inet {table} {name} {{ type {kind}; flags {flags}; size {size}; }}"));
+    let sets = SetKey::all().map(|key| (text.names.set(key), definition(key, settings.main.max_entries)));
+    let sets: Vec<(String, String)> = sets.chain(cut_sets).chain(scan_sets).collect();
+    for (name, definition) in sets {
+        text.line(0, &format!("add set inet {table} {name} {{ {definition} }}"));
         text.line(0, &format!("delete set inet {table} {name}"));
-        if let SetId::Ban(_) = key.set {
-            text.line(0, &format!("add counter inet {table} {name}"));
-            text.line(0, &format!("delete counter inet {table} {name}"));
-        }
+    }
+    for (source, family) in counted() {
+        let name = text.names.counter(ban_set(source, family));
+        text.line(0, &format!("add counter inet {table} {name}"));
+        text.line(0, &format!("delete counter inet {table} {name}"));
     }
     text.out
 }
@@ -74,33 +77,17 @@ pub fn removal(settings: &Settings) -> String {
 /// A complete ruleset for a Linux machine without fw4, loadable with `nft -f -`, again and again:
 /// the rules are replaced, the elements of sets stay.
 pub fn standalone(settings: &Settings) -> String {
+    let mut body = Text::new(settings);
+    body.table(true);
+    let body = body.out;
     let mut text = Text::new(settings);
-    let table = &settings.main.table;
     text.line(0, "# diswall without fw4. Load with: diswall rules --standalone | nft -f -");
-    // A chain can be flushed only if it exists, so each is declared before it is flushed and filled.
-    let mut chains = text.plain_chains();
-    text.line(0, &format!("table inet {table} {{"));
-    for chain in &chains {
-        text.line(1, &format!("chain {chain} {{ }}"));
+    // Said twice in one transaction: the first makes sure that every chain is there to be flushed.
+    text.out.push_str(&body);
+    for chain in body.lines().filter_map(|line| line.trim().strip_prefix("chain ")?.strip_suffix(" {")) {
+        text.line(0, &format!("flush chain inet {} {chain}", settings.main.table));
     }
-    let hooks = Hook::of(settings.main.direction);
-    for hook in hooks {
-        // A base chain is declared as one: the kernel makes none out of a plain chain later.
-        let chain = hook.base_chain(&settings.main.set_prefix);
-        text.line(1, &format!("chain {chain} {{"));
-        text.line(2, &hook.head());
-        text.line(1, "}");
-        chains.push(chain);
-    }
-    text.line(0, "}");
-    for chain in &chains {
-        text.line(0, &format!("flush chain inet {table} {chain}"));
-    }
-    text.line(0, &format!("table inet {table} {{"));
-    text.sets_and_counters();
-    text.checks();
-    text.base_chains();
-    text.line(0, "}");
+    text.out.push_str(&body);
     text.out
 }
 
@@ -140,48 +127,41 @@ impl<'a> Text<'a> {
         chains
     }
 
-    /// The chains without a hook that this configuration uses.
-    fn plain_chains(&self) -> Vec<String> {
-        let prefix = &self.names.prefix;
-        let mut chains = Vec::new();
-        for side in self.sides() {
-            for family in Family::ALL {
-                if self.needs_hit_chains() && side == Side::From {
-                    chains.extend(ORDER.map(|source| self.hit_chain(source, family)));
-                }
-                chains.push(side.family_chain(prefix, family));
-            }
-            chains.push(side.chain(prefix));
+    /// The table with everything of ours that is in no chain of fw4's.
+    fn table(&mut self, standalone: bool) {
+        let table = self.settings.main.table.clone();
+        self.line(0, &format!("add table inet {table}"));
+        self.line(0, &format!("table inet {table} {{"));
+        self.sets_and_counters();
+        self.checks();
+        if self.settings.main.disconnect {
+            self.cut_chains();
         }
-        chains
+        if self.settings.scan.enabled {
+            self.scan_chains(standalone);
+        }
+        if standalone {
+            self.base_chains();
+        }
+        self.line(0, "}");
     }
 
     fn sets_and_counters(&mut self) {
-        let size = self.settings.main.max_entries;
-        for set in SetId::ALL {
-            for family in Family::ALL {
-                let name = self.names.set(SetKey { set, family });
-                let (kind, flags) = (key_type(family), set_flags(set));
-                self.line(1, &format!("set {name} {{ type {kind}; flags {flags}; size {size}; }}"));
-            }
+        for key in SetKey::all() {
+            let (name, definition) = (self.names.set(key), definition(key, self.settings.main.max_entries));
+            self.line(1, &format!("set {name} {{ {definition} }}"));
         }
-        for source in ORDER {
-            for family in Family::ALL {
-                let name = self.names.counter(ban_set(source, family));
-                self.line(1, &format!("counter {name} {{ }}"));
-            }
+        for (source, family) in counted() {
+            let name = self.names.counter(ban_set(source, family));
+            self.line(1, &format!("counter {name} {{ }}"));
         }
     }
 
     /// The chains that look an address up, allowances first.
     fn checks(&mut self) {
         let sides = self.sides();
-        if self.needs_hit_chains() {
-            for family in Family::ALL {
-                for source in ORDER {
-                    self.hit(source, family);
-                }
-            }
+        for (source, family) in counted().filter(|(source, _)| self.needs_hit_chain(*source)).collect::<Vec<_>>() {
+            self.hit(source, family);
         }
         for side in sides {
             for family in Family::ALL {
@@ -218,23 +198,31 @@ impl<'a> Text<'a> {
         for source in ORDER {
             let set = self.names.set(ban_set(source, family));
             let verdict = self.verdict(source, family);
-            self.line(2, &format!("{field} @{set} {verdict}"));
+            // Bans for networks are looked up by the network; the receiver's side has the same.
+            let key = self.key(side, source, family);
+            self.line(2, &format!("{key} @{set} {verdict}"));
         }
         self.line(1, "}");
+    }
+
+    /// What is looked up in a source's set.
+    fn key(&self, side: Side, source: Source, family: Family) -> String {
+        if source == Source::Scan { self.scan_key(side, family) } else { side.field(family).into() }
     }
 
     /// What follows a match in a source's set: the counter and the action in place where one rule can
     /// say it, else a chain.
     fn verdict(&self, source: Source, family: Family) -> String {
-        if self.needs_hit_chains() {
+        if self.needs_hit_chain(source) {
             format!("goto {}", self.hit_chain(source, family))
         } else {
             format!("counter name \"{}\" drop", self.names.counter(ban_set(source, family)))
         }
     }
 
-    fn needs_hit_chains(&self) -> bool {
-        self.settings.main.log_drops || self.settings.main.action == Action::Reject
+    fn needs_hit_chain(&self, source: Source) -> bool {
+        let main = &self.settings.main;
+        main.log_drops || main.action == Action::Reject || self.refreshes(source)
     }
 
     fn hit_chain(&self, source: Source, family: Family) -> String {
@@ -249,6 +237,10 @@ impl<'a> Text<'a> {
         if self.settings.main.log_drops {
             self.line(2, &format!("{LOG_LIMIT} log prefix \"diswall {source}: \""));
         }
+        if self.refreshes(source) {
+            let rule = self.refresh_rule();
+            self.line(2, &rule);
+        }
         for rule in action_rules(self.settings.main.action) {
             self.line(2, rule);
         }
@@ -260,7 +252,7 @@ impl<'a> Text<'a> {
         let counter = self.names.counter(ban_set(Source::Manual, family));
         let selector = format!("{} {}{}", Side::From.field(family), block.net, service_match(block, family));
         let action = block.action.unwrap_or(self.settings.main.action);
-        if self.settings.main.log_drops {
+        if self.settings.main.log_drops || block.log {
             self.line(2, &format!("{selector} {LOG_LIMIT} log prefix \"diswall manual: \""));
         }
         let rules = action_rules(action);
@@ -296,6 +288,19 @@ impl<'a> Text<'a> {
         self.line(0, &insert);
     }
 
+    /// What a guarded zone is about to refuse: its last chains on input, the end of its chain on forward
+    /// (port forwards have been accepted by then).
+    fn hooks_for_scans(&mut self) {
+        let (table, seen) = (self.settings.main.table.clone(), self.seen_chain());
+        for zone in &self.settings.main.zones {
+            for chain in ["reject_from", "drop_from"] {
+                self.jump(&format!("{chain}_{zone}"), "", &seen);
+            }
+            self.line(0, &format!("add chain inet {table} forward_{zone}"));
+            self.line(0, &format!("add rule inet {table} forward_{zone} jump {seen} comment \"!diswall\""));
+        }
+    }
+
     /// `states 'all'` under fw4: first of all in its base chains. A zone without devices gets no rule
     /// until it has some: nft refuses an empty set, and with it the whole firewall.
     fn hooks_before_states(&mut self, zones: &[ZoneDevices]) {
@@ -317,19 +322,26 @@ impl<'a> Text<'a> {
         }
     }
 
-    /// Without fw4: base chains of our own, before whatever filters at the usual priority.
+    /// Without fw4: base chains of our own, before whatever filters at the usual priority. All three,
+    /// used or not, so that a former configuration's rules do not stay in one.
     fn base_chains(&mut self) {
         let prefix = self.names.prefix.clone();
-        let main = &self.settings.main;
+        let (main, scan) = (&self.settings.main, &self.settings.scan);
         let devices: Vec<&str> = main.devices.iter().map(String::as_str).collect();
         let devices = if devices.is_empty() { " != \"lo\"".to_string() } else { format!(" {}", device_set(&devices)) };
-        for hook in Hook::of(main.direction) {
+        for hook in Hook::ALL {
             self.line(1, &format!("chain {} {{", hook.base_chain(&prefix)));
             self.line(2, &hook.head());
-            if main.states == States::New {
-                self.line(2, "ct state established,related return");
+            if Hook::of(main.direction).contains(&hook) {
+                if main.states == States::New {
+                    self.line(2, "ct state established,related return");
+                }
+                self.hook_rules(hook, &devices, &prefix);
             }
-            self.hook_rules(*hook, &devices, &prefix);
+            if hook == Hook::Input && scan.enabled {
+                let seen = self.seen_chain();
+                self.line(2, &format!("iifname{devices} jump {seen}"));
+            }
             self.line(1, "}");
         }
     }
@@ -421,7 +433,10 @@ impl Hook {
 /// Whether the `manual` set can hold the block: it says nothing but the address. The others become
 /// rules of their own.
 pub fn in_manual_set(block: &Block, main: &Main) -> bool {
-    block.proto == Proto::Any && block.dest_ports.is_empty() && block.action.is_none_or(|action| action == main.action)
+    block.proto == Proto::Any
+        && block.dest_ports.is_empty()
+        && !block.log
+        && block.action.is_none_or(|action| action == main.action)
 }
 
 fn action_rules(action: Action) -> &'static [&'static str] {
@@ -462,16 +477,8 @@ fn port_set(ports: &[PortRange]) -> String {
             _ => merged.push(range),
         }
     }
-    let mut text = String::from("{");
-    for (index, range) in merged.iter().enumerate() {
-        let separator = if index == 0 { " " } else { ", " };
-        let PortRange { first, last } = *range;
-        // Writing to a String cannot fail.
-        let _ =
-            if first == last { write!(text, "{separator}{first}") } else { write!(text, "{separator}{first}-{last}") };
-    }
-    text.push_str(" }");
-    text
+    let texts: Vec<String> = merged.iter().map(PortRange::to_string).collect();
+    format!("{{ {} }}", texts.join(", "))
 }
 
 fn device_set(devices: &[&str]) -> String {
@@ -481,6 +488,16 @@ fn device_set(devices: &[&str]) -> String {
 
 fn ban_set(source: Source, family: Family) -> SetKey {
     SetKey { set: SetId::Ban(source), family }
+}
+
+/// Every source and family that has a counter.
+fn counted() -> impl Iterator<Item = (Source, Family)> {
+    ORDER.into_iter().flat_map(|source| Family::ALL.map(|family| (source, family)))
+}
+
+/// A set's definition as nft writes it.
+fn definition(key: SetKey, size: u32) -> String {
+    format!("type {}; flags {}; size {size};", key_type(key.family), set_flags(key.set))
 }
 
 fn key_type(family: Family) -> &'static str {

@@ -2,6 +2,8 @@
 
 use std::net::IpAddr;
 
+use ipnet::{IpNet, Ipv4Subnets, Ipv6Subnets};
+
 use crate::feed::{Lifetime, Source};
 
 /// One pair of sets (IPv4 and IPv6); the family follows from the element.
@@ -50,6 +52,15 @@ impl Range {
     /// The range of one address.
     pub const fn single(address: IpAddr) -> Range {
         Range { first: address, last: address }
+    }
+
+    /// The fewest networks that make up the range.
+    pub fn nets(&self) -> Vec<IpNet> {
+        match (self.first, self.last) {
+            (IpAddr::V4(first), IpAddr::V4(last)) => Ipv4Subnets::new(first, last, 0).map(IpNet::V4).collect(),
+            (IpAddr::V6(first), IpAddr::V6(last)) => Ipv6Subnets::new(first, last, 0).map(IpNet::V6).collect(),
+            _ => Vec::new(),
+        }
     }
 }
 

@@ -2,10 +2,10 @@
 //! being the router, with `conntrack` as the judge of what is left.
 
 use std::io::{ErrorKind, Read, Write};
-use std::net::{IpAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
 use std::time::Duration;
 
-use diswall::firewall::{Conntrack, Kicked};
+use diswall::firewall::{Conntrack, Firewall, Kicked, Names, UdpFlow};
 
 use crate::support::{Netns, Peer, Proc, nft_load, run, wait_until};
 
@@ -109,6 +109,11 @@ fn open_flow(from: &Peer, kind: &str, source: &str, server: &str, port: u16) -> 
     flow
 }
 
+/// What a kick that meets no UDP flow returns.
+fn ended(flows: usize, sockets: usize) -> Kicked {
+    Kicked { flows, sockets, udp: Vec::new() }
+}
+
 fn address(text: &str) -> IpAddr {
     text.parse().unwrap()
 }
@@ -135,7 +140,10 @@ fn flows_of_a_banned_address_end_and_no_others() {
     for (kicks, source) in BAD.into_iter().enumerate() {
         assert_eq!(entries(source), 2);
         let kicked = conntrack.kick(&[address(source)]).unwrap();
-        assert_eq!(kicked, Kicked { flows: 2, sockets: 0 });
+        assert_eq!((kicked.flows, kicked.sockets), (2, 0));
+        let [flow] = kicked.udp[..] else { panic!("one UDP flow: {kicked:?}") };
+        assert_eq!(flow.inside, SocketAddr::new(address(INSIDE[kicks]), 7));
+        assert_eq!(flow.outside.ip(), address(source));
         assert_eq!(entries(source), 0, "after kick {kicks}");
         assert_eq!(conntrack.kick(&[address(source)]).unwrap(), Kicked::default());
     }
@@ -158,7 +166,8 @@ fn connections_to_a_banned_address_end_too() {
         .flat_map(|(server, source)| ["tcp", "udp"].map(|kind| open_flow(&network.lan, kind, source, server, 7)))
         .collect();
     let banned: Vec<IpAddr> = BAD.map(address).to_vec();
-    assert_eq!(Conntrack::open().unwrap().kick(&banned).unwrap(), Kicked { flows: 4, sockets: 0 });
+    // Opened from the inside: nothing to remember.
+    assert_eq!(Conntrack::open().unwrap().kick(&banned).unwrap(), ended(4, 0));
     assert_eq!((entries(BAD[0]), entries(BAD[1])), (0, 0));
 }
 
@@ -169,10 +178,10 @@ fn one_look_at_the_table_ends_whatever_the_predicate_names() {
     let _good = network.flow("tcp", GOOD[0], INSIDE[0], 7);
     let mut conntrack = Conntrack::open().unwrap();
     let kicked = conntrack.kick_matching(&|host| host == address(BAD[0])).unwrap();
-    assert_eq!(kicked, Kicked { flows: 5, sockets: 0 });
+    assert_eq!(kicked, ended(5, 0));
     // As many addresses as make `kick` look at everything.
     let many: Vec<IpAddr> = (2..40).map(|last| address(&format!("203.0.113.{last}"))).collect();
-    assert_eq!(conntrack.kick(&many).unwrap(), Kicked { flows: 1, sockets: 0 });
+    assert_eq!(conntrack.kick(&many).unwrap(), ended(1, 0));
     assert_eq!(conntrack.kick(&[]).unwrap(), Kicked::default());
 }
 
@@ -208,4 +217,91 @@ fn the_routers_own_sockets_are_reset() {
     let mut line = [0; 6];
     good.read_exact(&mut line).unwrap();
     assert_eq!(&line, b"still\n");
+}
+
+/// Keeps sending to whoever spoke to it, TCP and UDP on port 8 of each address; says `ready`.
+const TICKER: &str = r#"
+import socket, sys, threading, time
+def tick(send):
+    while True:
+        try: send(b"tick")
+        except OSError: return
+        time.sleep(0.05)
+def tcp(server):
+    while True:
+        peer = server.accept()[0]
+        threading.Thread(target=tick, args=(peer.sendall,)).start()
+def udp(sock):
+    while True:
+        peer = sock.recvfrom(100)[1]
+        threading.Thread(target=tick, args=(lambda data: sock.sendto(data, peer),)).start()
+for address in sys.argv[1:]:
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    t = socket.socket(family, socket.SOCK_STREAM); t.bind((address, 8)); t.listen()
+    u = socket.socket(family, socket.SOCK_DGRAM); u.bind((address, 8))
+    for work, sock in (tcp, t), (udp, u): threading.Thread(target=work, args=(sock,)).start()
+print("ready", flush=True)
+"#;
+
+/// What the rules must have beside the look at the source, here for one banned host a family: TCP from the
+/// inside that is new and no SYN is a rest; UDP is one if its ports are remembered.
+const REST_RULES: &str = "table inet fw4 {
+    set diswall_cut4 { type ipv4_addr . inet_service . ipv4_addr . inet_service; flags timeout; size 65536; }
+    set diswall_cut6 { type ipv6_addr . inet_service . ipv6_addr . inet_service; flags timeout; size 65536; }
+    chain forward {
+        type filter hook forward priority 0; policy accept;
+        ct state established,related accept
+        ip saddr 203.0.113.66 drop
+        ip6 saddr 2001:db8:bad::66 drop
+        ip daddr 203.0.113.66 tcp flags & (syn | ack | rst | fin) != syn counter drop
+        ip6 daddr 2001:db8:bad::66 tcp flags & (syn | ack | rst | fin) != syn counter drop
+        ip saddr . udp sport . ip daddr . udp dport @diswall_cut4 counter drop
+        ip6 saddr . udp sport . ip6 daddr . udp dport @diswall_cut6 counter drop
+    }
+}";
+
+#[test]
+fn the_inside_cannot_bring_an_ended_flow_back_but_can_open_its_own() {
+    let network = Network::build();
+    let ticker = Proc::spawn(network.lan.command("/usr/bin/python3").args(["-c", TICKER]).args(INSIDE));
+    ticker.line_with("ready", DEADLINE);
+    let mut flows: Vec<Proc> = BAD
+        .into_iter()
+        .zip(INSIDE)
+        .flat_map(|(source, server)| ["tcp", "udp"].map(|kind| network.flow(kind, source, server, 8)))
+        .collect();
+    // The bans and their rules come while the inside sends all the time.
+    nft_load(REST_RULES);
+    let mut firewall = Firewall::open(Names { table: "fw4".into(), prefix: "diswall".into() }, 1000).unwrap();
+    let mut conntrack = Conntrack::open().unwrap();
+    let mut udp: Vec<UdpFlow> = Vec::new();
+    // A packet that comes between kick and cut still makes an entry: the second look ends that one.
+    for _ in 0..2 {
+        udp.extend(conntrack.kick(&BAD.map(address)).unwrap().udp);
+        firewall.cut(&udp, 600).unwrap();
+    }
+    assert_eq!(udp.len(), 2, "{udp:?}");
+    wait_until(DEADLINE, "nothing comes through any more", || {
+        flows.iter_mut().all(|flow| {
+            flow.send("?");
+            // What was on the way already is read first.
+            loop {
+                match flow.line(DEADLINE).as_str() {
+                    "dead" => break true,
+                    line if line.contains("tick") => flow.send("?"),
+                    line => panic!("{line}"),
+                }
+            }
+        })
+    });
+    assert_eq!((entries(BAD[0]), entries(BAD[1])), (0, 0));
+
+    let _outside = serve(&network.wan, BAD);
+    for (server, source) in BAD.into_iter().zip(INSIDE) {
+        for kind in ["tcp", "udp"] {
+            let mut own = open_flow(&network.lan, kind, source, server, 7);
+            own.send("own");
+            assert_eq!(own.line(DEADLINE), "own");
+        }
+    }
 }

@@ -258,11 +258,16 @@ fn tls_is_used_and_its_authority_checked() {
         ca_file: Some(server.file(ca_file)),
         ..settings("alice", "wonder")
     };
+    let mut service = Service::start_with_tls(&server);
+    service.tell("fill 100.64.0.0 30000 2147483");
     for server_name in ["localhost", "127.0.0.1"] {
         let mut feed = NatsFeed::start(&tls(server_name, "ca.pem"));
-        feed.until("connected", |folded| folded.states.last() == Some(&FeedState::Synchronising));
-        feed.until("nobody answers", |folded| folded.notices.contains_key(notice::BLOCK_LIST));
-        assert!(!feed.folded.notices.contains_key(notice::CLEARTEXT), "{:?}", feed.folded.notices);
+        feed.until("the feed is live", |folded| folded.is_live());
+        assert_eq!(feed.folded.bans.len(), 30_000);
+        service.tell("ban 203.0.113.1 60");
+        feed.until("a change", |folded| folded.seconds("203.0.113.1") == 60);
+        assert!(feed.folded.notices.is_empty(), "{:?}", feed.folded.notices);
+        service.tell("forget 203.0.113.1");
     }
     // A server that insists on TLS gets it, whatever the option says.
     let mut feed = NatsFeed::start(&config::Nats { tls: false, ..tls("127.0.0.1", "ca.pem") });

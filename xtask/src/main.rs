@@ -5,6 +5,7 @@ mod bench;
 mod command;
 mod demo;
 mod licences;
+mod machine;
 mod measure;
 mod package;
 mod parts;
@@ -31,7 +32,8 @@ pub struct Subcommand {
     pub run: fn(&[String]) -> Result<()>,
 }
 
-const SUBCOMMANDS: [Subcommand; 4] = [demo::SUBCOMMAND, test::SUBCOMMAND, bench::SUBCOMMAND, package::SUBCOMMAND];
+const SUBCOMMANDS: [Subcommand; 5] =
+    [demo::SUBCOMMAND, test::SUBCOMMAND, bench::SUBCOMMAND, package::SUBCOMMAND, machine::SUBCOMMAND];
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();

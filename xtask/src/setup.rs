@@ -102,6 +102,13 @@ pub const CROSS: &[Need] = &[
     python("ensurepip", "python3-venv", "a place of its own for zig"),
 ];
 
+/// To emulate whole machines.
+pub const MACHINE: &[Need] = &[
+    program("qemu-system-mipsel", "qemu-system-mips", "emulates a MIPS router"),
+    program("qemu-system-arm", "qemu-system-arm", "emulates an ARM router"),
+    program("qemu-system-s390x", "qemu-system-misc", "emulates a big-endian machine"),
+];
+
 /// Sees to it that everything in `groups` is there.
 pub fn ensure(groups: &[&[Need]]) -> Result<()> {
     let missing: Vec<&Need> = groups.iter().copied().flatten().filter(|need| !need.probe.found()).collect();

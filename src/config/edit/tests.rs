@@ -51,7 +51,14 @@ fn allow(net_text: &str, comment: &str) -> Allow {
 }
 
 fn block(net_text: &str, comment: &str) -> Block {
-    Block { net: net(net_text), comment: comment.into(), proto: Proto::Any, dest_ports: vec![], action: None }
+    Block {
+        net: net(net_text),
+        comment: comment.into(),
+        proto: Proto::Any,
+        dest_ports: vec![],
+        action: None,
+        log: false,
+    }
 }
 
 const HAND_WRITTEN: &str = "\

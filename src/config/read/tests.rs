@@ -92,6 +92,7 @@ config dynfw 'dynfw'
 	option server_key 'none'
 	option key_url 'none'
 	option max_age '90'
+	option events '1'
 config nats 'nats'
 	option enabled '0'
 	option server 'nats.example.org'
@@ -103,6 +104,7 @@ config nats 'nats'
 	option ca_file '/etc/ssl/ca.pem'
 	option share_bans '1'
 	option send_statistics '1'
+	option refresh '1'
 config scan 'scan'
 	option enabled '0'
 	option nflog_group '65535'
@@ -111,6 +113,10 @@ config scan 'scan'
 	list ban_time '10m'
 	list ban_time '7d'
 	option forget_after '90d'
+	option high_port '40000'
+	option high_port_packets '5'
+	option ipv6_prefix '64'
+	option refresh 'on'
 config allow
 	option ip '198.51.100.7'
 	option comment 'office'
@@ -123,6 +129,7 @@ config block
 	list dest_port '22'
 	list dest_port '80-81'
 	option action 'reject'
+	option log '1'
 config block
 	option ip '203.0.113.9'
 ";
@@ -134,6 +141,7 @@ config block
         proto: Proto::Tcp,
         dest_ports: vec![range(22, 22), range(80, 81)],
         action: Some(Action::Reject),
+        log: true,
     };
     let plain = Block {
         net: net("203.0.113.9/32"),
@@ -141,6 +149,7 @@ config block
         proto: Proto::Any,
         dest_ports: vec![],
         action: None,
+        log: false,
     };
     let expected = Settings {
         main: Main {
@@ -167,6 +176,7 @@ config block
             server_key: None,
             key_url: None,
             max_age: Duration::from_secs(90),
+            events: true,
         },
         nats: Nats {
             enabled: false,
@@ -179,6 +189,7 @@ config block
             ca_file: Some("/etc/ssl/ca.pem".into()),
             share_bans: true,
             send_statistics: true,
+            refresh: true,
         },
         scan: Scan {
             enabled: false,
@@ -186,6 +197,10 @@ config block
             honeypot_ports: vec![range(23, 23), range(6000, 6010)],
             ban_times: vec![Duration::from_secs(600), Duration::from_secs(604_800)],
             forget_after: Duration::from_secs(90 * 86_400),
+            high_port: 40_000,
+            high_port_packets: 5,
+            ipv6_prefix: 64,
+            refresh: true,
         },
         allow: vec![
             Allow { net: net("198.51.100.7/32"), comment: "office".into() },
@@ -218,7 +233,7 @@ fn an_empty_key_switches_curve_off_and_says_what_uci_would_do_to_it() {
 
 #[test]
 fn warnings() {
-    let names = "enabled, nflog_group, honeypot_port, ban_time, forget_after";
+    let names = "enabled, nflog_group, honeypot_port, ban_time, forget_after, high_port, high_port_packets, ipv6_prefix, refresh";
     let table = [
         (
             "config scan 'scan'\n\toption enbled '1'\n",

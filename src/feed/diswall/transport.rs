@@ -1,8 +1,8 @@
 //! A connection to a NATS server: resolved, connected, encrypted where asked for, logged in.
 //!
 //! It reads and writes operations and knows nothing of what they mean. Every way to fail is told apart,
-//! since what the owner has to do differs: [`ConnectError`] prints one sentence with the cause. Only
-//! `client` calls it.
+//! since what the owner has to do differs: [`ConnectError`] prints one sentence with the cause. TLS means
+//! TLS 1.3, which every supported NATS server speaks. Only `client` calls it.
 
 use std::fmt;
 use std::io;

@@ -18,6 +18,7 @@ use crate::feed::{Event, FeedName, FeedState, Gauges, Handle, Lifetime, List, Li
 
 use super::backoff::Backoff;
 use super::failure::Failure;
+use super::key::{self, Keys};
 use super::session::Session;
 use super::sync::{Change, ListFate, Sync};
 use super::wire::{self, WireError};
@@ -26,6 +27,8 @@ use super::wire::{self, WireError};
 const CONNECT_MAX: Duration = Duration::from_secs(10);
 /// The ledger is told of contact at most so often.
 const CONTACT_EVERY: Duration = Duration::from_secs(60);
+/// The notice of a key that is refused or replaced.
+const KEY_NOTICE: &str = "server_key";
 /// Refusals with less than this between them are one burst: one notice.
 const BURST_ENDS: Duration = Duration::from_secs(60);
 /// When nothing is to come, time is looked at again after so long.
@@ -34,12 +37,12 @@ const FAR: Duration = Duration::from_secs(30 * 24 * 3600);
 /// Starts following the server that `settings` names; updates go to `updates`. Must be called inside a
 /// `LocalSet`. The feed runs until the handle is dropped.
 pub fn start(settings: &config::Dynfw, state_dir: &Path, updates: Updates) -> Handle {
-    let _ = state_dir;
     let gauges = Rc::new(Gauges::default());
     let resync = Rc::new(Notify::new());
     let now = Instant::now();
     let client = Client {
         settings: settings.clone(),
+        keys: Keys::new(settings, state_dir),
         updates,
         gauges: Rc::clone(&gauges),
         resync: Rc::clone(&resync),
@@ -56,6 +59,7 @@ pub fn start(settings: &config::Dynfw, state_dir: &Path, updates: Updates) -> Ha
 
 struct Client {
     settings: config::Dynfw,
+    keys: Keys,
     updates: Updates,
     gauges: Rc<Gauges>,
     resync: Rc<Notify>,
@@ -75,6 +79,9 @@ struct Client {
 impl Client {
     async fn run(mut self) {
         let mut backoff = Backoff::default();
+        if let Some(text) = self.keys.notice() {
+            self.post(Update::Notice { key: KEY_NOTICE, text: Some(text) }).await;
+        }
         loop {
             self.live_since = None;
             self.set_state(FeedState::Connecting).await;
@@ -82,8 +89,28 @@ impl Client {
             let delay = backoff.after(self.live_since.map(|since| since.elapsed()));
             let retry_in = u32::try_from(delay.as_secs()).unwrap_or(u32::MAX);
             self.set_state(FeedState::Waiting { error: failure.to_string(), retry_in }).await;
+            if matches!(failure, Failure::WrongKey) {
+                self.keys.refused(Instant::now());
+            }
+            if let Some(url) = self.keys.due(Instant::now()) {
+                self.renew_key(&url).await;
+            }
             self.wait(delay).await;
         }
+    }
+
+    /// Looks at the published key: design, "DynFW key".
+    async fn renew_key(&mut self, url: &str) {
+        let text = match key::fetch(url).await.map(|published| self.keys.replace(published)) {
+            Ok(Ok(true)) => self.keys.notice(),
+            Ok(Ok(false)) => Some(format!("the server refuses the server_key, and {url} still publishes the same")),
+            Ok(Err(error)) => {
+                let notice = self.keys.notice().unwrap_or_else(|| format!("the server_key of {url} is used"));
+                Some(format!("{notice}; it could not be kept in state_dir for the next start: {error}"))
+            }
+            Err(error) => Some(format!("the server refuses the server_key; {error}")),
+        };
+        self.post(Update::Notice { key: KEY_NOTICE, text }).await;
     }
 
     /// Waits for the next attempt, or until the owner asks for a list.
@@ -103,10 +130,11 @@ impl Client {
 
     /// One connection, from the name to its end.
     async fn follow(&mut self) -> Result<std::convert::Infallible, Failure> {
-        let key = self.settings.server_key.as_deref().map(CurvePublicKey::from_z85);
+        let key = self.keys.current().map(CurvePublicKey::from_z85);
         let key = key.transpose().map_err(|error| Failure::BadKey(error.to_string()))?;
         let stream = connect(&self.settings.server, self.settings.port).await?;
         let mut session = Session::open(stream, key).await?;
+        self.keys.accepted();
         self.sync.restart();
         // Before the list: a delta that comes between the two is then held, not lost.
         session.subscribe(wire::TOPIC_DELTA, true)?;

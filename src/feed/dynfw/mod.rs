@@ -7,6 +7,7 @@
 mod backoff;
 mod client;
 mod failure;
+mod key;
 mod msgpack;
 mod session;
 pub mod sync;

@@ -119,8 +119,16 @@ pub struct Service {
 impl Service {
     /// Connects it to a server without TLS.
     pub fn start() -> Service {
-        let url = format!("nats://service:secret@127.0.0.1:{PORT}");
-        let process = Proc::spawn(Command::new(program()).arg(url));
+        Service::run(Command::new(program()).arg(url()))
+    }
+
+    /// Connects it to a server with TLS.
+    pub fn start_with_tls(server: &NatsServer) -> Service {
+        Service::run(Command::new(program()).arg(url()).arg(server.file("ca.pem")))
+    }
+
+    fn run(command: &mut Command) -> Service {
+        let process = Proc::spawn(command);
         assert_eq!(process.json(DEADLINE)["ready"], Value::Bool(true));
         Service { process, heard: Vec::new() }
     }
@@ -167,6 +175,10 @@ impl Service {
             }
         }
     }
+}
+
+fn url() -> String {
+    format!("nats://service:secret@127.0.0.1:{PORT}")
 }
 
 /// The settings of a login.

@@ -151,9 +151,9 @@ impl Demo {
         let status = wait_live(&mut daemon, &interrupted)?;
         sentinel.tell(&format!("deltas {DELTAS}"))?;
         let watch = daemon.watch()?;
-        let mut pinging = machine.command("ping");
-        let ping =
-            Part::start("ping", pinging.args(["-n", "-O", "-i", "0.5", "-I", &VISITOR.to_string(), ROUTER]), &scratch)?;
+        // A ping of its own each time: a new connection, as `states 'new'` looks at.
+        let pings = format!("while :; do ping -n -q -c 1 -W 0.4 -I {VISITOR} {ROUTER}; sleep 0.4; done");
+        let ping = Part::start("ping", machine.command("sh").args(["-c", &pings]), &scratch)?;
         let view = View { status, visitor: VISITOR.to_string(), ..View::default() };
         Ok(Demo { seconds, interrupted, screen, view, sentinel, diswall, daemon, watch, ping, _visitor: machine })
     }
@@ -212,11 +212,9 @@ impl Demo {
     /// Takes in what the ping and `diswall watch` have printed.
     fn look(&mut self) {
         for line in self.ping.new_lines() {
-            // `ping -O` also prints a line for each answer that has not come.
-            if line.contains("bytes from") {
-                self.view.pings.push(true);
-            } else if line.contains("no answer yet") {
-                self.view.pings.push(false);
+            // "1 packets transmitted, 0 received, 100% packet loss, time 0ms"
+            if line.contains("packets transmitted") {
+                self.view.pings.push(!line.contains(" 0 received"));
             }
         }
         for line in self.watch.new_lines() {
@@ -271,8 +269,7 @@ impl Demo {
             return Err(format!("the Sentinel publishes {} addresses, the set holds {}", published.len(), held.len()));
         }
         let held = grouped(held.len() as u64);
-        self.screen
-            .say(&format!("The kernel's set holds what the Sentinel publishes: {held} addresses, each compared."));
+        self.screen.say(&format!("The kernel's set is the Sentinel's list: {held} addresses, each compared."));
         Ok(())
     }
 }

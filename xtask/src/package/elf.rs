@@ -30,6 +30,12 @@ pub fn check(binary: &[u8], target: &Target) -> Result<Vec<String>> {
     Ok(needed)
 }
 
+/// What the binary or library is to be loaded with: its loader, if it names one, and the libraries it needs.
+pub fn links(binary: &[u8]) -> Option<(Option<String>, Vec<String>)> {
+    let elf = Elf::read(binary)?;
+    Some((elf.loader(), elf.needed()?))
+}
+
 /// Program header types and dynamic tags, as the ELF specification numbers them.
 const PT_LOAD: u64 = 1;
 const PT_DYNAMIC: u64 = 2;

@@ -4,15 +4,15 @@
 
 mod adb;
 mod apk;
-mod elf;
+pub mod elf;
 mod ipk;
 mod recipe;
 mod tar;
-mod targets;
+pub mod targets;
 #[cfg(test)]
 mod tests;
-mod toolchain;
-mod tools;
+pub mod toolchain;
+pub mod tools;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -20,14 +20,14 @@ use std::path::{Path, PathBuf};
 use recipe::Package;
 use targets::{TARGETS, Target};
 
-use crate::{Result, Subcommand};
+use crate::{Result, Subcommand, setup};
 
 /// The subcommand's entry in the overview.
 pub const SUBCOMMAND: Subcommand =
     Subcommand { name: "package", summary: "build the router packages, .ipk and .apk", help: HELP, run };
 
 const HELP: &str = "\
-Usage: cargo xtask package [--arch ARCH]… [--format ipk|apk] [--prepare ARCH]
+Usage: cargo xtask package [--arch ARCH]… [--format ipk|apk] [--program FILE] [--prepare ARCH]
 
 Builds diswall for OpenWrt routers and packs it into dist/ARCH/, with an index for opkg and checksums.
 What a cross build needs is installed first: Debian's rustc with its library source (apt-get, as root)
@@ -36,6 +36,7 @@ and zig (PyPI, into target/cross).
   --arch ARCH      only this one; may be repeated. Without it: mipsel_24kc, mips_24kc,
                    arm_cortex-a9_vfpv3-d16 and aarch64_cortex-a53. There is x86_64 too.
   --format FORMAT  only ipk (opkg: OpenWrt to 24.10, Turris OS) or only apk (OpenWrt 25.12 and later)
+  --program FILE   pack this binary, unchecked, in place of building one: to try a package out
   --prepare ARCH   only get the tools for `cargo build --config cross.toml` ready
 
 SOURCE_DATE_EPOCH dates the files; without it the last commit does.";
@@ -53,6 +54,7 @@ enum Format {
 fn run(args: &[String]) -> Result<()> {
     let mut formats = vec![Format::Ipk, Format::Apk];
     let mut chosen: Vec<&Target> = Vec::new();
+    let mut program = None;
     let mut args = args.iter();
     while let Some(option) = args.next() {
         let value = args.next().ok_or_else(|| format!("{option} is unknown or lacks its value; see --help"))?;
@@ -61,7 +63,8 @@ fn run(args: &[String]) -> Result<()> {
             ("--format", "ipk") => formats = vec![Format::Ipk],
             ("--format", "apk") => formats = vec![Format::Apk],
             ("--format", other) => return Err(format!("no format is called {other:?}; there are ipk and apk")),
-            ("--prepare", arch) => return toolchain::prepare(targets::named(arch)?),
+            ("--program", file) => program = Some(PathBuf::from(file)),
+            ("--prepare", arch) => return toolchain::prepare(&targets::named(arch)?.cross),
             _ => return Err(format!("no option is called {option}; see --help")),
         }
     }
@@ -71,28 +74,48 @@ fn run(args: &[String]) -> Result<()> {
     let mut summary = Vec::new();
     for (number, target) in (1..).zip(&chosen) {
         println!("== {} ({number} of {})", target.arch, chosen.len());
-        summary.append(&mut package(target, &formats)?);
+        summary.append(&mut package(target, &formats, program.as_deref())?);
     }
     println!("\n{}", summary.join("\n"));
     Ok(())
 }
 
 /// Everything for one architecture; a line for each file made.
-fn package(target: &Target, formats: &[Format]) -> Result<Vec<String>> {
-    println!("-- tools");
-    toolchain::prepare(target)?;
-    println!("-- build");
-    let program = toolchain::build(target)?;
-    println!("-- check");
-    check_program(&program, target)?;
+fn package(target: &Target, formats: &[Format], given: Option<&Path>) -> Result<Vec<String>> {
+    let program = match given {
+        Some(program) => program.to_path_buf(),
+        None => build(target)?,
+    };
     println!("-- pack");
-    let package = recipe::read("openwrt", target.arch, &version()?, &program)?;
+    setup::ensure(&[setup::PACK])?;
+    let version = version()?;
+    let packages =
+        [recipe::read("openwrt", target.arch, &version, &program)?, recipe::read_luci("luci-app", &version)?];
     let place = Path::new("dist").join(target.arch);
     fs::create_dir_all(&place).map_err(|error| format!("{}: {error}", place.display()))?;
-    let made: Result<Vec<Made>> = formats.iter().map(|format| pack(&package, *format, &place)).collect();
-    let made = made?;
+    let mut made = Vec::new();
+    for format in formats {
+        made.append(&mut pack(&packages, *format, &place)?);
+    }
     write_checksums(&place, &made)?;
+    if given.is_none() {
+        for file in &made {
+            let refuse = |reason| format!("{}: {reason}", file.path.display());
+            within(file.content.len(), PACKAGE_LIMIT).map_err(refuse)?;
+        }
+    }
     Ok(made.iter().map(|file| format!("{:>8} bytes  {}", file.content.len(), file.path.display())).collect())
+}
+
+/// The daemon for a router; what a router could not run is refused.
+fn build(target: &Target) -> Result<PathBuf> {
+    println!("-- tools");
+    toolchain::prepare(&target.cross)?;
+    println!("-- build");
+    let program = toolchain::build(target.triple, "release")?;
+    println!("-- check");
+    check_program(&program, target)?;
+    Ok(program)
 }
 
 struct Made {
@@ -112,21 +135,28 @@ fn within(size: usize, limit: usize) -> Result<()> {
     if size <= limit { Ok(()) } else { Err(format!("{size} bytes; the limit is {limit}")) }
 }
 
-fn pack(package: &Package, format: Format, place: &Path) -> Result<Made> {
+/// All packages in one format, and opkg's index of them.
+fn pack(packages: &[Package], format: Format, place: &Path) -> Result<Vec<Made>> {
     let time = tools::source_date()?;
-    let (name, content) = match format {
-        Format::Ipk => (ipk::file_name(package), ipk::build(package, time)?),
-        Format::Apk => (apk::file_name(package), apk::build(package, time)?),
-    };
-    let path = place.join(name);
-    within(content.len(), PACKAGE_LIMIT).map_err(|reason| format!("{}: {reason}", path.display()))?;
-    write(&path, &content)?;
+    let mut made = Vec::new();
+    let mut index = String::new();
+    for package in packages {
+        let (name, content) = match format {
+            Format::Ipk => (ipk::file_name(package), ipk::build(package, time)?),
+            Format::Apk => (apk::file_name(package), apk::build(package, time)?),
+        };
+        if format == Format::Ipk {
+            index += &(ipk::index_entry(package, &content)? + "\n");
+        }
+        let path = place.join(name);
+        write(&path, &content)?;
+        made.push(Made { path, content });
+    }
     if format == Format::Ipk {
-        let index = ipk::index_entry(package, &content)? + "\n";
         write(&place.join("Packages"), index.as_bytes())?;
         write(&place.join("Packages.gz"), &tools::gzip(index.as_bytes(), tools::Effort::Most)?)?;
     }
-    Ok(Made { path, content })
+    Ok(made)
 }
 
 fn write_checksums(place: &Path, made: &[Made]) -> Result<()> {

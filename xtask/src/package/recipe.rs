@@ -4,6 +4,7 @@
 
 use std::collections::HashMap;
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use crate::Result;
@@ -81,6 +82,50 @@ pub fn read(directory: &str, arch: &str, version: &str, program: &Path) -> Resul
         scripts: scripts.collect(),
         name,
     })
+}
+
+/// What a LuCI application's rules say after its files are in place: menus and rights are cached.
+const LUCI_POSTINST: &str = "#!/bin/sh\n[ -n \"${IPKG_INSTROOT}\" ] && exit 0\nrm -f /tmp/luci-indexcache*\n\
+                             rm -rf /tmp/luci-modulecache\n[ -x /etc/init.d/rpcd ] && /etc/init.d/rpcd reload\nexit 0\n";
+
+/// Reads a directory as luci.mk does: `htdocs` is the web server's root, `root` the router's.
+pub fn read_luci(directory: &str, version: &str) -> Result<Package> {
+    let makefile = Makefile::read(&Path::new(directory).join("Makefile"))?;
+    let mut files = Vec::new();
+    for (part, place) in [("htdocs", "www/"), ("root", "")] {
+        add_tree(&Path::new(directory).join(part), place, &mut files)?;
+    }
+    files.sort_by(|a, b| a.path.cmp(&b.path));
+    Ok(Package {
+        name: makefile.variable("PKG_NAME")?.to_owned(),
+        version: format!("{version}-r1"),
+        arch: makefile.variable("LUCI_PKGARCH")?.to_owned(),
+        depends: depends(makefile.variable("LUCI_DEPENDS")?),
+        section: "luci".into(),
+        license: makefile.variable("PKG_LICENSE")?.to_owned(),
+        description: makefile.variable("LUCI_DESCRIPTION")?.to_owned(),
+        user: None,
+        files,
+        conffiles: Vec::new(),
+        scripts: HashMap::from([("postinst", LUCI_POSTINST.to_owned())]),
+    })
+}
+
+/// Every file below a directory; what may be executed stays so.
+fn add_tree(directory: &Path, place: &str, files: &mut Vec<File>) -> Result<()> {
+    let told = |error: std::io::Error| format!("{}: {error}", directory.display());
+    for entry in fs::read_dir(directory).map_err(told)? {
+        let entry = entry.map_err(told)?;
+        let path = format!("{place}{}", entry.file_name().to_string_lossy());
+        let about = entry.metadata().map_err(told)?;
+        if about.is_dir() {
+            add_tree(&entry.path(), &format!("{path}/"), files)?;
+        } else {
+            let mode = if about.permissions().mode() & 0o111 == 0 { 0o644 } else { 0o755 };
+            files.push(File { path, mode, content: fs::read(entry.path()).map_err(told)? });
+        }
+    }
+    Ok(())
 }
 
 fn joined(lines: &[String]) -> String {

@@ -3,7 +3,7 @@
 //! real one is checked where it is built.
 
 use std::fs;
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -167,8 +167,9 @@ fn router(name: &str, uci: &str) -> Scratch {
     }
     fs::create_dir_all(root.0.join("bin")).unwrap();
     fs::copy("/bin/busybox", root.0.join("bin/busybox")).unwrap();
-    let applets =
-        ["sh", "awk", "sed", "grep", "mkdir", "rmdir", "rm", "mv", "cat", "wc", "chmod", "chown", "chgrp", "sleep"];
+    let applets = [
+        "ls", "sh", "awk", "sed", "grep", "mkdir", "rmdir", "rm", "mv", "cat", "wc", "chmod", "chown", "chgrp", "sleep",
+    ];
     for applet in applets {
         symlink("busybox", root.0.join("bin").join(applet)).unwrap();
     }
@@ -321,6 +322,21 @@ fn with_ujail_only_one_capability_is_left() {
 }
 
 #[test]
+fn a_state_directory_with_files_of_others_is_left_alone() {
+    let root = router("state-dir", &format!("{FRESH}diswall.main.state_dir=/srv\n"));
+    root.write("sbin/ujail", "", 0o755);
+    root.write("srv/ledger", "", 0o600);
+    root.write("srv/accounts", "", 0o600);
+    let owner = |path: &str| fs::metadata(root.0.join(path)).unwrap().uid();
+    service(&root, "start");
+    assert_eq!((owner("srv"), owner("srv/ledger")), (0, 0));
+    assert!(root.read("log").contains("files of others"));
+    fs::remove_file(root.0.join("srv/accounts")).unwrap();
+    service(&root, "start");
+    assert_eq!((owner("srv"), owner("srv/ledger")), (914, 914));
+}
+
+#[test]
 fn a_running_firewall_is_reloaded_only_for_new_rules() {
     let root = router("reload", FRESH);
     root.write("var/run/fw4.state", "", 0o644);
@@ -380,11 +396,13 @@ fn removal_leaves_nothing_and_an_upgrade_everything() {
     root.write("etc/diswall/taken-over", "turris\n", 0o644);
     service(&root, "start");
     root.write("log", "", 0o644);
+    root.write("var/lib/diswall/ledger", "", 0o600);
     for script in ["prerm", "postrm"] {
         sh(&root, &format!("PKG_UPGRADE=1 /scripts/{script} upgrade"));
     }
     assert_eq!(root.read("log"), "", "an upgrade takes protection down");
-    assert!(root.exists("var/run/diswall/fw4/diswall.nft") && root.read("etc/passwd").contains("diswall"));
+    assert!(root.exists("var/run/diswall/fw4/diswall.nft") && root.exists("var/lib/diswall/ledger"));
+    assert!(root.read("etc/passwd").contains("diswall"));
 
     // rc.common is the interpreter of the service's script on a router; here it is called by name.
     let prerm = root.read("scripts/prerm").replace("/etc/init.d/diswall", "/bin/sh /etc/rc.common /etc/init.d/diswall");
@@ -392,11 +410,29 @@ fn removal_leaves_nothing_and_an_upgrade_everything() {
     for script in ["prerm", "postrm"] {
         sh(&root, &format!("/scripts/{script} remove"));
     }
-    assert!(!root.exists("var/run/diswall") && !root.exists("etc/diswall"));
+    assert!(!root.exists("var/run/diswall") && !root.exists("etc/diswall") && !root.exists("var/lib/diswall"));
     assert!(!root.read("etc/passwd").contains("diswall") && !root.read("etc/group").contains("diswall"));
     assert!(!root.read("uci").contains("firewall.diswall"));
     let log = root.read("log");
     let order = ["procd_kill", "firewall reload", "diswall rules --delete", "nft -f -", "rpcd reload"];
     let at: Vec<Option<usize>> = order.iter().map(|line| log.lines().position(|found| found.trim() == *line)).collect();
     assert!(at.iter().all(Option::is_some) && at[0] < at[1] && at[1] < at[2] && at[3] < at[4], "{at:?} in\n{log}");
+}
+
+#[test]
+fn the_luci_application_goes_where_the_web_server_looks() {
+    let scratch = Scratch::new("luci");
+    let package = recipe::read_luci(&crate::root().join("luci-app").to_string_lossy(), "1.2.3").unwrap();
+    fs::write(scratch.0.join("luci.ipk"), ipk::build(&package, TIME).unwrap()).unwrap();
+    assert_eq!(ipk::file_name(&package), "luci-app-diswall_1.2.3-r1_all.ipk");
+    printed(Command::new("tar").args(["-xzf", "luci.ipk"]).current_dir(&scratch.0));
+    let data = listing(&scratch.0.join("data.tar.gz"));
+    for path in [
+        "www/luci-static/resources/view/diswall/overview.js",
+        "usr/share/luci/menu.d/luci-app-diswall.json",
+        "usr/share/rpcd/acl.d/luci-app-diswall.json",
+    ] {
+        assert!(data.contains(&format!("-rw-r--r-- 0/0 ./{path}")), "no {path} in {data:?}");
+    }
+    assert!(package.depends.contains(&"diswall".to_owned()), "{:?}", package.depends);
 }

@@ -6,7 +6,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use super::targets::Target;
+use super::targets::Cross;
 use crate::Result;
 use crate::command::{cargo, command, output, run};
 use crate::setup;
@@ -18,21 +18,22 @@ const ZIG: &str = "ziglang==0.17.1";
 const PLACE: &str = "target/cross";
 
 /// Installs what is missing and writes the tools for one target.
-pub fn prepare(target: &Target) -> Result<()> {
+pub fn prepare(target: &Cross) -> Result<()> {
     setup::ensure(&[setup::BUILD, setup::CROSS, setup::PACK])?;
     let place = absolute(PLACE)?;
     let python = install_zig(&place)?;
-    let libraries = place.join("lib").join(target.arch);
+    let libraries = place.join("lib").join(target.tools);
     write_tools(target, &place.join("bin"), &python, &libraries)?;
     build_stubs(target, &python, &libraries)
 }
 
-/// Builds the daemon for a router; the stripped binary's path.
-pub fn build(target: &Target) -> Result<PathBuf> {
+/// Builds the daemon for this target with this profile of cargo's; the stripped binary's path.
+pub fn build(triple: &str, profile: &str) -> Result<PathBuf> {
     let bin = absolute(PLACE)?.join("bin");
     let path = std::env::var("PATH").unwrap_or_default();
-    let mut cargo = command("/usr/bin/cargo", &["build", "--release", "--locked", "--bin", "diswall"]);
-    cargo.args(["--config", "cross.toml", "--target-dir", "target/cross/build", "--target", target.triple]);
+    let mut cargo = command("/usr/bin/cargo", &["build", "--locked", "--bin", "diswall"]);
+    cargo.args(["--config", "cross.toml", "--target-dir", "target/cross/build"]);
+    cargo.args(["--profile", profile, "--target", triple]);
     cargo.env("PATH", format!("{}:{path}", bin.display()));
     cargo.env("RUSTC", "/usr/bin/rustc").env("RUSTC_BOOTSTRAP", "1");
     // What the cargo that started this program left behind is not meant for the other one.
@@ -40,7 +41,7 @@ pub fn build(target: &Target) -> Result<PathBuf> {
         cargo.env_remove(name);
     }
     run(&mut cargo)?;
-    Ok(Path::new("target/cross/build").join(target.triple).join("release/diswall"))
+    Ok(Path::new("target/cross/build").join(triple).join(profile).join("diswall"))
 }
 
 fn absolute(path: &str) -> Result<PathBuf> {
@@ -64,7 +65,7 @@ fn install_zig(place: &Path) -> Result<PathBuf> {
 
 /// `PREFIX-gcc` and `PREFIX-ar`. rustc thinks it talks to gcc: it brings start files and libraries along
 /// that zig has its own of, and the names of gcc's unwinder for LLVM's.
-fn write_tools(target: &Target, bin: &Path, python: &Path, libraries: &Path) -> Result<()> {
+fn write_tools(target: &Cross, bin: &Path, python: &Path, libraries: &Path) -> Result<()> {
     let python = python.display();
     let gcc = format!(
         r#"#!/bin/sh
@@ -94,7 +95,7 @@ exec {python} -m ziglang cc {zig} -L{libraries} "$@"
 /// Shared objects with the router's names and the functions the bindings declare for libnftnl 1.2.0 (the
 /// oldest on a supported router), all of them empty: enough to link against, never shipped. A function that
 /// only a newer library has is missing here and so ends the build.
-fn build_stubs(target: &Target, python: &Path, libraries: &Path) -> Result<()> {
+fn build_stubs(target: &Cross, python: &Path, libraries: &Path) -> Result<()> {
     make_directory(libraries)?;
     let stubs = [
         ("nftnl-sys", "src/nftnl_1_2_0.rs", "nftnl", "libnftnl.so.11"),

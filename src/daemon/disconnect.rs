@@ -1,0 +1,123 @@
+//! Ends the connections of hosts that have just been banned.
+//!
+//! New bans are collected for a moment, because the kernel walks its whole connection table for each
+//! look, and looks come further apart the longer they take. The kernel side tells what is new; this
+//! decides nothing about bans.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::firewall::{Conntrack, Firewall, Kicked};
+use crate::ledger::{Ledger, Moment, Outcome, Range, SetChange, SetId};
+
+/// New bans are collected for so long at least, and at most: a banned host is to be cut off within a
+/// second.
+const SHORTEST: Duration = Duration::from_millis(100);
+const LONGEST: Duration = Duration::from_millis(800);
+
+/// So many times its own length passes between two looks.
+const REST: u32 = 20;
+
+/// New bans remembered one by one; of more, every banned host's connections are ended.
+const REMEMBERED: usize = 4096;
+
+/// Seconds for which the rules drop what an inside host still sends on a severed UDP flow; every such
+/// packet starts them anew.
+const SEVERED: u32 = 600;
+
+/// The connection table, and whose connections are to end.
+pub struct Disconnect {
+    conntrack: Option<Conntrack>,
+    pending: Vec<Range>,
+    everything: bool,
+    due: Option<Instant>,
+    pause: Duration,
+    /// Why connections cannot be ended, as a sentence.
+    pub trouble: Option<String>,
+}
+
+impl Disconnect {
+    /// Nothing is opened before the first ban.
+    pub fn new() -> Disconnect {
+        Disconnect {
+            conntrack: None,
+            pending: Vec::new(),
+            everything: false,
+            due: None,
+            pause: SHORTEST,
+            trouble: None,
+        }
+    }
+
+    /// Takes note of what a change bans.
+    pub fn note(&mut self, change: &SetChange) {
+        let (SetChange::Add { set, range, .. } | SetChange::Renew { set, range, .. }) = change else { return };
+        if !matches!(set, SetId::Ban(_)) {
+            return;
+        }
+        if self.pending.len() < REMEMBERED {
+            self.pending.push(*range);
+        } else {
+            self.everything = true;
+        }
+        self.due.get_or_insert_with(|| Instant::now() + self.pause);
+    }
+
+    /// When [`Disconnect::end`] is due.
+    pub fn due(&self) -> Option<Instant> {
+        self.due
+    }
+
+    /// Ends the connections of what was noted.
+    pub fn end(&mut self, ledger: &Ledger, now: Moment, firewall: Option<&mut Firewall>) -> Kicked {
+        let mut ranges = std::mem::take(&mut self.pending);
+        let everything = std::mem::take(&mut self.everything);
+        self.due = None;
+        ranges.sort_unstable();
+        let newly = |address: IpAddr| {
+            // Ranges are few or do not overlap: the last that begins at or before the address decides.
+            let after = ranges.partition_point(|range| range.first <= address);
+            after.checked_sub(1).and_then(|at| ranges.get(at)).is_some_and(|range| address <= range.last)
+        };
+        let blocked = |address: IpAddr| ledger.outcome(now, address) == Outcome::Blocked;
+        let begun = std::time::Instant::now();
+        let kicked = self.kick(&|address| (everything || newly(address)) && blocked(address), firewall);
+        self.pause = (begun.elapsed() * REST).clamp(SHORTEST, LONGEST);
+        kicked
+    }
+
+    /// Ends every connection of addresses for which `whose` says yes, and keeps them from coming back.
+    pub fn kick(&mut self, whose: &dyn Fn(IpAddr) -> bool, firewall: Option<&mut Firewall>) -> Kicked {
+        let outcome = self.try_kick(whose, firewall);
+        let trouble = outcome.as_ref().err().cloned();
+        if let Some(text) = trouble.as_ref().filter(|_| trouble != self.trouble) {
+            log::warn!("{text}");
+        }
+        self.trouble = trouble;
+        outcome.unwrap_or_default()
+    }
+
+    fn try_kick(&mut self, whose: &dyn Fn(IpAddr) -> bool, firewall: Option<&mut Firewall>) -> Result<Kicked, String> {
+        let sentence = |error: crate::firewall::Error| format!("connections of banned hosts cannot be ended: {error}");
+        if self.conntrack.is_none() {
+            self.conntrack = Some(Conntrack::open().map_err(sentence)?);
+        }
+        let Some(conntrack) = &mut self.conntrack else { unreachable!("opened above") };
+        let mut kicked = conntrack.kick_matching(whose).map_err(sentence)?;
+        if let Some(firewall) = firewall.filter(|_| !kicked.udp.is_empty()) {
+            // Without the sets (an older rules text) the flow may come back; the ban itself holds.
+            match firewall.cut(&kicked.udp, SEVERED) {
+                Ok(()) => {
+                    // A packet from the inside may have come between the two.
+                    let again = conntrack.kick_matching(whose).map_err(sentence)?;
+                    kicked.flows += again.flows;
+                    kicked.sockets += again.sockets;
+                }
+                Err(error) => log::debug!("severed UDP flows are not remembered: {error}"),
+            }
+        }
+        Ok(kicked)
+    }
+}

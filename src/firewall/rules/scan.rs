@@ -1,0 +1,137 @@
+//! The rules that see scans: what reaches a closed port is told to the daemon over NFLOG, and at
+//! honeypot ports the kernel bans by itself, so that the very next packet is dropped.
+//!
+//! Only packets that nothing accepted come here: under fw4 those that its zone is about to refuse,
+//! stand-alone those that no socket waits for.
+
+use super::{Family, SetId, SetKey, Side, Text, port_set};
+use crate::feed::Source;
+
+/// New bans a second that the kernel makes by itself, and at once. A forged flood is never faster; what
+/// is beyond it is the daemon's to judge, which wants a second packet then.
+const KERNEL_BANS: &str = "limit rate 20/second burst 100 packets";
+
+/// Packets a second that the daemon is told of, and at once.
+const TOLD: &str = "limit rate 500/second burst 500 packets";
+
+/// Bytes of each packet that the daemon gets: IPv6 with some extension headers, and the ports.
+pub const SNAP_LENGTH: u32 = 128;
+
+/// How long the kernel bans until the daemon has set the real length.
+const KERNEL_BAN: &str = "15m";
+
+/// How long a UDP port that something here sent from is expected to be answered at: late answers to
+/// forgotten flows and the peers of a file-sharing program come for minutes.
+const EXPECTED: &str = "10m";
+
+/// Where traceroute probes go (`traceroute(8)`): 33434 and up, one port a probe.
+const TRACEROUTE: &str = "33434-33534";
+
+/// Sources that are never banned and can be told without asking the daemon.
+const NEVER4: &str = "{ 0.0.0.0/8, 10.0.0.0/8, 100.64.0.0/10, 127.0.0.0/8, 169.254.0.0/16, 172.16.0.0/12, \
+                      192.168.0.0/16, 224.0.0.0/3 }";
+const NEVER6: &str = "{ ::/96, fc00::/7, fe80::/9, ff00::/8 }";
+
+impl Text<'_> {
+    /// The chain that a packet to a closed port is sent through. It returns, and never decides what
+    /// becomes of the packet.
+    pub(super) fn scan_chains(&mut self, standalone: bool) {
+        let prefix = self.names.prefix.clone();
+        let (seen, touched, expected) = (self.seen_chain(), format!("{prefix}_touched"), expected_set(&prefix));
+        self.line(
+            1,
+            &format!("set {expected} {{ type inet_service; flags dynamic,timeout; timeout {EXPECTED}; size 8192; }}"),
+        );
+        self.line(1, &format!("chain {prefix}_sending {{"));
+        // A nat chain meets only the first packet of each flow. Before srcnat: a flow that has been given
+        // its translation meets no further chain.
+        self.line(2, "type nat hook postrouting priority srcnat - 5; policy accept;");
+        self.line(2, &format!("meta l4proto udp update @{expected} {{ udp sport }}"));
+        self.line(1, "}");
+        self.touched_chain(&touched);
+        self.line(1, &format!("chain {seen} {{"));
+        if standalone {
+            // Whether somebody listens: `wildcard` matches with either value where there is a socket.
+            self.line(2, "socket wildcard 0 return");
+            self.line(2, "socket wildcard 1 return");
+        }
+        self.line(2, "meta pkttype { broadcast, multicast } return");
+        for (family, never) in [(Family::V4, NEVER4), (Family::V6, NEVER6)] {
+            let field = Side::From.field(family);
+            let allow = self.names.set(SetKey { set: SetId::Allow, family });
+            self.line(2, &format!("{field} {never} return"));
+            self.line(2, &format!("{field} @{allow} return"));
+        }
+        // What opens a connection; and what no connection has (FIN, NULL and Xmas scans). Late packets of
+        // finished connections carry ACK or RST.
+        self.line(2, &format!("tcp flags & (fin | syn | rst | ack) == syn goto {touched}"));
+        self.line(2, &format!("tcp flags & (syn | rst | ack) == 0 goto {touched}"));
+        self.line(2, &format!("udp dport {TRACEROUTE} return"));
+        self.line(2, &format!("ct state new udp dport != @{expected} goto {touched}"));
+        self.line(1, "}");
+    }
+
+    fn touched_chain(&mut self, chain: &str) {
+        let scan = &self.settings.scan;
+        let (ports, group) = (port_set(&scan.honeypot_ports), scan.nflog_group);
+        self.line(1, &format!("chain {chain} {{"));
+        if !ports.is_empty() {
+            for family in Family::ALL {
+                let set = self.names.set(SetKey { set: SetId::Ban(Source::Scan), family });
+                let key = self.scan_key(Side::From, family);
+                let of_family = if family == Family::V4 { "ipv4" } else { "ipv6" };
+                self.line(
+                    2,
+                    &format!(
+                        "meta nfproto {of_family} meta l4proto {{ tcp, udp }} th dport {ports} {KERNEL_BANS} \
+                         add @{set} {{ {key} timeout {KERNEL_BAN} }}"
+                    ),
+                );
+            }
+        }
+        self.line(2, &format!("{TOLD} log group {group} snaplen {SNAP_LENGTH} prefix \"seen\""));
+        self.line(1, "}");
+    }
+
+    /// What is looked up in the scan set: the address, or its network where bans hold for networks.
+    pub(super) fn scan_key(&self, side: Side, family: Family) -> String {
+        let field = side.field(family);
+        match (family, self.settings.scan.ipv6_prefix) {
+            (Family::V6, 64) => format!("{field} & ffff:ffff:ffff:ffff::"),
+            _ => field.into(),
+        }
+    }
+
+    pub(super) fn seen_chain(&self) -> String {
+        format!("{}_seen", self.names.prefix)
+    }
+
+    /// The rule by which the daemon hears of a banned host's packets, to start its time again.
+    pub(super) fn refresh_rule(&self) -> String {
+        let group = self.settings.scan.nflog_group;
+        format!("limit rate 50/second burst 50 packets log group {group} snaplen {SNAP_LENGTH} prefix \"again\"")
+    }
+
+    /// Whether a source's bans start again with every packet.
+    pub(super) fn refreshes(&self, source: Source) -> bool {
+        match source {
+            Source::Scan => self.settings.scan.refresh,
+            Source::Nats => self.settings.nats.refresh,
+            Source::Dynfw | Source::Manual => false,
+        }
+    }
+}
+
+fn expected_set(prefix: &str) -> String {
+    format!("{prefix}_expected")
+}
+
+/// The sets and chains that these rules bring along, for their removal: chains, then sets with their
+/// definition.
+pub(super) fn leftovers(prefix: &str) -> ([String; 3], [(String, String); 1]) {
+    let definition = format!("type inet_service; flags dynamic,timeout; timeout {EXPECTED}; size 8192;");
+    (
+        [format!("{prefix}_seen"), format!("{prefix}_touched"), format!("{prefix}_sending")],
+        [(expected_set(prefix), definition)],
+    )
+}

@@ -1,0 +1,193 @@
+//! The machine's file system: an archive in memory with busybox, nft, the daemon, the kernel's modules and
+//! an /init that obeys a serial line. Kept small: 64 MB hold it twice while it is unpacked.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::debian::list;
+use super::kinds::{Kind, MODULES};
+use crate::Result;
+use crate::package::elf;
+use crate::package::tools::{Effort, gzip};
+
+/// Loads modules and network, then does what it is told: each line on the console is a command; after its
+/// output comes a line `@done STATUS`.
+const INIT: &str = r#"#!/bin/busybox sh
+/bin/busybox --install -s /bin
+export PATH=/bin:/usr/sbin:/usr/bin LD_LIBRARY_PATH=/usr/lib
+mount -t proc proc /proc
+mount -t sysfs sys /sys
+mount -t devtmpfs dev /dev
+mount -t tmpfs run /var/run
+while read -r module; do insmod "/modules/$module.ko"; done </modules/order
+ip link set lo up
+ip link set eth0 up
+ip addr add 10.0.2.15/24 dev eth0
+ip route add default via 10.0.2.2
+stty -echo -onlcr
+echo @ready
+while read -r line; do
+	eval "$line" </dev/null 2>&1
+	echo "@done $?"
+done
+poweroff -f
+"#;
+
+/// The kernel and the gzipped archive for it.
+pub struct Image {
+    /// To boot.
+    pub kernel: PathBuf,
+    /// What it unpacks.
+    pub archive: Vec<u8>,
+}
+
+/// Puts the image together from Debian's files below `root`, the daemon and its configuration.
+pub fn build(kind: &Kind, root: &Path, program: &Path, configuration: &str) -> Result<Image> {
+    let mut files = Files(BTreeMap::new());
+    files.add("init", 0o755, INIT.into());
+    files.add("bin/busybox", 0o755, read(&first(root, &["usr/bin/busybox", "bin/busybox"])?)?);
+    files.add("etc/config/diswall", 0o644, configuration.into());
+    files.add_program("usr/bin/diswall", read(program)?, root)?;
+    files.add_program("usr/sbin/nft", read(&first(root, &["usr/sbin/nft", "sbin/nft"])?)?, root)?;
+    add_modules(&mut files, kind, root)?;
+    let boot = list(&root.join("boot"))?;
+    let kernel = boot.into_iter().find(|path| path.to_string_lossy().contains("/vmlinuz-"));
+    let archive = gzip(&files.archive(), Effort::Little)?;
+    Ok(Image { kernel: kernel.ok_or("the kernel's package holds no vmlinuz")?, archive })
+}
+
+/// Paths without the leading slash, with permissions and content.
+struct Files(BTreeMap<String, (u32, Vec<u8>)>);
+
+impl Files {
+    fn add(&mut self, path: &str, mode: u32, content: Vec<u8>) {
+        self.0.insert(path.to_owned(), (mode, content));
+    }
+
+    /// A program with everything it is loaded with.
+    fn add_program(&mut self, path: &str, content: Vec<u8>, root: &Path) -> Result<()> {
+        let mut waiting = vec![(path.to_owned(), content)];
+        while let Some((path, content)) = waiting.pop() {
+            let (loader, needed) = elf::links(&content).ok_or_else(|| format!("{path}: no ELF file"))?;
+            self.add(&path, 0o755, content);
+            for library in needed {
+                let at = format!("usr/lib/{library}");
+                if !self.0.contains_key(&at) {
+                    waiting.push((at, read(&library_file(root, &library)?)?));
+                }
+            }
+            if let Some(loader) = loader {
+                let name = loader.rsplit('/').next().unwrap_or_default();
+                self.add(loader.trim_start_matches('/'), 0o755, read(&library_file(root, name)?)?);
+            }
+        }
+        Ok(())
+    }
+
+    /// The archive in cpio's "newc" form, which the kernel unpacks.
+    fn archive(&self) -> Vec<u8> {
+        let mut archive = Archive::default();
+        let directories = ["bin", "dev", "etc", "etc/config", "lib", "lib64", "modules", "proc", "sys", "tmp", "usr"];
+        for directory in directories.iter().chain(&["usr/bin", "usr/sbin", "usr/lib", "var", "var/lib", "var/run"]) {
+            archive.add(directory, 0o040_755, &[]);
+        }
+        for (path, (mode, content)) in &self.0 {
+            archive.add(path, 0o100_000 | mode, content);
+        }
+        archive.add("TRAILER!!!", 0, &[]);
+        archive.bytes
+    }
+}
+
+#[derive(Default)]
+struct Archive {
+    bytes: Vec<u8>,
+    entries: usize,
+}
+
+impl Archive {
+    fn add(&mut self, name: &str, mode: u32, content: &[u8]) {
+        self.entries += 1;
+        // inode, mode, user, group, links, time, size, four device numbers, length of the name, checksum
+        let fields = [self.entries, mode as usize, 0, 0, 1, 0, content.len(), 0, 0, 0, 0, name.len() + 1, 0];
+        self.bytes.extend_from_slice(b"070701");
+        for field in fields {
+            self.bytes.extend_from_slice(format!("{field:08x}").as_bytes());
+        }
+        self.bytes.extend_from_slice(name.as_bytes());
+        self.bytes.push(0);
+        self.pad();
+        self.bytes.extend_from_slice(content);
+        self.pad();
+    }
+
+    fn pad(&mut self) {
+        self.bytes.resize(self.bytes.len().next_multiple_of(4), 0);
+    }
+}
+
+/// The modules in an order in which each finds what it depends on.
+fn add_modules(files: &mut Files, kind: &Kind, root: &Path) -> Result<()> {
+    let mut modules = HashMap::new();
+    collect_modules(&first(root, &["usr/lib/modules", "lib/modules"])?, &mut modules)?;
+    let mut order: Vec<String> = Vec::new();
+    for wanted in MODULES.iter().chain(kind.network) {
+        load(wanted, &modules, &mut order)?;
+    }
+    for name in &order {
+        files.add(&format!("modules/{name}.ko"), 0o644, read(&modules[name.as_str()])?);
+    }
+    files.add("modules/order", 0o644, (order.join("\n") + "\n").into_bytes());
+    Ok(())
+}
+
+/// What is no module is part of the kernel, or missed as soon as a rule needs it.
+fn load(name: &str, modules: &HashMap<String, PathBuf>, order: &mut Vec<String>) -> Result<()> {
+    let Some(path) = modules.get(name) else { return Ok(()) };
+    if order.iter().any(|loaded| loaded == name) {
+        return Ok(());
+    }
+    let content = read(path)?;
+    let key = b"\0depends=";
+    let at = content.windows(key.len()).position(|window| window == key).map(|at| at + key.len());
+    let depends = at.and_then(|at| content[at..].split(|byte| *byte == 0).next()).unwrap_or_default();
+    for needed in String::from_utf8_lossy(depends).split(',').filter(|needed| !needed.is_empty()) {
+        load(&needed.replace('-', "_"), modules, order)?;
+    }
+    order.push(name.to_owned());
+    Ok(())
+}
+
+fn collect_modules(directory: &Path, modules: &mut HashMap<String, PathBuf>) -> Result<()> {
+    for path in list(directory)? {
+        if path.is_dir() {
+            collect_modules(&path, modules)?;
+        } else if path.extension() == Some("ko".as_ref()) {
+            let name = path.file_stem().unwrap_or_default().to_string_lossy().replace('-', "_");
+            modules.insert(name, path);
+        }
+    }
+    Ok(())
+}
+
+/// A library below one of the directories that Debian keeps them in.
+fn library_file(root: &Path, name: &str) -> Result<PathBuf> {
+    for directory in ["lib", "usr/lib"].map(|directory| root.join(directory)).iter().filter(|path| path.is_dir()) {
+        for place in std::iter::once(directory.clone()).chain(list(directory)?) {
+            if place.join(name).is_file() {
+                return Ok(place.join(name));
+            }
+        }
+    }
+    Err(format!("{name} is not below {}", root.display()))
+}
+
+fn first(root: &Path, candidates: &[&str]) -> Result<PathBuf> {
+    let found = candidates.iter().map(|candidate| root.join(candidate)).find(|path| path.exists());
+    found.ok_or_else(|| format!("{}: has none of {}", root.display(), candidates.join(", ")))
+}
+
+fn read(path: &Path) -> Result<Vec<u8>> {
+    fs::read(path).map_err(|error| format!("{}: {error}", path.display()))
+}

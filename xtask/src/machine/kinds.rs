@@ -1,0 +1,71 @@
+//! The emulated machines: one table, which everything else in `machine` reads.
+
+use crate::package::targets::Cross;
+
+/// A kind of machine.
+pub struct Kind {
+    /// Debian's name of the architecture, and the name it goes by here.
+    pub name: &'static str,
+    /// What running the daemon there proves.
+    pub why: &'static str,
+    /// Rust's name of the target.
+    pub triple: &'static str,
+    /// Its tools.
+    pub cross: Cross,
+    /// Debian's package that needs the newest kernel of the kind we boot.
+    pub kernel: &'static str,
+    /// The emulator and its options.
+    pub qemu: &'static [&'static str],
+    /// The serial console's device, as the kernel calls it.
+    pub console: &'static str,
+    /// The network card's module.
+    pub network: &'static [&'static str],
+}
+
+/// Every one. Each gets 64 MB of memory: the smallest router that OpenWrt still runs on.
+pub const KINDS: [Kind; 3] = [
+    Kind {
+        name: "mipsel",
+        why: "the processor of most routers: 32 bits, no 64-bit atomics",
+        triple: "mipsel-unknown-linux-gnu",
+        cross: Cross { tools: "mipsel-linux-gnu", zig: &["-target", "mipsel-linux-gnueabihf.2.36"] },
+        kernel: "linux-image-4kc-malta",
+        qemu: &["qemu-system-mipsel", "-M", "malta", "-m", "64", "-nic", "user,model=pcnet"],
+        console: "ttyS0",
+        network: &["pcnet32"],
+    },
+    Kind {
+        name: "armhf",
+        why: "the processor of the Turris Omnia",
+        triple: "armv7-unknown-linux-gnueabihf",
+        cross: Cross { tools: "arm-linux-gnueabihf", zig: &["-target", "arm-linux-gnueabihf.2.36", "-mcpu=cortex_a9"] },
+        kernel: "linux-image-armmp",
+        qemu: &["qemu-system-arm", "-M", "virt", "-m", "64", "-nic", "user,model=virtio-net-device"],
+        console: "ttyAMA0",
+        network: &["virtio_mmio", "virtio_net"],
+    },
+    Kind {
+        name: "s390x",
+        why: "big-endian, as ath79 routers are: a byte-order fault in a netlink message would show",
+        triple: "s390x-unknown-linux-gnu",
+        cross: Cross { tools: "s390x-linux-gnu", zig: &["-target", "s390x-linux-gnu.2.36"] },
+        kernel: "linux-image-s390x",
+        qemu: &["qemu-system-s390x", "-M", "s390-ccw-virtio", "-m", "64", "-nic", "user,model=virtio-net-ccw"],
+        console: "ttysclp0",
+        network: &["virtio_net"],
+    },
+];
+
+/// What the firewall needs of the kernel, beyond what a module brings along by itself.
+pub const MODULES: [&str; 10] = [
+    "crc32c_generic",
+    "nf_tables",
+    "nft_ct",
+    "nft_limit",
+    "nft_log",
+    "nft_reject_inet",
+    "nft_counter",
+    "nf_conntrack_netlink",
+    "nfnetlink_log",
+    "tcp_diag",
+];

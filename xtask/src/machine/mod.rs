@@ -1,0 +1,180 @@
+//! `cargo xtask machine`: the daemon on whole emulated machines, each with a processor and a kernel of its
+//! own and 64 MB of memory. It follows a feed that this machine serves, and nft over there says whether the
+//! sets hold what they must. Called by `main`.
+
+mod debian;
+mod image;
+mod kinds;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use kinds::{KINDS, Kind};
+
+use crate::command::command;
+use crate::package::{toolchain, tools};
+use crate::parts::{Part, Sentinel};
+use crate::{Result, Subcommand, setup};
+
+/// The subcommand's entry in the overview.
+pub const SUBCOMMAND: Subcommand =
+    Subcommand { name: "machine", summary: "the daemon on emulated routers: MIPS, ARM, big-endian", help: HELP, run };
+
+const HELP: &str = "\
+Usage: cargo xtask machine [mipsel|armhf|s390x]…
+
+Boots an emulated machine with Debian's kernel and 64 MB of memory, lets the daemon there follow a
+simulated Sentinel on this machine, and compares the sets with nft over there: a whole list, deltas,
+bans by hand of both families, and what is left after the daemon has stopped. Without a name: all three.
+
+What is needed is installed first (qemu, the cross compiler); Debian's kernel and libraries for the
+other processor are fetched into target/machine.";
+
+/// Addresses on the list that is followed, and changes to it after that.
+const ADDRESSES: u32 = 5000;
+const CHANGES: u32 = 300;
+
+/// An emulated processor that shares two real ones with compilers takes its time.
+const PATIENCE: Duration = Duration::from_secs(400);
+
+fn run(args: &[String]) -> Result<()> {
+    let named = |name: &String| {
+        KINDS.iter().find(|kind| kind.name == *name).ok_or_else(|| {
+            format!("no machine is called {name:?}; there are {}", KINDS.map(|kind| kind.name).join(", "))
+        })
+    };
+    let chosen: Result<Vec<&Kind>> = args.iter().map(named).collect();
+    let chosen = chosen?;
+    let chosen = if chosen.is_empty() { KINDS.iter().collect() } else { chosen };
+    setup::ensure(&[setup::RUN, setup::MACHINE])?;
+    let mut summary = Vec::new();
+    for kind in chosen {
+        println!("== {}: {}", kind.name, kind.why);
+        let start = Instant::now();
+        let memory = try_out(kind)?;
+        summary.push(format!("{:<7} in order, {memory}, {} s", kind.name, start.elapsed().as_secs()));
+    }
+    println!("\n{}", summary.join("\n"));
+    Ok(())
+}
+
+/// The whole scenario; what the daemon's memory was.
+fn try_out(kind: &Kind) -> Result<String> {
+    toolchain::prepare(&kind.cross)?;
+    let program = toolchain::build(kind.triple, "machine")?;
+    let root = debian::unpacked(kind)?;
+    let scratch = Path::new("target/machine").join(kind.name);
+    let mut sentinel = Sentinel::start(ADDRESSES, &scratch)?;
+    sentinel.tell("publish every 5")?;
+    let configuration = format!(
+        "config diswall 'main'\n\toption state_dir '/var/lib/diswall'\n\
+         config dynfw 'dynfw'\n\toption server '10.0.2.2'\n\toption port '{}'\n\toption server_key '{}'\n\
+         \toption key_url ''\nconfig nats 'nats'\n\toption enabled '0'\n",
+        sentinel.port, sentinel.public_key
+    );
+    let image = image::build(kind, &root, &program, &configuration)?;
+    let mut machine = Machine::boot(kind, &image, &scratch)?;
+    println!("{}", machine.tell("diswall --version; cat /proc/version; free")?);
+    machine.tell("diswall rules --standalone >/tmp/rules && nft -f /tmp/rules && mkdir -p /var/run/diswall")?;
+    machine.tell("diswall run --foreground >/tmp/log 2>&1 & echo $! >/tmp/pid")?;
+
+    machine.follows(&mut sentinel, "the whole list")?;
+    sentinel.tell(&format!("burst {CHANGES}"))?;
+    machine.follows(&mut sentinel, &format!("{CHANGES} deltas"))?;
+
+    machine.tell("diswall block 203.0.113.0/24 --timeout 1h && diswall block 2001:db8:bad::/48 --timeout 1h")?;
+    machine.tell("diswall check 203.0.113.77 && diswall check 2001:db8:bad::1")?;
+    machine.tell("! diswall check 203.0.114.1")?;
+    machine.tell("nft list set inet fw4 diswall_manual4 | grep -F 203.0.113.0/24")?;
+    machine.tell("nft list set inet fw4 diswall_manual6 | grep -F 2001:db8:bad::/48")?;
+    println!("bans of networks, both families, as nft shows them: in order");
+
+    let memory = machine.tell("grep -E 'VmHWM|VmRSS' /proc/$(cat /tmp/pid)/status")?;
+    let memory = memory.split_whitespace().collect::<Vec<_>>().join(" ");
+    println!("the daemon's memory: {memory}");
+    machine.tell("kill $(cat /tmp/pid) && sleep 2 && ! kill -0 $(cat /tmp/pid)")?;
+    machine.follows(&mut sentinel, "the sets after the daemon has stopped")?;
+    Ok(memory)
+}
+
+/// A running machine and its serial line.
+struct Machine {
+    part: Part,
+    name: &'static str,
+}
+
+impl Machine {
+    fn boot(kind: &Kind, image: &image::Image, scratch: &Path) -> Result<Machine> {
+        let archive = scratch.join("initramfs.gz");
+        write(&archive, &image.archive)?;
+        let [emulator, options @ ..] = kind.qemu else { return Err(format!("{} has no emulator", kind.name)) };
+        let mut qemu = command(emulator, options);
+        qemu.args(["-nographic", "-no-reboot", "-kernel"]).arg(&image.kernel).arg("-initrd").arg(&archive);
+        qemu.args(["-append", &format!("console={} quiet panic=-1", kind.console)]);
+        let start = Instant::now();
+        let mut machine = Machine { part: Part::start("qemu", &mut qemu, scratch)?, name: kind.name };
+        machine.until("@ready")?;
+        println!("booted in {} s, the initramfs has {} KB", start.elapsed().as_secs(), image.archive.len() / 1024);
+        Ok(machine)
+    }
+
+    /// Runs a command over there; what it prints. An error when it fails.
+    fn tell(&mut self, line: &str) -> Result<String> {
+        self.part.send(line)?;
+        let (printed, status) = self.until("@done ")?;
+        if status == "0" {
+            return Ok(printed);
+        }
+        self.part.send("tail -n 20 /tmp/log")?;
+        let (log, _) = self.until("@done ")?;
+        Err(format!("{}: {line}: status {status}\n{printed}\nthe daemon's log:\n{log}", self.name))
+    }
+
+    /// Everything up to a line with this mark, and what follows the mark in that line.
+    fn until(&mut self, mark: &str) -> Result<(String, String)> {
+        let start = Instant::now();
+        let mut seen = Vec::new();
+        while start.elapsed() < PATIENCE {
+            for line in self.part.new_lines().collect::<Vec<_>>() {
+                let line = line.trim_end().to_owned();
+                if let Some((before, after)) = line.split_once(mark) {
+                    seen.push(before.to_owned());
+                    return Ok((seen.join("\n").trim_end().to_owned(), after.to_owned()));
+                }
+                seen.push(line);
+            }
+            self.part.check_running().map_err(|error| format!("{error}\n{}", seen.join("\n")))?;
+            sleep(Duration::from_millis(20));
+        }
+        Err(format!("{}: no {mark:?} within {} s\n{}", self.name, PATIENCE.as_secs(), seen.join("\n")))
+    }
+
+    /// Waits until nft over there lists exactly the feed's addresses.
+    fn follows(&mut self, sentinel: &mut Sentinel, what: &str) -> Result<()> {
+        const LIST: &str = "nft list set inet fw4 diswall_dynfw4 | grep -oE '([0-9]+\\.){3}[0-9]+' | sort >/tmp/set; \
+                            wc -l </tmp/set; sha256sum </tmp/set";
+        let dump = sentinel.tell("dump")?;
+        let addresses = dump["addresses"].as_array().ok_or("the simulated Sentinel dumps no addresses")?;
+        let mut addresses: Vec<&str> = addresses.iter().filter_map(|address| address.as_str()).collect();
+        addresses.sort_unstable();
+        let expected = tools::sha256((addresses.join("\n") + "\n").as_bytes())?;
+        let start = Instant::now();
+        let mut printed = String::new();
+        while start.elapsed() < PATIENCE {
+            printed = self.tell(LIST)?;
+            if printed.contains(&expected) {
+                println!("{what}: the set holds exactly the feed's {} addresses", addresses.len());
+                return Ok(());
+            }
+            sleep(Duration::from_secs(1));
+        }
+        let log = self.tell("tail -n 20 /tmp/log; diswall status")?;
+        Err(format!("{}: {what}: {} addresses expected, the set has {printed}\n{log}", self.name, addresses.len()))
+    }
+}
+
+fn write(path: &PathBuf, content: &[u8]) -> Result<()> {
+    fs::write(path, content).map_err(|error| format!("{}: {error}", path.display()))
+}

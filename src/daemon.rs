@@ -271,7 +271,7 @@ impl Daemon {
         let text = match state {
             Some(State::Ok) if made > 0 => format!("ready: {made} sets made, {changes} elements put right"),
             Some(State::Ok) => format!("ready: {changes} elements put right"),
-            Some(State::Missing(text) | State::Error(text)) => text,
+            Some(State::Missing(text) | State::Error(text) | State::Unguarded(text)) => text,
             None if changes > 0 => format!("{changes} elements put right after somebody else's change"),
             None => return,
         };

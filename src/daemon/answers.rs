@@ -137,7 +137,9 @@ impl Daemon {
         };
         match self.kernel.state() {
             State::Ok => {}
-            State::Missing(text) | State::Error(text) => add("error", "firewall".into(), text.clone()),
+            State::Missing(text) | State::Error(text) | State::Unguarded(text) => {
+                add("error", "firewall".into(), text.clone())
+            }
         }
         for (severity, text) in &self.config_notes {
             let severity = if *severity == Severity::Error { "error" } else { "warning" };
@@ -175,7 +177,7 @@ impl Daemon {
         let main = &self.settings.main;
         let (state, error) = match self.kernel.state() {
             State::Ok => ("ok", None),
-            State::Missing(text) => ("missing", Some(text.clone())),
+            State::Missing(text) | State::Unguarded(text) => ("missing", Some(text.clone())),
             State::Error(text) => ("error", Some(text.clone())),
         };
         Firewall {

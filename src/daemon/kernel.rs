@@ -25,6 +25,8 @@ const RETRY_LONGEST: Duration = Duration::from_secs(60);
 pub enum State {
     /// Sets hold what the ledger says.
     Ok,
+    /// The sets hold what the ledger says, and no rule looks at them; one sentence.
+    Unguarded(String),
     /// There is no table to put sets into; one sentence.
     Missing(String),
     /// The kernel refuses; one sentence.
@@ -106,19 +108,22 @@ impl Kernel {
 
     /// The firewall while its table is in order.
     pub fn firewall(&mut self) -> Option<&mut Firewall> {
-        self.link.as_mut().filter(|_| self.state == State::Ok).map(|(firewall, _)| firewall)
+        self.link
+            .as_mut()
+            .filter(|_| matches!(self.state, State::Ok | State::Unguarded(_)))
+            .map(|(firewall, _)| firewall)
     }
 
     /// Queues a change. While the table is not in order nothing is sent: the repair brings it all.
     pub fn push(&mut self, change: SetChange) {
-        if let (State::Ok, Some((firewall, _))) = (&self.state, &mut self.link) {
+        if let (State::Ok | State::Unguarded(_), Some((firewall, _))) = (&self.state, &mut self.link) {
             firewall.push(change);
         }
     }
 
     /// Sends what was queued. A failure is not lost: the sets it hit are compared soon.
     pub fn commit(&mut self) {
-        if let (State::Ok, Some((firewall, _))) = (&self.state, &mut self.link)
+        if let (State::Ok | State::Unguarded(_), Some((firewall, _))) = (&self.state, &mut self.link)
             && let Err(error) = firewall.commit()
         {
             log::warn!("firewall: {error}; comparing the sets with the ledger");
@@ -138,6 +143,7 @@ impl Kernel {
     pub fn note(&mut self, event: &TableEvent) {
         if let Some((firewall, _)) = &mut self.link {
             match event {
+                TableEvent::Rules => {}
                 TableEvent::Elements(sets) => sets.iter().for_each(|set| firewall.mark_dirty(*set)),
                 _ => SetId::ALL.into_iter().for_each(|set| firewall.mark_dirty(set)),
             }
@@ -196,7 +202,7 @@ impl Kernel {
         match &state {
             State::Ok => self.retry = RETRY_FIRST,
             // The watch tells when the table comes; asking again is for the case that it cannot.
-            State::Missing(_) => self.repair_at = Some(Instant::now() + RETRY_LONGEST),
+            State::Missing(_) | State::Unguarded(_) => self.repair_at = Some(Instant::now() + RETRY_LONGEST),
             State::Error(_) => {
                 self.repair_at = Some(Instant::now() + self.retry);
                 self.retry = (self.retry * 2).min(RETRY_LONGEST);
@@ -238,6 +244,11 @@ impl Kernel {
             }
             let Reconciled { added, removed, renewed, .. } = firewall.reconcile(set, &ledger.desired(set, now))?;
             changes += added + removed + renewed;
+        }
+        if !structure.rules {
+            let text =
+                "no rule looks the sets up: reload the firewall, or without fw4 load `diswall rules --standalone`";
+            return Ok((State::Unguarded(text.into()), changes, made));
         }
         Ok((State::Ok, changes, made))
     }

@@ -114,6 +114,11 @@ impl Names {
         format!("{}_cut{}", self.prefix, family.digit())
     }
 
+    /// Name of the chain that every packet from a guarded device goes through: `diswall_from`.
+    pub fn entry_chain(&self) -> String {
+        format!("{}_from", self.prefix)
+    }
+
     /// The set of that name, if it is one of ours.
     pub fn find(&self, name: &[u8]) -> Option<SetKey> {
         let rest = name.strip_prefix(self.prefix.as_bytes())?.strip_prefix(b"_")?;

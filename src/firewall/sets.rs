@@ -17,7 +17,11 @@ use crate::ledger::SetId;
 const GETTABLE: u16 = nft(1);
 const NEWSET: u16 = nft(9);
 const GETSET: u16 = nft(10);
+const NEWRULE: u16 = nft(6);
+const GETRULE: u16 = nft(7);
 const TABLE_NAME: u16 = 1;
+const RULE_TABLE: u16 = 1;
+const RULE_CHAIN: u16 = 2;
 const SET_TABLE: u16 = 1;
 const SET_NAME: u16 = 2;
 const SET_FLAGS: u16 = 3;
@@ -49,6 +53,8 @@ pub struct WrongSet {
 pub struct Structure {
     /// Whether the table exists. If not, every set is missing.
     pub table: bool,
+    /// Whether rules look the sets up. Without them everything else is in vain.
+    pub rules: bool,
     /// Sets that do not exist.
     pub missing: Vec<SetKey>,
     /// Sets that exist with other flags or another type. A different `size` is no difference.
@@ -56,7 +62,7 @@ pub struct Structure {
 }
 
 impl Structure {
-    /// Everything is there as it must be.
+    /// Every set is there as it must be.
     pub fn is_complete(&self) -> bool {
         self.table && self.missing.is_empty() && self.wrong.is_empty()
     }
@@ -96,7 +102,10 @@ pub(super) fn structure(socket: &mut Socket, names: &Names) -> Result<Structure,
             }
         });
         match outcome {
-            Ok(Dump::Complete) => return Ok(compare(&found)),
+            Ok(Dump::Complete) => {
+                let rules = has_rules(socket, names).map_err(failed)?;
+                return Ok(Structure { rules, ..compare(&found) });
+            }
             Ok(Dump::Interrupted) => {}
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 return Ok(Structure { missing: SetKey::all().collect(), ..Structure::default() });
@@ -105,6 +114,22 @@ pub(super) fn structure(socket: &mut Socket, names: &Names) -> Result<Structure,
         }
     }
     Err(Error::Busy)
+}
+
+/// Whether the chain through which every guarded packet goes has rules. A firewall that was loaded
+/// without our include leaves it empty, or does not have it.
+fn has_rules(socket: &mut Socket, names: &Names) -> io::Result<bool> {
+    let sequence = socket.next_sequence();
+    let mut request = Vec::new();
+    let start = open_netfilter(&mut request, GETRULE, NLM_F_REQUEST | NLM_F_DUMP, sequence, INET, 0);
+    put_str(&mut request, RULE_TABLE, &names.table);
+    put_str(&mut request, RULE_CHAIN, &names.entry_chain());
+    close_message(&mut request, start);
+    let mut found = false;
+    match socket.dump(&request, &mut |message| found |= message.kind == NEWRULE) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(found),
+    }
 }
 
 fn table_exists(socket: &mut Socket, names: &Names) -> io::Result<bool> {

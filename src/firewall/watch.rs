@@ -26,6 +26,9 @@ const GROUP: u32 = 1 << 6;
 
 const NEWTABLE: u16 = nft(0);
 const DELTABLE: u16 = nft(2);
+const NEWRULE: u16 = nft(6);
+const DELRULE: u16 = nft(8);
+const RULE_CHAIN: u16 = 2;
 const NEWSET: u16 = nft(9);
 const DELSET: u16 = nft(11);
 const NEWSETELEM: u16 = nft(12);
@@ -46,6 +49,8 @@ pub enum TableEvent {
     /// The table or one of our sets was made or deleted: look at [`super::Firewall::structure`], then
     /// reconcile every set.
     Structure,
+    /// The rules that look the sets up were loaded or flushed: look at [`super::Firewall::structure`].
+    Rules,
     /// Elements of these sets were put in or taken out: reconcile them.
     Elements(Vec<SetId>),
     /// Something may have been missed: do as for `Structure`.
@@ -142,6 +147,7 @@ struct Heard {
     /// The last word on the table: made (`true`) or deleted.
     table: Option<bool>,
     sets: bool,
+    rules: bool,
     elements: Vec<SetId>,
 }
 
@@ -155,6 +161,10 @@ impl Heard {
         let set = || message.attributes().get(ELEM_LIST_SET).and_then(|name| names.find(text(name)));
         match message.kind {
             NEWTABLE | DELTABLE if is_ours(TABLE_NAME) => self.table = Some(message.kind == NEWTABLE),
+            NEWRULE | DELRULE if is_ours(ELEM_LIST_TABLE) => {
+                let chain = message.attributes().get(RULE_CHAIN).map(text);
+                self.rules |= chain == Some(names.entry_chain().as_bytes());
+            }
             NEWSET | DELSET if is_ours(ELEM_LIST_TABLE) => self.sets |= set().is_some(),
             NEWSETELEM | DELSETELEM if is_ours(ELEM_LIST_TABLE) => {
                 if let Some(key) = set().filter(|key| !self.elements.contains(&key.set)) {
@@ -170,6 +180,11 @@ impl Heard {
             Heard { lost: true, .. } => Some(TableEvent::Lost),
             Heard { table: Some(false), .. } => Some(TableEvent::Gone),
             Heard { table: Some(true), .. } | Heard { sets: true, .. } => Some(TableEvent::Structure),
+            Heard { elements, rules, .. } if !elements.is_empty() && rules => {
+                // Both at once are rare; everything is looked at then.
+                Some(TableEvent::Structure)
+            }
+            Heard { rules: true, .. } => Some(TableEvent::Rules),
             Heard { elements, .. } if !elements.is_empty() => Some(TableEvent::Elements(elements)),
             _ => None,
         }

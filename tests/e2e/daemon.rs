@@ -372,12 +372,18 @@ fn without_a_table_it_waits_and_sets_that_lack_are_made() {
     wait_live(&daemon, "dynfw");
     assert_eq!(daemon.status()["firewall"]["state"], "missing");
     nft_load("table inet fw4 { }");
+    let made = || crate::support::try_nft(&["list", "set", "inet", "fw4", "diswall_dynfw4"]).is_ok();
+    wait_until(DEADLINE, "the sets are made", made);
     wait_equal(&mut sentinel);
+    // Sets without rules protect nobody, and that is said.
+    assert_eq!(daemon.status()["state"], "unprotected");
     nft(&["delete", "set", "inet", "fw4", "diswall_dynfw4"]);
-    wait_until(DEADLINE, "the set is made again", || {
-        crate::support::try_nft(&["list", "set", "inet", "fw4", "diswall_dynfw4"]).is_ok()
-    });
+    wait_until(DEADLINE, "the set is made again", made);
     wait_equal(&mut sentinel);
+    daemon.load_rules();
+    wait_until(DEADLINE, "the rules are noticed", || daemon.status()["state"] == "protected");
+    nft(&["flush", "table", "inet", "fw4"]);
+    wait_until(DEADLINE, "the flush is noticed", || daemon.status()["state"] == "unprotected");
 }
 
 #[test]

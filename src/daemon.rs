@@ -215,7 +215,7 @@ impl Daemon {
     fn next_due(&self) -> Instant {
         let now = clock::now();
         let expiry = self.ledger.next_expiry().map(|end| Instant::now() + Duration::from_secs(end.since(now).into()));
-        [expiry, self.kernel.due(), self.surroundings.due()]
+        [expiry, self.kernel.due(), self.surroundings.due(), self.disconnect.due(), self.keeper.due()]
             .into_iter()
             .flatten()
             .chain([self.tally.due()])

@@ -75,9 +75,9 @@ impl Disconnect {
         let mut ranges = std::mem::take(&mut self.pending);
         let everything = std::mem::take(&mut self.everything);
         self.due = None;
-        ranges.sort_unstable();
+        merge(&mut ranges);
         let newly = |address: IpAddr| {
-            // Ranges are few or do not overlap: the last that begins at or before the address decides.
+            // Ranges do not overlap: the last that begins at or before the address decides.
             let after = ranges.partition_point(|range| range.first <= address);
             after.checked_sub(1).and_then(|at| ranges.get(at)).is_some_and(|range| address <= range.last)
         };
@@ -120,4 +120,16 @@ impl Disconnect {
         }
         Ok(kicked)
     }
+}
+
+/// Sorts ranges and unites those that overlap: sources ban each for itself, one a host in another's network.
+fn merge(ranges: &mut Vec<Range>) {
+    ranges.sort_unstable();
+    ranges.dedup_by(|next, kept| {
+        let overlaps = next.first <= kept.last;
+        if overlaps {
+            kept.last = kept.last.max(next.last);
+        }
+        overlaps
+    });
 }

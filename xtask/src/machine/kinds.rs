@@ -30,7 +30,19 @@ pub const KINDS: [Kind; 3] = [
         triple: "mipsel-unknown-linux-gnu",
         cross: Cross { tools: "mipsel-linux-gnu", zig: &["-target", "mipsel-linux-gnueabihf.2.36"] },
         kernel: "linux-image-4kc-malta",
-        qemu: &["qemu-system-mipsel", "-M", "malta", "-m", "64", "-nic", "user,model=pcnet"],
+        qemu: &[
+            "qemu-system-mipsel",
+            "-M",
+            "malta",
+            "-m",
+            "64",
+            "-vga",
+            "none",
+            "-netdev",
+            "user,id=net",
+            "-device",
+            "pcnet,netdev=net,romfile=",
+        ],
         console: "ttyS0",
         network: &["pcnet32"],
     },
@@ -57,10 +69,11 @@ pub const KINDS: [Kind; 3] = [
 ];
 
 /// What the firewall needs of the kernel, beyond what a module brings along by itself.
-pub const MODULES: [&str; 10] = [
+pub const MODULES: [&str; 11] = [
     "crc32c_generic",
     "nf_tables",
     "nft_ct",
+    "nft_objref",
     "nft_limit",
     "nft_log",
     "nft_reject_inet",

@@ -23,11 +23,12 @@ pub const SUBCOMMAND: Subcommand =
     Subcommand { name: "machine", summary: "the daemon on emulated routers: MIPS, ARM, big-endian", help: HELP, run };
 
 const HELP: &str = "\
-Usage: cargo xtask machine [mipsel|armhf|s390x]…
+Usage: cargo xtask machine [--program FILE] [mipsel|armhf|s390x]…
 
 Boots an emulated machine with Debian's kernel and 64 MB of memory, lets the daemon there follow a
 simulated Sentinel on this machine, and compares the sets with nft over there: a whole list, deltas,
 bans by hand of both families, and what is left after the daemon has stopped. Without a name: all three.
+--program gives a binary that is built already.
 
 What is needed is installed first (qemu, the cross compiler); Debian's kernel and libraries for the
 other processor are fetched into target/machine.";
@@ -40,6 +41,10 @@ const CHANGES: u32 = 300;
 const PATIENCE: Duration = Duration::from_secs(400);
 
 fn run(args: &[String]) -> Result<()> {
+    let (program, args) = match args {
+        [option, file, rest @ ..] if option == "--program" => (Some(Path::new(file)), rest),
+        _ => (None, args),
+    };
     let named = |name: &String| {
         KINDS.iter().find(|kind| kind.name == *name).ok_or_else(|| {
             format!("no machine is called {name:?}; there are {}", KINDS.map(|kind| kind.name).join(", "))
@@ -53,7 +58,7 @@ fn run(args: &[String]) -> Result<()> {
     for kind in chosen {
         println!("== {}: {}", kind.name, kind.why);
         let start = Instant::now();
-        let memory = try_out(kind)?;
+        let memory = try_out(kind, program)?;
         summary.push(format!("{:<7} in order, {memory}, {} s", kind.name, start.elapsed().as_secs()));
     }
     println!("\n{}", summary.join("\n"));
@@ -61,9 +66,14 @@ fn run(args: &[String]) -> Result<()> {
 }
 
 /// The whole scenario; what the daemon's memory was.
-fn try_out(kind: &Kind) -> Result<String> {
-    toolchain::prepare(&kind.cross)?;
-    let program = toolchain::build(kind.triple, "machine")?;
+fn try_out(kind: &Kind, program: Option<&Path>) -> Result<String> {
+    let program = match program {
+        Some(program) => program.to_path_buf(),
+        None => {
+            toolchain::prepare(&kind.cross)?;
+            toolchain::build(kind.triple, "machine")?
+        }
+    };
     let root = debian::unpacked(kind)?;
     let scratch = Path::new("target/machine").join(kind.name);
     let mut sentinel = Sentinel::start(ADDRESSES, &scratch)?;

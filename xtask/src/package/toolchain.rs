@@ -32,8 +32,8 @@ pub fn build(triple: &str, profile: &str) -> Result<PathBuf> {
     let bin = absolute(PLACE)?.join("bin");
     let path = std::env::var("PATH").unwrap_or_default();
     let mut cargo = command("/usr/bin/cargo", &["build", "--locked", "--bin", "diswall"]);
-    cargo.args(["--config", "cross.toml", "--target-dir", "target/cross/build"]);
-    cargo.args(["--profile", profile, "--target", triple]);
+    let place = format!("{PLACE}/{profile}");
+    cargo.args(["--config", "cross.toml", "--target-dir", &place, "--profile", profile, "--target", triple]);
     cargo.env("PATH", format!("{}:{path}", bin.display()));
     cargo.env("RUSTC", "/usr/bin/rustc").env("RUSTC_BOOTSTRAP", "1");
     // What the cargo that started this program left behind is not meant for the other one.
@@ -41,7 +41,7 @@ pub fn build(triple: &str, profile: &str) -> Result<PathBuf> {
         cargo.env_remove(name);
     }
     run(&mut cargo)?;
-    Ok(Path::new("target/cross/build").join(triple).join(profile).join("diswall"))
+    Ok(Path::new(&place).join(triple).join(profile).join("diswall"))
 }
 
 fn absolute(path: &str) -> Result<PathBuf> {

@@ -87,6 +87,13 @@ pub const TEST: &[Need] = &[
     program("hping3", "hping3", "floods and forged packets"),
 ];
 
+/// To test the LuCI pages.
+pub const LUCI: &[Need] = &[
+    program("node", "nodejs", "runs the pages' tests"),
+    program("npm", "npm", "fetches playwright-core, which drives the browser"),
+    program("chromium", "chromium", "the browser"),
+];
+
 /// To pack, and to check what is packed.
 pub const PACK: &[Need] = &[
     program("zopfli", "zopfli", "packages 4 % smaller than gzip makes them"),

@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use crate::command::{cargo, run, run_watching};
+use crate::command::{cargo, command, run, run_watching};
 use crate::licences::{Deny, check_deny, check_licences};
 use crate::{Result, Subcommand, setup};
 
@@ -26,6 +26,7 @@ Runs every check, the quick ones first, and sums up:
   corpus        the kept inputs of the fuzz targets, through the same functions
   end to end    the real program against real publishers, a real nats-server and the real
                 kernel, each test in a network namespace of its own (needs root)
+  LuCI pages    in a real browser against the real daemon (skipped where no Chromium can be had)
   licences      of every crate, against deny.toml
   advisories    cargo-deny, where it is installed and its database can be fetched
 
@@ -64,6 +65,27 @@ impl Tally {
                 "ignored" => self.ignored += number,
                 _ => {}
             }
+        }
+    }
+}
+
+impl Tally {
+    fn outcome(&self, all_well: bool) -> Outcome {
+        let counts = format!("{} passed, {} failed, {} ignored", self.passed, self.failed, self.ignored);
+        if all_well { Outcome::Passed(counts) } else { Outcome::Failed(counts) }
+    }
+
+    /// Takes in one line of the sum that node's test runner ends with: `# pass 25`, `ℹ fail 0`.
+    fn look_node(&mut self, line: &str) {
+        let Some(rest) = line.strip_prefix("# ").or_else(|| line.strip_prefix("ℹ ")) else { return };
+        let Some((what, Ok(number))) = rest.split_once(' ').map(|(what, number)| (what, number.parse::<u64>())) else {
+            return;
+        };
+        match what {
+            "pass" => self.passed += number,
+            "fail" => self.failed += number,
+            "skipped" => self.ignored += number,
+            _ => {}
         }
     }
 }
@@ -136,6 +158,7 @@ fn run_all(args: &[String]) -> Result<()> {
         tests(tally, &["--test", "corpus"])
     });
     report.check("end to end", |tally| tests(tally, &["--test", "e2e"]));
+    report.check("LuCI pages", luci_pages);
     report.check("licences", |_| check_licences().map(|crates| Outcome::Passed(format!("{crates} crates"))));
     report.check("advisories", |_| {
         Ok(match check_deny()? {
@@ -156,8 +179,27 @@ fn tests(sum: &mut Tally, args: &[&str]) -> Result<Outcome> {
         own.look(line);
         sum.look(line);
     })?;
-    let counts = format!("{} passed, {} failed, {} ignored", own.passed, own.failed, own.ignored);
-    Ok(if all_well { Outcome::Passed(counts) } else { Outcome::Failed(counts) })
+    Ok(own.outcome(all_well))
+}
+
+/// The pages of luci-app-diswall. They are no part of the daemon: where their browser cannot be had
+/// (Ubuntu has it as a snap only), they are left out, and the summary says so.
+fn luci_pages(sum: &mut Tally) -> Result<Outcome> {
+    if let Err(why) = setup::ensure(&[setup::LUCI]) {
+        return Ok(Outcome::Skipped(format!("not tested: {why}")));
+    }
+    let directory = "luci-app/test";
+    run(command("npm", &["ci", "--no-audit", "--no-fund", "--ignore-scripts"]).current_dir(directory))?;
+    run(&mut cargo(&["build", "--quiet", "--bin", "diswall"]))?;
+    let own = std::env::current_exe().map_err(|error| format!("this program's own path: {error}"))?;
+    let mut node = command("node", &["luci-app/test/run.js"]);
+    node.env("DISWALL", own.with_file_name("diswall"));
+    let mut tally = Tally::default();
+    let all_well = run_watching(&mut node, |line| {
+        tally.look_node(line);
+        sum.look_node(line);
+    })?;
+    Ok(tally.outcome(all_well))
 }
 
 #[cfg(test)]
@@ -176,5 +218,14 @@ mod tests {
             tally.look(line);
         }
         assert_eq!((tally.passed, tally.failed, tally.ignored), (14, 3, 1));
+    }
+
+    #[test]
+    fn nodes_sums_are_taken_in_whatever_its_reporter() {
+        let mut tally = Tally::default();
+        for line in ["# tests 28", "# pass 25", "ℹ fail 2", "# skipped 1", "# Subtest: pass 9", "ok 3 - pass 7"] {
+            tally.look_node(line);
+        }
+        assert_eq!((tally.passed, tally.failed, tally.ignored), (25, 2, 1));
     }
 }

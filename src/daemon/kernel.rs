@@ -218,9 +218,8 @@ impl Kernel {
     }
 
     fn try_repair(&mut self, ledger: &Ledger, now: Moment) -> Result<(State, usize, usize), Error> {
-        let names = self.names.clone();
-        let unsettled = self.unsettled.clone();
-        let (firewall, _) = self.open()?;
+        self.open()?;
+        let Kernel { link: Some((firewall, _)), names, unsettled, .. } = self else { return Err(Error::NoTable) };
         let structure = firewall.structure()?;
         if !structure.table {
             let text = format!("there is no nftables table 'inet {}'; waiting for the firewall", names.table);
@@ -238,9 +237,14 @@ impl Kernel {
         }
         let mut changes = 0;
         for set in firewall.dirty() {
-            if matches!(set, SetId::Ban(source) if unsettled.contains(&source)) {
-                add_only(firewall, set, ledger, now)?;
-                continue;
+            if let SetId::Ban(source) = set
+                && unsettled.contains(&source)
+            {
+                if holds_strangers(firewall, set, ledger, now)? {
+                    add_only(firewall, set, ledger, now)?;
+                    continue;
+                }
+                unsettled.retain(|each| *each != source);
             }
             let Reconciled { added, removed, renewed, .. } = firewall.reconcile(set, &ledger.desired(set, now))?;
             changes += added + removed + renewed;
@@ -258,6 +262,13 @@ impl Kernel {
         let Some((firewall, _)) = &mut self.link else { return Vec::new() };
         firewall.counters().unwrap_or_default()
     }
+}
+
+/// Whether the set holds anything that the ledger does not want there.
+fn holds_strangers(firewall: &mut Firewall, set: SetId, ledger: &Ledger, now: Moment) -> Result<bool, Error> {
+    let mut any = false;
+    firewall.strangers(set, &ledger.desired(set, now), &mut |_, _| any = true)?;
+    Ok(any)
 }
 
 /// Puts in what the ledger has, and leaves the rest as it is. The set stays marked.

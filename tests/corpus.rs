@@ -11,6 +11,8 @@ mod dynfw_message;
 mod nats_body;
 #[path = "../fuzz/checks/nats_stream.rs"]
 mod nats_stream;
+#[path = "../fuzz/checks/nflog_packet.rs"]
+mod nflog_packet;
 #[path = "../fuzz/checks/snapshot.rs"]
 mod snapshot;
 #[path = "../fuzz/checks/uci_text.rs"]
@@ -51,4 +53,9 @@ fn nats_stream() {
 #[test]
 fn snapshot() {
     replay("snapshot", snapshot::check);
+}
+
+#[test]
+fn nflog_packet() {
+    replay("nflog_packet", nflog_packet::check);
 }

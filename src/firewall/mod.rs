@@ -11,6 +11,7 @@ mod error;
 pub mod files;
 mod names;
 pub(crate) mod netlink;
+pub mod nflog;
 mod reconcile;
 pub mod routes;
 pub mod rules;

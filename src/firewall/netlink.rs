@@ -47,6 +47,11 @@ impl Buffer {
     pub fn new() -> Buffer {
         Buffer(Box::new(Aligned([0; RECEIVE_BYTES])))
     }
+
+    /// A part of what was received last; empty if there is no such part.
+    pub fn get(&self, range: std::ops::Range<usize>) -> &[u8] {
+        self.0.0.get(range).unwrap_or_default()
+    }
 }
 
 const fn align4(length: usize) -> usize {

@@ -8,6 +8,8 @@
 mod cut;
 mod scan;
 
+pub use scan::SNAP_LENGTH;
+
 use super::names::{Family, Names, SetKey};
 use crate::config::{Action, Block, Direction, Main, PortRange, Proto, Settings, States};
 use crate::feed::Source;

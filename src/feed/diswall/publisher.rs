@@ -69,6 +69,11 @@ impl Publisher {
         }
     }
 
+    /// Messages that wait for a connection.
+    pub fn queued(&self) -> usize {
+        self.queue.borrow().len()
+    }
+
     fn shares(&self, source: Source) -> bool {
         self.share_bans && source == Source::Scan
     }

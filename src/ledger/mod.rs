@@ -24,7 +24,7 @@ mod table;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv6Net};
 
 pub use change::{Desired, Range, SetChange, SetId};
 pub use escalation::{HISTORY_MAX, LONGEST_BAN, Ladder, Offence};
@@ -100,6 +100,8 @@ pub struct Ledger {
     texts: Texts,
     protection: Protection,
     escalation: Escalation,
+    /// Bits of an IPv6 address that a ban of the router's own is about: 64 or 128.
+    scan_prefix: u8,
 }
 
 /// Where a source's bans are.
@@ -139,6 +141,7 @@ impl Ledger {
             texts: Texts::default(),
             protection: Protection::new(Vec::new()),
             escalation: Escalation::new(HISTORY_MAX),
+            scan_prefix: 128,
         }
     }
 
@@ -218,6 +221,53 @@ impl Ledger {
         self.escalation.set_ladder(ladder);
     }
 
+    /// Makes the router's own bans ([`Source::Scan`]) of IPv6 addresses hold for their whole /64 (64) or for
+    /// the address alone (128) from now on. The kernel's set has the network's first address, and its rules
+    /// look the network up.
+    pub fn set_scan_prefix(&mut self, bits: u8) {
+        self.scan_prefix = bits;
+    }
+
+    /// What stands for the address in a source's table and in its set.
+    pub fn element(&self, source: Source, address: IpAddr) -> IpAddr {
+        match address.to_canonical() {
+            IpAddr::V6(address) if source == Source::Scan && self.scan_prefix == 64 => {
+                Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into()
+            }
+            address => address,
+        }
+    }
+
+    /// What a ban by the router itself of this address is about.
+    pub fn scan_net(&self, address: IpAddr) -> IpNet {
+        self.net_of(Source::Scan, self.element(Source::Scan, address))
+    }
+
+    /// What a ban of this element is about.
+    fn net_of(&self, source: Source, element: IpAddr) -> IpNet {
+        match element {
+            IpAddr::V6(first) if source == Source::Scan && first.to_bits() << 64 == 0 => {
+                Ipv6Net::new(first, self.scan_prefix).map_or(element.into(), IpNet::V6)
+            }
+            _ => element.into(),
+        }
+    }
+
+    /// A packet of a banned host has come: the time of its ban starts again, at its original length, and the
+    /// ban counts as begun now. Once in a while is enough: a twentieth of the length, at most 30 s. `false`:
+    /// there was nothing to do.
+    pub fn restart(&mut self, now: Moment, source: Source, address: IpAddr, sink: &mut dyn FnMut(SetChange)) -> bool {
+        let Place::Book(index) = place(source) else { return false };
+        let element = self.element(source, address);
+        let mut applied = Applied::default();
+        let (book, mut cause) = self.book(index, source, now, sink, &mut applied);
+        match element {
+            IpAddr::V4(address) => book.v4.restart(&mut cause, address),
+            IpAddr::V6(address) => book.v6.restart(&mut cause, address),
+        }
+        applied.renewed > 0
+    }
+
     /// The router has seen this address offend: counts it and says for how long to ban it. The ban itself
     /// is an event like any other, with [`Source::Scan`]. `None`: there is nothing to ban, because the
     /// address is banned by this source already (packets in flight are no new offence), is exempt, or is
@@ -225,7 +275,12 @@ impl Ledger {
     pub fn offence(&mut self, now: Moment, address: IpAddr) -> Option<Offence> {
         let address = address.to_canonical();
         let exempt = matches!(self.outcome(now, address), Outcome::Allowed | Outcome::Protected);
-        if exempt || may_ban(Source::Scan, address.into()).is_err() || self.is_banned_by(now, Source::Scan, address) {
+        let net = self.scan_net(address);
+        if exempt
+            || net.prefix_len() < net.max_prefix_len() && self.force(net) != Force::Full
+            || may_ban(Source::Scan, address.into()).is_err()
+            || self.is_banned_by(now, Source::Scan, address)
+        {
             return None;
         }
         Some(self.escalation.offence(now, address))
@@ -313,8 +368,9 @@ impl Ledger {
         let reason = ReasonRef::from(reason);
         match place(source) {
             Place::Book(index) => {
+                let element = self.element(source, net.addr());
                 let (book, mut cause) = self.book(index, source, now, sink, &mut applied);
-                match net.addr() {
+                match element {
                     IpAddr::V4(address) => book.v4.ban(&mut cause, address, lifetime, Some(reason)),
                     IpAddr::V6(address) => book.v6.ban(&mut cause, address, lifetime, Some(reason)),
                 }
@@ -336,10 +392,11 @@ impl Ledger {
     fn unban(&mut self, now: Moment, source: Source, net: IpNet, sink: &mut dyn FnMut(SetChange)) -> Applied {
         let mut applied = Applied::default();
         match place(source) {
-            Place::Book(_) if net.prefix_len() != net.max_prefix_len() => {}
+            Place::Book(_) if !self.is_element(source, net) => {}
             Place::Book(index) => {
+                let element = self.element(source, net.addr());
                 let (book, mut cause) = self.book(index, source, now, sink, &mut applied);
-                match net.addr() {
+                match element {
                     IpAddr::V4(address) => book.v4.unban(&mut cause, address),
                     IpAddr::V6(address) => book.v6.unban(&mut cause, address),
                 }
@@ -350,6 +407,11 @@ impl Ledger {
             }
         }
         applied
+    }
+
+    /// Whether it is what one ban of this source is about: an address, or the network it stands for.
+    fn is_element(&self, source: Source, net: IpNet) -> bool {
+        net.prefix_len() == net.max_prefix_len() || net == self.net_of(source, net.addr())
     }
 
     fn lapse(&mut self, now: Moment, source: Source, sink: &mut dyn FnMut(SetChange)) -> Applied {

@@ -232,11 +232,11 @@ impl Ledger {
         self.get(now, source, address).is_some()
     }
 
-    /// The ban of exactly this address in a source's tables of single addresses.
+    /// The ban of this address in a source's tables of single addresses.
     fn get(&self, now: Moment, source: Source, address: IpAddr) -> Option<BanView<'_>> {
         let Place::Book(index) = place(source) else { return None };
         let book = &self.books[index];
-        match address {
+        match self.element(source, address) {
             IpAddr::V4(key) => book.v4.get(key, now).map(|ban| self.view(source, key, ban)),
             IpAddr::V6(key) => book.v6.get(key, now).map(|ban| self.view(source, key, ban)),
         }
@@ -246,7 +246,7 @@ impl Ledger {
         let address: IpAddr = key.into();
         BanView {
             source,
-            net: address.into(),
+            net: self.net_of(source, address),
             start: ban.start,
             end: ban.end.moment(),
             reason: self.texts.unpack(ban.word),
@@ -268,7 +268,7 @@ impl Ledger {
     }
 
     /// How much of an owner's network is left when the holes are cut.
-    fn force(&self, net: IpNet) -> Force {
+    pub(super) fn force(&self, net: IpNet) -> Force {
         let (family, first, last) = number::bounds(net);
         let mask = self.protection.mask(family);
         let from = mask.partition_point(|&(_, high)| high < first);

@@ -170,6 +170,24 @@ impl<K: Key> Table<K> {
         }
     }
 
+    /// Starts a ban's time again, at its length; see [`super::Ledger::restart`].
+    pub(super) fn restart(&mut self, cause: &mut Cause, key: K) {
+        let Some(ban) = self.bans.get_mut(&key).filter(|ban| ban.end != End::NEVER && !ban.end.is_over(cause.now))
+        else {
+            return;
+        };
+        let length = ban.end.0.saturating_sub(ban.start.0);
+        if cause.now.since(ban.start) <= (length / 20).min(30) {
+            return;
+        }
+        let lifetime = Lifetime::Seconds(length);
+        (ban.start, ban.end) = (cause.now, End::after(cause.now, lifetime));
+        cause.applied.renewed += 1;
+        if !ban.word.is_withheld() {
+            cause.renew(key.into(), lifetime);
+        }
+    }
+
     /// A ban within the grace after its end is banned anew.
     fn ban_again(&mut self, cause: &mut Cause, key: K, lifetime: Lifetime, reason: Option<ReasonRef>) {
         let Some(old) = self.bans.remove(&key) else { return };

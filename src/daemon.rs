@@ -10,6 +10,7 @@ mod answers;
 mod clock;
 mod commands;
 mod disconnect;
+mod eyes;
 mod feeds;
 mod journal;
 mod keeper;
@@ -37,6 +38,7 @@ use crate::feed::{AllowOrigin, Entry, Event, FeedName, FeedState, Lifetime, Reas
 use crate::firewall::rules;
 use crate::ledger::{Applied, Ledger};
 use disconnect::Disconnect;
+use eyes::{Eyes, Seen};
 use feeds::Feeds;
 use journal::Journal;
 use keeper::Keeper;
@@ -57,6 +59,7 @@ struct Daemon {
     ledger: Ledger,
     kernel: Kernel,
     disconnect: Disconnect,
+    eyes: Eyes,
     feeds: Feeds,
     journal: Journal,
     tally: Tally,
@@ -120,6 +123,7 @@ enum Wake {
     Question(Question),
     Table(crate::firewall::TableEvent),
     Surroundings,
+    Seen(Seen),
     Update(FeedName, Update),
     Time,
 }
@@ -147,6 +151,7 @@ impl Daemon {
             keeper,
             kernel: Kernel::new(&settings.main),
             disconnect: Disconnect::new(),
+            eyes: Eyes::new(),
             feeds,
             journal: Journal::new(),
             tally: Tally::new(clock::wall(), &kept.totals),
@@ -183,6 +188,7 @@ impl Daemon {
                 Some(question) = inputs.questions.recv() => Wake::Question(question),
                 event = self.kernel.changed() => Wake::Table(event),
                 () = self.surroundings.changed() => Wake::Surroundings,
+                seen = self.eyes.seen() => Wake::Seen(seen),
                 () = tokio::time::sleep_until(due) => Wake::Time,
                 Some((feed, update)) = inputs.updates.recv() => Wake::Update(feed, update),
             };
@@ -196,6 +202,14 @@ impl Daemon {
                 Wake::Table(event) => self.kernel.note(&event),
                 Wake::Surroundings => self.surroundings.read_soon(),
                 Wake::Time => self.on_time(),
+                Wake::Seen(seen) => {
+                    self.see(seen);
+                    for _ in 1..BURST {
+                        let Some(seen) = self.eyes.take() else { break };
+                        self.see(seen);
+                    }
+                    self.kernel.commit();
+                }
                 Wake::Update(feed, update) => {
                     self.take(feed, update);
                     for _ in 1..BURST {
@@ -215,7 +229,7 @@ impl Daemon {
     fn next_due(&self) -> Instant {
         let now = clock::now();
         let expiry = self.ledger.next_expiry().map(|end| Instant::now() + Duration::from_secs(end.since(now).into()));
-        [expiry, self.kernel.due(), self.surroundings.due(), self.disconnect.due(), self.keeper.due()]
+        [expiry, self.kernel.due(), self.surroundings.due(), self.disconnect.due(), self.eyes.due(), self.keeper.due()]
             .into_iter()
             .flatten()
             .chain([self.tally.due()])
@@ -235,6 +249,9 @@ impl Daemon {
         if self.tally.due() <= now {
             let counters = self.kernel.counters();
             self.tally.sample(&counters, clock::wall());
+        }
+        if self.eyes.due().is_some_and(|due| due <= now) {
+            self.eyes.on_time();
         }
         if self.disconnect.due().is_some_and(|due| due <= now) {
             self.end_connections();
@@ -342,7 +359,7 @@ impl Daemon {
         let Daemon { ledger, kernel, disconnect, settings, .. } = self;
         let applied = ledger.apply(clock::now(), event, &mut |change| {
             if settings.main.disconnect {
-                disconnect.note(&change);
+                disconnect.note(&eyes::widened(change, settings));
             }
             kernel.push(change);
         });
@@ -450,6 +467,9 @@ impl Daemon {
         self.kernel.configure(main);
         let Daemon { ledger, kernel, .. } = self;
         ledger.set_max_entries(clock::now(), self.settings.main.max_entries, &mut |change| kernel.push(change));
+        ledger.set_ladder(eyes::ladder(&self.settings));
+        ledger.set_scan_prefix(self.settings.scan.ipv6_prefix);
+        self.eyes.configure(&self.settings);
         self.surroundings.look_up(&self.settings);
         for feed in self.feeds.configure(old, &self.settings) {
             self.apply(Event::Lapse { source: feed.source() });

@@ -567,8 +567,42 @@ pub struct Status {
     pub allowances: AllowanceCounts,
     /// Both feeds.
     pub feeds: Vec<Feed>,
+    /// The router's own eyes.
+    #[serde(default)]
+    pub scan: Scan,
+    /// What leaves the router.
+    #[serde(default)]
+    pub sharing: Sharing,
     /// Resident memory of the daemon in KiB.
     pub memory: u64,
+}
+
+/// The router's own eyes.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Scan {
+    /// `off`, `on` or `error`.
+    pub state: String,
+    /// With `error`: what is wrong.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+    /// Sources that touched closed ports and are not banned for it yet.
+    pub suspects: u64,
+    /// Bans by the router itself in the last 60 minutes.
+    pub bans_hour: u64,
+}
+
+/// What leaves the router.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Sharing {
+    /// Bans are shared.
+    pub bans: bool,
+    /// Hourly statistics are sent.
+    pub statistics: bool,
+    /// Under which login, while DisWall's feed runs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub account: Option<String>,
+    /// Messages that wait for a connection.
+    pub queued: u64,
 }
 
 /// Answer to [`Request::Feeds`].

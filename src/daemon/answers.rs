@@ -78,6 +78,8 @@ impl Daemon {
             sources,
             allowances: self.allowance_counts(),
             feeds: self.feed_views(),
+            scan: self.eyes.view(&self.settings),
+            sharing: self.sharing(),
             memory: resident_kib(),
         }
     }
@@ -150,6 +152,9 @@ impl Daemon {
         }
         if let Some(trouble) = &self.disconnect.trouble {
             add("warning", "disconnect".into(), trouble.clone());
+        }
+        for text in self.eyes.troubles() {
+            add("warning", "nflog".into(), text);
         }
         for name in [FeedName::Dynfw, FeedName::Nats] {
             let slot = self.feeds.slot(name);
@@ -303,7 +308,8 @@ impl Daemon {
             left: ban.end.map(|end| end.since(view.now).into()),
             reason: reason_view(ban.reason),
             withheld,
-            offences: None,
+            offences: Some(self.ledger.offences(view.now, ban.net.addr()))
+                .filter(|times| ban.source == Source::Scan && *times > 0),
         }
     }
 

@@ -12,7 +12,7 @@ use super::{Daemon, clock};
 use crate::config::value;
 use crate::control::protocol::{BanCommand, Code, Done, DoneRow, ExemptCommand, KickCommand, Refusal, UnbanCommand};
 use crate::feed::{AllowOrigin, Entry, Event, Lifetime, Reason, Source};
-use crate::ledger::may_ban;
+use crate::ledger::{BanView, may_ban};
 
 /// Most addresses in one command.
 const AT_ONCE: usize = 100;
@@ -88,6 +88,9 @@ impl Daemon {
             let sources = self.banning(net, only);
             for source in &sources {
                 self.apply(Event::Unban { source: *source, net });
+                if let Some(publisher) = self.feeds.publisher() {
+                    publisher.unban(*source, net.addr());
+                }
             }
             done.push(freed(net, &sources));
         }
@@ -98,7 +101,11 @@ impl Daemon {
     /// The sources that ban exactly this in the ledger.
     fn banning(&self, net: IpNet, only: Option<Source>) -> Vec<Source> {
         let verdict = self.ledger.check(clock::now(), net.addr());
-        let bans = verdict.bans.iter().filter(|ban| ban.net == net && !ban.configured);
+        // A single address may be banned with the network that it stands for.
+        let single = net.prefix_len() == net.max_prefix_len();
+        let stands_for = single.then(|| self.ledger.scan_net(net.addr()));
+        let is_it = |ban: &BanView<'_>| ban.net == net || ban.source == Source::Scan && stands_for == Some(ban.net);
+        let bans = verdict.bans.iter().filter(|ban| is_it(ban) && !ban.configured);
         let mut sources: Vec<Source> =
             bans.map(|ban| ban.source).filter(|source| only.is_none_or(|only| only == *source)).collect();
         sources.dedup();

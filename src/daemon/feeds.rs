@@ -144,6 +144,11 @@ impl Feeds {
         self.slot(name).handle.is_some()
     }
 
+    /// The way out, while DisWall's feed runs.
+    pub fn publisher(&self) -> Option<&diswall::Publisher> {
+        self.publisher.as_ref().filter(|_| self.is_running(FeedName::Nats))
+    }
+
     /// Asks feeds for a fresh list; returns those that run and were asked.
     pub fn resync(&self, only: Option<FeedName>) -> Vec<FeedName> {
         [FeedName::Dynfw, FeedName::Nats]

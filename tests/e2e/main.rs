@@ -13,3 +13,4 @@ mod firewall;
 mod namespaces;
 mod nats;
 mod rules;
+mod scan;

@@ -1,0 +1,412 @@
+//! The router's own eyes: packets that its rules saw at closed ports, judged, and banned for.
+//!
+//! Reads the NFLOG group, asks the ledger who is exempt and the detector what a touch amounts to, posts
+//! the ban, and puts right what the kernel did by itself. Log-ins that fail end in the same
+//! [`Daemon::offend`]. Under a flood it says less than it does.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::Daemon;
+use super::clock;
+use crate::config::{Settings, value};
+use crate::control::protocol::{self, Activity};
+use crate::feed::scan::detect::Bucket;
+use crate::feed::scan::{Detector, Finding, Touch, packet};
+use crate::feed::{Event, Lifetime, Reason, Source};
+use crate::firewall::nflog::{Heard, Nflog, Packet};
+use crate::ledger::{Ladder, Outcome, Range, ReasonRef, SetChange, SetId};
+
+/// Time until binding the group is tried again.
+const RETRY: Duration = Duration::from_secs(60);
+
+/// Bans that are logged one by one: so many a second, and so many at once.
+const LOGGED: Bucket = Bucket::new(2, 20);
+
+/// Touches that are no bans and yet told to watchers.
+const SHOWN: Bucket = Bucket::new(2, 20);
+
+/// After so long the log says how many bans it left out.
+const SUMMARY: Duration = Duration::from_secs(10);
+
+/// What a packet says, without its bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Seen {
+    /// Somebody touched a closed port.
+    Touch(Touch),
+    /// A banned host sent another packet.
+    Again(IpAddr),
+    /// Packets were lost.
+    Lost,
+    /// The socket failed and is closed.
+    Failed,
+}
+
+enum Link {
+    Off,
+    On(Nflog),
+    Broken(String, Instant),
+}
+
+/// The NFLOG socket and what is known of those who touched.
+pub struct Eyes {
+    link: Link,
+    /// The group it is to be bound to.
+    group: Option<u16>,
+    detector: Detector,
+    bans: Minutes,
+    logged: Bucket,
+    shown: Bucket,
+    /// Bans that were not logged one by one, and when that is to be said.
+    unlogged: u32,
+    summary: Option<Instant>,
+    /// How often packets were lost.
+    lost: u32,
+    /// Packets without a port, or not of the rules' own doing.
+    unread: u32,
+}
+
+impl Eyes {
+    /// Nothing is opened before [`Eyes::configure`].
+    pub fn new() -> Eyes {
+        Eyes {
+            link: Link::Off,
+            group: None,
+            detector: Detector::new(&crate::config::Scan::default()),
+            bans: Minutes::default(),
+            logged: LOGGED,
+            shown: SHOWN,
+            unlogged: 0,
+            summary: None,
+            lost: 0,
+            unread: 0,
+        }
+    }
+
+    /// Binds, closes or changes the group as the settings say. Needs the runtime.
+    pub fn configure(&mut self, settings: &Settings) {
+        self.detector.configure(&settings.scan);
+        let wanted = settings.main.enabled && (settings.scan.enabled || settings.nats.refresh);
+        let group = wanted.then_some(settings.scan.nflog_group);
+        if group != self.group || matches!(self.link, Link::Broken(..)) {
+            // Closed first: the group that follows may be the same.
+            self.link = Link::Off;
+            self.group = group;
+            self.open();
+        }
+    }
+
+    fn open(&mut self) {
+        let Some(group) = self.group else { return };
+        self.link = match Nflog::bind(group) {
+            Ok(nflog) => Link::On(nflog),
+            Err(error) => {
+                log::warn!("scan: {error}");
+                Link::Broken(error, Instant::now() + RETRY)
+            }
+        };
+    }
+
+    /// Waits for the next packet; for ever while there is no socket.
+    pub async fn seen(&mut self) -> Seen {
+        loop {
+            if let Some(seen) = self.take() {
+                return seen;
+            }
+            match &self.link {
+                Link::On(nflog) => {
+                    if nflog.readable().await.is_err() {
+                        return std::future::pending().await; // the runtime is shutting down
+                    }
+                }
+                Link::Off | Link::Broken(..) => return std::future::pending().await,
+            }
+        }
+    }
+
+    /// The next packet that is there already.
+    pub fn take(&mut self) -> Option<Seen> {
+        let Link::On(nflog) = &mut self.link else { return None };
+        loop {
+            match nflog.take()? {
+                Heard::Packet(packet) => match read(&packet) {
+                    Some(seen) => return Some(seen),
+                    None => self.unread = self.unread.saturating_add(1),
+                },
+                Heard::Lost => {
+                    self.lost = self.lost.saturating_add(1);
+                    return Some(Seen::Lost);
+                }
+                Heard::Failed(error) => {
+                    let text = format!("the NFLOG socket failed: {error}");
+                    log::warn!("scan: {text}");
+                    self.link = Link::Broken(text, Instant::now() + RETRY);
+                    return Some(Seen::Failed);
+                }
+            }
+        }
+    }
+
+    /// When [`Eyes::on_time`] is due.
+    pub fn due(&self) -> Option<Instant> {
+        let retry = match &self.link {
+            Link::Broken(_, at) => Some(*at),
+            Link::Off | Link::On(_) => None,
+        };
+        [retry, self.summary].into_iter().flatten().min()
+    }
+
+    /// Tries again what failed, and says what was left out.
+    pub fn on_time(&mut self) {
+        let now = Instant::now();
+        if matches!(&self.link, Link::Broken(_, at) if *at <= now) {
+            self.open();
+        }
+        if self.summary.is_some_and(|at| at <= now) {
+            self.summary = None;
+            log::info!("scan: and {} more bans", std::mem::take(&mut self.unlogged));
+        }
+    }
+
+    /// Logs a ban, or leaves it to the summary.
+    fn log_ban(&mut self, text: &dyn Fn() -> String) {
+        if self.logged.take(clock::now().0) {
+            log::info!("scan: {}", text());
+        } else {
+            self.unlogged += 1;
+            self.summary.get_or_insert_with(|| Instant::now() + SUMMARY);
+        }
+    }
+
+    /// What is wrong, and what packets were lost, as sentences.
+    pub fn troubles(&self) -> Vec<String> {
+        let broken = match &self.link {
+            Link::Broken(error, _) => Some(error.clone()),
+            Link::Off | Link::On(_) => None,
+        };
+        let lost = (self.lost > 0)
+            .then(|| format!("packets to closed ports came faster than they could be read, {} times", self.lost));
+        broken.into_iter().chain(lost).collect()
+    }
+
+    /// The part of `status`.
+    pub fn view(&self, settings: &Settings) -> protocol::Scan {
+        let (state, error) = match &self.link {
+            _ if !settings.scan.enabled => ("off", None),
+            Link::Off => ("off", None),
+            Link::On(_) => ("on", None),
+            Link::Broken(error, _) => ("error", Some(error.clone())),
+        };
+        let suspects = self.detector.suspects() as u64;
+        protocol::Scan { state: state.into(), error, suspects, bans_hour: self.bans.sum(clock::boot_seconds()).into() }
+    }
+}
+
+/// What the packet says; `None` for one that is not of our rules' making, or has no port.
+fn read(packet: &Packet<'_>) -> Option<Seen> {
+    match packet.prefix {
+        b"seen" => match packet::parse(packet.bytes) {
+            Ok(touch) => Some(Seen::Touch(touch)),
+            Err(why) => {
+                log::debug!("scan: a packet of {} bytes is no touch: {why}", packet.bytes.len());
+                None
+            }
+        },
+        b"again" => packet::source(packet.bytes).map(Seen::Again),
+        _ => None,
+    }
+}
+
+impl Daemon {
+    /// Takes in what was seen; the caller commits.
+    pub(super) fn see(&mut self, seen: Seen) {
+        match seen {
+            Seen::Touch(touch) if self.settings.scan.enabled => self.touched(&touch),
+            Seen::Again(address) => self.came_again(address),
+            Seen::Lost => {
+                log::debug!("scan: packets to closed ports came faster than they could be read");
+            }
+            Seen::Touch(_) | Seen::Failed => {}
+        }
+    }
+
+    fn touched(&mut self, touch: &Touch) {
+        let now = clock::now();
+        match self.ledger.outcome(now, touch.source) {
+            Outcome::NotBanned => {}
+            // Sent before its ban.
+            Outcome::Blocked => return,
+            Outcome::Allowed | Outcome::Protected | Outcome::NeverBanned(_) => {
+                return self.take_back_kernel_ban(touch.source);
+            }
+        }
+        let element = self.ledger.element(Source::Scan, touch.source);
+        let reason = Reason::Port { protocol: touch.protocol, port: touch.port };
+        match self.eyes.detector.touch(now, &Touch { source: element, ..*touch }) {
+            Finding::Offence => {
+                if !self.offend(touch.source, reason) {
+                    self.take_back_kernel_ban(touch.source);
+                }
+            }
+            Finding::Suspect => self.show(touch, &reason),
+            // The kernel may have banned it already, and the second packet must be seen.
+            Finding::Unconfirmed => self.take_back_kernel_ban(touch.source),
+        }
+    }
+
+    /// Bans an address for something that the router itself saw, for as long as it has earned; the caller
+    /// commits. `false`: it is exempt or never banned, or banned for such a thing already.
+    pub(super) fn offend(&mut self, address: IpAddr, reason: Reason) -> bool {
+        let Some(offence) = self.ledger.offence(clock::now(), address) else { return false };
+        let tag = tag(&reason);
+        let why = ReasonRef::from(&reason).to_string();
+        let net = value::written(self.ledger.scan_net(address));
+        self.apply(Event::Ban { source: Source::Scan, net: address.into(), lifetime: offence.lifetime, reason });
+        self.eyes.bans.count(clock::boot_seconds());
+        self.eyes.log_ban(&|| format!("{net} banned {}: {why}", for_how_long(offence.lifetime)));
+        if let Some(publisher) = self.feeds.publisher() {
+            publisher.ban(Source::Scan, address, &tag);
+        }
+        true
+    }
+
+    /// A banned host's packet: where the settings say so, its time starts again. No connection of it is
+    /// left to be ended, and nobody is told.
+    fn came_again(&mut self, address: IpAddr) {
+        let Daemon { ledger, kernel, settings, keeper, .. } = self;
+        for (source, refresh) in [(Source::Scan, settings.scan.refresh), (Source::Nats, settings.nats.refresh)] {
+            if refresh && ledger.restart(clock::now(), source, address, &mut |change| kernel.push(change)) {
+                keeper.note_change();
+            }
+        }
+    }
+
+    /// At honeypot ports the kernel bans by itself, whomever it be.
+    fn take_back_kernel_ban(&mut self, address: IpAddr) {
+        let range = Range::single(self.ledger.element(Source::Scan, address));
+        self.kernel.push(SetChange::Delete { set: SetId::Ban(Source::Scan), range });
+    }
+
+    fn show(&mut self, touch: &Touch, reason: &Reason) {
+        log::debug!("scan: {} touched port {}", touch.source, touch.port);
+        if self.eyes.shown.take(clock::now().0) {
+            let reason = Some(super::answers::reason_view(ReasonRef::from(reason)));
+            let address = Some(touch.source.to_string());
+            let source = Some(Source::Scan.to_string());
+            self.happened("scan", Activity { address, source, reason, ..Activity::default() });
+        }
+    }
+
+    /// What there is to share.
+    pub(super) fn sharing(&self) -> protocol::Sharing {
+        let nats = &self.settings.nats;
+        let publisher = self.feeds.publisher();
+        protocol::Sharing {
+            bans: publisher.is_some() && nats.share_bans,
+            statistics: publisher.is_some() && nats.send_statistics,
+            account: publisher.is_some().then(|| nats.client_name.clone()),
+            queued: publisher.map_or(0, |publisher| publisher.queued() as u64),
+        }
+    }
+}
+
+/// The lengths of growing bans that the settings ask for.
+pub fn ladder(settings: &Settings) -> Ladder {
+    let seconds = |length: &Duration| u32::try_from(length.as_secs()).unwrap_or(u32::MAX);
+    Ladder {
+        steps: settings.scan.ban_times.iter().map(seconds).collect(),
+        forget_after: seconds(&settings.scan.forget_after),
+    }
+}
+
+/// The element's whole network, where one element stands for a /64.
+pub fn widened(change: SetChange, settings: &Settings) -> SetChange {
+    match change {
+        SetChange::Renew {
+            set: set @ SetId::Ban(Source::Scan),
+            range: Range { first: IpAddr::V6(first), .. },
+            lifetime,
+        } if settings.scan.ipv6_prefix == 64 => {
+            let last = (first.to_bits() | u128::from(u64::MAX)).into();
+            SetChange::Renew { set, range: Range { first: first.into(), last: IpAddr::V6(last) }, lifetime }
+        }
+        other => other,
+    }
+}
+
+/// What DisWall is told of a ban: the service whose log-ins failed, or `scan`.
+fn tag(reason: &Reason) -> String {
+    match reason {
+        Reason::Login(service) => service.to_string(),
+        _ => "scan".into(),
+    }
+}
+
+fn for_how_long(lifetime: Lifetime) -> String {
+    match lifetime {
+        Lifetime::Forever => "until taken back".into(),
+        Lifetime::Seconds(seconds) => format!("for {}", crate::cli::duration_text(seconds.into())),
+    }
+}
+
+/// How many of something came in the last 60 minutes, to the minute.
+#[derive(Debug)]
+struct Minutes {
+    counts: [u32; 60],
+    /// The minute that was counted last.
+    minute: u64,
+}
+
+impl Default for Minutes {
+    fn default() -> Minutes {
+        Minutes { counts: [0; 60], minute: 0 }
+    }
+}
+
+impl Minutes {
+    /// One more. `now` in seconds of a clock that never goes back.
+    fn count(&mut self, now: u64) {
+        self.turn_to(now / 60);
+        if let Some(count) = self.counts.get_mut((self.minute % 60) as usize) {
+            *count = count.saturating_add(1);
+        }
+    }
+
+    fn turn_to(&mut self, minute: u64) {
+        for passed in (self.minute + 1..=minute).rev().take(60) {
+            if let Some(count) = self.counts.get_mut((passed % 60) as usize) {
+                *count = 0;
+            }
+        }
+        self.minute = self.minute.max(minute);
+    }
+
+    fn sum(&self, now: u64) -> u32 {
+        let passed = (now / 60).saturating_sub(self.minute).min(60);
+        let kept = (0..60 - passed).filter_map(|back| {
+            let minute = self.minute.checked_sub(back)?;
+            self.counts.get((minute % 60) as usize)
+        });
+        kept.fold(0, |sum, count| sum.saturating_add(*count))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_hour_is_sixty_minutes() {
+        let mut minutes = Minutes::default();
+        for minute in 100..200 {
+            minutes.count(minute * 60);
+            minutes.count(minute * 60 + 59);
+        }
+        let at = |minute: u64| minutes.sum(minute * 60);
+        assert_eq!([at(199), at(200), at(229), at(258), at(259), at(100_000)], [120, 118, 60, 2, 0, 0]);
+        minutes.count(1_000_000);
+        assert_eq!(minutes.sum(1_000_000), 1);
+    }
+}

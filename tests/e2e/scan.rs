@@ -1,0 +1,262 @@
+//! The router's own eyes on real scans: the real daemon with its stand-alone rules on the router (this
+//! thread's namespace), nmap, hping3 and harmless hosts outside.
+
+use std::net::TcpListener;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::support::{Daemon, Netns, Peer, Proc, nft_set_elements, run, wait_until};
+
+const DEADLINE: Duration = Duration::from_secs(20);
+
+/// The router's address outside, in both families.
+const ROUTER: &str = "192.0.2.1";
+const ROUTER6: &str = "2001:db8:0:1::1";
+
+/// Twenty minutes, so that the daemon's bans differ from the kernel's of fifteen.
+const SCAN: &str = "config scan 'scan'\n\tlist ban_time '20m'\n";
+
+/// The router and a machine outside that has whole networks to send from.
+struct Yard {
+    wan: Peer,
+    daemon: Daemon,
+    _netns: Netns,
+}
+
+impl Yard {
+    fn start(sections: &str) -> Yard {
+        Yard::with("\toption local_only '1'", sections)
+    }
+
+    fn with(main: &str, sections: &str) -> Yard {
+        let (netns, wan) = street();
+        let daemon = Daemon::start(main, sections);
+        wait_until(DEADLINE, "the eyes are open", || daemon.status()["scan"]["state"] == "on");
+        Yard { wan, daemon, _netns: netns }
+    }
+
+    /// nmap from one of the outside addresses.
+    fn nmap(&self, source: &str, arguments: &[&str]) -> String {
+        let target = if source.contains(':') { ROUTER6 } else { ROUTER };
+        let family: &[&str] = if source.contains(':') { &["-6"] } else { &[] };
+        let common = ["-n", "-Pn", "--disable-arp-ping", "-S", source, "-e", "eth0", "--max-retries", "0"];
+        self.wan.run("nmap", &[&common[..], family, arguments, &[target]].concat())
+    }
+
+    /// A Python program outside.
+    fn python(&self, program: &str, arguments: &[&str]) -> String {
+        self.wan.run("/usr/bin/python3", &[&["-c", program], arguments].concat())
+    }
+
+    /// What the daemon's ban of an address looks like.
+    fn ban(&self, address: &str) -> Option<Value> {
+        let (_, text) = self.daemon.exit(&["check", address, "--json"]);
+        let answer: Value = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"));
+        answer["bans"].as_array().and_then(|bans| bans.iter().find(|ban| ban["source"] == "scan").cloned())
+    }
+
+    /// Waits until the address is banned in ledger and kernel, at the daemon's length.
+    #[track_caller]
+    fn is_banned(&self, address: &str, seconds: u64) -> Value {
+        let set = if address.contains(':') { "diswall_scan6" } else { "diswall_scan4" };
+        wait_until(DEADLINE, &format!("{address} is banned for {seconds} s"), || {
+            nft_set_elements(set).get(address).is_some_and(|element| element.timeout == Some(seconds))
+        });
+        self.ban(address).unwrap_or_else(|| panic!("{address} is in the set but not in the ledger"))
+    }
+
+    /// Nobody is banned, neither by the daemon nor by the kernel, after everything sent has been seen.
+    #[track_caller]
+    fn nobody_is_banned(&self, what: &str) {
+        // A last packet that must be seen: what came before it has been judged when it has been.
+        self.nmap("203.0.113.250", &["-sS", "-p", "22"]);
+        self.is_banned("203.0.113.250", 1200);
+        self.daemon.cli(&["unblock", "203.0.113.250"]);
+        for set in ["diswall_scan4", "diswall_scan6"] {
+            let elements = nft_set_elements(set);
+            assert!(elements.is_empty(), "{what}: {elements:?}");
+        }
+    }
+}
+
+/// The router's namespace, and outside a machine behind the link with 203.0.113.0/24, 198.18.0.0/15 and
+/// 2001:db8:bad::/48.
+fn street() -> (Netns, Peer) {
+    let netns = Netns::enter();
+    let wan = Peer::join("wan", "192.0.2.1/30", "192.0.2.2/30");
+    run("ip", &["address", "add", "2001:db8:0:1::1/64", "dev", "wan", "nodad"]);
+    wan.address("2001:db8:0:1::2/64");
+    for network in ["203.0.113.0/24", "198.18.0.0/15"] {
+        run("ip", &["route", "add", network, "via", "192.0.2.2"]);
+        wan.run("ip", &["route", "add", "local", network, "dev", "lo"]);
+    }
+    run("ip", &["route", "add", "2001:db8:bad::/48", "via", "2001:db8:0:1::2"]);
+    wan.run("ip", &["route", "add", "local", "2001:db8:bad::/48", "dev", "lo"]);
+    wan.run("ip", &["route", "replace", "default", "via", ROUTER6]);
+    (netns, wan)
+}
+
+#[test]
+fn every_kind_of_scan_is_banned() {
+    let yard = Yard::start(SCAN);
+    let scans: [(&str, &[&str], &str, u64); 7] = [
+        ("203.0.113.1", &["-sS", "-p", "22"], "tcp", 22),
+        ("203.0.113.2", &["-sU", "-p", "161"], "udp", 161),
+        ("203.0.113.3", &["-sF", "-p", "23"], "tcp", 23),
+        ("203.0.113.4", &["-sN", "-p", "25"], "tcp", 25),
+        ("203.0.113.5", &["-sX", "-p", "5555"], "tcp", 5555),
+        ("2001:db8:bad::1", &["-sS", "-p", "3389"], "tcp", 3389),
+        ("2001:db8:bad:2::2", &["-sU", "-p", "40000"], "udp", 40_000),
+    ];
+    for (source, arguments, protocol, port) in scans {
+        yard.nmap(source, arguments);
+        let ban = yard.is_banned(source, 1200);
+        assert_eq!((&ban["reason"]["kind"], &ban["reason"]["protocol"]), (&"port".into(), &protocol.into()), "{ban}");
+        assert_eq!((&ban["reason"]["port"], &ban["offences"]), (&port.into(), &1.into()), "{ban}");
+    }
+    let status = yard.daemon.status();
+    assert_eq!(status["scan"]["bans_hour"], scans.len(), "{status}");
+    assert_eq!(status["state"], "local");
+}
+
+#[test]
+fn a_connect_scan_gets_one_answer_and_no_more() {
+    let yard = Yard::start(SCAN);
+    let answered = yard.python(
+        "import socket, sys\n\
+         answered = 0\n\
+         for port in range(1, 60):\n\
+         \ts = socket.socket(); s.settimeout(0.05); s.bind(('203.0.113.7', 0))\n\
+         \ttry: s.connect(('192.0.2.1', port))\n\
+         \texcept ConnectionRefusedError: answered += 1\n\
+         \texcept OSError: pass\n\
+         print(answered)\n",
+        &[],
+    );
+    assert_eq!(answered.trim(), "1", "the kernel drops from the second packet on");
+    yard.is_banned("203.0.113.7", 1200);
+}
+
+#[test]
+fn high_ports_take_three_packets() {
+    let yard = Yard::start(SCAN);
+    for (count, port) in ["50000", "50001"].into_iter().enumerate() {
+        yard.nmap("203.0.113.8", &["-sS", "-p", port]);
+        wait_until(DEADLINE, "a suspect", || yard.daemon.status()["scan"]["suspects"] == 1);
+        assert!(yard.ban("203.0.113.8").is_none(), "after {} packets", count + 1);
+    }
+    yard.nmap("203.0.113.8", &["-sS", "-p", "60000"]);
+    yard.is_banned("203.0.113.8", 1200);
+    assert_eq!(yard.daemon.status()["scan"]["suspects"], 0);
+}
+
+#[test]
+fn a_slow_scan_is_banned_at_its_first_port() {
+    let yard = Yard::start(SCAN);
+    yard.nmap("203.0.113.9", &["-sS", "-T2", "-p", "2000-2003"]);
+    let ban = yard.is_banned("203.0.113.9", 1200);
+    assert_eq!(ban["offences"], 1, "{ban}");
+}
+
+#[test]
+fn bans_grow_and_an_unban_lets_in() {
+    let yard = Yard::start("config scan 'scan'\n\tlist ban_time '20m'\n\tlist ban_time '40m'\n\tlist ban_time '1h'\n");
+    for (offences, seconds) in [(1, 1200), (2, 2400), (3, 3600), (4, 3600)] {
+        yard.nmap("203.0.113.10", &["-sS", "-p", "22"]);
+        let ban = yard.is_banned("203.0.113.10", seconds);
+        assert_eq!(ban["offences"], offences);
+        yard.daemon.cli(&["unblock", "203.0.113.10"]);
+        assert!(!nft_set_elements("diswall_scan4").contains_key("203.0.113.10"));
+    }
+}
+
+#[test]
+fn a_whole_64_is_banned_where_the_owner_wants_it() {
+    let yard = Yard::start("config scan 'scan'\n\tlist ban_time '20m'\n\toption ipv6_prefix '64'\n");
+    yard.nmap("2001:db8:bad:5::77", &["-sS", "-p", "22"]);
+    wait_until(DEADLINE, "the network is banned", || {
+        nft_set_elements("diswall_scan6").get("2001:db8:bad:5::").is_some_and(|e| e.timeout == Some(1200))
+    });
+    let ban = yard.ban("2001:db8:bad:5:1:2:3:4").expect("a neighbour is banned too");
+    assert_eq!(ban["address"], "2001:db8:bad:5::/64");
+    assert!(yard.ban("2001:db8:bad:6::1").is_none());
+    yard.nmap("2001:db8:bad:5::78", &["-sS", "-p", "23"]);
+    assert_eq!(yard.ban("2001:db8:bad:5::78").expect("still")["offences"], 1, "its packet was dropped");
+    yard.daemon.cli(&["unblock", "2001:db8:bad:5::99"]);
+    assert!(yard.ban("2001:db8:bad:5::77").is_none());
+    assert!(nft_set_elements("diswall_scan6").is_empty());
+}
+
+#[test]
+fn the_protected_and_the_allowed_are_never_banned() {
+    let yard = Yard::start(&format!("{SCAN}\nconfig allow\n\toption ip '203.0.113.20'\n"));
+    yard.nmap("203.0.113.20", &["-sS", "-p", "22"]);
+    // A neighbour on the uplink's own network: the kernel bans it by itself, the daemon frees it.
+    yard.nmap("192.0.2.2", &["-sS", "-p", "22,23"]);
+    yard.nobody_is_banned("allowed and protected");
+}
+
+#[test]
+fn what_is_no_scan_is_no_scan() {
+    let yard = Yard::start(SCAN);
+    let _open = TcpListener::bind((ROUTER, 80)).expect("a web server on the router");
+    // Served ports.
+    yard.python(
+        "import socket\n\
+         for n in range(20):\n\
+         \ts = socket.socket(); s.bind(('203.0.113.30', 0)); s.connect(('192.0.2.1', 80)); s.close()\n",
+        &[],
+    );
+    // Late packets of finished connections: a FIN-ACK, an ACK and a RST to ports long closed.
+    for flags in [&["-F", "-A"][..], &["-A"], &["-R"], &["-S", "-A"], &["-P", "-A"]] {
+        let common = ["-q", "-c", "2", "-i", "u1000", "-a", "203.0.113.31", "-p", "4321"];
+        let _ = yard.wan.try_run("hping3", &[&common[..], flags, &[ROUTER]].concat());
+    }
+    // Traceroute, as UDP to its ports; path-MTU and other ICMP errors about flows nobody has.
+    yard.python(
+        "import socket\n\
+         s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.bind(('203.0.113.32', 0))\n\
+         for hop in range(1, 31): s.setsockopt(socket.IPPROTO_IP, socket.IP_TTL, hop); s.sendto(b'x', ('192.0.2.1', 33433 + hop))\n",
+        &[],
+    );
+    for kind in [["-C", "3", "-K", "4"], ["-C", "3", "-K", "3"], ["-C", "8", "-K", "0"], ["-C", "11", "-K", "0"]] {
+        let common = ["-q", "-1", "-c", "2", "-i", "u1000", "-a", "203.0.113.33"];
+        let _ = yard.wan.try_run("hping3", &[&common[..], &kind, &[ROUTER]].concat());
+    }
+    // Broadcast and multicast.
+    yard.python(
+        "import socket\n\
+         s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.bind(('203.0.113.34', 0))\n\
+         s.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)\n\
+         s.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b'eth0')\n\
+         for to in '192.0.2.3', '255.255.255.255', '224.0.0.251', '239.255.255.250': s.sendto(b'x', (to, 5353))\n",
+        &[],
+    );
+    yard.nobody_is_banned("harmless packets");
+}
+
+#[test]
+fn answers_to_the_routers_own_traffic_are_no_scan() {
+    let yard = Yard::start(SCAN);
+    // A name server outside that answers, and answers again when the router has closed its socket.
+    let server = Proc::spawn(yard.wan.command("/usr/bin/python3").args([
+        "-c",
+        "import socket, time\n\
+         s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.bind(('203.0.113.40', 53)); print('ready', flush=True)\n\
+         data, peer = s.recvfrom(100)\n\
+         s.sendto(b'answer', peer); time.sleep(0.3)\n\
+         for n in range(3): s.sendto(b'late', peer)\n\
+         t = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); t.bind(('203.0.113.41', 6881))\n\
+         for n in range(3): t.sendto(b'peer', peer)\n\
+         print('done', flush=True)\n",
+    ]));
+    server.line_with("ready", DEADLINE);
+    let asking = std::net::UdpSocket::bind((ROUTER, 0)).expect("a socket");
+    asking.send_to(b"question", ("203.0.113.40", 53)).expect("sent");
+    asking.set_read_timeout(Some(DEADLINE)).expect("a deadline");
+    asking.recv(&mut [0; 16]).expect("the answer");
+    drop(asking);
+    server.line_with("done", DEADLINE);
+    yard.nobody_is_banned("answers");
+}

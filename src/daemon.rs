@@ -219,6 +219,10 @@ impl Daemon {
                     self.kernel.commit();
                 }
             }
+            if self.tally.is_old() {
+                let counters = self.kernel.counters();
+                self.tally.read(&counters, clock::wall());
+            }
         }
         self.keep();
         log::info!("stops; the sets stay as they are");

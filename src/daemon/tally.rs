@@ -17,6 +17,9 @@ use crate::ledger::{SetId, Totals};
 /// Time between samples.
 const STEP: Duration = Duration::from_secs(300);
 
+/// A reading is as good as new for so long.
+const FRESH: Duration = Duration::from_secs(10);
+
 /// Samples that make an hour.
 const SAMPLES: usize = 12;
 
@@ -60,6 +63,9 @@ struct Hour {
 pub struct Tally {
     /// The kernel's values at the last reading, IPv4 and IPv6.
     last: PerSource<[Count; 2]>,
+    /// Handle of the table in which these were read.
+    table: u64,
+    read_at: Instant,
     totals: PerSource<Count>,
     /// Totals at past samples, oldest first.
     samples: VecDeque<PerSource<Count>>,
@@ -88,6 +94,8 @@ impl Tally {
         });
         Tally {
             last,
+            table: kept_count("table"),
+            read_at: Instant::now(),
             totals,
             since: kept.get("since").copied().unwrap_or(wall),
             samples: VecDeque::from([totals]),
@@ -105,18 +113,30 @@ impl Tally {
     /// Takes a reading of the kernel's counters.
     pub fn read(&mut self, counters: &[Counter], wall: u64) {
         self.turn_to(wall);
+        self.read_at = Instant::now();
+        let anew = counters.first().is_some_and(|counter| counter.table != self.table);
+        if anew {
+            self.last = PerSource::default();
+        }
         for counter in counters {
+            self.table = counter.table;
             let SetId::Ban(source) = counter.key.set else { continue };
             let now = Count { packets: counter.packets, bytes: counter.bytes };
             let family = usize::from(counter.key.family == Family::V6);
             let last = std::mem::replace(&mut self.last[source as usize][family], now);
-            // A counter that went back was made anew: all it shows came since.
+            // A counter that went back was made anew in the same table: all it shows came since.
             let since = if now.packets < last.packets { now } else { now.minus(last) };
             let total = &mut self.totals[source as usize];
             *total = total.plus(since);
             let hour = self.hour(source);
             hour.dropped = hour.dropped.plus(since);
         }
+    }
+
+    /// Whether so much time has passed since the last reading that a table deleted now would take too many
+    /// counts with it. Whoever is awake anyway then reads again.
+    pub fn is_old(&self) -> bool {
+        self.read_at.elapsed() >= FRESH
     }
 
     /// Takes a reading and keeps it as a sample.
@@ -144,7 +164,7 @@ impl Tally {
     /// The totals in a form that can be kept over a restart, the kernel's own values included, so that
     /// what it counted meanwhile is not lost.
     pub fn totals(&self) -> Totals {
-        let mut kept = Totals::from([("since".into(), self.since)]);
+        let mut kept = Totals::from([("since".into(), self.since), ("table".into(), self.table)]);
         for source in Source::ALL {
             let Count { packets, bytes } = self.totals[source as usize];
             kept.insert(format!("{source}.packets").into(), packets);
@@ -220,8 +240,12 @@ mod tests {
     use crate::firewall::SetKey;
 
     fn counter(packets: u64) -> [Counter; 1] {
+        counter_in(1, packets)
+    }
+
+    fn counter_in(table: u64, packets: u64) -> [Counter; 1] {
         let key = SetKey { set: SetId::Ban(Source::Dynfw), family: Family::V4 };
-        [Counter { key, packets, bytes: packets * 40 }]
+        [Counter { key, table, packets, bytes: packets * 40 }]
     }
 
     #[tokio::test(flavor = "current_thread")]
@@ -229,10 +253,12 @@ mod tests {
         let mut tally = Tally::new(0, &Totals::new());
         tally.read(&counter(100), 10);
         tally.read(&counter(130), 20);
-        // fw4 restart: the kernel counts from 0 again.
-        tally.read(&counter(7), 30);
+        // fw4 restart: the kernel counts from 0 again, and may be further when it is asked.
+        tally.read(&counter_in(2, 140), 30);
+        // A counter alone made anew.
+        tally.read(&counter_in(2, 7), 40);
         let (total, hour) = tally.of(Source::Dynfw);
-        assert_eq!((total.packets, total.bytes), (137, 137 * 40));
+        assert_eq!((total.packets, total.bytes), (277, 277 * 40));
         assert_eq!(hour, total);
         assert_eq!(tally.of(Source::Nats).0, Count::default());
     }

@@ -12,5 +12,6 @@ mod dynfw;
 mod firewall;
 mod namespaces;
 mod nats;
+mod packets;
 mod rules;
 mod scan;

@@ -6,6 +6,7 @@
 
 mod daemon;
 mod diswall_service;
+pub mod flow;
 pub mod nats_server;
 mod netns;
 mod nft;

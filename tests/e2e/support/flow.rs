@@ -1,0 +1,172 @@
+//! Real packets: servers that echo or keep talking, flows held open against them, and single attempts
+//! that tell how they were answered. All run on a machine of the test's choice.
+
+use std::process::Command;
+use std::time::Duration;
+
+use super::netns::Peer;
+use super::process::{Proc, output_of};
+
+const READY: Duration = Duration::from_secs(20);
+
+/// `echo.py PORT ADDRESS…`: echoes TCP and UDP on the port of each address; says `ready`.
+const ECHO: &str = r#"
+import socket, sys, threading
+port = int(sys.argv[1])
+def tcp(server):
+    while True:
+        peer = server.accept()[0]
+        threading.Thread(target=talk, args=(peer,), daemon=True).start()
+def talk(peer):
+    try:
+        while data := peer.recv(100): peer.sendall(data)
+    except OSError: pass
+def udp(sock):
+    while True:
+        try:
+            data, peer = sock.recvfrom(100)
+            sock.sendto(data, peer)
+        except OSError: pass
+def serve(address):
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    t = socket.socket(family, socket.SOCK_STREAM); t.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    t.bind((address, port)); t.listen()
+    u = socket.socket(family, socket.SOCK_DGRAM); u.bind((address, port))
+    for work, sock in (tcp, t), (udp, u): threading.Thread(target=work, args=(sock,)).start()
+for address in sys.argv[2:]: serve(address)
+print("ready", flush=True)
+"#;
+
+/// `ticker.py PORT ADDRESS…`: keeps sending to whoever spoke to it, TCP and UDP; says `ready`.
+const TICKER: &str = r#"
+import socket, sys, threading, time
+port = int(sys.argv[1])
+def tick(send):
+    while True:
+        try: send(b"tick\n")
+        except OSError: return
+        time.sleep(0.05)
+def tcp(server):
+    while True:
+        peer = server.accept()[0]
+        threading.Thread(target=tick, args=(peer.sendall,)).start()
+def udp(sock):
+    while True:
+        try: peer = sock.recvfrom(100)[1]
+        except OSError: continue
+        threading.Thread(target=tick, args=(lambda data: sock.sendto(data, peer),)).start()
+for address in sys.argv[2:]:
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    t = socket.socket(family, socket.SOCK_STREAM); t.bind((address, port)); t.listen()
+    u = socket.socket(family, socket.SOCK_DGRAM); u.bind((address, port))
+    for work, sock in (tcp, t), (udp, u): threading.Thread(target=work, args=(sock,)).start()
+print("ready", flush=True)
+"#;
+
+/// `flow.py KIND SOURCE SERVER PORT`: opens a flow, says `open`; then for each line read sends it and
+/// says what came back, or `dead`.
+const FLOW: &str = r#"
+import socket, sys
+kind, source, server, port = sys.argv[1:]
+family = socket.AF_INET6 if ":" in server else socket.AF_INET
+s = socket.socket(family, socket.SOCK_STREAM if kind == "tcp" else socket.SOCK_DGRAM)
+s.settimeout(10)
+s.bind((source, 0)); s.connect((server, int(port)))
+s.send(b"open\n"); s.recv(100)
+s.settimeout(1)
+print("open", flush=True)
+for line in sys.stdin:
+    try:
+        s.send(line.encode()); print(s.recv(100).decode().split("\n")[0], flush=True)
+    except OSError: print("dead", flush=True)
+"#;
+
+/// `attempt.py SECONDS KIND,SOURCE,SERVER,PORT…`: tries all at once and says for each how it was answered:
+/// `open`, `refused` (a reset, or "port unreachable"), another error's name, or `silence`.
+const ATTEMPT: &str = r#"
+import errno, select, socket, sys, time
+waiting, answers = {}, {}
+for number, text in enumerate(sys.argv[2:]):
+    kind, source, server, port = text.split(",")
+    family = socket.AF_INET6 if ":" in server else socket.AF_INET
+    s = socket.socket(family, socket.SOCK_STREAM if kind == "tcp" else socket.SOCK_DGRAM)
+    s.setblocking(False); s.bind((source, 0))
+    waiting[s] = (number, kind)
+    try:
+        s.connect((server, int(port)))
+        if kind == "udp": s.send(b"?")
+    except BlockingIOError: pass
+    except PermissionError: pass # dropped on the way out
+def answer(s, kind):
+    if kind == "udp":
+        try: s.recv(100); return 0
+        except OSError as error: return error.errno
+    return s.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+deadline = time.monotonic() + float(sys.argv[1])
+while waiting and (left := deadline - time.monotonic()) > 0:
+    tcp = [s for s in waiting if waiting[s][1] == "tcp"]
+    udp = [s for s in waiting if waiting[s][1] == "udp"]
+    readable, writable, _ = select.select(udp, tcp, [], left)
+    for s in readable + writable:
+        number, kind = waiting.pop(s)
+        code = answer(s, kind)
+        answers[number] = {0: "open", errno.ECONNREFUSED: "refused"}.get(code) or errno.errorcode[code]
+print(*[answers.get(number, "silence") for number in range(len(sys.argv) - 2)])
+"#;
+
+/// How long an answer that must come may take, and how long one that must not is waited for.
+const PATIENCE: &str = "15";
+const SILENCE: &str = "1.5";
+
+/// One attempt to reach a server.
+#[derive(Clone, Copy, Debug)]
+pub struct Attempt<'a> {
+    /// `tcp` or `udp`.
+    pub kind: &'a str,
+    /// From this address.
+    pub source: &'a str,
+    /// To this address.
+    pub server: &'a str,
+    /// And this port.
+    pub port: u16,
+}
+
+/// Makes all attempts at once from a machine (`None`: the router); panics unless every one is answered
+/// with `wanted`: `open`, `refused` or `silence`.
+#[track_caller]
+pub fn expect_all(from: Option<&Peer>, attempts: &[Attempt<'_>], wanted: &str) {
+    let mut command = from.map_or_else(|| Command::new("/usr/bin/python3"), |peer| peer.command("/usr/bin/python3"));
+    command.args(["-c", ATTEMPT, if wanted == "silence" { SILENCE } else { PATIENCE }]);
+    for Attempt { kind, source, server, port } in attempts {
+        command.arg(format!("{kind},{source},{server},{port}"));
+    }
+    let answers = output_of(&mut command).unwrap_or_else(|error| panic!("{error}"));
+    let wrong: Vec<_> = attempts.iter().zip(answers.split_whitespace()).filter(|(_, got)| *got != wanted).collect();
+    assert!(wrong.is_empty() && !attempts.is_empty(), "wanted {wanted}, got {wrong:#?}");
+}
+
+/// An echo server on this port of these addresses of a machine (`None`: the router).
+pub fn echo(on: Option<&Peer>, port: u16, addresses: &[&str]) -> Proc {
+    serve(ECHO, on, port, addresses)
+}
+
+/// A server that keeps sending to whoever spoke to it.
+pub fn ticker(on: Option<&Peer>, port: u16, addresses: &[&str]) -> Proc {
+    serve(TICKER, on, port, addresses)
+}
+
+fn serve(script: &str, on: Option<&Peer>, port: u16, addresses: &[&str]) -> Proc {
+    let mut command = on.map_or_else(|| Command::new("/usr/bin/python3"), |peer| peer.command("/usr/bin/python3"));
+    let server = Proc::spawn(command.args(["-c", script, &port.to_string()]).args(addresses));
+    server.line_with("ready", READY);
+    server
+}
+
+/// A flow held open; a line sent to it comes back as the answer, or `dead`.
+pub fn open_flow(from: Option<&Peer>, attempt: Attempt<'_>) -> Proc {
+    let mut command = from.map_or_else(|| Command::new("/usr/bin/python3"), |peer| peer.command("/usr/bin/python3"));
+    let Attempt { kind, source, server, port } = attempt;
+    let flow = Proc::spawn(command.args(["-c", FLOW, kind, source, server, &port.to_string()]));
+    flow.line_with("open", READY);
+    flow
+}

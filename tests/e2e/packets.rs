@@ -292,6 +292,8 @@ fn direction_says_whether_the_lan_may_call_a_blocked_address() {
             let lab = Lab::build();
             let daemon = lab.daemon(wrapping, &format!("\toption direction '{direction}'"), "");
             block(&daemon, &BAD);
+            // Connections are ended within a second of the ban; one opened meanwhile is among them.
+            std::thread::sleep(Duration::from_secs(1));
             expect_all(Some(&lab.lan), &ways_out(BAD), wanted);
             let own: Vec<_> = ways_out(BAD).into_iter().zip([ROUTER[0], ROUTER[0], ROUTER[1], ROUTER[1]]).collect();
             let own: Vec<Attempt> = own.into_iter().map(|(way, source)| Attempt { source, ..way }).collect();
@@ -359,6 +361,20 @@ fn a_block_may_be_for_a_protocol_and_ports_alone() {
         let (_, text) = daemon.exit(&["check", BAD[0]]);
         assert!(text.contains("some services") && text.contains("tcp (7)"), "check tells of it: {text}");
     }
+}
+
+#[test]
+fn a_kick_ends_connections_and_bans_nobody() {
+    let lab = Lab::build();
+    let daemon = lab.daemon(Wrapping::Fw4, "", "");
+    let mut flows: Vec<Proc> =
+        only("tcp", &ways_in(BAD, ECHO)).into_iter().map(|way| open_flow(Some(&lab.wan), way)).collect();
+    let said = daemon.cli(&["kick", BAD[0], BAD[1]]);
+    assert!(said.contains("2 connections of 198.51.100.66 ended"), "{said}");
+    // The router's own socket was reset; what is forwarded goes on by a new entry if the outside sends on.
+    flows[0].send("still");
+    assert_eq!(flows[0].line(DEADLINE), "dead");
+    lab.from_outside(&ways_in(BAD, ECHO), "open");
 }
 
 /// Lines of `nft monitor trace` until a while passes without one.

@@ -127,7 +127,7 @@ pub fn announced_ban(body: &[u8]) -> Result<(IpAddr, Lifetime), Refusal> {
 pub fn shared_ban(body: &[u8]) -> Result<(IpAddr, Option<&str>), Refusal> {
     let text = text(body)?;
     let (address, tag) = text.split_once('|').unwrap_or((text, ""));
-    let tag = cut(tag.trim(), TAG_MAX);
+    let tag = cut(tag.trim(), TAG_MAX).trim_end();
     Ok((single(address)?, (!tag.is_empty()).then_some(tag)))
 }
 
@@ -150,7 +150,7 @@ pub fn allowance(net: IpNet, lifetime: Lifetime) -> Entry {
 /// and freed of characters that have a meaning in the body.
 pub fn encode_ban(address: IpAddr, tag: &str) -> String {
     let tag: String = tag.chars().filter(|c| *c != '|' && !c.is_control()).collect();
-    let tag = cut(tag.trim(), TAG_MAX);
+    let tag = cut(tag.trim(), TAG_MAX).trim_end();
     if tag.is_empty() { address.to_string() } else { format!("{address}|{tag}") }
 }
 
@@ -468,6 +468,8 @@ mod tests {
         assert_eq!(shared_ban(b"203.0.113.7|ssh"), Ok((ip("203.0.113.7"), Some("ssh"))));
         let long = format!("203.0.113.7|{}", "ä".repeat(20));
         assert_eq!(shared_ban(long.as_bytes()), Ok((ip("203.0.113.7"), Some("ä".repeat(12).as_str()))));
+        let cut_at_a_space = format!("203.0.113.7|{} rest", "x".repeat(24));
+        assert_eq!(shared_ban(cut_at_a_space.as_bytes()), Ok((ip("203.0.113.7"), Some("x".repeat(24).as_str()))));
         assert_eq!(unban(b"203.0.113.7|whatever"), Ok(ip("203.0.113.7")));
         assert!(unban(b"203.0.113.0/24").is_err());
         assert_eq!(allowed(b"203.0.113.9/24"), Ok("203.0.113.0/24".parse().unwrap()));

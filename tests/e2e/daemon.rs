@@ -556,7 +556,7 @@ fn a_second_daemon_on_the_same_socket_gives_way() {
     let mut second = Proc::spawn(&daemon.command(&["run", "--foreground"]));
     let status = second.wait(DEADLINE);
     assert!(!status.success(), "{status}");
-    assert!(second.stderr().contains("control.sock"), "{}", second.stderr());
+    second.stderr_with("control.sock", DEADLINE);
     assert!(daemon.process_mut().is_running());
     daemon.status();
 }

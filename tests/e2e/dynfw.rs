@@ -62,8 +62,10 @@ impl Follower {
         while !done(self) {
             let left = end.saturating_duration_since(std::time::Instant::now());
             assert!(left > Duration::ZERO, "{what}: not within {deadline:?}; states {:?}", self.states);
+            // Counters change without an update: look again soon.
+            let wait = left.min(Duration::from_millis(50));
             let updates = &mut self.updates;
-            let next = self.local.block_on(&self.runtime, async { timeout(left, updates.recv()).await });
+            let next = self.local.block_on(&self.runtime, async { timeout(wait, updates.recv()).await });
             if let Ok(Some((name, update))) = next {
                 assert_eq!(name, FeedName::Dynfw);
                 self.take(update);

@@ -301,7 +301,7 @@ pub fn main() -> ExitCode {
         Err(early) => return early_exit(early),
     };
     if parsed.version {
-        println!("{}", crate::VERSION);
+        println!("diswall {}", crate::VERSION);
         return ExitCode::from(exit::DONE);
     }
     let Some(command) = parsed.command else {
@@ -334,7 +334,7 @@ fn early_exit(early: argh::EarlyExit) -> ExitCode {
             ExitCode::from(exit::DONE)
         }
         Err(()) => {
-            eprintln!("diswall: {}", early.output.trim_end());
+            eprintln!("diswall: {}\nsee: diswall --help", early.output.trim_end());
             ExitCode::from(exit::USAGE)
         }
     }
@@ -387,11 +387,10 @@ fn settings(path: &Path) -> Result<Settings, Failure> {
     Settings::load(path).map(|loaded| loaded.settings).map_err(|problems| Failure::usage(problems.to_string()))
 }
 
-/// The control socket's path. With errors in the configuration the default is tried, so that `status`
-/// can tell what the running daemon thinks of it.
+/// The control socket's path, also from a configuration with errors, so that `status` can tell what the
+/// running daemon thinks of it.
 fn control_path(given: Option<PathBuf>) -> PathBuf {
-    let loaded = Settings::load(&config_path(given));
-    loaded.map_or_else(|_| config::Main::default().control, |loaded| loaded.settings.main.control)
+    Settings::control_in(&config_path(given))
 }
 
 fn status(command: Status) -> Outcome {

@@ -140,7 +140,7 @@ impl Daemon {
             interrupt: signal(SignalKind::interrupt())?,
             hangup: signal(SignalKind::hangup())?,
         };
-        log::info!("{} starts", crate::VERSION);
+        log::info!("diswall {} starts", crate::VERSION);
         let mut keeper = Keeper::new(&settings.main.state_dir);
         let kept = keeper.read(settings.main.max_entries);
         if let Some(trouble) = &keeper.trouble {

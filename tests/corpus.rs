@@ -1,6 +1,8 @@
 //! Runs every fuzz target's check over its kept corpus in `fuzz/corpus/`, so that what the fuzzer once
 //! found stays found. Each corpus has at least one file.
 
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;

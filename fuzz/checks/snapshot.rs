@@ -43,6 +43,6 @@ fn contents(restored: &Restored) -> Vec<String> {
 
 /// CRC-32, bit by bit.
 fn checksum(bytes: &[u8]) -> u32 {
-    let step = |crc: u32, _| crc >> 1 ^ 0xedb8_8320 * (crc & 1);
+    let step = |crc: u32, _| (crc >> 1) ^ (0xedb8_8320 * (crc & 1));
     !bytes.iter().fold(u32::MAX, |crc, &byte| (0..8).fold(crc ^ u32::from(byte), step))
 }

@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::fs::File;
 use std::io::Read;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::uci::{self, Entry, Section, Value};
 use super::value::{self, BadValue};
@@ -110,6 +110,19 @@ impl Settings {
             list: vec![Problem { line: None, severity: Severity::Error, message: format!("cannot be read: {error}") }],
         })?;
         Settings::parse(&text, &file_name)
+    }
+
+    /// The control socket that the file names, even where the rest of it has errors; the default where it
+    /// names none. Lets the command line find a daemon that runs on with a former configuration.
+    pub fn control_in(path: &Path) -> PathBuf {
+        let text = read_bounded(path).unwrap_or_default();
+        let (sections, _) = uci::sections(&text);
+        let named = sections.iter().filter(|section| section.kind == "diswall").flat_map(|section| &section.options);
+        let control = named.filter(|entry| entry.name == "control").find_map(|entry| match &entry.value {
+            Value::Single(text) => value::socket_path(text).ok(),
+            Value::List(_) => None,
+        });
+        control.unwrap_or_else(|| Main::default().control)
     }
 
     /// Reads a configuration from its text; `file_name` is for the messages.

@@ -53,8 +53,7 @@ fn pass_on(method: &str, arguments: Value, config: &Path) -> Result<String, Refu
     let mut request = Map::new();
     request.insert("method".into(), method.into());
     request.insert("params".into(), arguments);
-    let control = Settings::load(config)
-        .map_or_else(|_| crate::config::Main::default().control, |loaded| loaded.settings.main.control);
+    let control = Settings::control_in(config);
     let answer = client::ask_line(&control, &Value::Object(request).to_string());
     answer.map(|line| line.trim_end().to_string()).map_err(ClientError::into_refusal)
 }

@@ -200,7 +200,8 @@ mod tests {
     #[test]
     fn diswalls_port_rules() {
         let (offence, suspect) = (Finding::Offence, Finding::Suspect);
-        let cases: [(&str, &[(u32, u16)], Finding); 9] = [
+        type Case = (&'static str, &'static [(u32, u16)], Finding);
+        let cases: [Case; 9] = [
             ("telnet", &[(0, 23)], offence),
             ("port 0", &[(0, 0)], offence),
             ("a honeypot port", &[(0, 3389)], offence),

@@ -27,7 +27,7 @@ fn world() -> &'static [IpAddr] {
 fn make_world() -> Vec<IpAddr> {
     let mut all: Vec<IpAddr> = (0..16).map(|n| Ipv4Addr::new(9, 9, 9, n).into()).collect();
     all.extend((0..8).map(|n| IpAddr::from(Ipv6Addr::from_bits(0x2001_0db8 << 96 | n))));
-    all.extend(["255.255.255.254", "255.255.255.255", "1.0.0.0", "0.255.255.255"].map(|text| address(text)));
+    all.extend(["255.255.255.254", "255.255.255.255", "1.0.0.0", "0.255.255.255"].map(address));
     all.extend(["10.0.0.1", "224.0.0.1", "127.0.0.1", "fe80::1", "fd00::1", "ffff::1", "::1"].map(address));
     all
 }

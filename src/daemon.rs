@@ -12,6 +12,7 @@ mod commands;
 mod disconnect;
 mod eyes;
 mod feeds;
+mod hourly;
 mod journal;
 mod keeper;
 mod kernel;
@@ -35,11 +36,12 @@ use crate::config::{Allow, Block, Settings};
 use crate::control::protocol::{Activity, Refusal};
 use crate::control::server::{Question, Server};
 use crate::feed::{AllowOrigin, Entry, Event, FeedName, FeedState, Lifetime, Reason, Source, Update};
-use crate::firewall::rules;
-use crate::ledger::{Applied, Ledger};
+use crate::firewall::{TableEvent, rules};
+use crate::ledger::{Applied, Ledger, SetId};
 use disconnect::Disconnect;
 use eyes::{Eyes, Seen};
 use feeds::Feeds;
+use hourly::Hourly;
 use journal::Journal;
 use keeper::Keeper;
 use kernel::{Kernel, Repaired, State};
@@ -60,6 +62,7 @@ struct Daemon {
     kernel: Kernel,
     disconnect: Disconnect,
     eyes: Eyes,
+    hourly: Hourly,
     feeds: Feeds,
     journal: Journal,
     tally: Tally,
@@ -121,7 +124,7 @@ enum Wake {
     Stop,
     Reload,
     Question(Question),
-    Table(crate::firewall::TableEvent),
+    Table(TableEvent),
     Surroundings,
     Seen(Seen),
     Update(FeedName, Update),
@@ -152,6 +155,7 @@ impl Daemon {
             kernel: Kernel::new(&settings.main),
             disconnect: Disconnect::new(),
             eyes: Eyes::new(),
+            hourly: Hourly::new(),
             feeds,
             journal: Journal::new(),
             tally: Tally::new(clock::wall(), &kept.totals),
@@ -233,12 +237,20 @@ impl Daemon {
     fn next_due(&self) -> Instant {
         let now = clock::now();
         let expiry = self.ledger.next_expiry().map(|end| Instant::now() + Duration::from_secs(end.since(now).into()));
-        [expiry, self.kernel.due(), self.surroundings.due(), self.disconnect.due(), self.eyes.due(), self.keeper.due()]
-            .into_iter()
-            .flatten()
-            .chain([self.tally.due()])
-            .min()
-            .unwrap_or_else(Instant::now)
+        [
+            expiry,
+            self.kernel.due(),
+            self.surroundings.due(),
+            self.disconnect.due(),
+            self.eyes.due(),
+            self.hourly.due(),
+            self.keeper.due(),
+        ]
+        .into_iter()
+        .flatten()
+        .chain([self.tally.due()])
+        .min()
+        .unwrap_or_else(Instant::now)
     }
 
     fn on_time(&mut self) {
@@ -250,12 +262,16 @@ impl Daemon {
             self.read_surroundings();
             self.kernel.commit();
         }
+        // Before the next sample, whose readings would count for the new hour.
+        if self.hourly.due().is_some_and(|due| due <= now) {
+            self.send_statistics();
+        }
         if self.tally.due() <= now {
             let counters = self.kernel.counters();
             self.tally.sample(&counters, clock::wall());
         }
-        if self.eyes.due().is_some_and(|due| due <= now) {
-            self.eyes.on_time();
+        if self.eyes.due().is_some_and(|due| due <= now) && self.eyes.on_time() {
+            self.kernel.note(&TableEvent::Elements(vec![SetId::Ban(Source::Scan)]));
         }
         if self.disconnect.due().is_some_and(|due| due <= now) {
             self.end_connections();
@@ -266,6 +282,15 @@ impl Daemon {
         self.ledger.expire(clock::now(), &mut |source, net| {
             log::debug!("{source}: {net} has served its ban");
         });
+    }
+
+    fn send_statistics(&mut self) {
+        let counters = self.kernel.counters();
+        if let Some(statistics) = self.hourly.on_time(&mut self.tally, &counters, clock::wall())
+            && let Some(publisher) = self.feeds.publisher()
+        {
+            publisher.statistics(statistics);
+        }
     }
 
     /// Ends the connections of hosts that have been banned since the last time.
@@ -481,6 +506,8 @@ impl Daemon {
                 self.apply(Event::AllowList { origin: AllowOrigin::Nats, list: Vec::new() });
             }
         }
+        let sends = self.settings.nats.send_statistics && self.feeds.publisher().is_some();
+        self.hourly.configure(sends, clock::wall());
         if let Some(old) = old {
             commands::tell_changes("allow", &nets_of(&old.allow), &nets_of(&self.settings.allow));
             commands::tell_changes("block", &block_nets(&old.block), &block_nets(&self.settings.block));

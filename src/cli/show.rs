@@ -5,7 +5,7 @@ use std::io::{IsTerminal, Write};
 
 use serde::Serialize;
 
-use crate::control::protocol::{Activity, Allowance, Ban, Check, Feed, Reason, Status};
+use crate::control::protocol::{Activity, Allowance, Ban, Check, Feed, Reason, Sharing, Status};
 
 /// Prints one JSON object on a line.
 pub fn json(value: &impl Serialize) {
@@ -61,12 +61,29 @@ pub fn status(status: &Status) {
         allowed.command,
         allowed.nats
     ));
+    let scan = &status.scan;
+    say(&format!("scan    {}, {} suspects, {} bans in the last hour", scan.state, scan.suspects, scan.bans_hour));
+    if let Some(line) = sharing_line(&status.sharing) {
+        say(&line);
+    }
     say(&format!(
         "daemon  {}, up {}, {:.1} MB resident",
         status.version,
         duration(status.uptime),
         status.memory as f64 / 1024.0
     ));
+}
+
+/// What leaves the router; `None` if nothing does.
+fn sharing_line(sharing: &Sharing) -> Option<String> {
+    let what = match (sharing.bans, sharing.statistics) {
+        (true, true) => "bans and hourly statistics",
+        (true, false) => "bans",
+        (false, true) => "hourly statistics",
+        (false, false) => return None,
+    };
+    let account = clean(sharing.account.as_deref().unwrap_or_default());
+    Some(format!("shares  {what} with DisWall as {account}, {} messages waiting", sharing.queued))
 }
 
 fn headline(status: &Status) -> String {

@@ -31,6 +31,9 @@ const SHOWN: Bucket = Bucket::new(2, 20);
 /// After so long the log says how many bans it left out.
 const SUMMARY: Duration = Duration::from_secs(10);
 
+/// So long after packets were lost the set is compared with the ledger.
+const COMPARE: Duration = Duration::from_secs(5);
+
 /// What a packet says, without its bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Seen {
@@ -64,6 +67,8 @@ pub struct Eyes {
     summary: Option<Instant>,
     /// How often packets were lost.
     lost: u32,
+    /// When the set is to be compared with the ledger, since the kernel's bans for them were not judged.
+    compare: Option<Instant>,
     /// Packets without a port, or not of the rules' own doing.
     unread: u32,
 }
@@ -81,6 +86,7 @@ impl Eyes {
             unlogged: 0,
             summary: None,
             lost: 0,
+            compare: None,
             unread: 0,
         }
     }
@@ -137,6 +143,7 @@ impl Eyes {
                 },
                 Heard::Lost => {
                     self.lost = self.lost.saturating_add(1);
+                    self.compare.get_or_insert_with(|| Instant::now() + COMPARE);
                     return Some(Seen::Lost);
                 }
                 Heard::Failed(error) => {
@@ -155,11 +162,12 @@ impl Eyes {
             Link::Broken(_, at) => Some(*at),
             Link::Off | Link::On(_) => None,
         };
-        [retry, self.summary].into_iter().flatten().min()
+        [retry, self.summary, self.compare].into_iter().flatten().min()
     }
 
-    /// Tries again what failed, and says what was left out.
-    pub fn on_time(&mut self) {
+    /// Tries again what failed, and says what was left out. `true`: the scan set is to be compared with the
+    /// ledger.
+    pub fn on_time(&mut self) -> bool {
         let now = Instant::now();
         if matches!(&self.link, Link::Broken(_, at) if *at <= now) {
             self.open();
@@ -168,6 +176,7 @@ impl Eyes {
             self.summary = None;
             log::info!("scan: and {} more bans", std::mem::take(&mut self.unlogged));
         }
+        self.compare.take_if(|at| *at <= now).is_some()
     }
 
     /// Logs a ban, or leaves it to the summary.

@@ -39,11 +39,13 @@ pub struct Count {
 }
 
 impl Count {
-    fn plus(self, other: Count) -> Count {
+    /// The sum.
+    pub fn plus(self, other: Count) -> Count {
         Count { packets: self.packets.saturating_add(other.packets), bytes: self.bytes.saturating_add(other.bytes) }
     }
 
-    fn minus(self, earlier: Count) -> Count {
+    /// What came since `earlier`.
+    pub fn minus(self, earlier: Count) -> Count {
         Count { packets: self.packets.saturating_sub(earlier.packets), bytes: self.bytes.saturating_sub(earlier.bytes) }
     }
 }
@@ -209,6 +211,15 @@ impl Tally {
             hours: hours as u64,
             sources: Source::ALL.map(source).into(),
         }
+    }
+
+    /// All that was dropped in the hour of that number, and each source's bans that began in it.
+    pub fn hour_of(&self, hour: u64) -> (Count, impl Fn(Source) -> u64) {
+        let back = usize::try_from(self.running.saturating_sub(hour)).unwrap_or(usize::MAX);
+        let at = self.hours.len().checked_sub(back.saturating_add(1));
+        let found = at.and_then(|at| self.hours.get(at)).copied().flatten().unwrap_or_default();
+        let dropped = found.iter().fold(Count::default(), |sum, each| sum.plus(each.dropped));
+        (dropped, move |source: Source| u64::from(found[source as usize].bans))
     }
 
     fn hour(&mut self, source: Source) -> &mut Hour {

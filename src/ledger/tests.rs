@@ -308,6 +308,54 @@ fn an_offence_counts_once_while_its_ban_lasts() {
 }
 
 #[test]
+fn a_scanners_whole_64_is_one_ban() {
+    let mut ledger = Ledger::new(10);
+    ledger.set_scan_prefix(64);
+    let (one, other): (IpAddr, IpAddr) = ("2001:db8::1:2".parse().unwrap(), "2001:db8::ffff:3".parse().unwrap());
+    let lifetime = ledger.offence(at(0), one).unwrap().lifetime;
+    let (_, out) = changes(&mut ledger, at(0), ban(Source::Scan, "2001:db8::1:2/128", lifetime));
+    let element = Range::single("2001:db8::".parse().unwrap());
+    assert!(matches!(out.as_slice(), [SetChange::Renew { range, .. }] if *range == element), "{out:?}");
+    assert_eq!((ledger.offence(at(1), other), ledger.outcome(at(1), other)), (None, Outcome::Blocked));
+    assert_eq!(ledger.check(at(1), other).bans[0].net, net("2001:db8::/64"));
+    assert_eq!(ledger.outcome(at(1), "2001:db8:0:1::1".parse().unwrap()), Outcome::NotBanned);
+    assert_eq!(elements(&ledger, SetId::Ban(Source::Scan), at(1)), ["2001:db8:: 899s"]);
+    // A feed's bans are of addresses all the same.
+    changes(&mut ledger, at(1), ban(Source::Nats, "2001:db8:7::1", Lifetime::Forever));
+    assert_eq!(ledger.outcome(at(1), "2001:db8:7::2".parse().unwrap()), Outcome::NotBanned);
+    for spelling in ["2001:db8::/64", "2001:db8::9:9/128"] {
+        let (applied, _) = changes(&mut ledger, at(2), Event::Unban { source: Source::Scan, net: net(spelling) });
+        assert_eq!(applied.removed, 1, "{spelling}");
+        changes(&mut ledger, at(2), ban(Source::Scan, "2001:db8::1:2/128", lifetime));
+    }
+    // Not where the network holds something that the router needs.
+    let resolver = Protected { net: net("2001:db8:5::53/128"), why: "a resolver".into() };
+    ledger.set_protected(at(3), vec![resolver], &mut |_| {});
+    assert_eq!(ledger.offence(at(3), "2001:db8:5::1".parse().unwrap()), None);
+}
+
+#[test]
+fn a_ban_starts_again_at_its_own_length_once_in_a_while() {
+    let mut ledger = Ledger::new(10);
+    let address: IpAddr = [198, 51, 100, 7].into();
+    changes(&mut ledger, at(0), ban(Source::Scan, "198.51.100.7", Lifetime::Seconds(100)));
+    let mut restart = |now| {
+        let mut out = Vec::new();
+        let restarted = ledger.restart(at(now), Source::Scan, address, &mut |change| out.push(change));
+        assert_eq!(restarted, out.len() == 1);
+        let end = ledger.check(at(now), address).bans.first().and_then(|ban| ban.end);
+        (restarted, end.map(|end| end.since(at(0))))
+    };
+    assert_eq!(restart(5), (false, Some(100)), "too soon to be worth a write");
+    assert_eq!(restart(6), (true, Some(106)));
+    assert_eq!(restart(90), (true, Some(190)));
+    assert_eq!(restart(190), (false, None), "it has ended");
+    let (_, out) = changes(&mut ledger, at(200), ban(Source::Nats, "198.51.100.8", Lifetime::Forever));
+    assert_eq!(out.len(), 1);
+    assert!(!ledger.restart(at(9000), Source::Nats, [198, 51, 100, 8].into(), &mut |_| {}), "it has no end");
+}
+
+#[test]
 fn the_texts_of_strangers_are_bounded_and_shared() {
     let mut ledger = Ledger::new(100_000);
     let tag = |n: u32, text: String| Event::Ban {

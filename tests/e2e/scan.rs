@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use crate::support::nats_server::{NatsServer, PORT, Service};
 use crate::support::{Daemon, Netns, Peer, Proc, nft_set_elements, run, wait_until};
 
 const DEADLINE: Duration = Duration::from_secs(20);
@@ -259,4 +260,99 @@ fn answers_to_the_routers_own_traffic_are_no_scan() {
     drop(asking);
     server.line_with("done", DEADLINE);
     yard.nobody_is_banned("answers");
+}
+
+#[test]
+fn what_one_router_sees_bans_on_the_other_and_an_unban_frees() {
+    let (netns, wan) = street();
+    let _server = NatsServer::start();
+    let mut service = Service::start();
+    let nats = |host: &str| {
+        format!(
+            "config nats 'nats'\n\toption server '127.0.0.1'\n\toption port '{PORT}'\n\toption client_name 'alice'\n\
+             \toption client_pass 'wonder'\n\toption hostname '{host}'\n\toption share_bans '1'\n\n\
+             config dynfw 'dynfw'\n\toption enabled '0'\n\n"
+        )
+    };
+    let seeing = Daemon::start("", &format!("{}{SCAN}", nats("one")));
+    let other = format!("{}config scan 'scan'\n\toption enabled '0'\n", nats("two"));
+    let hearing = Daemon::start("\toption table 'other'", &other);
+    for daemon in [&seeing, &hearing] {
+        wait_until(DEADLINE, "the feed is live", || daemon.status()["feeds"][1]["state"] == "live");
+    }
+    let sharing = &seeing.status()["sharing"];
+    assert_eq!((&sharing["bans"], &sharing["account"]), (&true.into(), &"alice".into()), "{sharing}");
+    let yard = Yard { wan, daemon: seeing, _netns: netns };
+    yard.nmap("203.0.113.50", &["-sS", "-p", "22"]);
+    yard.is_banned("203.0.113.50", 1200);
+    wait_until(DEADLINE, "the other bans it too", || hearing.exit(&["check", "203.0.113.50"]).0 == Some(0));
+    let set = run("nft", &["list", "set", "inet", "other", "diswall_nats4"]);
+    assert!(set.contains("203.0.113.50"), "{set}");
+    service.hears("diswall.blacklist.alice.add.one", "203.0.113.50|scan");
+    yard.daemon.cli(&["unblock", "203.0.113.50"]);
+    wait_until(DEADLINE, "the other frees it too", || hearing.exit(&["check", "203.0.113.50"]).0 == Some(1));
+    service.hears("diswall.blacklist.alice.del.one", "203.0.113.50");
+    let back: Vec<_> = service.heard.iter().filter(|(subject, _)| subject.contains(".two")).collect();
+    assert!(back.is_empty(), "what came from a feed was sent back: {back:?}");
+}
+
+#[test]
+fn a_banned_hosts_packets_start_its_time_again() {
+    let yard = Yard::start("config scan 'scan'\n\tlist ban_time '20s'\n\toption refresh '1'\n");
+    yard.nmap("203.0.113.51", &["-sS", "-p", "22"]);
+    yard.is_banned("203.0.113.51", 20);
+    let end = || yard.ban("203.0.113.51").and_then(|ban| ban["until"].as_u64()).unwrap_or(0);
+    let first = end();
+    wait_until(DEADLINE, "the end moves on", || {
+        yard.nmap("203.0.113.51", &["-sS", "-p", "80"]);
+        end() >= first + 4
+    });
+    let element = nft_set_elements("diswall_scan4")["203.0.113.51"];
+    assert_eq!(element.timeout, Some(20), "at its own length");
+    assert_eq!(yard.ban("203.0.113.51").expect("banned")["offences"], 1);
+}
+
+#[test]
+fn a_forged_flood_fills_neither_set_nor_memory() {
+    let yard = Yard::start(SCAN);
+    let before = yard.daemon.status()["memory"].as_u64().expect("a number");
+    let seconds = 4;
+    let mut flood = yard.wan.command("timeout");
+    flood.args([&seconds.to_string(), "hping3", "-q", "--flood", "--rand-source", "-S", "-p", "22", ROUTER]);
+    let mut flood = Proc::spawn(&flood);
+    wait_until(DEADLINE, "bans by the flood", || {
+        yard.daemon.status()["scan"]["suspects"].as_u64().is_some_and(|suspects| suspects > 100)
+    });
+    flood.wait(DEADLINE);
+    let status = yard.daemon.status();
+    // 100 at once and 20 a second, of each family; a second or two more for a slow machine.
+    let most = 100 + 20 * (seconds + 3);
+    let bans = status["scan"]["bans_hour"].as_u64().expect("a number");
+    assert!((100..=most).contains(&bans), "{bans} bans, at most {most} expected");
+    wait_until(DEADLINE, "the kernel's own bans are taken back", || {
+        nft_set_elements("diswall_scan4").len() as u64
+            <= yard.daemon.status()["scan"]["bans_hour"].as_u64().unwrap_or(0)
+    });
+    assert!(status["scan"]["suspects"].as_u64() <= Some(4096), "{status}");
+    let grown = yard.daemon.status()["memory"].as_u64().expect("a number").saturating_sub(before);
+    assert!(grown < 4096, "{grown} KiB more");
+    // The flood is over: who really scans is banned.
+    yard.nmap("203.0.113.52", &["-sS", "-p", "22"]);
+    yard.is_banned("203.0.113.52", 1200);
+}
+
+#[test]
+fn a_taken_nflog_group_is_told_and_tried_again() {
+    let (_netns, _wan) = street();
+    let first = Daemon::start("\toption local_only '1'", SCAN);
+    wait_until(DEADLINE, "the first has it", || first.status()["scan"]["state"] == "on");
+    let second = Daemon::start("\toption local_only '1'\n\toption table 'other'", SCAN);
+    let status = second.status();
+    assert_eq!(status["scan"]["state"], "error", "{status}");
+    let error = status["scan"]["error"].as_str().expect("a sentence");
+    assert!(error.contains("1914") && error.contains("another program"), "{error}");
+    assert!(status["problems"].to_string().contains("\"nflog\""), "{status}");
+    drop(first);
+    second.reload();
+    wait_until(DEADLINE, "the second has it", || second.status()["scan"]["state"] == "on");
 }

@@ -11,8 +11,9 @@ use crate::feed::Source;
 /// is beyond it is the daemon's to judge, which wants a second packet then.
 const KERNEL_BANS: &str = "limit rate 20/second burst 100 packets";
 
-/// Packets a second that the daemon is told of, and at once.
-const TOLD: &str = "limit rate 500/second burst 500 packets";
+/// More packets a second, and at once, than the daemon is told of. Those end here: the kernel bans nobody
+/// by itself of whom the daemon does not hear.
+const UNTOLD: &str = "limit rate over 500/second burst 500 packets";
 
 /// Bytes of each packet that the daemon gets: IPv6 with some extension headers, and the ports.
 pub const SNAP_LENGTH: u32 = 128;
@@ -75,6 +76,7 @@ impl Text<'_> {
         let scan = &self.settings.scan;
         let (ports, group) = (port_set(&scan.honeypot_ports), scan.nflog_group);
         self.line(1, &format!("chain {chain} {{"));
+        self.line(2, &format!("{UNTOLD} return"));
         if !ports.is_empty() {
             for family in Family::ALL {
                 let set = self.names.set(SetKey { set: SetId::Ban(Source::Scan), family });
@@ -89,7 +91,7 @@ impl Text<'_> {
                 );
             }
         }
-        self.line(2, &format!("{TOLD} log group {group} snaplen {SNAP_LENGTH} prefix \"seen\""));
+        self.line(2, &format!("log group {group} snaplen {SNAP_LENGTH} prefix \"seen\""));
         self.line(1, "}");
     }
 

@@ -168,20 +168,20 @@ mod tests {
     use crate::firewall::{Family, SetKey};
     use crate::ledger::{SetId, Totals};
 
-    fn dropped(packets: u64) -> Vec<Counter> {
+    fn dropped(table: u64, packets: u64) -> Vec<Counter> {
         let key = SetKey { set: SetId::Ban(Source::Nats), family: Family::V4 };
-        vec![Counter { key, packets, bytes: packets * 60 }]
+        vec![Counter { key, table, packets, bytes: packets * 60 }]
     }
 
     #[test]
     fn an_hour_is_what_happened_in_it_across_resets() {
         let mut tally = Tally::new(10 * HOUR, &Totals::new());
-        tally.read(&dropped(100), 10 * HOUR + 1);
+        tally.read(&dropped(1, 100), 10 * HOUR + 1);
         tally.count_bans(Source::Scan, 3, 10 * HOUR + 2);
         tally.count_bans(Source::Nats, 50, 10 * HOUR + 2);
         // The firewall was restarted: its counters begin at 0 again.
         let passed = Count { packets: 1000, bytes: 100_000 };
-        let statistics = stock(&mut tally, &dropped(7), 10, passed);
+        let statistics = stock(&mut tally, &dropped(2, 7), 10, passed);
         let expected = Statistics {
             time: 11 * HOUR,
             banned: 3,
@@ -193,7 +193,7 @@ mod tests {
         assert_eq!(statistics, expected);
         // The next hour begins at nothing.
         tally.count_bans(Source::Scan, 1, 11 * HOUR + 1);
-        let next = stock(&mut tally, &dropped(9), 11, Count::default());
+        let next = stock(&mut tally, &dropped(2, 9), 11, Count::default());
         assert_eq!((next.banned, next.packets_dropped, next.packets_accepted), (1, 2, 0));
     }
 

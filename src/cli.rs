@@ -524,7 +524,13 @@ fn resync(command: Resync) -> Outcome {
 }
 
 fn print_rules(command: Rules) -> Outcome {
-    let settings = settings(&config_path(command.config))?;
+    let config = config_path(command.config);
+    let settings = settings(&config)?;
+    if !command.standalone && !command.delete && settings.main.enabled {
+        // fw4's configuration is diswall's neighbour: /etc/config/firewall.
+        let refused = |error: files::Error| Failure::usage(error.to_string());
+        files::check_zones(&settings, &config.with_file_name("firewall")).map_err(refused)?;
+    }
     let text = match (command.standalone, command.write, command.delete) {
         (true, false, false) => rules::standalone(&settings),
         (false, false, true) => rules::removal(&settings),

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use super::rules::{self, ZoneDevices};
-use crate::config::{Settings, States};
+use crate::config::{Settings, States, uci};
 
 /// Where fw4's include looks: `/usr/share/nftables.d/ruleset-post/90-diswall.nft` names `*.nft` in here.
 pub const DIRECTORY: &str = "/var/run/diswall/fw4";
@@ -38,6 +38,13 @@ pub enum Error {
         /// What nft says.
         message: String,
     },
+    /// A zone that is to be guarded is none of the firewall's.
+    Zone {
+        /// Its name.
+        zone: String,
+        /// The zones there are.
+        known: Vec<String>,
+    },
     /// nft could not be run.
     NoNft(io::Error),
     /// A file could not be written.
@@ -54,6 +61,9 @@ impl fmt::Display for Error {
         match self {
             Error::Refused { aside, message } => {
                 write!(f, "nft refuses the rules; kept aside in {}: {message}", aside.display())
+            }
+            Error::Zone { zone, known } => {
+                write!(f, "zone '{zone}' is not in the firewall's configuration; accepted: {}", known.join(", "))
             }
             Error::NoNft(error) => write!(f, "nft cannot be run: {error}"),
             Error::File { path, error } => write!(f, "{}: {error}", path.display()),
@@ -115,6 +125,35 @@ fn refusal(text: &str) -> io::Result<Option<String>> {
     }
     let output = nft.wait_with_output()?;
     Ok((!output.status.success()).then(|| String::from_utf8_lossy(&output.stderr).trim().to_string()))
+}
+
+/// Whether every zone that is to be guarded is in fw4's configuration (`/etc/config/firewall`). Rules for
+/// another would load and guard nothing. Where there is no such file, nobody can tell.
+///
+/// # Errors
+/// [`Error::Zone`] names the first that is not, [`Error::File`] if the file cannot be read.
+pub fn check_zones(settings: &Settings, firewall: &Path) -> Result<(), Error> {
+    let text = match fs::read(firewall) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(Error::File { path: firewall.to_path_buf(), error }),
+    };
+    // What is wrong with the file is for fw4 to say.
+    let (sections, _) = uci::sections(&text);
+    let zones = sections.iter().filter(|section| section.kind == "zone");
+    let known: Vec<String> = zones.filter_map(name_of).map(str::to_string).collect();
+    match settings.main.zones.iter().find(|zone| !known.contains(zone)) {
+        Some(zone) => Err(Error::Zone { zone: zone.clone(), known }),
+        None => Ok(()),
+    }
+}
+
+fn name_of<'a>(zone: &'a uci::Section<'_>) -> Option<&'a str> {
+    let entry = zone.options.iter().find(|entry| entry.name == "name")?;
+    match &entry.value {
+        uci::Value::Single(name) => Some(name),
+        uci::Value::List(_) => None,
+    }
 }
 
 /// The devices of the guarded zones, where the rules need them. A zone that fw4 does not know has none.

@@ -12,6 +12,7 @@ mod dynfw;
 mod firewall;
 mod namespaces;
 mod nats;
+mod owner;
 mod packets;
 mod rules;
 mod scan;

@@ -1,0 +1,433 @@
+//! The owner's commands and files: what is refused and leaves no trace, what lasts in UCI and is in force
+//! at once, what must never be banned, and what outlives stops, kills and firewall restarts.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::process::Command;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::Signal;
+use serde_json::Value;
+
+use crate::support::{
+    Daemon, DisWallService, Netns, Sentinel, nft, nft_load, nft_set_elements, run, try_nft, wait_until,
+};
+
+const DEADLINE: Duration = Duration::from_secs(30);
+
+/// For what is big or starts many programs.
+const LONG: Duration = Duration::from_secs(120);
+
+const NO_DYNFW: &str = "config dynfw 'dynfw'\n\toption enabled '0'\n";
+const NO_NATS: &str = "config nats 'nats'\n\toption enabled '0'\n";
+const NO_SCAN: &str = "config scan 'scan'\n\toption enabled '0'\n";
+
+fn no_feed() -> String {
+    [NO_DYNFW, NO_NATS, NO_SCAN].join("\n")
+}
+
+fn only_dynfw(sentinel: &Sentinel) -> String {
+    [&sentinel.section(), NO_NATS, NO_SCAN].join("\n")
+}
+
+fn set(name: &str) -> BTreeSet<String> {
+    nft_set_elements(name).into_keys().collect()
+}
+
+fn manual() -> BTreeSet<String> {
+    &set("diswall_manual4") | &set("diswall_manual6")
+}
+
+fn allowed() -> BTreeSet<String> {
+    &set("diswall_allow4") | &set("diswall_allow6")
+}
+
+/// Whether the set says yes to the address, however its networks are merged.
+fn holds(name: &str, address: &str) -> bool {
+    try_nft(&["get", "element", "inet", "fw4", name, &format!("{{ {address} }}")]).is_ok()
+}
+
+fn source(daemon: &Daemon, name: &str) -> Value {
+    let status = daemon.status();
+    let sources = status["sources"].as_array().expect("sources");
+    sources.iter().find(|source| source["name"] == name).unwrap_or_else(|| panic!("no source {name}")).clone()
+}
+
+/// An uplink with an address and a gateway of the router's.
+fn uplink() {
+    run("ip", &["link", "add", "up0", "type", "veth", "peer", "name", "up1"]);
+    run("ip", &["link", "set", "up0", "up"]);
+    run("ip", &["link", "set", "up1", "up"]);
+    run("ip", &["address", "add", "203.0.113.2/24", "dev", "up0"]);
+    run("ip", &["address", "add", "2001:db8:7::2/64", "dev", "up0", "nodad"]);
+    run("ip", &["route", "add", "default", "via", "203.0.113.1"]);
+    // A gateway that is in none of the router's networks.
+    run("ip", &["route", "add", "198.18.0.1", "dev", "up0"]);
+    run("ip", &["route", "add", "198.19.0.0/24", "via", "198.18.0.1"]);
+}
+
+#[test]
+fn what_is_wrong_is_refused_by_name_and_nothing_is_half_done() {
+    let _netns = Netns::enter();
+    uplink();
+    let daemon = Daemon::start("", &no_feed());
+    let before = fs::read_to_string(daemon.config()).unwrap();
+    let long = "x".repeat(5000);
+    let table: &[(&[&str], i32, &[&str])] = &[
+        (&["block", "203.0.113.300"], 2, &["203.0.113.300", "neither an address nor a network"]),
+        (&["block", "scanner.example.com"], 2, &["scanner.example.com", "192.0.2.0/24"]),
+        (&["block", ""], 2, &["neither an address"]),
+        (&["block", "198.51.100.7/24"], 2, &["198.51.100.7/24", "host bits", "198.51.100.0/24"]),
+        (&["block", "198.51.100.0/33"], 2, &["198.51.100.0/33", "0 to 32"]),
+        (&["block", "2001:db8::1/64"], 2, &["host bits", "2001:db8::/64"]),
+        (&["block", "::ffff:198.51.100.7"], 2, &["::ffff:198.51.100.7"]),
+        (&["block", "0.0.0.0/0"], 1, &["0.0.0.0/0", "every address", "--force"]),
+        (&["block", "::/0"], 1, &["::/0", "--force"]),
+        (&["block", "--timeout", "1h", "0.0.0.0/0"], 1, &["--force"]),
+        (&["block", "203.0.113.2"], 1, &["203.0.113.2", "an address of the router"]),
+        (&["block", "2001:db8:7::2"], 1, &["2001:db8:7::2", "an address of the router"]),
+        (&["block", "--timeout", "1h", "203.0.113.2"], 1, &["an address of the router"]),
+        (&["block", "198.18.0.1"], 1, &["198.18.0.1", "gateway"]),
+        (&["block", "203.0.113.1"], 1, &["203.0.113.1", "gateway"]),
+        (&["block", "127.0.0.1"], 1, &["127.0.0.1", "loopback"]),
+        (&["block", "224.0.0.0/4"], 1, &["224.0.0.0/4", "multicast"]),
+        (&["block", "--timeout", "-1h", "198.51.100.7"], 2, &["-1h"]),
+        (&["block", "--timeout", "soon", "198.51.100.7"], 2, &["soon"]),
+        (&["block", "--action", "explode", "198.51.100.7"], 2, &["explode", "drop", "reject"]),
+        (&["block", "--comment", "two\nlines", "198.51.100.7"], 2, &["line end"]),
+        (&["block", "--timeout", "1h", "--comment", "two\nlines", "198.51.100.7"], 2, &["line end"]),
+        (&["block", "--comment", &long, "198.51.100.7"], 2, &["5000"]),
+        (&["block"], 2, &["address"]),
+        // The first of these is in order, and must not be done either.
+        (&["block", "198.51.100.7", "nonsense"], 2, &["nonsense"]),
+        (&["block", "--timeout", "1h", "198.51.100.7", "nonsense"], 2, &["nonsense"]),
+        (&["block", "198.51.100.7", "203.0.113.2"], 1, &["203.0.113.2"]),
+        (&["block", "--timeout", "1h", "198.51.100.7", "203.0.113.2"], 1, &["203.0.113.2"]),
+        (&["allow", "198.51.100.7", "office.example.com"], 2, &["office.example.com"]),
+        (&["allow", "--timeout", "1h", "198.51.100.7", "198.51.100.9/8"], 2, &["198.51.100.9/8"]),
+        (&["allow", "--comment", "two\nlines", "198.51.100.7"], 2, &["line end"]),
+        (&["unblock", "198.51.100.7"], 1, &["198.51.100.7", "not banned"]),
+        (&["unblock", "nonsense"], 2, &["nonsense"]),
+        (&["disallow", "198.51.100.7"], 1, &["198.51.100.7", "not allowed"]),
+        (&["kick", "nonsense"], 2, &["nonsense"]),
+        (&["kick"], 2, &["address"]),
+    ];
+    for (args, status, words) in table {
+        let (got, printed) = daemon.exit(args);
+        assert_eq!(got, Some(*status), "{args:?}: {printed}");
+        for word in *words {
+            assert!(printed.contains(word), "{args:?} does not say {word:?}: {printed}");
+        }
+        assert_eq!(fs::read_to_string(daemon.config()).unwrap(), before, "{args:?} wrote into the configuration");
+        assert_eq!(daemon.cli(&["list"]), "", "{args:?} banned something");
+        assert_eq!(daemon.cli(&["list", "allow"]), "", "{args:?} allowed something");
+        assert!(manual().is_empty() && allowed().is_empty(), "{args:?} reached the kernel");
+    }
+}
+
+#[test]
+fn a_hand_edited_file_with_an_error_changes_nothing() {
+    let _netns = Netns::enter();
+    let daemon = Daemon::start("", &[&no_feed(), "config block\n\toption ip '198.51.100.7'\n"].join("\n"));
+    wait_until(DEADLINE, "the block", || manual() == BTreeSet::from(["198.51.100.7".to_owned()]));
+    for (section, words) in [
+        ("config block\n\toption ip '198.51.100.8'\n\tlist dest_port '70000'\n", ["70000", "65535"]),
+        ("config block\n\toption ip '198.51.100.8/24'\n", ["198.51.100.8/24", "host bits"]),
+        ("config block\n\toption ip 'evil.example.com'\n", ["evil.example.com", "neither"]),
+        ("config block\n\toption ip '198.51.100.8'\n\toption action 'explode'\n", ["explode", "reject"]),
+        ("config allow\n\toption comment 'nobody'\n", ["allow", "ip"]),
+    ] {
+        daemon.configure("", &[&no_feed(), "config allow\n\toption ip '192.0.2.1'\n", section].join("\n"));
+        daemon.reload();
+        let refused = |word: &str| {
+            let problems = daemon.status()["problems"].to_string();
+            problems.contains(word)
+        };
+        for word in words {
+            wait_until(DEADLINE, &format!("{section} is refused with {word:?}"), || refused(word));
+        }
+        assert_eq!(manual(), BTreeSet::from(["198.51.100.7".to_owned()]), "{section}");
+        assert!(allowed().is_empty(), "{section}");
+        // Nor is anything written into a file that is broken.
+        let (status, printed) = daemon.exit(&["block", "198.51.100.9"]);
+        assert_eq!(status, Some(1), "{printed}");
+    }
+}
+
+#[test]
+fn a_zone_that_fw4_does_not_have_is_refused() {
+    let daemon = Daemon::prepare("\tlist zone 'wan'\n\tlist zone 'dmz'", &no_feed());
+    // Nobody can tell without the firewall's configuration.
+    assert_eq!(daemon.exit(&["rules"]).0, Some(0));
+    let zones = "config zone\n\toption name 'lan'\n\tlist network 'lan'\nconfig zone guests\n\toption name 'wan'\n";
+    fs::write(daemon.path("firewall"), zones).unwrap();
+    let (status, printed) = daemon.exit(&["rules"]);
+    assert_eq!(status, Some(2), "{printed}");
+    assert!(printed.contains("'dmz'") && printed.contains("lan, wan"), "{printed}");
+    daemon.configure("\tlist zone 'wan'", &no_feed());
+    assert_eq!(daemon.exit(&["rules"]).0, Some(0));
+}
+
+#[test]
+fn lasting_commands_write_uci_and_are_in_force_at_once() {
+    let _netns = Netns::enter();
+    let daemon = Daemon::start("", &no_feed());
+    let before = fs::read_to_string(daemon.config()).unwrap();
+    let comment = "it's \"the\" farm; $HOME `x` \\ %s";
+    daemon.cli(&["block", "198.51.100.0/24", "2001:db8:bad::/48", "--comment", comment]);
+    assert_eq!(manual(), BTreeSet::from(["198.51.100.0/24", "2001:db8:bad::/48"].map(str::to_owned)));
+    daemon.cli(&["allow", "198.51.100.7", "--comment", "office"]);
+    assert_eq!(allowed(), BTreeSet::from(["198.51.100.7".to_owned()]));
+    let written = fs::read_to_string(daemon.config()).unwrap();
+    assert!(written.starts_with(before.trim_end()), "the rest of the file stays:\n{written}");
+    assert_eq!(daemon.exit(&["config", "check"]).0, Some(0));
+    assert!(daemon.cli(&["list", "manual"]).contains(comment), "{}", daemon.cli(&["list", "manual"]));
+    assert!(daemon.cli(&["list", "allow"]).contains("office"));
+    let (status, printed) = daemon.exit(&["check", "198.51.100.7"]);
+    assert!(status == Some(1) && printed.contains("office"), "{printed}");
+
+    // What has a time-out is the ledger's.
+    daemon.cli(&["block", "--timeout", "1h", "192.0.2.1"]);
+    daemon.cli(&["block", "--timeout", "0", "192.0.2.2"]);
+    daemon.cli(&["allow", "--timeout", "1h", "192.0.2.3"]);
+    assert_eq!(fs::read_to_string(daemon.config()).unwrap(), written);
+    let left = nft_set_elements("diswall_manual4")["192.0.2.1"].expires.expect("an end");
+    assert!((3500..=3600).contains(&left), "{left}");
+    assert_eq!(nft_set_elements("diswall_manual4")["192.0.2.2"].timeout, None);
+    assert!(nft_set_elements("diswall_allow4")["192.0.2.3"].expires.is_some());
+    for text in ["block: 192.0.2.1 is blocked for 1h", "allow: 192.0.2.3 is allowed for 1h", "allow: 198.51.100.7"] {
+        daemon.process().stderr_with(text, DEADLINE);
+    }
+
+    daemon.cli(&["unblock", "198.51.100.0/24", "2001:db8:bad::/48", "192.0.2.1", "192.0.2.2"]);
+    daemon.cli(&["disallow", "198.51.100.7", "192.0.2.3"]);
+    assert!(manual().is_empty() && allowed().is_empty());
+    assert_eq!(fs::read_to_string(daemon.config()).unwrap().trim_end(), before.trim_end());
+}
+
+#[test]
+fn everything_can_be_blocked_by_force_and_the_routers_own_stays_free() {
+    let _netns = Netns::enter();
+    uplink();
+    let daemon = Daemon::start("", &no_feed());
+    daemon.cli(&["block", "--force", "0.0.0.0/0", "::/0"]);
+    assert!(holds("diswall_manual4", "198.51.100.7") && holds("diswall_manual6", "2001:db8:bad::1"));
+    for own in ["203.0.113.2", "203.0.113.1", "198.18.0.1", "127.0.0.1"] {
+        let passes = holds("diswall_allow4", own) || !holds("diswall_manual4", own);
+        assert!(passes, "{own} is locked out: {:?} {:?}", set("diswall_manual4"), set("diswall_allow4"));
+    }
+    daemon.cli(&["unblock", "0.0.0.0/0", "::/0"]);
+    assert!(manual().is_empty());
+}
+
+#[test]
+fn networks_that_overlap_are_merged_for_the_kernel_and_shown_one_by_one() {
+    let _netns = Netns::enter();
+    let daemon = Daemon::start("", &no_feed());
+    daemon.cli(&["block", "198.51.100.0/24", "198.51.101.0/24", "198.51.100.128/25", "198.51.100.7"]);
+    daemon.cli(&["block", "--timeout", "1h", "198.51.96.0/20"]);
+    for address in ["198.51.100.7", "198.51.100.200", "198.51.101.1", "198.51.97.1"] {
+        assert!(holds("diswall_manual4", address), "{address}");
+    }
+    let listed = daemon.cli(&["list", "manual"]);
+    for net in ["198.51.100.0/24", "198.51.101.0/24", "198.51.100.128/25", "198.51.100.7", "198.51.96.0/20"] {
+        assert!(listed.contains(net), "{net}: {listed}");
+    }
+    daemon.cli(&["unblock", "198.51.96.0/20"]);
+    assert!(!holds("diswall_manual4", "198.51.97.1") && holds("diswall_manual4", "198.51.100.1"));
+    daemon.cli(&["unblock", "198.51.100.0/24"]);
+    assert!(!holds("diswall_manual4", "198.51.100.1"));
+    for address in ["198.51.100.7", "198.51.100.200", "198.51.101.1"] {
+        assert!(holds("diswall_manual4", address), "{address} is blocked by itself");
+    }
+}
+
+#[test]
+fn diswalls_allowances_are_not_the_owners() {
+    let _netns = Netns::enter();
+    let mut service = DisWallService::start();
+    service.tell("allow 198.51.100.200");
+    let daemon = Daemon::start("", &[NO_DYNFW, &service.section(), NO_SCAN].join("\n"));
+    wait_until(DEADLINE, "DisWall's allowance", || allowed().contains("198.51.100.200"));
+    let (status, printed) = daemon.exit(&["disallow", "198.51.100.200"]);
+    assert!(status == Some(1) && printed.contains("DisWall"), "{status:?} {printed}");
+    daemon.cli(&["allow", "198.51.100.200", "--comment", "mine too"]);
+    let said = daemon.cli(&["disallow", "198.51.100.200"]);
+    assert!(said.contains("DisWall's own allowance stays"), "{said}");
+    assert!(allowed().contains("198.51.100.200"));
+    daemon.cli(&["allow", "198.51.100.200"]);
+    service.tell("disallow 198.51.100.200");
+    wait_until(DEADLINE, "DisWall has taken its own back", || !daemon.cli(&["list", "allow"]).contains("nats"));
+    assert!(allowed().contains("198.51.100.200"), "the owner's stays");
+}
+
+#[test]
+fn an_address_that_becomes_the_routers_own_is_free_while_it_is() {
+    let _netns = Netns::enter();
+    uplink();
+    let mut sentinel = Sentinel::start(&["--size", "50"]);
+    sentinel.tell("addresses 198.51.100.50 198.51.100.51");
+    sentinel.tell("publish every 0.3");
+    let daemon = Daemon::start("", &only_dynfw(&sentinel));
+    wait_until(DEADLINE, "both bans", || set("diswall_dynfw4").len() == 2);
+    daemon.cli(&["block", "198.51.100.50"]);
+    // The provider gives the uplink that very address.
+    run("ip", &["address", "add", "198.51.100.50/32", "dev", "up0"]);
+    wait_until(DEADLINE, "it is free", || !holds("diswall_dynfw4", "198.51.100.50") && manual().is_empty());
+    assert!(holds("diswall_dynfw4", "198.51.100.51"));
+    assert_eq!(source(&daemon, "dynfw")["withheld"], 1);
+    let (status, printed) = daemon.exit(&["check", "198.51.100.50"]);
+    assert!(status == Some(1) && printed.contains("router"), "{printed}");
+    // A firewall restart must not bring it back either.
+    nft(&["delete", "table", "inet", "fw4"]);
+    daemon.load_rules();
+    wait_until(DEADLINE, "the other ban is back", || holds("diswall_dynfw4", "198.51.100.51"));
+    assert!(!holds("diswall_dynfw4", "198.51.100.50") && manual().is_empty());
+    run("ip", &["address", "del", "198.51.100.50/32", "dev", "up0"]);
+    wait_until(DEADLINE, "it is banned again", || {
+        holds("diswall_dynfw4", "198.51.100.50") && holds("diswall_manual4", "198.51.100.50")
+    });
+}
+
+/// What the kernel holds of every source that was banned with an end or by a feed.
+fn everything() -> BTreeSet<String> {
+    &(&set("diswall_dynfw4") | &set("diswall_dynfw6")) | &manual()
+}
+
+#[test]
+fn bans_outlive_a_reboot_and_are_in_the_kernel_before_any_feed_has_answered() {
+    let _netns = Netns::enter();
+    let mut sentinel = Sentinel::start(&["--size", "500"]);
+    sentinel.tell("publish every 0.3");
+    let mut daemon = Daemon::start("", &only_dynfw(&sentinel));
+    wait_until(DEADLINE, "the list", || source(&daemon, "dynfw")["v4"] == 500);
+    daemon.cli(&["block", "--timeout", "1h", "192.0.2.1", "2001:db8:bad::/48", "--comment", "kept"]);
+    daemon.cli(&["allow", "--timeout", "1h", "192.0.2.9"]);
+    sentinel.tell("publish off");
+    let before = everything();
+    assert_eq!(before.len(), 502);
+    daemon.stop(DEADLINE);
+    // The list comes no more; the table is gone; CLOCK_BOOTTIME is another: as after a reboot, once with a
+    // clock far ahead of the former, once as it was.
+    for boottime in ["315360000", "0"] {
+        sleep(Duration::from_secs(2));
+        nft(&["delete", "table", "inet", "fw4"]);
+        daemon.load_rules();
+        let run = daemon.command(&["run", "--foreground"]);
+        let mut moved = Command::new("unshare");
+        moved.args(["--time", "--boottime", boottime]).arg(run.get_program()).args(run.get_args());
+        daemon.spawn(&moved);
+        daemon.wait_answering();
+        wait_until(DEADLINE, "everything is back", || everything() == before);
+        assert!(allowed().contains("192.0.2.9"));
+        let left = nft_set_elements("diswall_manual4")["192.0.2.1"].expires.expect("an end");
+        assert!((3400..=3598).contains(&left), "{left} s left: the time away counts, and no more than that");
+        assert!(daemon.cli(&["list", "manual"]).contains("kept"));
+        daemon.stop(DEADLINE);
+    }
+}
+
+#[test]
+fn a_kill_costs_no_ban_that_the_kernel_has() {
+    let _netns = Netns::enter();
+    let mut daemon = Daemon::start("", &no_feed());
+    daemon.cli(&["block", "--timeout", "1h", "192.0.2.1", "2001:db8:bad::/48"]);
+    daemon.cli(&["block", "192.0.2.2"]);
+    daemon.kill();
+    daemon.run();
+    let kept = BTreeSet::from(["192.0.2.1", "192.0.2.2", "2001:db8:bad::/48"].map(str::to_owned));
+    assert_eq!(manual(), kept);
+    let left = nft_set_elements("diswall_manual4")["192.0.2.1"].expires.expect("an end");
+    assert!((3400..=3600).contains(&left), "{left}");
+    let listed = daemon.cli(&["list", "manual"]);
+    assert!(kept.iter().all(|net| listed.contains(net.as_str())), "{listed}");
+}
+
+#[test]
+fn a_kill_during_a_snapshot_leaves_the_old_one_or_the_new() {
+    let _netns = Netns::enter();
+    let mut sentinel = Sentinel::start(&["--size", "20000"]);
+    sentinel.tell("publish every 1");
+    let mut daemon = Daemon::start("", &only_dynfw(&sentinel));
+    wait_until(LONG, "the list", || source(&daemon, "dynfw")["v4"] == 20_000);
+    sentinel.tell("publish off");
+    daemon.stop(DEADLINE);
+    for milliseconds in [0, 1, 3, 6, 10, 15, 25, 40] {
+        daemon.run();
+        daemon.cli(&["block", "--timeout", "1h", &format!("192.0.2.{milliseconds}")]);
+        daemon.process().signal(Signal::SIGTERM);
+        sleep(Duration::from_millis(milliseconds));
+        daemon.kill();
+        daemon.run();
+        assert!(!daemon.state_dir().join("ledger.damaged").exists(), "after {milliseconds} ms");
+        assert_eq!(source(&daemon, "dynfw")["v4"], 20_000, "after {milliseconds} ms");
+        daemon.stop(DEADLINE);
+    }
+}
+
+#[test]
+fn a_snapshot_that_is_foreign_or_cut_off_is_set_aside_and_said() {
+    let _netns = Netns::enter();
+    let mut daemon = Daemon::start("", &no_feed());
+    daemon.cli(&["block", "--timeout", "1h", "192.0.2.1"]);
+    daemon.stop(DEADLINE);
+    let ledger = daemon.state_dir().join("ledger");
+    let whole = fs::read(&ledger).unwrap();
+    for broken in [&b"#!/bin/sh\necho not mine\n"[..], &whole[..whole.len() - 1], &whole[..10], b""] {
+        fs::write(&ledger, broken).unwrap();
+        nft(&["flush", "set", "inet", "fw4", "diswall_manual4"]);
+        daemon.run();
+        let problems = daemon.status()["problems"].to_string();
+        assert!(problems.contains("ledger.damaged"), "{} bytes: {problems}", broken.len());
+        assert_eq!(fs::read(daemon.state_dir().join("ledger.damaged")).unwrap(), broken);
+        assert!(manual().is_empty());
+        daemon.stop(DEADLINE);
+    }
+}
+
+#[test]
+fn reloads_ten_times_a_second_under_a_stream_of_deltas_lose_nothing() {
+    let _netns = Netns::enter();
+    let mut sentinel = Sentinel::start(&["--size", "2000"]);
+    sentinel.tell("publish every 0.3");
+    let daemon = Daemon::start("", &only_dynfw(&sentinel));
+    daemon.cli(&["block", "198.51.100.0/24"]);
+    wait_until(DEADLINE, "the list", || source(&daemon, "dynfw")["v4"] == 2000);
+    sentinel.tell("publish off");
+    sentinel.tell("deltas 500 0.5");
+    let rules = daemon.cli(&["rules", "--standalone"]);
+    // By turns what fw4's reload does (rules anew, sets stay), its restart (all anew), and a stranger's flush.
+    let anew = format!("delete table inet fw4\n{rules}");
+    let flushed = "flush set inet fw4 diswall_dynfw4\nflush set inet fw4 diswall_manual4\n";
+    let begun = Instant::now();
+    for text in [rules.as_str(), &anew, &rules, flushed].into_iter().cycle() {
+        nft_load(text);
+        sleep(Duration::from_millis(100));
+        if begun.elapsed() > Duration::from_secs(20) {
+            break;
+        }
+    }
+    sentinel.tell("deltas 0");
+    let wanted = sentinel.addresses();
+    wait_until(DEADLINE, "the sets are equal to the list", || {
+        &set("diswall_dynfw4") | &set("diswall_dynfw6") == wanted
+    });
+    assert_eq!(manual(), BTreeSet::from(["198.51.100.0/24".to_owned()]));
+    let listed = daemon.cli(&["list", "dynfw", "--json"]);
+    assert_eq!(listed.lines().count(), wanted.len(), "the ledger");
+}
+
+#[test]
+fn a_firewall_restart_with_100_000_bans_puts_every_one_back() {
+    let _netns = Netns::enter();
+    let mut sentinel = Sentinel::start(&["--size", "100000"]);
+    sentinel.tell("publish every 3");
+    let daemon = Daemon::start("", &only_dynfw(&sentinel));
+    wait_until(LONG, "the list", || source(&daemon, "dynfw")["v4"] == 100_000);
+    sentinel.tell("publish off");
+    let wanted = sentinel.addresses();
+    nft(&["delete", "table", "inet", "fw4"]);
+    daemon.load_rules();
+    wait_until(LONG, "every one is back", || set("diswall_dynfw4") == wanted);
+}

@@ -160,6 +160,7 @@ class Router {
 		return `<!DOCTYPE html><html lang="${this.language}"${this.dark ? ' data-darkmode="true"' : ''}><head><meta charset="utf-8">`
 			+ '<title>diswall</title><meta name="viewport" content="width=device-width, initial-scale=1">'
 			+ '<link rel="icon" href="data:,"><link rel="stylesheet" href="/luci-static/bootstrap/cascade.css">'
+			+ (process.env.LUCI_DIR ? '<link rel="stylesheet" media="only screen and (max-device-width: 854px)" href="/luci-static/bootstrap/mobile.css">' : '')
 			+ script('/translations.js') + (process.env.LUCI_DIR ? script('/luci-static/resources/cbi.js') : '')
 			+ script('/luci-static/resources/luci.js')
 			+ '</head><body><div id="indicators"></div><div id="maincontent" class="container">'
@@ -222,7 +223,10 @@ class Router {
 
 	on_session_access() { return { access: true }; }
 	on_luci_getFeatures() { return {}; }
-	on_file_list() { return { entries: [ { name: '35_diswall.js', type: 'file' } ] }; }
+	on_file_list({ path: directory }) {
+		return { entries: directory.endsWith('/status/include') ? [ { name: '35_diswall.js', type: 'file' } ] : [] };
+	}
+
 	on_uci_get({ config }) { return { values: config == 'diswall' ? this.sections : {} }; }
 	on_uci_changes() { return { changes: this.changes ? { diswall: Array(this.changes).fill([ 'set', 'diswall' ]) } : {} }; }
 	on_uci_apply() { this.commit(); return {}; }

@@ -12,7 +12,7 @@ const HOUR = 3600;
 const now = Math.floor(Date.now() / 1000);
 
 /* A small generator of the same numbers every time (xorshift). */
-let seed = 20261121;
+let seed;
 
 function random(below) {
 	seed ^= seed << 13;
@@ -41,6 +41,8 @@ function reason(source) {
 
 function bans() {
 	const rows = [];
+
+	seed = 20261121;
 
 	for (let i = 0; i < 18204; i++) {
 		const source = i % 97 == 0 ? 'scan' : i % 13 == 0 ? 'nats' : i % 4001 == 1 ? 'manual' : 'dynfw';
@@ -85,6 +87,8 @@ function sources() {
 }
 
 function history(hours) {
+	seed = 7;
+
 	const scale = { dynfw: 220, nats: 30, scan: 60, manual: 2 };
 	const series = (most, index) => Array.from({ length: hours }, (_, hour) => hour > hours - 12 && hour < hours - 8 ? -1
 		: Math.floor(most * (0.4 + 0.4 * Math.sin((hour + index * 3) / 3.8)) + random(most / 3 + 1)));

@@ -14,6 +14,12 @@ const AbstractValue = baseclass.extend({
 		this.rmempty = true;
 		this.keys = [];
 		this.conditions = [];
+		this.loaded = {};
+	},
+
+	/* Like LuCI, values are read at loading time, for the sections that are there then. */
+	load: function(section) {
+		this.loaded[section] = uci.get(...this.place(section)) ?? null;
 	},
 
 	value: function(key, label) {
@@ -29,7 +35,7 @@ const AbstractValue = baseclass.extend({
 	},
 
 	cfgvalue: function(section) {
-		return uci.get(...this.place(section)) ?? null;
+		return this.loaded[section] ?? null;
 	},
 
 	textvalue: function(section) {
@@ -201,6 +207,11 @@ const Section = baseclass.extend({
 		}
 	},
 
+	load: function() {
+		for (const section of this.cfgsections())
+			this.children.forEach(child => child.load(section));
+	},
+
 	parseAll: function(section) {
 		return Promise.all(this.children.filter(child => child.node && child.node.isConnected).map(child => child.parse(section)));
 	}
@@ -210,6 +221,10 @@ const NamedSection = Section.extend({
 	__init__: function(map, name, type, title) {
 		this.super('__init__', [ map, type, title ]);
 		this.section = name;
+	},
+
+	cfgsections: function() {
+		return [ this.section ];
 	},
 
 	tab: function(name, title) {
@@ -257,6 +272,8 @@ const GridSection = Section.extend({
 
 	/* The dialog of one section; `dismissed` is called when it is left without saving. */
 	edit: function(name, dismissed) {
+		this.children.forEach(child => child.load(name));
+
 		const problem = E('p', { 'class': 'alert-message', 'hidden': '' });
 		const nodes = this.children.map(child => child.render(name));
 
@@ -320,8 +337,12 @@ const FormMap = baseclass.extend({
 		return made;
 	},
 
+	load: function() {
+		return uci.load(this.config).then(() => this.sections.forEach(section => section.load()));
+	},
+
 	render: function() {
-		return uci.load(this.config).then(() => {
+		return this.load().then(() => {
 			this.node = E('div', { 'class': 'cbi-map' });
 			this.node.instance = this;
 			return this.reset();
@@ -337,6 +358,7 @@ const FormMap = baseclass.extend({
 	save: function() {
 		return Promise.all(this.sections.map(section => section.parse()))
 			.then(() => uci.save())
+			.then(() => this.load())
 			.then(() => this.reset())
 			.catch(error => {
 				ui.showModal(_('Save error'), [

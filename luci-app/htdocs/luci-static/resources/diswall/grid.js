@@ -36,9 +36,10 @@ const PagedGrid = form.GridSection.extend({
 		return this.super('handleAdd', arguments);
 	},
 
+	/* LuCI keeps the values of the sections it showed: the new ones must be loaded first. */
 	turn: function(changes) {
 		Object.assign(this, changes);
-		return this.map.reset();
+		return this.map.load().then(() => this.map.reset());
 	},
 
 	renderContents: function() {

@@ -161,7 +161,7 @@ impl Lab {
 
     /// Attempts from outside come out as `wanted`.
     #[track_caller]
-    fn from_outside(&self, attempts: &[Attempt<'_>], wanted: &str) {
+    fn arrive(&self, attempts: &[Attempt<'_>], wanted: &str) {
         expect_all(Some(&self.wan), attempts, wanted);
     }
 }
@@ -215,15 +215,15 @@ fn a_blocked_address_gets_silence_everywhere_and_others_an_answer() {
     for wrapping in BOTH {
         let lab = Lab::build();
         let daemon = lab.daemon(wrapping, "", "");
-        lab.from_outside(&[ways_in(BAD, ECHO), ways_in(WORSE, ECHO), ways_in(GOOD, ECHO)].concat(), "open");
+        lab.arrive(&[ways_in(BAD, ECHO), ways_in(WORSE, ECHO), ways_in(GOOD, ECHO)].concat(), "open");
         block(&daemon, &[BAD, WORSE].concat());
-        lab.from_outside(&[ways_in(BAD, ECHO), ways_in(WORSE, ECHO)].concat(), "silence");
-        lab.from_outside(&ways_in(GOOD, ECHO), "open");
+        lab.arrive(&[ways_in(BAD, ECHO), ways_in(WORSE, ECHO)].concat(), "silence");
+        lab.arrive(&ways_in(GOOD, ECHO), "open");
         let count = dropped(&daemon);
         assert!(count >= 16, "{wrapping:?}: 16 attempts, {count} packets dropped");
         daemon.cli(&[&["unblock"], &BAD[..]].concat());
-        lab.from_outside(&ways_in(BAD, ECHO), "open");
-        lab.from_outside(&ways_in(WORSE, ECHO), "silence");
+        lab.arrive(&ways_in(BAD, ECHO), "open");
+        lab.arrive(&ways_in(WORSE, ECHO), "silence");
     }
 }
 
@@ -233,9 +233,9 @@ fn reject_tells_the_sender() {
         let lab = Lab::build();
         let daemon = lab.daemon(wrapping, "\toption action 'reject'", "");
         block(&daemon, &BAD);
-        lab.from_outside(&ways_in(BAD, ECHO), "refused");
+        lab.arrive(&ways_in(BAD, ECHO), "refused");
         assert_eq!(dropped(&daemon), 8, "{wrapping:?}: each attempt is counted once");
-        lab.from_outside(&ways_in(GOOD, ECHO), "open");
+        lab.arrive(&ways_in(GOOD, ECHO), "open");
     }
 }
 
@@ -247,8 +247,8 @@ fn a_lasting_block_may_have_an_action_of_its_own() {
     daemon.cli(&["block", WORSE[0], WORSE[1]]);
     // There is no init script here that would load the rules anew.
     lab.load(&daemon, Wrapping::Standalone);
-    lab.from_outside(&ways_in(BAD, ECHO), "refused");
-    lab.from_outside(&ways_in(WORSE, ECHO), "silence");
+    lab.arrive(&ways_in(BAD, ECHO), "refused");
+    lab.arrive(&ways_in(WORSE, ECHO), "silence");
 }
 
 #[test]
@@ -258,15 +258,15 @@ fn an_allowance_comes_before_every_ban_and_opens_nothing() {
         let daemon = lab.daemon(wrapping, "", "");
         // The network holds both hosts; one is allowed, and the longer prefix does not win by length.
         daemon.cli(&["block", "198.51.100.64/26", "2001:db8:bad::/48"]);
-        lab.from_outside(&[ways_in(BAD, ECHO), ways_in(WORSE, ECHO)].concat(), "silence");
-        lab.from_outside(&ways_in(GOOD, ECHO), "open");
+        lab.arrive(&[ways_in(BAD, ECHO), ways_in(WORSE, ECHO)].concat(), "silence");
+        lab.arrive(&ways_in(GOOD, ECHO), "open");
         daemon.cli(&["allow", "198.51.100.66", "2001:db8:bad::66", "--comment", "office"]);
-        lab.from_outside(&ways_in(BAD, ECHO), "open");
-        lab.from_outside(&ways_in(WORSE, ECHO), "silence");
+        lab.arrive(&ways_in(BAD, ECHO), "open");
+        lab.arrive(&ways_in(WORSE, ECHO), "silence");
         let closed = Attempt { kind: "tcp", source: BAD[0], server: ROUTER[0], port: 2299 };
-        lab.from_outside(&[closed], "refused");
+        lab.arrive(&[closed], "refused");
         daemon.cli(&["disallow", "198.51.100.66", "2001:db8:bad::66"]);
-        lab.from_outside(&ways_in(BAD, ECHO), "silence");
+        lab.arrive(&ways_in(BAD, ECHO), "silence");
     }
 }
 
@@ -275,14 +275,14 @@ fn a_time_out_ends_a_block_and_an_allowance() {
     let lab = Lab::build();
     let daemon = lab.daemon(Wrapping::Fw4, "", "");
     daemon.cli(&["block", "--timeout", "5s", BAD[0], BAD[1]]);
-    lab.from_outside(&ways_in(BAD, ECHO), "silence");
+    lab.arrive(&ways_in(BAD, ECHO), "silence");
     wait_until(DEADLINE, "the kernel lets them go", || nft_set_elements("diswall_manual4").is_empty());
-    lab.from_outside(&ways_in(BAD, ECHO), "open");
+    lab.arrive(&ways_in(BAD, ECHO), "open");
     block(&daemon, &BAD);
     daemon.cli(&["allow", "--timeout", "6s", BAD[0], BAD[1]]);
-    lab.from_outside(&ways_in(BAD, ECHO), "open");
+    lab.arrive(&ways_in(BAD, ECHO), "open");
     wait_until(DEADLINE, "the allowance ends", || nft_set_elements("diswall_allow4").is_empty());
-    lab.from_outside(&ways_in(BAD, ECHO), "silence");
+    lab.arrive(&ways_in(BAD, ECHO), "silence");
 }
 
 #[test]
@@ -298,7 +298,7 @@ fn direction_says_whether_the_lan_may_call_a_blocked_address() {
             let own: Vec<_> = ways_out(BAD).into_iter().zip([ROUTER[0], ROUTER[0], ROUTER[1], ROUTER[1]]).collect();
             let own: Vec<Attempt> = own.into_iter().map(|(way, source)| Attempt { source, ..way }).collect();
             expect_all(None, &own, wanted);
-            lab.from_outside(&ways_in(BAD, ECHO), "silence");
+            lab.arrive(&ways_in(BAD, ECHO), "silence");
             expect_all(Some(&lab.lan), &ways_out(GOOD), "open");
         }
     }
@@ -318,7 +318,7 @@ fn states_says_whether_established_packets_are_checked() {
                 flow.send("still");
                 assert_eq!(flow.line(DEADLINE), wanted, "{wrapping:?} states {states}");
             }
-            lab.from_outside(&ways_in(BAD, ECHO), "silence");
+            lab.arrive(&ways_in(BAD, ECHO), "silence");
         }
     }
 }
@@ -351,9 +351,9 @@ fn a_block_may_be_for_a_protocol_and_ports_alone() {
         let lab = Lab::build();
         let daemon = lab.daemon(wrapping, "", &sections);
         let (four, six): (Vec<_>, Vec<_>) = ways_in(BAD, ECHO).into_iter().partition(|way| way.source == BAD[0]);
-        lab.from_outside(&only("tcp", &four), "refused");
-        lab.from_outside(&only("udp", &six), "silence");
-        lab.from_outside(&[only("udp", &four), only("tcp", &six), ways_in(BAD, TALK)].concat(), "open");
+        lab.arrive(&only("tcp", &four), "refused");
+        lab.arrive(&only("udp", &six), "silence");
+        lab.arrive(&[only("udp", &four), only("tcp", &six), ways_in(BAD, TALK)].concat(), "open");
         let ping = |source, server| lab.wan.try_run("ping", &["-c", "2", "-W", "2", "-I", source, server]).is_ok();
         assert!(!ping(BAD[0], ROUTER[0]) && ping(BAD[1], ROUTER[1]) && ping(GOOD[0], ROUTER[0]), "{wrapping:?}");
         // Port 7 on both ways and an attempt each; the pings; UDP on both ways.
@@ -374,7 +374,7 @@ fn a_kick_ends_connections_and_bans_nobody() {
     // The router's own socket was reset; what is forwarded goes on by a new entry if the outside sends on.
     flows[0].send("still");
     assert_eq!(flows[0].line(DEADLINE), "dead");
-    lab.from_outside(&ways_in(BAD, ECHO), "open");
+    lab.arrive(&ways_in(BAD, ECHO), "open");
 }
 
 /// Lines of `nft monitor trace` until a while passes without one.
@@ -469,7 +469,7 @@ fn a_ban_ends_established_connections_and_the_inside_cannot_revive_them() {
         }
         // Only calls out of the inside's own are answered.
         expect_all(Some(&lab.lan), &ways_out(BAD), "open");
-        lab.from_outside(&ways_in(BAD, ECHO), "silence");
+        lab.arrive(&ways_in(BAD, ECHO), "silence");
     }
 }
 

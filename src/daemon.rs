@@ -17,6 +17,7 @@ mod journal;
 mod keeper;
 mod kernel;
 mod logging;
+mod logins;
 mod surroundings;
 mod tally;
 
@@ -45,6 +46,7 @@ use hourly::Hourly;
 use journal::Journal;
 use keeper::Keeper;
 use kernel::{Kernel, Repaired, State};
+use logins::Logins;
 use surroundings::Surroundings;
 use tally::Tally;
 
@@ -63,6 +65,7 @@ struct Daemon {
     disconnect: Disconnect,
     eyes: Eyes,
     hourly: Hourly,
+    logins: Logins,
     feeds: Feeds,
     journal: Journal,
     tally: Tally,
@@ -127,6 +130,7 @@ enum Wake {
     Table(TableEvent),
     Surroundings,
     Seen(Seen),
+    Log(usize),
     Update(FeedName, Update),
     Time,
 }
@@ -156,6 +160,7 @@ impl Daemon {
             disconnect: Disconnect::new(),
             eyes: Eyes::new(),
             hourly: Hourly::new(),
+            logins: Logins::new(),
             feeds,
             journal: Journal::new(),
             tally: Tally::new(clock::wall(), &kept.totals),
@@ -193,6 +198,7 @@ impl Daemon {
                 event = self.kernel.changed() => Wake::Table(event),
                 () = self.surroundings.changed() => Wake::Surroundings,
                 seen = self.eyes.seen() => Wake::Seen(seen),
+                index = self.logins.grown() => Wake::Log(index),
                 () = tokio::time::sleep_until(due) => Wake::Time,
                 Some((feed, update)) = inputs.updates.recv() => Wake::Update(feed, update),
             };
@@ -212,6 +218,10 @@ impl Daemon {
                         let Some(seen) = self.eyes.take() else { break };
                         self.see(seen);
                     }
+                    self.kernel.commit();
+                }
+                Wake::Log(index) => {
+                    self.read_log(index);
                     self.kernel.commit();
                 }
                 Wake::Update(feed, update) => {
@@ -244,6 +254,7 @@ impl Daemon {
             self.disconnect.due(),
             self.eyes.due(),
             self.hourly.due(),
+            self.logins.due(),
             self.keeper.due(),
         ]
         .into_iter()
@@ -273,6 +284,7 @@ impl Daemon {
         if self.eyes.due().is_some_and(|due| due <= now) && self.eyes.on_time() {
             self.kernel.note(&TableEvent::Elements(vec![SetId::Ban(Source::Scan)]));
         }
+        self.logins.on_time();
         if self.disconnect.due().is_some_and(|due| due <= now) {
             self.end_connections();
         }
@@ -499,6 +511,7 @@ impl Daemon {
         ledger.set_ladder(eyes::ladder(&self.settings));
         ledger.set_scan_prefix(self.settings.scan.ipv6_prefix);
         self.eyes.configure(&self.settings);
+        self.logins.configure(old, &self.settings);
         self.surroundings.look_up(&self.settings);
         for feed in self.feeds.configure(old, &self.settings) {
             self.apply(Event::Lapse { source: feed.source() });

@@ -14,6 +14,10 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+use crate::feed::login::Pattern;
+use crate::feed::login::attempts::Limit;
+use crate::feed::login::known::SERVICES;
+
 pub use read::{Loaded, Problem, Problems, Severity};
 
 /// Where the configuration is unless `--config` says otherwise.
@@ -32,6 +36,10 @@ pub struct Settings {
     pub nats: Nats,
     /// `config scan 'scan'`.
     pub scan: Scan,
+    /// `config login 'login'`.
+    pub login: Login,
+    /// `config logwatch`, in file order; those that are switched off are not here.
+    pub logwatch: Vec<Logwatch>,
     /// `config allow`, in file order.
     pub allow: Vec<Allow>,
     /// `config block`, in file order.
@@ -266,6 +274,55 @@ impl fmt::Display for PortRange {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.first == self.last { write!(f, "{}", self.first) } else { write!(f, "{}-{}", self.first, self.last) }
     }
+}
+
+/// Where log lines come from.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Default)]
+pub enum LogSource {
+    /// `logread -f`, or the journal where there is no logread.
+    #[default]
+    Auto,
+    /// A file, followed over its rotation.
+    File(PathBuf),
+}
+
+/// `config login 'login'`: the services whose failed log-ins are known.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Login {
+    /// `enabled`; `config logwatch` goes by its own.
+    pub enabled: bool,
+    /// `service`: names out of [`SERVICES`].
+    pub services: Vec<String>,
+    /// `attempts` and `window`, for each address and service.
+    pub limit: Limit,
+    /// `source`.
+    pub source: LogSource,
+}
+
+impl Default for Login {
+    fn default() -> Login {
+        Login {
+            enabled: true,
+            services: SERVICES.iter().map(|service| service.name.into()).collect(),
+            limit: Limit::default(),
+            source: LogSource::Auto,
+        }
+    }
+}
+
+/// `config logwatch`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Logwatch {
+    /// `name`: what the ban's reason says; at most 25 bytes, since it is DisWall's tag as well.
+    pub name: String,
+    /// `program`: whose lines are looked at; empty: everybody's.
+    pub programs: Vec<String>,
+    /// `pattern`; never empty.
+    pub patterns: Vec<Pattern>,
+    /// `attempts` and `window`.
+    pub limit: Limit,
+    /// `source`.
+    pub source: LogSource,
 }
 
 /// `config allow`.

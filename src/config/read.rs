@@ -11,7 +11,9 @@ use std::path::{Path, PathBuf};
 
 use super::uci::{self, Entry, Section, Value};
 use super::value::{self, BadValue};
-use super::{Allow, Block, Dynfw, Main, Nats, Proto, Scan, Settings};
+use super::{Allow, Block, Dynfw, LogSource, Login, Logwatch, Main, Nats, Proto, Scan, Settings};
+use crate::feed::login::Pattern;
+use crate::feed::login::attempts::Limit;
 
 /// How bad a [`Problem`] is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -205,6 +207,35 @@ const SCAN: &[(&str, Setter<Scan>)] = &[
     ("refresh", |r, e, scan| r.set(e, &mut scan.refresh, value::boolean)),
 ];
 
+const LOGIN: &[(&str, Setter<Login>)] = &[
+    ("enabled", |r, e, login| r.set(e, &mut login.enabled, value::boolean)),
+    ("service", |r, e, login| r.set_list(e, &mut login.services, value::login_service)),
+    ("attempts", |r, e, login| r.set(e, &mut login.limit.attempts, |text| value::number(text, 1, Limit::MOST))),
+    ("window", |r, e, login| r.set(e, &mut login.limit.window, value::positive_duration)),
+    ("source", |r, e, login| r.set(e, &mut login.source, value::log_source)),
+];
+
+/// `config logwatch` while it is read.
+#[derive(Default)]
+struct LogwatchDraft {
+    off: bool,
+    name: Option<String>,
+    programs: Vec<String>,
+    patterns: Vec<Pattern>,
+    limit: Limit,
+    source: LogSource,
+}
+
+const LOGWATCH: &[(&str, Setter<LogwatchDraft>)] = &[
+    ("enabled", |r, e, watch| r.set(e, &mut watch.off, |text| value::boolean(text).map(|on| !on))),
+    ("name", |r, e, watch| r.set(e, &mut watch.name, |text| value::watch_name(text).map(Some))),
+    ("program", |r, e, watch| r.set_list(e, &mut watch.programs, value::program)),
+    ("pattern", |r, e, watch| r.set_texts(e, &mut watch.patterns, value::pattern)),
+    ("attempts", |r, e, watch| r.set(e, &mut watch.limit.attempts, |text| value::number(text, 1, Limit::MOST))),
+    ("window", |r, e, watch| r.set(e, &mut watch.limit.window, value::positive_duration)),
+    ("source", |r, e, watch| r.set(e, &mut watch.source, value::log_source)),
+];
+
 /// `config allow` while it is read.
 #[derive(Default)]
 struct AllowDraft {
@@ -246,19 +277,22 @@ struct Reader {
 impl Reader {
     fn settings(&mut self, sections: &[Section<'_>]) -> Settings {
         let mut settings = Settings::default();
-        // Where `config diswall`, `dynfw`, `nats` and `scan` were first seen.
-        let mut seen = [None; 4];
+        // Where `config diswall`, `dynfw`, `nats`, `scan` and `login` were first seen.
+        let mut seen = [None; 5];
         for section in sections {
             match section.kind.as_ref() {
                 "diswall" => self.single(section, "main", &mut seen[0], MAIN, &mut settings.main),
                 "dynfw" => self.single(section, "dynfw", &mut seen[1], DYNFW, &mut settings.dynfw),
                 "nats" => self.single(section, "nats", &mut seen[2], NATS, &mut settings.nats),
                 "scan" => self.single(section, "scan", &mut seen[3], SCAN, &mut settings.scan),
+                "login" => self.single(section, "login", &mut seen[4], LOGIN, &mut settings.login),
+                "logwatch" => settings.logwatch.extend(self.logwatch(section)),
                 "allow" => settings.allow.extend(self.allow(section)),
                 "block" => settings.block.extend(self.block(section)),
                 kind => {
                     let message = format!(
-                        "config {kind} is ignored; known types are diswall, dynfw, nats, scan, allow and block"
+                        "config {kind} is ignored; known types are diswall, dynfw, nats, scan, login, logwatch, \
+                         allow and block"
                     );
                     self.problems.add(section.line, Severity::Warning, message);
                 }
@@ -312,6 +346,21 @@ impl Reader {
     fn unknown(&mut self, section: &Section<'_>, entry: &Entry<'_>, known: &[&str]) {
         let message = format!("{} is ignored; config {} knows {}", entry.name, section.kind, known.join(", "));
         self.problems.add(entry.line, Severity::Warning, message);
+    }
+
+    fn logwatch(&mut self, section: &Section<'_>) -> Option<Logwatch> {
+        let mut draft = LogwatchDraft::default();
+        let before = self.problems.list.len();
+        self.options(section, LOGWATCH, &mut draft);
+        let sound = self.problems.list[before..].iter().all(|problem| problem.severity == Severity::Warning);
+        if draft.patterns.is_empty() && sound {
+            let message = "config logwatch without list pattern, messages with <HOST> for the address".to_owned();
+            self.problems.add(section.line, Severity::Error, message);
+        }
+        let name = draft.name.or_else(|| section.name.as_deref().and_then(|name| value::watch_name(name).ok()));
+        let name = name.or_else(|| draft.programs.first().cloned()).unwrap_or_else(|| "log".into());
+        let LogwatchDraft { off, programs, patterns, limit, source, .. } = draft;
+        (!off).then_some(Logwatch { name, programs, patterns, limit, source })
     }
 
     fn allow(&mut self, section: &Section<'_>) -> Option<Allow> {
@@ -383,6 +432,21 @@ impl Reader {
                 Ok(parsed) => *into = Some(parsed),
                 Err(error) => self.bad_value(entry.line, &entry.name, &error),
             },
+        }
+    }
+
+    /// A list of texts that have blanks in them; `option NAME 'A B'` is one of them.
+    fn set_texts<T>(&mut self, entry: &Entry<'_>, into: &mut Vec<T>, parse: fn(&str) -> Result<T, BadValue>) {
+        let items: &[(u32, Cow<'_, str>)] = match &entry.value {
+            Value::List(items) => items,
+            Value::Single(text) => &[(entry.line, Cow::Borrowed(text.as_ref()))],
+        };
+        into.clear();
+        for (line, item) in items.iter().filter(|(_, item)| !item.is_empty()) {
+            match parse(item) {
+                Ok(parsed) => into.push(parsed),
+                Err(error) => self.bad_value(*line, &entry.name, &error),
+            }
         }
     }
 

@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use super::{Action, Direction, PortRange, Proto, States};
+use super::{Action, Direction, LogSource, PortRange, Proto, States};
+use crate::feed::login::{Pattern, known};
 use crate::feed::{Lifetime, TAG_MAX};
 
 /// Longest [`duration`]: ten years, in seconds. Far below where a time-out would overflow in the kernel.
@@ -327,6 +328,44 @@ pub fn path(value: &str) -> Checked<PathBuf> {
         return refuse(value, "is not accepted; write an absolute path without .., such as /var/lib/diswall");
     }
     Ok(path.to_owned())
+}
+
+/// Where log lines come from: `auto`, or a file's [`path`].
+pub fn log_source(value: &str) -> Checked<LogSource> {
+    match value {
+        "auto" => Ok(LogSource::Auto),
+        _ if value.starts_with('/') => path(value).map(LogSource::File),
+        _ => refuse(value, "is no source of log lines; write auto or a file's absolute path"),
+    }
+}
+
+/// A service whose failed log-ins are known.
+pub fn login_service(value: &str) -> Checked<String> {
+    if known::service(value).is_some() {
+        return Ok(value.to_owned());
+    }
+    let names: Vec<&str> = known::SERVICES.iter().map(|service| service.name).collect();
+    refuse(value, &format!("is no service that is known; write {}", names.join(", ")))
+}
+
+/// The name of a log watch: DisWall is told it as the ban's tag (PROTOCOLS.md section 2).
+pub fn watch_name(value: &str) -> Checked<String> {
+    word(value, 25, "is no name of a log watch; write at most 25 letters, digits, - _ or .")
+}
+
+/// A program's name, as it stands in the log.
+pub fn program(value: &str) -> Checked<String> {
+    word(value, 64, "is no name of a program; write it as the log does, without [ ] and number")
+}
+
+fn word(value: &str, most: usize, expected: &str) -> Checked<String> {
+    let plain = value.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_./".contains(&byte));
+    if plain && (1..=most).contains(&value.len()) { Ok(value.to_owned()) } else { refuse(value, expected) }
+}
+
+/// A pattern of log messages.
+pub fn pattern(value: &str) -> Checked<Pattern> {
+    Pattern::new(value).or_else(|error| refuse(value, &error.to_string()))
 }
 
 /// A [`path`] short enough for a Unix socket.

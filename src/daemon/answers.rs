@@ -156,6 +156,9 @@ impl Daemon {
         for text in self.eyes.troubles() {
             add("warning", "nflog".into(), text);
         }
+        for text in self.logins.troubles() {
+            add("warning", "logwatch".into(), text.into());
+        }
         for name in [FeedName::Dynfw, FeedName::Nats] {
             let slot = self.feeds.slot(name);
             if let FeedState::Waiting { error, .. } = &slot.state {

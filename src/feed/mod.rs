@@ -7,6 +7,7 @@ pub mod backoff;
 pub mod diswall;
 
 pub mod dynfw;
+pub mod login;
 pub mod scan;
 
 use std::cell::{Cell, RefCell};

@@ -10,6 +10,7 @@ mod conntrack;
 mod daemon;
 mod dynfw;
 mod firewall;
+mod login;
 mod namespaces;
 mod nats;
 mod owner;

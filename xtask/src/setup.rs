@@ -85,6 +85,10 @@ pub const TEST: &[Need] = &[
     program("openssl", "openssl", "certificates for NATS over TLS"),
     program("nmap", "nmap", "scans of closed ports"),
     program("hping3", "hping3", "floods and forged packets"),
+    program("dropbear", "dropbear-bin", "failed log-ins"),
+    program("sshd", "openssh-server", "failed log-ins"),
+    program("sshpass", "sshpass", "wrong passwords"),
+    program("fail2ban-server", "fail2ban", "another program's bans"),
 ];
 
 /// To test the LuCI pages.

@@ -46,6 +46,8 @@ fn the_shipped_file_shows_every_option_with_its_default() {
     assert_eq!(loaded.settings.scan.ban_times.len(), 3);
     loaded.settings.main.devices.clear();
     loaded.settings.scan.ban_times.clear();
+    assert_eq!(loaded.settings.logwatch.len(), 1);
+    loaded.settings.logwatch.clear();
     loaded.settings.allow.clear();
     loaded.settings.block.clear();
     assert_eq!(loaded.settings, Settings::default());
@@ -60,6 +62,8 @@ fn the_shipped_file_shows_every_option_with_its_default() {
     known.extend(DYNFW.iter().map(|(name, _)| ("dynfw", *name)));
     known.extend(NATS.iter().map(|(name, _)| ("nats", *name)));
     known.extend(SCAN.iter().map(|(name, _)| ("scan", *name)));
+    known.extend(LOGIN.iter().map(|(name, _)| ("login", *name)));
+    known.extend(LOGWATCH.iter().map(|(name, _)| ("logwatch", *name)));
     known.extend(ALLOW.iter().map(|(name, _)| ("allow", *name)));
     known.extend(BLOCK.iter().map(|(name, _)| ("block", *name)));
     assert_eq!(shown, known);
@@ -202,6 +206,8 @@ config block
             ipv6_prefix: 64,
             refresh: true,
         },
+        login: Login::default(),
+        logwatch: vec![],
         allow: vec![
             Allow { net: net("198.51.100.7/32"), comment: "office".into() },
             Allow { net: net("2001:db8::/32"), comment: String::new() },
@@ -241,7 +247,7 @@ fn warnings() {
         ),
         (
             "config rule\n\toption ip 'x'\n",
-            "f:1: warning: config rule is ignored; known types are diswall, dynfw, nats, scan, allow and block".into(),
+            "f:1: warning: config rule is ignored; known types are diswall, dynfw, nats, scan, login, logwatch, allow and block".into(),
         ),
         (
             "config scan 'scan'\n\toption enabled '1'\n\toption enabled '0'\n",
@@ -338,4 +344,56 @@ fn a_file_is_read_from_disk() {
     std::fs::write(&path, vec![b'#'; uci::MAX_FILE + 1]).expect("a file");
     let problems = Settings::load(&path).expect_err("too long").to_string();
     assert!(problems.ends_with(":1: error: the text goes on after 1048576 bytes, the most accepted"), "{problems}");
+}
+
+#[test]
+fn log_watches() {
+    let text = "
+config login 'login'
+	option enabled '0'
+	list service 'ssh'
+	option attempts '3'
+	option window '1h'
+	option source '/var/log/messages'
+config logwatch 'vpn'
+	list program 'openvpn'
+	list pattern '<HOST> TLS Error: *'
+	list pattern 'AUTH_FAILED from <HOST>'
+	option attempts '1'
+	option window '5m'
+	option source '/var/log/vpn.log'
+config logwatch
+	option name 'panel'
+	option pattern 'bad login from <HOST>'
+config logwatch 'off'
+	option enabled '0'
+	list pattern 'x <HOST>'
+";
+    let settings = loaded(text).settings;
+    let file = |path: &str| super::super::LogSource::File(path.into());
+    assert!(!settings.login.enabled);
+    assert_eq!((&settings.login.services[..], settings.login.limit.attempts), (&["ssh".to_owned()][..], 3));
+    assert_eq!((settings.login.limit.window.as_secs(), &settings.login.source), (3600, &file("/var/log/messages")));
+    let [vpn, panel] = &settings.logwatch[..] else { panic!("{:?}", settings.logwatch) };
+    assert_eq!((vpn.name.as_str(), &vpn.programs[..], vpn.patterns.len()), ("vpn", &["openvpn".to_owned()][..], 2));
+    assert_eq!((vpn.limit.attempts, vpn.limit.window.as_secs(), &vpn.source), (1, 300, &file("/var/log/vpn.log")));
+    assert_eq!((panel.name.as_str(), panel.patterns[0].text()), ("panel", "bad login from <HOST>"));
+    assert_eq!((panel.limit, panel.programs.len()), (Limit::default(), 0));
+}
+
+#[test]
+fn mistakes_in_log_watches() {
+    for (text, want) in [
+        ("config logwatch 'a'\n", "without list pattern"),
+        (
+            "config logwatch 'a'\n\tlist pattern '* <HOST> *'\n",
+            "f:2: error: pattern: \"* <HOST> *\" has <HOST> between two *",
+        ),
+        ("config logwatch 'a'\n\tlist pattern 'x'\n", "has no <HOST>"),
+        ("config logwatch 'a'\n\tlist pattern 'x <HOST>'\n\toption source 'x'\n", "write auto or a file"),
+        ("config logwatch 'a'\n\tlist pattern 'x <HOST>'\n\toption attempts '0'\n", "from 1 to 100"),
+        ("config login 'login'\n\tlist service 'telnet'\n", "write ssh, luci, smtp, sip, ftp"),
+    ] {
+        assert!(problems(text).contains(want), "{text}: {}", problems(text));
+    }
 }

@@ -1,0 +1,412 @@
+//! Follows a log as it grows: `logread -f`, the journal, or a file over its rotation.
+//!
+//! Owns one descriptor that wakes it, the program's output or an inotify, and sleeps on nothing else. It
+//! reads bounded pieces and hands on whole lines; what it cannot follow it says and tries again, later
+//! each time. The daemon's `logins` calls it.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, ErrorKind, Read, Seek, SeekFrom};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use rustix::fs::inotify;
+use tokio::net::unix::pipe::Receiver;
+use tokio::time::Instant;
+
+use super::line;
+use crate::config::LogSource;
+use crate::feed::backoff::Backoff;
+
+/// Bytes read in one turn, so that a chatty log does not hold up whatever else is due.
+const PIECE: usize = 16 * 1024;
+
+/// Programs that follow the system's log, in the order in which they are looked for.
+const PROGRAMS: [(&str, &[&str]); 2] =
+    [("logread", &["-f"]), ("journalctl", &["--follow", "--lines=0", "--output=short", "--quiet"])];
+
+/// See the module's head.
+pub struct Follower {
+    source: LogSource,
+    state: State,
+    backoff: Backoff,
+    lines: Lines,
+    /// A file is read from its end when diswall starts, and from its beginning when it comes later.
+    from_start: bool,
+}
+
+enum State {
+    Program(Receiver, Guarded),
+    File(Receiver, Tail),
+    Down(String, Instant),
+}
+
+/// A child that does not outlive its owner, nor stays behind as a zombie.
+struct Guarded(Child);
+
+impl Drop for Guarded {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+impl Follower {
+    /// Begins to follow. Needs the runtime.
+    pub fn start(source: LogSource) -> Follower {
+        let mut follower = Follower {
+            source,
+            state: State::Down(String::new(), Instant::now()),
+            backoff: Backoff::new(Duration::from_secs(2), Duration::from_secs(300)),
+            lines: Lines::default(),
+            from_start: false,
+        };
+        follower.open();
+        follower
+    }
+
+    /// What it follows.
+    pub fn source(&self) -> &LogSource {
+        &self.source
+    }
+
+    /// Ready when [`Follower::read`] has something to do.
+    pub fn poll_ready(&self, context: &mut Context<'_>) -> Poll<()> {
+        match &self.state {
+            State::File(_, tail) if tail.unread => Poll::Ready(()),
+            State::Program(descriptor, _) | State::File(descriptor, _) => {
+                descriptor.poll_read_ready(context).map(|_| ())
+            }
+            State::Down(..) => Poll::Pending,
+        }
+    }
+
+    /// Reads what is there, one bounded piece of it; every whole line goes to `each`.
+    pub fn read(&mut self, each: &mut dyn FnMut(&[u8])) {
+        let outcome = match &mut self.state {
+            State::Program(output, child) => read_program(output, child, &mut self.lines, each),
+            State::File(events, tail) => tail.read(events, &mut self.lines, each),
+            State::Down(..) => return,
+        };
+        match outcome {
+            Ok(0) => {}
+            Ok(_) => self.backoff.reset(),
+            Err(trouble) => self.fail(trouble),
+        }
+    }
+
+    /// When [`Follower::on_time`] is due.
+    pub fn due(&self) -> Option<Instant> {
+        match &self.state {
+            State::Down(_, at) => Some(*at),
+            State::Program(..) | State::File(..) => None,
+        }
+    }
+
+    /// Tries again what failed.
+    pub fn on_time(&mut self) {
+        if self.due().is_some_and(|at| at <= Instant::now()) {
+            self.open();
+        }
+    }
+
+    /// Why it follows nothing at present, as a sentence.
+    pub fn trouble(&self) -> Option<&str> {
+        match &self.state {
+            State::Down(trouble, _) => Some(trouble),
+            State::Program(..) | State::File(..) => None,
+        }
+    }
+
+    fn open(&mut self) {
+        self.lines = Lines::default();
+        let opened = match &self.source {
+            LogSource::Auto => start_program(),
+            LogSource::File(path) => Tail::open(path, self.from_start),
+        };
+        match opened {
+            Ok(state) => {
+                self.state = state;
+                self.from_start = true;
+            }
+            Err(trouble) => self.fail(trouble),
+        }
+    }
+
+    fn fail(&mut self, trouble: String) {
+        log::warn!("login: {trouble}");
+        self.from_start = true;
+        self.state = State::Down(trouble, Instant::now() + self.backoff.delay());
+    }
+}
+
+fn start_program() -> Result<State, String> {
+    for (program, arguments) in PROGRAMS {
+        let mut command = Command::new(program);
+        command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+        let mut child = match command.spawn() {
+            Ok(child) => Guarded(child),
+            Err(error) if error.kind() == ErrorKind::NotFound => continue,
+            Err(error) => return Err(format!("{program} cannot be started: {error}")),
+        };
+        let output = child.0.stdout.take().ok_or_else(|| format!("{program} has no output"))?;
+        let output = Receiver::from_owned_fd(output.into()).map_err(|error| format!("{program}'s output: {error}"))?;
+        return Ok(State::Program(output, child));
+    }
+    Err("the system log cannot be followed: there is neither logread nor journalctl".into())
+}
+
+fn read_program(
+    output: &Receiver,
+    child: &mut Guarded,
+    lines: &mut Lines,
+    each: &mut dyn FnMut(&[u8]),
+) -> Result<usize, String> {
+    let mut piece = [0; PIECE];
+    match output.try_read(&mut piece) {
+        Ok(0) => {
+            // The output is closed: it has ended, or is of no use any more.
+            let _ = child.0.kill();
+            let how = child.0.wait().map_or_else(|error| error.to_string(), |status| status.to_string());
+            Err(format!("the program that follows the system log ended: {how}"))
+        }
+        Ok(length) => {
+            lines.take(piece.get(..length).unwrap_or_default(), each);
+            Ok(length)
+        }
+        Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => Ok(0),
+        Err(error) => Err(format!("the program that follows the system log cannot be read: {error}")),
+    }
+}
+
+/// A file, and whatever comes to stand under its name.
+struct Tail {
+    path: PathBuf,
+    file: Option<File>,
+    /// Bytes of it that were read.
+    read: u64,
+    /// There may be something to read of which no event will tell.
+    unread: bool,
+    /// The directory that is watched.
+    directory: Identity,
+}
+
+/// Device and inode.
+type Identity = Option<(u64, u64)>;
+
+fn identity(path: &Path) -> Identity {
+    std::fs::metadata(path).ok().map(|meta| (meta.dev(), meta.ino()))
+}
+
+impl Tail {
+    fn open(path: &Path, from_start: bool) -> Result<State, String> {
+        let say = |error: io::Error| format!("{} cannot be followed: {error}", path.display());
+        // The name may be a link to a file in another directory, where it then changes.
+        let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+        let directory = path.parent().unwrap_or(Path::new("/"));
+        let events = inotify::init(inotify::CreateFlags::CLOEXEC | inotify::CreateFlags::NONBLOCK)
+            .map_err(|error| say(error.into()))?;
+        let flags = inotify::WatchFlags::MODIFY
+            | inotify::WatchFlags::CREATE
+            | inotify::WatchFlags::MOVED_TO
+            | inotify::WatchFlags::DELETE_SELF
+            | inotify::WatchFlags::MOVE_SELF;
+        inotify::add_watch(&events, directory, flags).map_err(|error| say(error.into()))?;
+        let mut tail = Tail { path: path.clone(), file: None, read: 0, unread: true, directory: identity(directory) };
+        tail.reopen().map_err(say)?;
+        if let Some(file) = tail.file.as_mut().filter(|_| !from_start) {
+            tail.read = file.seek(SeekFrom::End(0)).map_err(say)?;
+        }
+        // No pipe, but read in the same way.
+        let events = Receiver::from_owned_fd_unchecked(events).map_err(say)?;
+        Ok(State::File(events, tail))
+    }
+
+    /// Opens whatever stands under the name now; nothing there is no error.
+    fn reopen(&mut self) -> io::Result<()> {
+        self.read = 0;
+        self.file = None;
+        // Not to wait for the other end of a pipe.
+        let nonblocking = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
+        match OpenOptions::new().read(true).custom_flags(nonblocking).open(&self.path) {
+            Ok(file) if file.metadata()?.is_file() => self.file = Some(file),
+            Ok(_) => return Err(io::Error::other("it is no regular file")),
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    }
+
+    fn read(&mut self, events: &Receiver, lines: &mut Lines, each: &mut dyn FnMut(&[u8])) -> Result<usize, String> {
+        let say = |path: &Path, error: io::Error| format!("{} cannot be read: {error}", path.display());
+        let length = self.read_piece(lines, each).map_err(|error| say(&self.path, error))?;
+        if length > 0 {
+            // The events stay until the file has been read to its end, so that it is called again.
+            return Ok(length);
+        }
+        if self.is_replaced() {
+            self.reopen().map_err(|error| say(&self.path, error))?;
+            *lines = Lines::default();
+            return Ok(1);
+        }
+        self.drain(events).map_err(|error| say(&self.path, error))?;
+        // What came between reading and draining.
+        let length = self.read_piece(lines, each).map_err(|error| say(&self.path, error))?;
+        self.unread = length > 0 || self.is_replaced();
+        Ok(length)
+    }
+
+    fn read_piece(&mut self, lines: &mut Lines, each: &mut dyn FnMut(&[u8])) -> io::Result<usize> {
+        let Some(file) = &mut self.file else { return Ok(0) };
+        if file.metadata()?.len() < self.read {
+            // Emptied in place.
+            self.read = file.seek(SeekFrom::Start(0))?;
+            *lines = Lines::default();
+        }
+        let mut piece = [0; PIECE];
+        let length = file.read(&mut piece)?;
+        self.read += length as u64;
+        lines.take(piece.get(..length).unwrap_or_default(), each);
+        Ok(length)
+    }
+
+    /// Does another file stand under the name by now?
+    fn is_replaced(&self) -> bool {
+        let here = self.file.as_ref().and_then(|file| file.metadata().ok()).map(|meta| (meta.dev(), meta.ino()));
+        let there = identity(&self.path);
+        there.is_some() && there != here
+    }
+
+    /// Takes the events away. Errors: the directory is gone, so that none will come.
+    fn drain(&self, events: &Receiver) -> io::Result<()> {
+        let mut space = [0; 4096];
+        loop {
+            match events.try_read(&mut space) {
+                Ok(_) => {}
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+                Err(error) => return Err(error),
+            }
+        }
+        match self.directory == identity(self.path.parent().unwrap_or(Path::new("/"))) {
+            true => Ok(()),
+            false => Err(io::Error::other("its directory is gone")),
+        }
+    }
+}
+
+/// Bytes into lines of at most [`line::MAX`]; longer ones are passed over.
+#[derive(Default)]
+struct Lines {
+    /// The beginning of a line whose end has not come.
+    begun: Vec<u8>,
+    /// It is too long already.
+    over: bool,
+}
+
+impl Lines {
+    fn take(&mut self, mut bytes: &[u8], each: &mut dyn FnMut(&[u8])) {
+        while let Some(end) = bytes.iter().position(|byte| *byte == b'\n') {
+            let (piece, rest) = bytes.split_at(end);
+            if self.begun.is_empty() && !self.over && piece.len() <= line::MAX {
+                each(piece);
+            } else {
+                self.keep(piece);
+                if !self.over {
+                    each(&self.begun);
+                }
+                self.begun.clear();
+                self.over = false;
+            }
+            bytes = rest.get(1..).unwrap_or_default();
+        }
+        self.keep(bytes);
+    }
+
+    fn keep(&mut self, piece: &[u8]) {
+        self.over |= self.begun.len() + piece.len() > line::MAX;
+        if self.over {
+            self.begun = Vec::new();
+        } else {
+            self.begun.extend_from_slice(piece);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use std::io::Write;
+
+    use super::*;
+
+    #[test]
+    fn lines_come_whole_however_they_are_cut() {
+        let long = "x".repeat(line::MAX + 1);
+        let fits = "y".repeat(line::MAX);
+        let text = format!("one\n\ntwo\n{long}\nthree\n{fits}\n{}\nfour\nfive", "z".repeat(65_536));
+        let want = ["one", "", "two", "three", &fits, "four"];
+        for size in [1, 2, 3, 7, 1000, 4096, 4097, text.len()] {
+            let mut lines = Lines::default();
+            let mut got = Vec::new();
+            for piece in text.as_bytes().chunks(size) {
+                lines.take(piece, &mut |line| got.push(String::from_utf8(line.to_vec()).unwrap()));
+            }
+            assert_eq!(got, want, "pieces of {size}");
+        }
+    }
+
+    /// Reads until so many lines are there.
+    async fn next(follower: &mut Follower, count: usize) -> Vec<String> {
+        let mut got = Vec::new();
+        let read = async {
+            while got.len() < count {
+                std::future::poll_fn(|context| follower.poll_ready(context)).await;
+                follower.read(&mut |line| got.push(String::from_utf8(line.to_vec()).unwrap()));
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(20), read).await.unwrap();
+        got
+    }
+
+    #[tokio::test(flavor = "current_thread")]
+    async fn a_file_is_followed_over_rotation_and_truncation() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("log");
+        let mut log = File::create(&path).unwrap();
+        log.write_all(b"before\n").unwrap();
+        let mut follower = Follower::start(LogSource::File(path.clone()));
+        assert_eq!(follower.trouble(), None);
+        log.write_all(b"one\ntw").unwrap();
+        assert_eq!(next(&mut follower, 1).await, ["one"]);
+        log.write_all(b"o\n").unwrap();
+        assert_eq!(next(&mut follower, 1).await, ["two"]);
+        log.set_len(0).unwrap();
+        log.seek(SeekFrom::Start(0)).unwrap();
+        log.write_all(b"3\n").unwrap();
+        assert_eq!(next(&mut follower, 1).await, ["3"]);
+        std::fs::rename(&path, directory.path().join("log.1")).unwrap();
+        log.write_all(b"late\n").unwrap();
+        let mut log = File::create(&path).unwrap();
+        log.write_all(b"four\n").unwrap();
+        assert_eq!(next(&mut follower, 2).await, ["late", "four"]);
+    }
+
+    #[tokio::test(flavor = "current_thread")]
+    async fn a_file_may_come_later_and_a_directory_be_missing() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("log");
+        let mut follower = Follower::start(LogSource::File(path.clone()));
+        assert_eq!(follower.trouble(), None);
+        std::fs::write(&path, "first\n").unwrap();
+        assert_eq!(next(&mut follower, 1).await, ["first"]);
+
+        let missing = Follower::start(LogSource::File("/nowhere/at/all".into()));
+        assert!(missing.trouble().unwrap().contains("/nowhere/at/all"), "{:?}", missing.trouble());
+        assert!(missing.due().is_some());
+    }
+}

@@ -1,0 +1,178 @@
+//! Failed log-ins at real servers: Debian's dropbear and OpenSSH write their logs, the daemon follows
+//! them, the kernel's set is the judge.
+
+use std::fs::{File, OpenOptions};
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use crate::support::{Daemon, Netns, Peer, Proc, nft_set_elements, run, wait_until};
+
+const DEADLINE: Duration = Duration::from_secs(30);
+
+/// The router's namespace with two addresses that the outside guesses passwords from.
+struct Door {
+    wan: Peer,
+    daemon: Daemon,
+    log: PathBuf,
+    _netns: Netns,
+}
+
+const GUESSER: &str = "203.0.113.5";
+
+impl Door {
+    fn new(attempts: u32) -> Door {
+        let netns = Netns::enter();
+        let wan = Peer::join("wan", "192.0.2.1/30", "192.0.2.2/30");
+        run("ip", &["route", "add", "203.0.113.0/24", "via", "192.0.2.2"]);
+        wan.run("ip", &["address", "add", "203.0.113.5/24", "dev", "lo"]);
+        let mut daemon = Daemon::prepare("\toption local_only '1'", "");
+        let log = daemon.path("auth.log");
+        File::create(&log).unwrap();
+        let sections = format!(
+            "config login 'login'\n\toption attempts '{attempts}'\n\toption source '{}'\n\
+             config scan 'scan'\n\toption enabled '0'\n",
+            log.display()
+        );
+        daemon.configure("\toption local_only '1'", &sections);
+        daemon.load_rules();
+        daemon.run();
+        Door { wan, daemon, log, _netns: netns }
+    }
+
+    /// A server that writes into the followed log.
+    fn serve(&self, program: &str, arguments: &str) -> Proc {
+        let shell = format!("exec {program} {arguments} 2>>'{}'", self.log.display());
+        let server = Proc::spawn(Command::new("sh").args(["-c", &shell]));
+        wait_until(DEADLINE, "the server listens", || run("ss", &["-ltnH", "sport", "=", ":2222"]).contains(":2222"));
+        server
+    }
+
+    /// One wrong password.
+    fn guess(&self, user: &str) {
+        let ssh = format!(
+            "sshpass -p wrong timeout 15 ssh -b {GUESSER} -p 2222 -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null \
+             -o PreferredAuthentications=password -o PubkeyAuthentication=no -o NumberOfPasswordPrompts=1 \
+             -o ConnectTimeout=5 -l \"$1\" 192.0.2.1 true; true"
+        );
+        self.wan.run("sh", &["-c", &ssh, "guess", user]);
+    }
+
+    fn is_banned(&self) -> bool {
+        nft_set_elements("diswall_scan4").contains_key(GUESSER)
+    }
+
+    fn reason(&self) -> serde_json::Value {
+        let (_, text) = self.daemon.exit(&["check", GUESSER, "--json"]);
+        let answer: serde_json::Value = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"));
+        answer["bans"][0]["reason"].clone()
+    }
+
+    fn write(&self, text: &str) {
+        OpenOptions::new().append(true).open(&self.log).unwrap().write_all(text.as_bytes()).unwrap();
+    }
+}
+
+fn key(directory: &Path, name: &str) -> String {
+    let path = directory.join(name);
+    run("ssh-keygen", &["-q", "-t", "ed25519", "-N", "", "-f", path.to_str().unwrap()]);
+    path.display().to_string()
+}
+
+#[test]
+fn openssh() {
+    let door = Door::new(4);
+    std::fs::create_dir_all("/run/sshd").unwrap();
+    let key = key(door.daemon.directory(), "host");
+    let options = "-o ListenAddress=192.0.2.1 -o PasswordAuthentication=yes -o PermitRootLogin=yes -o UsePAM=no";
+    let _server =
+        door.serve("/usr/sbin/sshd", &format!("-D -e -f /dev/null -p 2222 -h {key} -o PidFile=none {options}"));
+    // A user that does not exist counts twice: for the name and for the password.
+    door.guess("nobody from 198.51.100.7 port 22 ssh2");
+    wait_until(DEADLINE, "the failures are in the log", || {
+        std::fs::read_to_string(&door.log).unwrap().contains("Failed password for invalid user")
+    });
+    assert!(!door.is_banned());
+    door.guess("root");
+    door.guess("root");
+    wait_until(DEADLINE, "the guesser is banned", || door.is_banned());
+    assert_eq!(nft_set_elements("diswall_scan4").len(), 1, "and nobody else");
+    let reason = door.reason();
+    assert_eq!((&reason["kind"], &reason["text"]), (&"login".into(), &"ssh".into()), "{reason}");
+}
+
+#[test]
+fn dropbear() {
+    let door = Door::new(3);
+    let key = door.daemon.path("dropbear");
+    run("dropbearkey", &["-t", "ed25519", "-f", key.to_str().unwrap()]);
+    let pid = door.daemon.path("pid");
+    let _server = door.serve("dropbear", &format!("-F -E -p 192.0.2.1:2222 -r {} -P {}", key.display(), pid.display()));
+    for user in ["root", "root", "root"] {
+        assert!(!door.is_banned());
+        door.guess(user);
+    }
+    wait_until(DEADLINE, "the guesser is banned", || door.is_banned());
+    assert_eq!(nft_set_elements("diswall_scan4").len(), 1);
+}
+
+#[test]
+fn a_line_of_64_kb_and_a_rotated_log() {
+    let door = Door::new(1);
+    let line =
+        |address: &str| format!("Nov 21 10:00:00 h sshd[1]: Failed password for root from {address} port 1 ssh2\n");
+    let long =
+        format!("Nov 21 10:00:00 h sshd[1]: Failed password for {} from 203.0.113.9 port 1 ssh2\n", "x".repeat(65_536));
+    door.write(&long);
+    // The router's own and the documentation's private ranges stay free.
+    door.write(&line("192.0.2.1"));
+    door.write(&line("10.1.2.3"));
+    door.write(&line(GUESSER));
+    wait_until(DEADLINE, "the line after the long one counts", || door.is_banned());
+    std::fs::rename(&door.log, door.daemon.path("auth.log.1")).unwrap();
+    std::fs::write(&door.log, line("203.0.113.6")).unwrap();
+    wait_until(DEADLINE, "the new file counts", || nft_set_elements("diswall_scan4").contains_key("203.0.113.6"));
+    assert_eq!(nft_set_elements("diswall_scan4").len(), 2);
+}
+
+#[test]
+fn a_follower_that_dies_is_said_and_started_again() {
+    let _netns = Netns::enter();
+    let mut daemon = Daemon::prepare("\toption local_only '1'", "config login 'login'\n\toption attempts '1'\n");
+    daemon.load_rules();
+    // In logread's place: dies at once the first time, and gives a line the second.
+    let bin = daemon.path("bin");
+    std::fs::create_dir(&bin).unwrap();
+    let mark = daemon.path("mark");
+    let mut script = File::create(bin.join("logread")).unwrap();
+    write!(
+        script,
+        "#!/bin/sh\n[ -e '{mark}' ] || {{ touch '{mark}'; exit 3; }}\n\
+         echo \"Sat Nov 21 10:00:00 2026 authpriv.warn dropbear[1]: Bad password attempt for 'root' from 203.0.113.5:22\"\n\
+         exec sleep 1000\n",
+        mark = mark.display()
+    )
+    .unwrap();
+    drop(script);
+    run("chmod", &["755", bin.join("logread").to_str().unwrap()]);
+    let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap());
+    let mut command = Command::new(env!("CARGO_BIN_EXE_diswall"));
+    command.args(["run", "--foreground", "--config"]).arg(daemon.config()).env("PATH", path);
+    daemon.spawn(&command);
+    daemon.process().stderr_with("the program that follows the system log ended", DEADLINE);
+    daemon.wait_answering();
+    wait_until(DEADLINE, "the second follower is heard", || nft_set_elements("diswall_scan4").contains_key(GUESSER));
+    let problems = daemon.status()["problems"].to_string();
+    assert!(!problems.contains("logwatch"), "{problems}");
+}
+
+#[test]
+fn no_follower_is_a_problem_in_status() {
+    let _netns = Netns::enter();
+    let sections = "config login 'login'\n\toption source '/nowhere/auth.log'\n";
+    let daemon = Daemon::start("\toption local_only '1'", sections);
+    let problems = daemon.status()["problems"].clone();
+    let problem = problems.as_array().unwrap().iter().find(|problem| problem["key"] == "logwatch");
+    assert!(problem.is_some_and(|problem| problem["text"].to_string().contains("/nowhere/auth.log")), "{problems}");
+}

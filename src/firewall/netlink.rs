@@ -8,6 +8,7 @@ use std::io;
 use std::os::fd::{AsRawFd, RawFd};
 
 use rustix::io::Errno;
+use rustix::net::sockopt;
 
 use super::sys;
 
@@ -303,6 +304,15 @@ impl Endpoint {
     /// Leaves every multicast group and joins those in `groups`.
     pub fn join(&self, groups: u32) -> io::Result<()> {
         self.0.bind(groups, self.0.portid() as i32)
+    }
+
+    /// Lets so many bytes of datagrams wait here, the kernel's own book-keeping included. As the system's
+    /// limit allows where the rights for more are missing.
+    pub fn set_receive_room(&self, bytes: usize) {
+        let descriptor = sys::descriptor(&self.0);
+        if sockopt::set_socket_recv_buffer_size_force(descriptor, bytes).is_err() {
+            let _ = sockopt::set_socket_recv_buffer_size(descriptor, bytes);
+        }
     }
 
     /// Sends whole messages; `Interrupted` is retried.

@@ -35,9 +35,13 @@ const PACKET_INPUT_DEVICE: u16 = 4;
 const PACKET_PAYLOAD: u16 = 9;
 const PACKET_PREFIX: u16 = 10;
 
-/// Bytes that the kernel sets aside for a message: one packet of [`SNAP_LENGTH`] with its attributes.
-/// The less, the more of them the socket's buffer takes.
-const KERNEL_BUFFER: u32 = 1024;
+/// Bytes that the kernel sets aside for a message, more if its packet needs them. The less, the more of
+/// them the socket's buffer takes.
+const KERNEL_BUFFER: u32 = 256;
+
+/// Bytes that may wait in the socket (the kernel doubles it): the 500 packets that the rules let through at
+/// once, each about 1.3 KB of the kernel's memory.
+const ROOM: usize = 512 * 1024;
 
 /// Hundredths of a second after which a packet is sent even if the threshold is not reached.
 const KERNEL_TIMEOUT: u32 = 1;
@@ -93,6 +97,7 @@ impl Nflog {
 
     fn try_bind(group: u16) -> io::Result<Nflog> {
         let endpoint = Rc::new(Endpoint::open(mnl::Bus::Netfilter, 0)?);
+        endpoint.set_receive_room(ROOM);
         let mut buffer = Buffer::new();
         // The group exists from the first request on; the second must not come in its batch.
         configure(&endpoint, &mut buffer, group, &|request| put(request, CONFIG_COMMAND, &[COMMAND_BIND]))?;

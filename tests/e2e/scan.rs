@@ -4,6 +4,7 @@
 use std::net::TcpListener;
 use std::time::Duration;
 
+use nix::sys::signal::Signal;
 use serde_json::Value;
 
 use crate::support::nats_server::{NatsServer, PORT, Service};
@@ -355,4 +356,27 @@ fn a_taken_nflog_group_is_told_and_tried_again() {
     drop(first);
     second.reload();
     wait_until(DEADLINE, "the second has it", || second.status()["scan"]["state"] == "on");
+}
+
+#[test]
+fn lost_packets_are_told_and_detection_goes_on() {
+    let yard = Yard::start(SCAN);
+    yard.daemon.process().signal(Signal::SIGSTOP);
+    // More than the socket holds: the rules let 500 through at once, and 500 a second.
+    let flood = ["4", "hping3", "-q", "-i", "u500", "--rand-source", "-S", "-p", "40000", ROUTER];
+    let _ = yard.wan.try_run("timeout", &flood);
+    let _ =
+        yard.wan.try_run("timeout", &["2", "hping3", "-q", "-i", "u500", "--rand-source", "-S", "-p", "22", ROUTER]);
+    yard.daemon.process().signal(Signal::SIGCONT);
+    wait_until(DEADLINE, "the loss is told", || {
+        yard.daemon.status()["problems"].to_string().contains("faster than they could be read")
+    });
+    // While what had waited is worked off, a second packet may be wanted.
+    wait_until(DEADLINE, "who scans now is banned", || {
+        yard.nmap("203.0.113.53", &["-sS", "-p", "22"]);
+        yard.ban("203.0.113.53").is_some()
+    });
+    wait_until(DEADLINE, "bans of the kernel's that nobody judged are taken back", || {
+        nft_set_elements("diswall_scan4").values().all(|element| element.timeout == Some(1200))
+    });
 }

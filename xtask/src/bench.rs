@@ -1,6 +1,8 @@
 //! `cargo xtask bench`: the daemon measured beside `nft`, on one machine in one run, as a Markdown table.
 //! It measures the release build from outside, over the same sockets and sets that a router has.
 
+mod scan;
+
 use std::fmt::Write as _;
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
@@ -59,7 +61,7 @@ fn bench(args: &[String]) -> Result<()> {
     }
     parse(args)?;
     setup::require_root("the bench")?;
-    setup::ensure(&[setup::BUILD, setup::RUN])?;
+    setup::ensure(&[setup::BUILD, setup::RUN, setup::TEST])?;
     println!("Building the release program.");
     run(&mut cargo(&["build", "--release", "--bin", "diswall", "--example", "bench_sets"]))?;
     run(&mut cargo(&["build", "--example", "diswall_service"]))?;
@@ -118,6 +120,9 @@ impl Bench {
         rows.extend(self.said("single deltas", Bench::deltas)?);
         rows.extend(self.said("deltas lost", Bench::losses)?);
         rows.extend(self.said("memory and idle", Bench::idle)?);
+        rows.extend(self.said("a scanner's first packets", Bench::first_packets)?);
+        rows.extend(self.said("a port scan", Bench::port_scan)?);
+        rows.extend(self.said("a flood of forged sources", Bench::flood)?);
         rows.extend(self.said("refill after fw4 restart", Bench::refill)?);
         Ok(table(&rows))
     }

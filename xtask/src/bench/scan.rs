@@ -1,0 +1,206 @@
+//! The bench's rows about scans: how soon a scanner is dropped, what a port scan still gets answered, and
+//! what a flood of forged sources costs. The stranger is a machine of its own on a veth pair.
+
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use super::{Bench, Row, megabytes, microseconds, milliseconds};
+use crate::Result;
+use crate::command::{command, output, run};
+use crate::measure::{Announcements, cpu, cpu_at_rest, median, memory};
+use crate::parts::{Daemon, Part};
+use crate::sandbox::Machine;
+
+const ROUTER: &str = "192.0.2.1";
+
+/// Sources that knock one after the other, below the rate at which a flood begins.
+const KNOCKS: u32 = 100;
+
+/// A port at which the kernel bans by itself, and one at which it leaves that to the daemon.
+const HONEYPOT: u16 = 23;
+const OTHER: u16 = 40_000;
+
+const FLOOD: Duration = Duration::from_secs(20);
+
+/// A daemon without feeds, and the stranger outside with all of 198.18.0.0/15 to send from.
+struct Street {
+    daemon: Daemon,
+    pid: u32,
+    stranger: Machine,
+}
+
+impl Bench {
+    /// A router that has seen nothing yet.
+    fn street(&self) -> Result<Street> {
+        output(&mut command("nft", &["flush", "ruleset"]))?;
+        // The kernel clears a former stranger's wire away in its own time.
+        let _ = command("ip", &["link", "delete", "wan"]).stderr(Stdio::null()).status();
+        let stranger = Machine::on_wan(&format!("{ROUTER}/24"), "192.0.2.2/24", "203.0.113.9/32")?;
+        run(&mut command("ip", &["route", "replace", "198.18.0.0/15", "via", "192.0.2.2"]))?;
+        let mut daemon = Daemon::configure(&self.release, &self.scratch, None, None)?;
+        daemon.load_rules()?;
+        daemon.start()?;
+        let start = Instant::now();
+        while daemon.status()?.is_none_or(|status| status["scan"]["state"] != "on") {
+            if start.elapsed() > Duration::from_secs(30) {
+                return Err("the router's eyes do not open within 30 s".into());
+            }
+        }
+        let pid = daemon.part()?.id();
+        Ok(Street { daemon, pid, stranger })
+    }
+
+    /// From the first SYN to the drop of the next.
+    pub(super) fn first_packets(&self) -> Result<Vec<Row>> {
+        let mut street = self.street()?;
+        let mut program = street.stranger.command("/usr/bin/python3");
+        program.args(["tests/parts/knock.py", "eth0", ROUTER]);
+        let mut knock = Part::start("knock", &mut program, &self.scratch)?;
+        knock.json()?;
+        let (mut gaps, mut answered) = (vec![], 0);
+        for number in 0..KNOCKS {
+            let answer = tell(&mut knock, &format!("knock 198.18.1.{number} {HONEYPOT} 2"))?;
+            gaps.push(nanoseconds(&answer, "gap_ns")?);
+            answered += answer["answers"].as_u64().unwrap_or_default();
+        }
+        let dropped = u64::from(2 * KNOCKS).saturating_sub(answered);
+        let announcements = Announcements::listen()?;
+        let before = cpu_at_rest(street.pid)?;
+        let mut latencies = vec![];
+        for number in 0..KNOCKS as u8 {
+            let sent = nanoseconds(&tell(&mut knock, &format!("knock 198.18.2.{number} {OTHER} 1"))?, "sent_ns")?;
+            let heard = Duration::from_nanos(announcements.heard([198, 18, 2, number])?);
+            latencies.push(heard.saturating_sub(sent));
+        }
+        let used = (cpu(street.pid)? - before) / KNOCKS;
+        street.daemon.part()?.check_running()?;
+        Ok(vec![
+            Row {
+                work: "a second SYN right behind the first, at a honeypot port (the kernel's ban)",
+                own: format!("{dropped} of {KNOCKS} dropped, {} after the first", microseconds(median(&mut gaps)?)),
+                other: "–".into(),
+                ratio: None,
+                aim: "all",
+            },
+            Row {
+                work: "from the first SYN at another closed port to the element in the set (the daemon's ban)",
+                own: format!("{}, {} of CPU time", microseconds(median(&mut latencies)?), microseconds(used)),
+                other: "–".into(),
+                ratio: None,
+                aim: "–",
+            },
+        ])
+    }
+
+    /// `nmap -sS` over its 1,000 usual ports.
+    pub(super) fn port_scan(&self) -> Result<Vec<Row>> {
+        let mut street = self.street()?;
+        let scan =
+            ["-n", "-Pn", "-sS", "-T4", "--max-retries", "0", "-S", "203.0.113.9", "-e", "eth0", ROUTER, "-oG", "-"];
+        let report = output(street.stranger.command("nmap").args(scan))?;
+        let closed = answered(&report)?;
+        street.daemon.part()?.check_running()?;
+        Ok(vec![Row {
+            work: "`nmap -sS` over its 1,000 usual ports: probes that got an answer",
+            own: closed.to_string(),
+            other: "–".into(),
+            ratio: None,
+            aim: "–",
+        }])
+    }
+
+    /// As fast as one hping3 sends, each packet from another forged source.
+    pub(super) fn flood(&self) -> Result<Vec<Row>> {
+        let mut street = self.street()?;
+        let before = cpu_at_rest(street.pid)?;
+        let quiet = memory(street.pid, "VmRSS")?;
+        let seconds = FLOOD.as_secs().to_string();
+        let mut flood = street.stranger.command("timeout");
+        let flood =
+            flood.args(["-s", "INT", &seconds, "hping3", "-q", "--flood", "--rand-source", "-S", "-p", "22", ROUTER]);
+        let start = Instant::now();
+        let flooding = flood.stdin(Stdio::null()).stdout(Stdio::null());
+        let flooding = flooding.stderr(Stdio::piped()).spawn().map_err(|error| format!("hping3: {error}"))?;
+        let count = (FLOOD.as_secs() * 5).to_string();
+        let ping = street.stranger.command("ping").args(["-q", "-i", "0.2", "-W", "1", "-c", &count, ROUTER]).output();
+        let ping = ping.map_err(|error| format!("ping: {error}"))?;
+        let ended = flooding.wait_with_output().map_err(|error| format!("hping3: {error}"))?;
+        let lasted = start.elapsed().min(FLOOD);
+        let sent = transmitted(&String::from_utf8_lossy(&ended.stderr))?;
+        let pong = received(&String::from_utf8_lossy(&ping.stdout))?;
+        let used = cpu_at_rest(street.pid)? - before;
+        let peak = memory(street.pid, "VmHWM")?;
+        let status = street.daemon.status()?.ok_or("the daemon does not answer after the flood")?;
+        let bans = status["scan"]["bans_hour"].as_u64().unwrap_or_default();
+        let rate = sent as f64 / lasted.as_secs_f64();
+        Ok(vec![Row {
+            work: "20 s of SYNs from forged sources: the daemon's CPU time",
+            own: format!(
+                "{} at {rate:.0} packets a second; {bans} bans; {} resident before, {} at most; {pong} of {count} pings \
+                 answered meanwhile",
+                milliseconds(used),
+                megabytes(quiet),
+                megabytes(peak)
+            ),
+            other: "–".into(),
+            ratio: None,
+            aim: "50,000 a second, bounded",
+        }])
+    }
+}
+
+fn tell(part: &mut Part, line: &str) -> Result<Value> {
+    part.send(line)?;
+    let answer = part.json()?;
+    match answer.get("error") {
+        None => Ok(answer),
+        Some(error) => Err(format!("knock: {line}: {error}")),
+    }
+}
+
+fn nanoseconds(answer: &Value, key: &str) -> Result<Duration> {
+    answer[key].as_u64().map(Duration::from_nanos).ok_or_else(|| format!("knock says no {key}: {answer}"))
+}
+
+/// Ports that answered, from nmap's `-oG`: those listed one by one, unless they are most.
+fn answered(report: &str) -> Result<u64> {
+    let line = report.lines().find(|line| line.contains("\tPorts: ") || line.contains("Ignored State:"));
+    let line = line.ok_or_else(|| format!("nmap reports no ports: {report}"))?;
+    let listed = line.matches("/closed/").count() + line.matches("/open/").count();
+    let ignored = line.split("Ignored State: closed (").nth(1).and_then(|rest| rest.split(')').next()?.parse().ok());
+    Ok(listed as u64 + ignored.unwrap_or(0))
+}
+
+/// hping3: `N packets transmitted, …`.
+fn transmitted(report: &str) -> Result<u64> {
+    let number = report.split(" packets t").next().and_then(|head| head.split_whitespace().last());
+    number.and_then(|number| number.parse().ok()).ok_or_else(|| format!("hping3 says no number: {report}"))
+}
+
+/// ping: `N packets transmitted, M received, …`.
+fn received(report: &str) -> Result<u64> {
+    let number = report.split(" received").next().and_then(|head| head.split_whitespace().last());
+    number.and_then(|number| number.parse().ok()).ok_or_else(|| format!("ping says no number: {report}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reports_are_read() {
+        let one = "Host: 192.0.2.1 ()\tPorts: 554/closed/tcp//rtsp///\tIgnored State: filtered (999)";
+        assert_eq!(answered(one), Ok(1));
+        let all = "Host: 192.0.2.1 ()\tPorts: 80/open/tcp//http///\tIgnored State: closed (999)";
+        assert_eq!(answered(all), Ok(1000));
+        assert!(answered("").is_err());
+        assert_eq!(
+            transmitted("hping in flood mode\n\n--- x ---\n362742 packets transmitted, 0 packets received"),
+            Ok(362_742)
+        );
+        assert_eq!(received("100 packets transmitted, 98 received, 2% packet loss"), Ok(98));
+        assert!(transmitted("no").is_err() && received("").is_err());
+    }
+}

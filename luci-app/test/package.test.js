@@ -119,7 +119,9 @@ test('values are accepted or refused as the daemon does', { skip: !BINARY && 'ne
 		[ 'scan', 'nflog_group', values.number(0, 65535), [ '0', '1914', '65536' ] ],
 		[ 'scan', 'honeypot_port', values.portRange, [ '22', '6000-6010', '6010-6000', '0-5', '1-70000', '5-5', 'ssh' ] ],
 		[ 'scan', 'ban_time', values.duration, [ '15m', '1d', '0', 'x' ] ],
-		[ 'scan', 'forget_after', values.duration, [ '30d', '-30d' ] ]
+		[ 'scan', 'forget_after', values.duration, [ '30d', '-30d' ] ],
+		[ 'scan', 'high_port', values.port, [ '49152', '0' ] ],
+		[ 'scan', 'high_port_packets', values.number(1, 100), [ '1', '100', '0', '101' ] ]
 	];
 
 	try {

@@ -302,6 +302,7 @@ const GridSection = Section.extend({
 		const button = (kind, label, click) => E('button', {
 			'class': 'btn cbi-button cbi-button-' + kind, 'type': 'button', 'disabled': this.map.readonly ? '' : null, 'click': click
 		}, [ label ]);
+		const shown = this.children.filter(child => !child.modalonly);
 		/* As in LuCI, what textvalue() gives is HTML. */
 		const cell = (child, name) => E('td', { 'class': 'td cbi-value-field', 'data-title': child.title, 'data-name': child.option },
 			child.textvalue(name) ?? E('em', {}, [ _('none') ]));
@@ -309,9 +310,9 @@ const GridSection = Section.extend({
 		return E('div', { 'class': 'cbi-section' }, [
 			E('h3', {}, [ this.title || '' ]),
 			E('table', { 'class': 'table cbi-section-table' }, [
-				E('tr', { 'class': 'tr table-titles' }, this.children.map(child => E('th', { 'class': 'th' }, [ child.title ])))
+				E('tr', { 'class': 'tr table-titles' }, shown.map(child => E('th', { 'class': 'th' }, [ child.title ])))
 			].concat(this.cfgsections().map(name => E('tr', { 'class': 'tr cbi-section-table-row', 'data-section-id': name },
-				this.children.map(child => cell(child, name)).concat(E('td', { 'class': 'td cbi-section-actions' }, [
+				shown.map(child => cell(child, name)).concat(E('td', { 'class': 'td cbi-section-actions' }, [
 					button('edit', _('Edit'), () => this.edit(name)), ' ',
 					button('remove', _('Delete'), () => {
 						uci.remove(this.map.config, name);

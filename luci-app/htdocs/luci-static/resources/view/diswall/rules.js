@@ -61,6 +61,9 @@ return view.extend({
 			return { drop: _('drop silently'), reject: _('reject') }[this.cfgvalue(name)] || _('as in the settings');
 		};
 
+		option = section.option(form.Flag, 'log', _('Log'), _('Log its packets, whatever the settings say.'));
+		option.modalonly = true;
+
 		return map.render().then(node => text.h('div', { 'class': 'diswall' }, node));
 	}
 });

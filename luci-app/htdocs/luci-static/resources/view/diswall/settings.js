@@ -91,6 +91,8 @@ function dynfw(section) {
 		{ placeholder: 'https://repo.turris.cz/sentinel/dynfw.pub', validate: values.https });
 	option(form.Value, 'max_age', _('Keep for'),
 		_('Without contact for longer, the bans of this feed lapse.'), { placeholder: '24h', validate: values.duration });
+	option(form.Flag, 'events', _('Follow events'),
+		_('Also receive what Sentinel sees of the attackers; `diswall watch` shows it. It costs some traffic.'), NO);
 }
 
 function nats(section) {
@@ -117,6 +119,8 @@ function nats(section) {
 		_('Sends to DisWall, and so to its users, which addresses this router bans and why. Never what came from a feed.'), NO);
 	option(form.Flag, 'send_statistics', _('Send statistics'),
 		_('Sends to DisWall, every hour, how many addresses were banned and how many packets and bytes were dropped and accepted.'), NO);
+	option(form.Flag, 'refresh', _('Begin anew with every packet'),
+		_('The time of a ban starts again whenever the banned address tries something.'), NO);
 }
 
 function detection(section) {
@@ -136,6 +140,16 @@ function detection(section) {
 	option(form.Value, 'forget_after', _('Forget after'),
 		_('After so long without a ban, an address begins anew with the shortest.'),
 		{ placeholder: '30d', validate: values.duration });
+	option(form.Flag, 'refresh', _('Begin anew with every packet'),
+		_('The time of a ban starts again whenever the banned address tries something.'), NO);
+	option(form.Value, 'high_port', _('Doubtful from port'),
+		_('From this port on a single packet may be a late one of a forgotten connection.'),
+		{ placeholder: '49152', validate: values.port });
+	option(form.Value, 'high_port_packets', _('Packets to a doubtful port'),
+		_('So many within an hour are a scan.'), { placeholder: '3', validate: values.number(1, 100) });
+	option(form.ListValue, 'ipv6_prefix', _('IPv6 bans'), _('A subscriber often has a whole network to scan from.'), {
+		default: '128', values: [ [ '128', _('the address alone') ], [ '64', _('the whole /64 network') ] ]
+	});
 }
 
 function firewall(section) {

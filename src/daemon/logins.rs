@@ -13,6 +13,7 @@ use super::clock;
 use crate::config::{LogSource, Settings};
 use crate::control::protocol::Activity;
 use crate::feed::login::attempts::Limit;
+use crate::feed::login::dropbear::Strangers;
 use crate::feed::login::{Attempts, Follower, Line, Pattern, known};
 use crate::feed::scan::detect::Bucket;
 use crate::feed::{Reason, Source};
@@ -28,9 +29,18 @@ struct Watch {
     limit: Limit,
     /// Programs with their patterns; no name: every program.
     programs: Vec<(Option<Box<str>>, Vec<Pattern>)>,
+    /// For dropbear.
+    strangers: Option<Strangers>,
 }
 
 impl Watch {
+    /// The addresses that failed by this line, each as often as it did.
+    fn failed(&mut self, line: &Line<'_>) -> impl Iterator<Item = IpAddr> + use<> {
+        let stranger = self.strangers.as_mut().and_then(|strangers| strangers.take(line));
+        let (address, count) = stranger.or_else(|| self.address(line).map(|address| (address, 1))).unzip();
+        address.into_iter().flat_map(move |address| std::iter::repeat_n(address, count.unwrap_or(0)))
+    }
+
     fn address(&self, line: &Line<'_>) -> Option<IpAddr> {
         // A line without a head stands in some program's own log: whose, nobody says.
         let of = |program: &Option<Box<str>>| {
@@ -113,8 +123,8 @@ impl Logins {
             if line.program == Some(b"diswall") {
                 return;
             }
-            for (number, watch) in (0..).zip(&*watches).filter(|(_, watch)| watch.source == source) {
-                failures.extend(watch.address(&line).map(|address| (address, number)));
+            for (number, watch) in (0..).zip(&mut *watches).filter(|(_, watch)| watch.source == source) {
+                failures.extend(watch.failed(&line).map(|address| (address, number)));
             }
         });
         failures
@@ -129,6 +139,7 @@ fn watches(settings: &Settings) -> Vec<Watch> {
         name: service.name.into(),
         source: login.source.clone(),
         limit: login.limit,
+        strangers: service.programs.iter().any(|(program, _)| *program == "dropbear").then(Strangers::new),
         programs: service
             .programs
             .iter()
@@ -139,6 +150,7 @@ fn watches(settings: &Settings) -> Vec<Watch> {
         name: watch.name.as_str().into(),
         source: watch.source.clone(),
         limit: watch.limit,
+        strangers: None,
         programs: match watch.programs.is_empty() {
             true => vec![(None, watch.patterns.clone())],
             false => watch.programs.iter().map(|name| (Some(name.as_str().into()), watch.patterns.clone())).collect(),

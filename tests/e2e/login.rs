@@ -109,7 +109,7 @@ fn dropbear() {
     run("dropbearkey", &["-t", "ed25519", "-f", key.to_str().unwrap()]);
     let pid = door.daemon.path("pid");
     let _server = door.serve("dropbear", &format!("-F -E -p 192.0.2.1:2222 -r {} -P {}", key.display(), pid.display()));
-    for user in ["root", "root", "root"] {
+    for user in ["root", "nobody-here", "root"] {
         assert!(!door.is_banned());
         door.guess(user);
     }

@@ -9,6 +9,7 @@ mod support;
 mod conntrack;
 mod daemon;
 mod dynfw;
+mod fail2ban;
 mod firewall;
 mod login;
 mod namespaces;

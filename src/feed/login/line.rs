@@ -13,6 +13,8 @@ pub struct Line<'a> {
     /// The program's name without its process id; `None` where the line has no head, as in a program's own
     /// log file.
     pub program: Option<&'a [u8]>,
+    /// The digits of its process id, where the head has one.
+    pub process: Option<&'a [u8]>,
     /// The rest.
     pub message: &'a [u8],
 }
@@ -22,7 +24,7 @@ impl<'a> Line<'a> {
     /// vsftpd's or Asterisk's own log; anything else is a message without a program.
     pub fn parse(line: &'a [u8]) -> Line<'a> {
         let line = line.trim_ascii();
-        let bare = Line { program: None, message: line };
+        let bare = Line { program: None, process: None, message: line };
         if line.starts_with(b"[") {
             return bracketed(line).unwrap_or(bare);
         }
@@ -59,7 +61,7 @@ fn logread(mut rest: &[u8]) -> Option<Line<'_>> {
     }
     let rest = rest.trim_ascii_start();
     if rest.starts_with(b"[pid ") {
-        return Some(Line { program: Some(b"vsftpd"), message: rest });
+        return Some(Line { program: Some(b"vsftpd"), process: None, message: rest });
     }
     // The facility.
     after_host(rest)
@@ -77,8 +79,10 @@ fn tagged(rest: &[u8]) -> Option<Line<'_>> {
     let end = rest.iter().position(|byte| *byte == b' ').unwrap_or(rest.len());
     let (tag, message) = rest.split_at_checked(end)?;
     let tag = tag.strip_suffix(b":")?;
-    let name = tag.split(|byte| *byte == b'[').next()?;
-    Some(Line { program: Some(name), message: message.trim_ascii_start() })
+    let mut parts = tag.splitn(2, |byte| *byte == b'[');
+    let name = parts.next()?;
+    let process = parts.next().and_then(|rest| rest.strip_suffix(b"]")).filter(|id| is_number(id));
+    Some(Line { program: Some(name), process, message: message.trim_ascii_start() })
 }
 
 /// `[1234] Nov 21 10:00:00 …` is dropbear's standard error, `[Nov 21 10:00:00] …` Asterisk's own log.
@@ -89,11 +93,11 @@ fn bracketed(line: &[u8]) -> Option<Line<'_>> {
     let mut stamp = inner;
     let first = field(&mut stamp);
     if is_month(first) || is_iso_time(first) {
-        return Some(Line { program: Some(b"asterisk"), message: rest.trim_ascii_start() });
+        return Some(Line { program: Some(b"asterisk"), process: None, message: rest.trim_ascii_start() });
     }
     if is_number(inner) && is_month(field(&mut rest)) {
         date(&mut rest)?;
-        return Some(Line { program: Some(b"dropbear"), message: rest.trim_ascii_start() });
+        return Some(Line { program: Some(b"dropbear"), process: Some(inner), message: rest.trim_ascii_start() });
     }
     None
 }
@@ -157,17 +161,17 @@ mod tests {
             ("", None, ""),
         ];
         for (line, program, message) in table {
-            let want = Line { program: program.map(str::as_bytes), message: message.as_bytes() };
-            assert_eq!(Line::parse(line.as_bytes()), want, "{line}");
+            let found = Line::parse(line.as_bytes());
+            assert_eq!((found.program, found.message), (program.map(str::as_bytes), message.as_bytes()), "{line}");
         }
     }
 
     #[test]
     fn a_program_has_parts() {
-        let line = |program: &'static str| Line { program: Some(program.as_bytes()), message: b"" };
+        let line = |program: &'static str| Line { program: Some(program.as_bytes()), process: None, message: b"" };
         assert!(line("postfix/submission/smtpd").is_of("postfix"));
         assert!(line("sshd").is_of("sshd"));
         assert!(!line("sshd-session").is_of("sshd"));
-        assert!(!Line { program: None, message: b"" }.is_of("sshd"));
+        assert!(!Line { program: None, process: None, message: b"" }.is_of("sshd"));
     }
 }

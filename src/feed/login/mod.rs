@@ -4,6 +4,7 @@
 //! `attempts` counts. Only `follow` does I/O; the daemon's `logins` joins them and posts what follows.
 
 pub mod attempts;
+pub mod dropbear;
 pub mod follow;
 pub mod known;
 pub mod line;

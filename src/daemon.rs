@@ -281,8 +281,12 @@ impl Daemon {
             let counters = self.kernel.counters();
             self.tally.sample(&counters, clock::wall());
         }
-        if self.eyes.due().is_some_and(|due| due <= now) && self.eyes.on_time() {
-            self.kernel.note(&TableEvent::Elements(vec![SetId::Ban(Source::Scan)]));
+        if self.eyes.due().is_some_and(|due| due <= now) {
+            if self.eyes.on_time() {
+                self.kernel.note(&TableEvent::Elements(vec![SetId::Ban(Source::Scan)]));
+            }
+            self.release_unconfirmed();
+            self.kernel.commit();
         }
         self.logins.on_time();
         if self.disconnect.due().is_some_and(|due| due <= now) {

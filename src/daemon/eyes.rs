@@ -34,6 +34,10 @@ const SUMMARY: Duration = Duration::from_secs(10);
 /// So long after packets were lost the set is compared with the ledger.
 const COMPARE: Duration = Duration::from_secs(5);
 
+/// So long the kernel's bans of unconfirmed sources are collected before they are taken back together: in a
+/// flood they are hundreds a second, and a real second packet comes later than that.
+const COLLECT: Duration = Duration::from_millis(100);
+
 /// What a packet says, without its bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Seen {
@@ -69,6 +73,9 @@ pub struct Eyes {
     lost: u32,
     /// When the set is to be compared with the ledger, since the kernel's bans for them were not judged.
     compare: Option<Instant>,
+    /// Unconfirmed sources that the kernel may have banned, and when that is to be taken back.
+    unconfirmed: Vec<IpAddr>,
+    release: Option<Instant>,
     /// Packets without a port, or not of the rules' own doing.
     unread: u32,
 }
@@ -87,6 +94,8 @@ impl Eyes {
             summary: None,
             lost: 0,
             compare: None,
+            unconfirmed: Vec::new(),
+            release: None,
             unread: 0,
         }
     }
@@ -162,7 +171,7 @@ impl Eyes {
             Link::Broken(_, at) => Some(*at),
             Link::Off | Link::On(_) => None,
         };
-        [retry, self.summary, self.compare].into_iter().flatten().min()
+        [retry, self.summary, self.compare, self.release].into_iter().flatten().min()
     }
 
     /// Tries again what failed, and says what was left out. `true`: the scan set is to be compared with the
@@ -261,7 +270,10 @@ impl Daemon {
             }
             Finding::Suspect => self.show(touch, &reason),
             // The kernel may have banned it already, and the second packet must be seen.
-            Finding::Unconfirmed => self.take_back_kernel_ban(touch.source),
+            Finding::Unconfirmed => {
+                self.eyes.unconfirmed.push(touch.source);
+                self.eyes.release.get_or_insert_with(|| Instant::now() + COLLECT);
+            }
         }
     }
 
@@ -296,6 +308,19 @@ impl Daemon {
     fn take_back_kernel_ban(&mut self, address: IpAddr) {
         let range = Range::single(self.ledger.element(Source::Scan, address));
         self.kernel.push(SetChange::Delete { set: SetId::Ban(Source::Scan), range });
+    }
+
+    /// Takes back what the kernel did to those who have not come again since; the caller commits.
+    pub(super) fn release_unconfirmed(&mut self) {
+        if self.eyes.release.take_if(|at| *at <= Instant::now()).is_none() {
+            return;
+        }
+        let now = clock::now();
+        for address in std::mem::take(&mut self.eyes.unconfirmed) {
+            if self.ledger.outcome(now, address) != Outcome::Blocked {
+                self.take_back_kernel_ban(address);
+            }
+        }
     }
 
     fn show(&mut self, touch: &Touch, reason: &Reason) {

@@ -97,8 +97,23 @@ impl Bench {
     /// `nmap -sS` over its 1,000 usual ports.
     pub(super) fn port_scan(&self) -> Result<Vec<Row>> {
         let mut street = self.street()?;
-        let scan =
-            ["-n", "-Pn", "-sS", "-T4", "--max-retries", "0", "-S", "203.0.113.9", "-e", "eth0", ROUTER, "-oG", "-"];
+        let scan = [
+            "-n",
+            "-Pn",
+            "-sS",
+            "-T4",
+            "--min-rate",
+            "500",
+            "--max-retries",
+            "0",
+            "-S",
+            "203.0.113.9",
+            "-e",
+            "eth0",
+            ROUTER,
+            "-oG",
+            "-",
+        ];
         let report = output(street.stranger.command("nmap").args(scan))?;
         let closed = answered(&report)?;
         street.daemon.part()?.check_running()?;

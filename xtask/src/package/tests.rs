@@ -111,6 +111,7 @@ fn files_are_roots_and_have_their_modes() {
         "-rw-r--r-- 0/0 ./lib/upgrade/keep.d/diswall",
         "-rwxr-xr-x 0/0 ./usr/bin/diswall",
         "-rwxr-xr-x 0/0 ./usr/libexec/rpcd/diswall",
+        "-rw-r--r-- 0/0 ./usr/share/acl.d/diswall.json",
         "-rw-r--r-- 0/0 ./usr/share/nftables.d/ruleset-post/90-diswall.nft",
     ];
     assert_eq!(files, expected);

@@ -37,6 +37,14 @@ table inet fw4 {
 	chain forward_wan {
 		accept
 	}
+	chain dstnat {
+		type nat hook prerouting priority dstnat; policy accept;
+		iifname \"wan\" udp dport 2207 dnat ip to 192.168.1.2:7
+	}
+	chain srcnat {
+		type nat hook postrouting priority srcnat; policy accept;
+		oifname \"wan\" meta nfproto ipv4 masquerade
+	}
 }
 ";
 

@@ -63,7 +63,16 @@ fn bench(args: &[String]) -> Result<()> {
     setup::require_root("the bench")?;
     setup::ensure(&[setup::BUILD, setup::RUN, setup::TEST])?;
     println!("Building the release program.");
-    run(&mut cargo(&["build", "--release", "--bin", "diswall", "--example", "bench_sets"]))?;
+    run(&mut cargo(&[
+        "build",
+        "--release",
+        "--bin",
+        "diswall",
+        "--example",
+        "bench_sets",
+        "--example",
+        "bench_forward",
+    ]))?;
     run(&mut cargo(&["build", "--example", "diswall_service"]))?;
     sandbox::enter(SUBCOMMAND.name, args)
 }
@@ -124,6 +133,7 @@ impl Bench {
         rows.extend(self.said("a port scan", Bench::port_scan)?);
         rows.extend(self.said("a flood of forged sources", Bench::flood)?);
         rows.extend(self.said("refill after fw4 restart", Bench::refill)?);
+        rows.extend(self.said("packets through the router", Bench::forward)?);
         Ok(table(&rows))
     }
 
@@ -195,6 +205,30 @@ impl Bench {
                 ratio: None,
                 aim: "≤ 4 × the floor",
             },
+        ])
+    }
+
+    /// Packets a second between two namespaces, on a ruleset of fw4's shape.
+    fn forward(&self) -> Result<Vec<Row>> {
+        let program = self.release.join("examples/bench_forward");
+        let text = output(&mut command(&program.to_string_lossy(), &[]))?;
+        let report: Value = serde_json::from_str(&text).map_err(|error| format!("bench_forward: {error}: {text}"))?;
+        let rate = |stage: &str, kind: &str| {
+            report[stage][kind].as_f64().ok_or_else(|| format!("bench_forward says no {stage} {kind}: {report}"))
+        };
+        let row = |work, kind, aim| {
+            let (plain, empty, full) = (rate("plain", kind)?, rate("empty", kind)?, rate("full", kind)?);
+            Ok(Row {
+                work,
+                own: format!("{:.0} k/s with 100,000 bans, {:.0} k/s with empty sets", full / 1e3, empty / 1e3),
+                other: format!("{:.0} k/s (no rules of ours)", plain / 1e3),
+                ratio: Some(full / plain),
+                aim,
+            })
+        };
+        Ok(vec![
+            row("packets forwarded, of an established connection", "established", "nothing that can be measured")?,
+            row("packets forwarded, each opening a connection", "new", "")?,
         ])
     }
 

@@ -213,10 +213,10 @@ impl Bench {
         let program = self.release.join("examples/bench_forward");
         let text = output(&mut command(&program.to_string_lossy(), &[]))?;
         let report: Value = serde_json::from_str(&text).map_err(|error| format!("bench_forward: {error}: {text}"))?;
-        let rate = |stage: &str, kind: &str| {
+        let rate = |stage: &str, kind: &str| -> Result<f64> {
             report[stage][kind].as_f64().ok_or_else(|| format!("bench_forward says no {stage} {kind}: {report}"))
         };
-        let row = |work, kind, aim| {
+        let row = |work, kind, aim| -> Result<Row> {
             let (plain, empty, full) = (rate("plain", kind)?, rate("empty", kind)?, rate("full", kind)?);
             Ok(Row {
                 work,

@@ -7,6 +7,8 @@ use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
+#[path = "../fuzz/checks/control_request.rs"]
+mod control_request;
 #[path = "../fuzz/checks/dynfw_message.rs"]
 mod dynfw_message;
 #[path = "../fuzz/checks/nats_body.rs"]
@@ -30,6 +32,11 @@ fn replay(target: &str, check: fn(&[u8])) {
         files += 1;
     }
     assert!(files > 0, "{} is empty", directory.display());
+}
+
+#[test]
+fn control_request() {
+    replay("control_request", control_request::check);
 }
 
 #[test]

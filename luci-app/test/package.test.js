@@ -93,7 +93,7 @@ test('values are accepted or refused as the daemon does', { skip: !BINARY && 'ne
 	const values = loadValues();
 	const dir = fs.mkdtempSync(path.join(require('node:os').tmpdir(), 'diswall-values-'));
 	const file = path.join(dir, 'diswall');
-	const sections = { main: 'diswall', dynfw: 'dynfw', nats: 'nats', scan: 'scan' };
+	const sections = { main: 'diswall', dynfw: 'dynfw', nats: 'nats', scan: 'scan', login: 'login' };
 	const table = [
 		[ 'allow', 'ip', values.net, [ '192.0.2.7', '192.0.2.0/24', '192.0.2.7/24', '192.0.2.7/33', '256.1.1.1', '01.2.3.4', '1.2.3',
 			'2001:db8::7', '2001:db8::/32', '2001:db8::1/32', '::ffff:192.0.2.1', '2001:db8::7%eth0', 'host.example', '192.0.2.0/x',
@@ -120,6 +120,9 @@ test('values are accepted or refused as the daemon does', { skip: !BINARY && 'ne
 		[ 'scan', 'honeypot_port', values.portRange, [ '22', '6000-6010', '6010-6000', '0-5', '1-70000', '5-5', 'ssh' ] ],
 		[ 'scan', 'ban_time', values.duration, [ '15m', '1d', '0', 'x' ] ],
 		[ 'scan', 'forget_after', values.duration, [ '30d', '-30d' ] ],
+		[ 'login', 'service', values.loginService, [ 'ssh', 'luci', 'smtp', 'sip', 'ftp', 'telnet' ] ],
+		[ 'login', 'attempts', values.number(1, 100), [ '1', '100', '0', '101' ] ],
+		[ 'login', 'source', values.logSource, [ 'auto', '/var/log/auth.log', 'auth.log' ] ],
 		[ 'scan', 'high_port', values.port, [ '49152', '0' ] ],
 		[ 'scan', 'high_port_packets', values.number(1, 100), [ '1', '100', '0', '101' ] ]
 	];
@@ -127,7 +130,7 @@ test('values are accepted or refused as the daemon does', { skip: !BINARY && 'ne
 	try {
 		for (const [ section, option, check, candidates ] of table)
 			for (const value of candidates) {
-				const kind = [ 'zone', 'device', 'honeypot_port', 'ban_time' ].includes(option) ? 'list' : 'option';
+				const kind = [ 'zone', 'device', 'honeypot_port', 'ban_time', 'service' ].includes(option) ? 'list' : 'option';
 				const rest = section == 'allow' && option != 'ip' ? "\toption ip '192.0.2.7'\n" : '';
 
 				fs.writeFileSync(file, `config ${sections[section] || section}${sections[section] ? ` '${section}'` : ''}\n${rest}\t${kind} ${option} '${value}'\n`);

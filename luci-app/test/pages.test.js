@@ -196,7 +196,7 @@ test('five thousand allowances open as a page of fifty that can be searched', as
 });
 
 test('an own rule with protocol and ports is added', () => on('rules', {}, async page => {
-	await page.getByRole('button', { name: 'Add', exact: true }).click();
+	await page.getByRole('button', { name: 'Add', exact: true }).first().click();
 	await page.locator('.modal [data-name=ip] input').fill('198.18.0.0/15');
 	await page.locator('.modal [data-name=proto] select').selectOption('tcp');
 	await page.locator('.modal [data-name=dest_port] input[type=text]').fill('8000-8010');
@@ -206,6 +206,20 @@ test('an own rule with protocol and ports is added', () => on('rules', {}, async
 	await page.locator('.cbi-page-actions').getByText('Save & Apply').first().click();
 	await until('the file', () => /option ip '198\.18\.0\.0\/15'\n(\t.*\n)*\tlist dest_port '8000-8010'/.test(
 		fs.readFileSync(world.config, 'utf8')));
+
+	if (BINARY)
+		assert.strictEqual(world.cli('config', 'check', world.config).status, 0);
+}));
+
+test('a pattern for the log of another program is added', () => on('rules', {}, async page => {
+	await page.getByRole('button', { name: 'Add pattern' }).click();
+	await page.locator('.modal [data-name=name] input').fill('vpn');
+	await page.locator('.modal [data-name=pattern] input[type=text]').fill('<HOST>:<NUM> TLS Auth Error: *');
+	await page.locator('.modal [data-name=pattern] input[type=text]').press('Enter');
+	await page.locator('.modal').getByRole('button', { name: 'Save' }).click();
+	await page.getByText('<HOST>:<NUM> TLS Auth Error: *').first().waitFor();
+	await page.locator('.cbi-page-actions').getByText('Save & Apply').first().click();
+	await until('the file', () => fs.readFileSync(world.config, 'utf8').includes("list pattern '<HOST>:<NUM> TLS Auth Error: *'"));
 
 	if (BINARY)
 		assert.strictEqual(world.cli('config', 'check', world.config).status, 0);
@@ -223,7 +237,8 @@ test('the settings hold every option of the default configuration, with a help t
 	let section = null;
 
 	for (const line of config.split('\n')) {
-		section = (line.match(/^#?config \w+ ?'?(\w*)'?/) || [ null, section ])[1];
+		/* Sections that are only examples are lists, which have pages of their own. */
+		section = (line.match(/^config \w+ ?'?(\w*)'?/) || [ null, line.startsWith('#config') ? null : section ])[1];
 
 		const option = (line.match(/^#?\t(?:option|list) (\w+)/) || [])[1];
 

@@ -277,7 +277,8 @@ class Router {
 		if (this.denied || !Object.keys(ACL.read.file).some(allowed => command == allowed))
 			return send(403, 'text/plain', 'Access to path denied by ACL');
 
-		return send(200, 'text/plain', command.startsWith('/sbin/logread') ? this.log : this.peer + '\n');
+		return send(200, 'text/plain', command.startsWith('/sbin/logread') ? this.log
+			: JSON.stringify({ remote_addr: this.peer, server_addr: '192.168.1.1', inbound_devices: [], inbound_interfaces: [] }));
 	}
 }
 

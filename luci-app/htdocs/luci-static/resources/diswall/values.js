@@ -164,6 +164,12 @@ return baseclass.extend({
 	socketPath: rule(value => isPath(value) && encoder.encode(value).length <= 107,
 		() => _('Expecting an absolute path of at most 107 bytes without ..')),
 
+	loginService: rule(value => [ 'ssh', 'luci', 'smtp', 'sip', 'ftp' ].includes(value),
+		() => _('Expecting ssh, luci, smtp, sip or ftp')),
+
+	logSource: rule(value => value == 'auto' || isPath(value),
+		() => _('Expecting "auto" or the absolute path of a file')),
+
 	clientName: rule(value => /^[!-~]{1,64}$/.test(value) && !/[.*>]/.test(value),
 		() => _('Expecting 1 to 64 visible characters without dots, * and >')),
 

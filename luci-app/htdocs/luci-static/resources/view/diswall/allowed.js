@@ -16,9 +16,10 @@
 const h = text.h;
 const PAGE = 100;
 
-/* The address this browser comes from, by LuCI's own helper. */
+/* The address this browser comes from, by LuCI's own helper, which prints an object. */
 function ownAddress() {
-	return fs.exec_direct('/usr/libexec/luci-peeraddr').then(answer => String(answer || '').trim());
+	return fs.exec_direct('/usr/libexec/luci-peeraddr')
+		.then(answer => String(JSON.parse(answer).remote_addr || '').replace(/^::ffff:(?=[0-9]+[.])/, ''));
 }
 
 return view.extend({

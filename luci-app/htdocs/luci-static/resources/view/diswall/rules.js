@@ -6,8 +6,50 @@
 'require diswall.values as values';
 
 /*
- * The owner's own blocks: addresses and networks, whole or only some protocol and ports.
+ * What the owner adds: blocks of addresses and networks, whole or only some protocol and ports, and
+ * patterns of failed log-ins in the log.
  */
+
+function logPatterns(map) {
+	const section = map.section(grid.Section, 'logwatch', _('Failed log-ins of other programs'));
+
+	section.anonymous = true;
+	section.addremove = true;
+	section.nodescriptions = true;
+	section.addbtntitle = _('Add pattern');
+
+	let option = section.option(form.Flag, 'enabled', _('Enabled'));
+
+	option.default = '1';
+	option.rmempty = false;
+	option.modalonly = true;
+
+	option = section.option(form.Value, 'name', _('Name'), _('What the reason of the ban says.'));
+	option.placeholder = 'vpn';
+
+	option = section.option(form.DynamicList, 'program', _('Programs'), _('Whose lines to look at; none means those of all.'));
+	option.placeholder = 'openvpn';
+
+	option = section.option(form.DynamicList, 'pattern', _('Patterns'),
+		_('The whole message: &lt;HOST&gt; is the address, &lt;WORD&gt; a word, &lt;NUM&gt; a number, * any text. Write * for what the other side chooses.'));
+	option.rmempty = false;
+	option.validate = (name, value) => value === '' || value.includes('<HOST>') || _('Expecting <HOST> where the address stands');
+
+	option = section.option(form.Value, 'attempts', _('Failures'));
+	option.placeholder = '5';
+	option.validate = values.number(1, 100);
+	option.modalonly = true;
+
+	option = section.option(form.Value, 'window', _('Within'));
+	option.placeholder = '10m';
+	option.validate = values.duration;
+	option.modalonly = true;
+
+	option = section.option(form.Value, 'source', _('Log'), _('"auto" for the system log, or the path of a file.'));
+	option.placeholder = 'auto';
+	option.validate = values.logSource;
+	option.modalonly = true;
+}
 
 return view.extend({
 	render: function() {
@@ -63,6 +105,8 @@ return view.extend({
 
 		option = section.option(form.Flag, 'log', _('Log'), _('Log its packets, whatever the settings say.'));
 		option.modalonly = true;
+
+		logPatterns(map);
 
 		return map.render().then(node => text.h('div', { 'class': 'diswall' }, node));
 	}

@@ -13,7 +13,7 @@
  */
 
 const h = text.h;
-const TYPES = { main: 'diswall', dynfw: 'dynfw', nats: 'nats', scan: 'scan' };
+const TYPES = { main: 'diswall', dynfw: 'dynfw', nats: 'nats', scan: 'scan', login: 'login' };
 const PATIENCE = 20;
 
 /* Makes options of one tab that belong to one section; writes make the section if the file lacks it. */
@@ -150,6 +150,19 @@ function detection(section) {
 	option(form.ListValue, 'ipv6_prefix', _('IPv6 bans'), _('A subscriber often has a whole network to scan from.'), {
 		default: '128', values: [ [ '128', _('the address alone') ], [ '64', _('the whole /64 network') ] ]
 	});
+
+	const login = optionsOf(section, 'detection', 'login');
+
+	login(form.Flag, 'enabled', _('Watch failed log-ins'),
+		_('Ban who fails to log in too often, as the system log tells. Patterns of your own are on the page "Own rules".'), YES);
+	login(form.DynamicList, 'service', _('Services'), _('Any of ssh, luci, smtp, sip and ftp; empty for all of them.'),
+		{ optional: true, placeholder: 'ssh', validate: values.loginService });
+	login(form.Value, 'attempts', _('Failures'), _('So many of an address within the time below are too many.'),
+		{ placeholder: '5', validate: values.number(1, 100) });
+	login(form.Value, 'window', _('Within'), _('The time in which failures are counted.'),
+		{ placeholder: '10m', validate: values.duration });
+	login(form.Value, 'source', _('Log'), _('"auto" for the system log, or the path of a file.'),
+		{ placeholder: 'auto', validate: values.logSource });
 }
 
 function firewall(section) {

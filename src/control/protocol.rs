@@ -232,6 +232,9 @@ pub struct CheckQuery {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct AllowancesQuery {
+    /// `config`, `command` or `nats`; absent: all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub origin: Option<String>,
     /// Text looked for in address and comment.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub search: Option<String>,

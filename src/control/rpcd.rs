@@ -21,7 +21,7 @@ use crate::config::{Settings, value};
 const ARGUMENTS_MAX: u64 = 64 * 1024;
 
 /// The methods with a sample of each argument, from which rpcd takes the types.
-pub const METHODS: &str = r#"{"status":{},"feeds":{},"bans":{"source":"text","search":"text","family":4,"sort":"text","desc":true,"offset":0,"limit":50},"check":{"address":"text"},"allowances":{"search":"text","offset":0,"limit":100},"history":{"hours":168},"events":{"cursor":"text","limit":50,"kinds":["text"]},"allow":{"addresses":["text"],"comment":"text","timeout":3600},"disallow":{"addresses":["text"]},"block":{"addresses":["text"],"comment":"text","timeout":3600,"action":"text","force":true},"unblock":{"addresses":["text"],"source":"text"},"kick":{"addresses":["text"]},"resync":{"source":"text"}}"#;
+pub const METHODS: &str = r#"{"status":{},"feeds":{},"bans":{"source":"text","search":"text","family":4,"sort":"text","desc":true,"offset":0,"limit":50},"check":{"address":"text"},"allowances":{"origin":"text","search":"text","offset":0,"limit":100},"history":{"hours":168},"events":{"cursor":"text","limit":50,"kinds":["text"]},"allow":{"addresses":["text"],"comment":"text","timeout":3600},"disallow":{"addresses":["text"]},"block":{"addresses":["text"],"comment":"text","timeout":3600,"action":"text","force":true},"unblock":{"addresses":["text"],"source":"text"},"kick":{"addresses":["text"]},"resync":{"source":"text"}}"#;
 
 /// Methods that the daemon answers itself, with their arguments as they come.
 const PASSED_ON: [&str; 8] = ["status", "feeds", "bans", "check", "allowances", "history", "events", "resync"];

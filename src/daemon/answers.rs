@@ -370,8 +370,16 @@ impl Daemon {
         let limit = limit(query.limit, 100)? as usize;
         let view = WallView::read();
         let wanted = query.search.as_deref().unwrap_or_default().trim().to_lowercase();
+        let origin = match query.origin.as_deref() {
+            None => None,
+            Some(name @ ("config" | "command" | "nats")) => Some(name),
+            Some(other) => {
+                return Err(Refusal::invalid(format!("'{other}' is no origin; accepted: config, command, nats")));
+            }
+        };
         let mut all: Vec<AllowanceView<'_>> = self.ledger.allowances(view.now).collect();
         let total = all.len() as u64;
+        all.retain(|each| origin.is_none_or(|origin| origin == origin_name(each.origin)));
         all.retain(|each| {
             wanted.is_empty()
                 || value::written(each.net).contains(&wanted)
@@ -497,15 +505,18 @@ fn protocol_name(number: u8) -> String {
     }
 }
 
-fn allowance_view(allowance: &AllowanceView<'_>, view: &WallView) -> Allowance {
-    let origin = match allowance.origin {
+fn origin_name(origin: AllowOrigin) -> &'static str {
+    match origin {
         AllowOrigin::Config => "config",
         AllowOrigin::Command => "command",
         AllowOrigin::Nats => "nats",
-    };
+    }
+}
+
+fn allowance_view(allowance: &AllowanceView<'_>, view: &WallView) -> Allowance {
     Allowance {
         address: value::written(allowance.net),
-        origin: origin.into(),
+        origin: origin_name(allowance.origin).into(),
         comment: Some(allowance.comment).filter(|text| !text.is_empty()).map(Into::into),
         until: allowance.end.map(|end| view.of(end)),
         left: allowance.end.map(|end| end.since(view.now).into()),

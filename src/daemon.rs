@@ -372,6 +372,11 @@ impl Daemon {
             return;
         }
         match update {
+            Update::Event(Event::Ban { source, net, lifetime, .. })
+                if feed == FeedName::Nats && self.ledger.holds_longer(clock::now(), source, net.addr(), lifetime) =>
+            {
+                // Another router's short ban (its announcement has no length) ends no longer one.
+            }
             Update::Event(event) => {
                 match event {
                     Event::List { .. } => self.feeds.note_list(feed, true),
@@ -385,6 +390,14 @@ impl Daemon {
                     self.tell_state(feed, &state);
                 }
             }
+            Update::Sighting { event, address } => self.journal.mention(Activity {
+                kind: "event".into(),
+                at: clock::wall(),
+                address: Some(address.to_string()),
+                source: Some(feed.to_string()),
+                text: Some(event.into()),
+                ..Activity::default()
+            }),
             Update::Notice { key, text } => {
                 if self.feeds.note_notice(feed, key, text.clone())
                     && let Some(text) = text

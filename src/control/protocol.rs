@@ -683,7 +683,7 @@ pub struct Activity {
     pub id: u64,
     /// When.
     pub at: u64,
-    /// `ban`, `unban`, `allow`, `disallow`, `feed`, `firewall`, `scan`, `login`, `config`, or `missed` (the
+    /// `ban`, `unban`, `allow`, `disallow`, `feed`, `firewall`, `scan`, `login`, `config`, `event` (Sentinel saw it), or `missed` (the
     /// reader was too slow).
     pub kind: String,
     /// Address or network.

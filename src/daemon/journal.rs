@@ -50,6 +50,14 @@ impl Journal {
         let _ = self.stream.send(activity);
     }
 
+    /// Hands an event to the watchers alone: there are many of its kind, and they would push the others
+    /// out of the ring.
+    pub fn mention(&mut self, activity: Activity) {
+        if self.stream.receiver_count() > 0 {
+            let _ = self.stream.send(Rc::new(activity));
+        }
+    }
+
     /// Everything from now on.
     pub fn subscribe(&self) -> broadcast::Receiver<Rc<Activity>> {
         self.stream.subscribe()

@@ -252,6 +252,13 @@ pub enum Update {
     Event(Event),
     /// The feed's state changed. Sent once for each change; the daemon logs it.
     State(FeedState),
+    /// Something that the feed's sensors saw, for whoever watches; nothing follows from it.
+    Sighting {
+        /// What it was, in the feed's word: `telnet_login`.
+        event: Box<str>,
+        /// Who did it.
+        address: std::net::IpAddr,
+    },
     /// Something the owner should know that does not end the connection (a refused permission, a burst
     /// of refused messages, credentials travelling unencrypted), as one sentence. `None` clears `key`.
     Notice {

@@ -150,6 +150,16 @@ impl Ledger {
         Verdict { address, bans, allowances, protection, outcome: self.outcome(now, address) }
     }
 
+    /// Whether this source bans this single address for longer than `lifetime` from now already.
+    pub fn holds_longer(&self, now: Moment, source: Source, address: IpAddr, lifetime: Lifetime) -> bool {
+        let Some(ban) = self.get(now, source, address.to_canonical()) else { return false };
+        match (ban.end, lifetime) {
+            (None, Lifetime::Seconds(_)) => true,
+            (Some(end), Lifetime::Seconds(seconds)) => end.since(now) > seconds,
+            (_, Lifetime::Forever) => false,
+        }
+    }
+
     /// The outcome alone, cheap enough to ask for every packet seen.
     pub fn outcome(&self, now: Moment, address: IpAddr) -> Outcome {
         let address = address.to_canonical();

@@ -522,6 +522,42 @@ fn watch_shows_bans_as_they_come() {
 }
 
 #[test]
+fn watch_shows_what_sentinel_sees_when_asked_to() {
+    let _netns = Netns::enter();
+    let mut sentinel = publishing(10);
+    let with_events =
+        only_dynfw(&sentinel).replace("config dynfw 'dynfw'", "config dynfw 'dynfw'\n\toption events '1'");
+    let daemon = Daemon::start("", &with_events);
+    wait_equal(&mut sentinel);
+    let watch = Proc::spawn(&daemon.command(&["watch", "--json"]));
+    let seen = wait_for(DEADLINE, "a sighting on watch", || {
+        sentinel.tell("event telnet_login 203.0.113.9");
+        watch.try_line(Duration::from_millis(200))
+    });
+    let seen: Value = serde_json::from_str(&seen).expect("JSON");
+    assert_eq!(
+        (&seen["kind"], &seen["address"], &seen["text"]),
+        (&"event".into(), &"203.0.113.9".into(), &"telnet_login".into())
+    );
+    // It is news, not a ban.
+    assert!(!nft_set_elements("diswall_dynfw4").contains_key("203.0.113.9"));
+}
+
+#[test]
+fn a_short_ban_from_another_router_does_not_end_a_long_one() {
+    let _netns = Netns::enter();
+    let mut service = DisWallService::start();
+    service.tell("ban 203.0.113.5 7200");
+    let daemon = Daemon::start("", &only_nats(&service));
+    wait_live(&daemon, "nats");
+    service.tell("ban 203.0.113.5 900");
+    service.tell("ban 203.0.113.6 900");
+    wait_until(DEADLINE, "the second ban", || nft_set_elements("diswall_nats4").contains_key("203.0.113.6"));
+    let left = nft_set_elements("diswall_nats4")["203.0.113.5"].timeout;
+    assert!(left.is_some_and(|left| left > 7000), "{left:?}");
+}
+
+#[test]
 fn the_owners_lists_reach_their_sets_merged() {
     let _netns = Netns::enter();
     let lists = "config allow\n\toption ip '203.0.113.50'\n\toption comment 'office'\n\

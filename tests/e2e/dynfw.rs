@@ -95,6 +95,7 @@ impl Follower {
                 self.states.push(state);
             }
             Update::Notice { key, text } => self.notices.push((key, text)),
+            Update::Sighting { .. } => panic!("sightings come only when they were asked for"),
         }
     }
 

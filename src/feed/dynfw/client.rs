@@ -138,6 +138,9 @@ impl Client {
         self.sync.restart();
         // Before the list: a delta that comes between the two is then held, not lost.
         session.subscribe(wire::TOPIC_DELTA, true)?;
+        if self.settings.events {
+            session.subscribe(wire::TOPIC_EVENT, true)?;
+        }
         let mut list_subscribed = false;
         loop {
             let wanted = self.sync.wants_list();
@@ -178,7 +181,10 @@ impl Client {
         let event = match parsed {
             Ok(wire::Message::Delta(delta)) => self.delta(&delta).await,
             Ok(wire::Message::List(list)) => self.list(list).await,
-            Ok(wire::Message::Event(_)) => None,
+            Ok(wire::Message::Event(sighting)) => {
+                self.sighting(&sighting).await;
+                None
+            }
             Err(error) => return self.refuse_message(&error).await,
         };
         if let Some(event) = event {
@@ -186,6 +192,17 @@ impl Client {
         }
         self.gauges.serial.set(self.sync.serial());
         self.contact().await;
+    }
+
+    /// Hands a sighting on; its name is a stranger's text, so it is cut like every other.
+    async fn sighting(&mut self, sighting: &wire::Sighting<'_>) {
+        match wire::parse_address(sighting.ip) {
+            Ok(address) => {
+                let event: String = sighting.event.chars().take(40).collect();
+                self.post(Update::Sighting { event: event.into(), address }).await;
+            }
+            Err(error) => self.refuse_addresses(1, &error.to_string()).await,
+        }
     }
 
     async fn delta(&mut self, delta: &wire::Delta<'_>) -> Option<Event> {

@@ -243,6 +243,7 @@ impl Folded {
             Update::Notice { key, text: Some(text) } => drop(self.notices.insert(key, text)),
             Update::Notice { key, text: None } => drop(self.notices.remove(key)),
             Update::Event(event) => self.event(event),
+            Update::Sighting { .. } => panic!("DisWall has no sensors"),
         }
     }
 

@@ -204,7 +204,11 @@ impl Steer {
     }
 }
 
-fn nets(addresses: &[String]) -> Result<Vec<IpNet>, Refusal> {
+/// The networks of a command.
+///
+/// # Errors
+/// None, or one that does not parse; the sentence names it and what is accepted.
+pub fn nets(addresses: &[String]) -> Result<Vec<IpNet>, Refusal> {
     let net = |text: &String| value::net(text.trim()).map_err(|error| Refusal::invalid(error.to_string()));
     if addresses.is_empty() {
         return Err(Refusal::invalid("no address given; accepted: one or more addresses or networks"));
@@ -212,7 +216,11 @@ fn nets(addresses: &[String]) -> Result<Vec<IpNet>, Refusal> {
     addresses.iter().map(net).collect()
 }
 
-fn comment(text: &str) -> Result<String, Refusal> {
+/// The owner's comment.
+///
+/// # Errors
+/// It is longer than one line may be, or has control characters.
+pub fn comment(text: &str) -> Result<String, Refusal> {
     value::comment(text).map_err(|error| Refusal::invalid(error.to_string()))
 }
 

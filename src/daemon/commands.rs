@@ -11,6 +11,7 @@ use ipnet::IpNet;
 use super::{Daemon, clock};
 use crate::config::value;
 use crate::control::protocol::{BanCommand, Code, Done, DoneRow, ExemptCommand, KickCommand, Refusal, UnbanCommand};
+use crate::control::steer;
 use crate::feed::{AllowOrigin, Entry, Event, Lifetime, Reason, Source};
 use crate::ledger::{BanView, may_ban};
 
@@ -26,8 +27,7 @@ pub fn nets(addresses: &[String]) -> Result<Vec<IpNet>, Refusal> {
         let text = format!("{} addresses given; accepted: 1 to {AT_ONCE} addresses or networks", addresses.len());
         return Err(Refusal::invalid(text));
     }
-    let net = |text: &String| value::net(text.trim()).map_err(|error| Refusal::invalid(error.to_string()));
-    addresses.iter().map(net).collect()
+    steer::nets(addresses)
 }
 
 impl Daemon {
@@ -62,7 +62,7 @@ impl Daemon {
     /// Bans in the ledger.
     pub(super) fn ban(&mut self, command: &BanCommand) -> Result<Done, Refusal> {
         let nets = self.vet(command)?;
-        let comment = comment(command.comment.as_deref())?;
+        let comment = steer::comment(command.comment.as_deref().unwrap_or_default())?;
         let lifetime = lifetime(command.timeout);
         let mut done = Vec::with_capacity(nets.len());
         for net in nets {
@@ -115,7 +115,7 @@ impl Daemon {
     /// Allows in the ledger.
     pub(super) fn exempt(&mut self, command: &ExemptCommand) -> Result<Done, Refusal> {
         let nets = nets(&command.addresses)?;
-        let comment = comment(command.comment.as_deref())?;
+        let comment = steer::comment(command.comment.as_deref().unwrap_or_default())?;
         let lifetime = lifetime(command.timeout);
         let mut done = Vec::with_capacity(nets.len());
         for net in nets {
@@ -207,10 +207,6 @@ fn freed(net: IpNet, sources: &[Source]) -> DoneRow {
         log::info!("unblock: {text}");
     }
     DoneRow { address: net, text, sources: names, connections: None }
-}
-
-fn comment(text: Option<&str>) -> Result<String, Refusal> {
-    value::comment(text.unwrap_or_default()).map_err(|error| Refusal::invalid(error.to_string()))
 }
 
 fn in_brackets(comment: &str) -> String {

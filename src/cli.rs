@@ -4,6 +4,7 @@
 //! configuration. `main` calls [`main`] and does nothing else.
 
 mod show;
+mod table;
 
 pub use show::duration as duration_text;
 
@@ -15,7 +16,7 @@ use argh::FromArgs;
 use crate::config::{self, Settings, value};
 use crate::control::client::{self, ClientError};
 use crate::control::protocol::{
-    self, AllowancesQuery, CheckQuery, Code, ListQuery, Nothing, PAGE_MAX, Refusal, Request, ResyncQuery, WatchQuery,
+    self, AllowancesQuery, CheckQuery, Code, HistoryQuery, ListQuery, Nothing, PAGE_MAX, Refusal, Request, ResyncQuery, WatchQuery,
 };
 use crate::control::rpcd;
 use crate::control::steer::{BlockOptions, Steer};
@@ -53,6 +54,7 @@ enum Command {
     Status(Status),
     Check(Check),
     List(List),
+    History(History),
     Watch(Watch),
     Block(Block),
     Unblock(Unblock),
@@ -105,7 +107,7 @@ struct Check {
     address: String,
 }
 
-/// List bans: of one source (dynfw, nats, scan, manual), of `allow`, or of all.
+/// List bans, the newest first: of one source (dynfw, nats, scan, manual), of `allow`, or of all.
 #[derive(FromArgs)]
 #[argh(subcommand, name = "list")]
 struct List {
@@ -115,9 +117,27 @@ struct List {
     /// print one JSON object a line
     #[argh(switch)]
     json: bool,
+    /// print bans as CSV, for a spreadsheet
+    #[argh(switch)]
+    csv: bool,
     /// dynfw, nats, scan, manual or allow
     #[argh(positional)]
     source: Option<String>,
+}
+
+/// Show dropped packets and new bans by the hour, as far back as 7 days.
+#[derive(FromArgs)]
+#[argh(subcommand, name = "history")]
+struct History {
+    /// configuration file (default /etc/config/diswall)
+    #[argh(option)]
+    config: Option<PathBuf>,
+    /// print one JSON object
+    #[argh(switch)]
+    json: bool,
+    /// how many hours back, 1 to 168 (default 24)
+    #[argh(option, default = "24")]
+    hours: u32,
 }
 
 /// Show bans, releases and feed changes as they happen. Ends with Ctrl-C.
@@ -313,6 +333,7 @@ pub fn main() -> ExitCode {
         Command::Status(command) => status(command),
         Command::Check(command) => check(command),
         Command::List(command) => list(command),
+        Command::History(command) => history(command),
         Command::Watch(command) => watch(command),
         Command::Block(command) => block(command),
         Command::Unblock(command) => steer(command.config, |steer| steer.unblock(&command.addresses, command.source)),
@@ -416,6 +437,9 @@ fn check(command: Check) -> Outcome {
 
 fn list(command: List) -> Outcome {
     let control = control_path(command.config);
+    if command.json && command.csv {
+        return Err(Failure::usage("--json and --csv exclude each other"));
+    }
     if command.source.as_deref() == Some("allow") {
         return list_allowances(&control, command.json);
     }
@@ -423,14 +447,20 @@ fn list(command: List) -> Outcome {
     // Page after page, so that neither side ever holds the whole list.
     let mut query = ListQuery {
         source: source.map(|source| source.name().into()),
-        sort: Some("address".into()),
         limit: Some(PAGE_MAX),
         ..ListQuery::default()
     };
+    if command.csv {
+        show::say(table::CSV_HEAD);
+    }
     loop {
         let page: protocol::Page = client::ask(&control, &Request::Bans(query.clone()))?;
         for ban in &page.bans {
-            if command.json { show::json(ban) } else { show::ban(ban) }
+            match (command.json, command.csv) {
+                (true, _) => show::json(ban),
+                (_, true) => show::say(&table::csv(ban)),
+                _ => show::ban(ban),
+            }
         }
         query.offset += page.bans.len() as u32;
         if page.bans.is_empty() || u64::from(query.offset) >= page.matched {
@@ -451,6 +481,17 @@ fn list_allowances(control: &Path, json: bool) -> Outcome {
             return Ok(exit::DONE);
         }
     }
+}
+
+fn history(command: History) -> Outcome {
+    let request = Request::History(HistoryQuery { hours: Some(command.hours) });
+    let answer: protocol::History = client::ask(&control_path(command.config), &request)?;
+    if command.json {
+        show::json(&answer);
+    } else {
+        table::history(&answer);
+    }
+    Ok(exit::DONE)
 }
 
 fn source_named(name: &str) -> Result<Source, Failure> {

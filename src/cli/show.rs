@@ -14,7 +14,7 @@ pub fn json(value: &impl Serialize) {
 }
 
 /// Prints a line. A reader that has gone (`| head`) ends the command quietly.
-fn say(line: &str) {
+pub fn say(line: &str) {
     let mut out = std::io::stdout().lock();
     if writeln!(out, "{line}").and_then(|()| out.flush()).is_err() {
         std::process::exit(0);

@@ -1,0 +1,128 @@
+//! What the command line prints for other programs and spreadsheets: bans as CSV, the past by the hour.
+//!
+//! The pages of LuCI download the same CSV. Moments are UTC, since the router's time zone lives in a file
+//! of another format than ours to read.
+
+use super::show::say;
+use crate::control::protocol::{Ban, History};
+
+/// The first line of the CSV.
+pub const CSV_HEAD: &str = "address,source,kind,text,protocol,port,since,until";
+
+/// A ban as a line of CSV.
+pub fn csv(ban: &Ban) -> String {
+    let reason = &ban.reason;
+    let port = reason.port.map(|port| port.to_string());
+    let until = ban.until.map(moment);
+    let fields = [
+        Some(ban.address.as_str()),
+        Some(ban.source.as_str()),
+        Some(reason.kind.as_str()),
+        reason.text.as_deref(),
+        reason.protocol.as_deref(),
+        port.as_deref(),
+        Some(&moment(ban.since)),
+        until.as_deref(),
+    ];
+    let mut line = String::new();
+    for field in fields {
+        if !line.is_empty() {
+            line.push(',');
+        }
+        quote(field.unwrap_or_default(), &mut line);
+    }
+    line
+}
+
+/// Strangers write reasons: what a spreadsheet would take for a formula is made text.
+fn quote(field: &str, line: &mut String) {
+    line.push('"');
+    if field.starts_with(['=', '+', '@', '-', '\t', '\r']) {
+        line.push('\'');
+    }
+    for c in field.chars() {
+        if c == '"' {
+            line.push('"');
+        }
+        line.push(if c.is_control() { '\u{fffd}' } else { c });
+    }
+    line.push('"');
+}
+
+/// `diswall history`: dropped packets by source and new bans, an hour a line.
+pub fn history(history: &History) {
+    let mut head = format!("{:<20}", "hour from (UTC)");
+    for source in &history.sources {
+        head.push_str(&format!(" {:>9}", source.name));
+    }
+    say(&format!("{head}  packets dropped, then new bans"));
+    let hours = usize::try_from(history.hours).unwrap_or_default();
+    for hour in 0..hours {
+        let from = history.end.saturating_sub((history.hours - hour as u64) * history.step);
+        let mut line = moment(from);
+        let mut bans = None;
+        for source in &history.sources {
+            let known = |row: &[i64]| row.get(hour).copied().filter(|count| *count >= 0);
+            let packets = known(&source.packets).map_or("-".into(), |count| count.to_string());
+            line.push_str(&format!(" {packets:>9}"));
+            bans = known(&source.bans).map(|count| count + bans.unwrap_or(0)).or(bans);
+        }
+        say(&format!("{line} {:>9}", bans.map_or("-".into(), |count| count.to_string())));
+    }
+}
+
+/// Unix seconds as `2026-11-21T22:00:00Z`.
+fn moment(at: u64) -> String {
+    let (days, second) = (at / 86_400, at % 86_400);
+    // Years that begin in March, in eras of 400: the leap day is then the last of its year.
+    let from_era = days + 719_468;
+    let day_of_era = from_era % 146_097;
+    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let shifted = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * shifted + 2) / 5 + 1;
+    let month = if shifted < 10 { shifted + 3 } else { shifted - 9 };
+    let year = from_era / 146_097 * 400 + year_of_era + u64::from(month <= 2);
+    format!("{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}Z", second / 3600, second / 60 % 60, second % 60)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::control::protocol::Reason;
+
+    #[test]
+    fn moments_are_calendar_dates() {
+        let table = [
+            (0, "1970-01-01T00:00:00Z"),
+            (951_782_399, "2000-02-28T23:59:59Z"),
+            (951_782_400, "2000-02-29T00:00:00Z"),
+            (951_868_800, "2000-03-01T00:00:00Z"),
+            (1_798_761_599, "2026-12-31T23:59:59Z"),
+            (4_107_542_400, "2100-03-01T00:00:00Z"),
+        ];
+        for (at, text) in table {
+            assert_eq!(moment(at), text);
+        }
+    }
+
+    #[test]
+    fn a_line_of_csv_is_quoted_and_is_no_formula() {
+        let reason =
+            Reason { kind: "tagged".into(), text: Some("=cmd|\"calc\"\n".into()), protocol: None, port: Some(22) };
+        let ban = Ban {
+            address: "203.0.113.9".into(),
+            source: "nats".into(),
+            since: 0,
+            until: None,
+            left: None,
+            reason,
+            withheld: None,
+            offences: None,
+        };
+        assert_eq!(
+            csv(&ban),
+            "\"203.0.113.9\",\"nats\",\"tagged\",\"'=cmd|\"\"calc\"\"\u{fffd}\",\"\",\"22\",\"1970-01-01T00:00:00Z\",\"\""
+        );
+    }
+}

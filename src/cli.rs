@@ -16,7 +16,8 @@ use argh::FromArgs;
 use crate::config::{self, Settings, value};
 use crate::control::client::{self, ClientError};
 use crate::control::protocol::{
-    self, AllowancesQuery, CheckQuery, Code, HistoryQuery, ListQuery, Nothing, PAGE_MAX, Refusal, Request, ResyncQuery, WatchQuery,
+    self, AllowancesQuery, CheckQuery, Code, HistoryQuery, ListQuery, Nothing, PAGE_MAX, Refusal, Request, ResyncQuery,
+    WatchQuery,
 };
 use crate::control::rpcd;
 use crate::control::steer::{BlockOptions, Steer};
@@ -445,11 +446,8 @@ fn list(command: List) -> Outcome {
     }
     let source = command.source.as_deref().map(source_named).transpose()?;
     // Page after page, so that neither side ever holds the whole list.
-    let mut query = ListQuery {
-        source: source.map(|source| source.name().into()),
-        limit: Some(PAGE_MAX),
-        ..ListQuery::default()
-    };
+    let mut query =
+        ListQuery { source: source.map(|source| source.name().into()), limit: Some(PAGE_MAX), ..ListQuery::default() };
     if command.csv {
         show::say(table::CSV_HEAD);
     }

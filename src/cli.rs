@@ -34,7 +34,7 @@ pub mod exit {
     pub const USAGE: u8 = 2;
     /// The daemon cannot be reached.
     pub const UNREACHABLE: u8 = 3;
-    /// `rules --write`: the rules could not be checked or written; the old ones stay.
+    /// `rules --write`, `rules --load`: the rules could not be checked, written or loaded; the old ones stay.
     pub const RULES_REFUSED: u8 = 4;
 }
 
@@ -282,6 +282,9 @@ struct Rules {
     /// refuses it
     #[argh(switch)]
     write: bool,
+    /// have nft load the complete ruleset, less what the kernel lacks; 4: it refuses
+    #[argh(switch)]
+    load: bool,
     /// print what takes everything of diswall out of the table: diswall rules --delete | nft -f -
     #[argh(switch)]
     delete: bool,
@@ -565,27 +568,41 @@ fn resync(command: Resync) -> Outcome {
 fn print_rules(command: Rules) -> Outcome {
     let config = config_path(command.config);
     let settings = settings(&config)?;
-    if !command.standalone && !command.delete && settings.main.enabled {
+    if !command.standalone && !command.load && !command.delete && settings.main.enabled {
         // fw4's configuration is diswall's neighbour: /etc/config/firewall.
         let refused = |error: files::Error| Failure::usage(error.to_string());
         files::check_zones(&settings, &config.with_file_name("firewall")).map_err(refused)?;
     }
-    let text = match (command.standalone, command.write, command.delete) {
-        (true, false, false) => rules::standalone(&settings),
-        (false, false, true) => rules::removal(&settings),
-        (false, false, false) => rules::for_fw4(&settings, &files::zone_devices(&settings)),
-        (false, true, false) => return write_rules(&settings),
-        _ => return Err(Failure::usage("--standalone, --write and --delete exclude each other")),
+    let text = match (command.standalone, command.write, command.load, command.delete) {
+        (true, false, false, false) => rules::standalone(&settings),
+        (false, false, false, true) => rules::removal(&settings),
+        (false, false, false, false) => rules::for_fw4(&settings, &files::zone_devices(&settings)),
+        (false, true, false, false) => return write_rules(&settings),
+        (_, false, true, false) => return load_rules(&settings),
+        _ => return Err(Failure::usage("--standalone, --write, --load and --delete exclude each other")),
     };
     print!("{text}");
     Ok(exit::DONE)
 }
 
 fn write_rules(settings: &Settings) -> Outcome {
-    match files::write(settings, Path::new(files::DIRECTORY)) {
-        Ok(files::Written::Changed) => Ok(exit::DONE),
-        Ok(files::Written::Unchanged) => Ok(exit::NO),
-        Err(error) => Err(Failure { status: exit::RULES_REFUSED, text: error.to_string() }),
+    let written = files::write(settings, Path::new(files::DIRECTORY)).map_err(rules_refused)?;
+    tell_lacking(written.lacking);
+    Ok(if written.changed { exit::DONE } else { exit::NO })
+}
+
+fn load_rules(settings: &Settings) -> Outcome {
+    tell_lacking(files::load(settings).map_err(rules_refused)?);
+    Ok(exit::DONE)
+}
+
+fn rules_refused(error: files::Error) -> Failure {
+    Failure { status: exit::RULES_REFUSED, text: error.to_string() }
+}
+
+fn tell_lacking(lacking: Option<String>) {
+    if let Some(text) = lacking {
+        eprintln!("diswall: {text}");
     }
 }
 

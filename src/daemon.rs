@@ -60,6 +60,8 @@ struct Daemon {
     settings: Settings,
     /// Why the last reread of the configuration was refused, and its warnings.
     config_notes: Vec<(crate::config::Severity, String)>,
+    /// Why the log does not go where it should.
+    log_trouble: Option<String>,
     ledger: Ledger,
     kernel: Kernel,
     disconnect: Disconnect,
@@ -89,7 +91,8 @@ pub fn run(config: PathBuf, foreground: bool) -> ExitCode {
             return ExitCode::from(exit::USAGE);
         }
     };
-    if let Some(trouble) = logging::start(loaded.settings.main.log_level, foreground) {
+    let log_trouble = logging::start(loaded.settings.main.log_level, foreground);
+    if let Some(trouble) = &log_trouble {
         log::warn!("{trouble}");
     }
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
@@ -97,7 +100,8 @@ pub fn run(config: PathBuf, foreground: bool) -> ExitCode {
         Err(error) => return failed(&error),
     };
     let outcome = tokio::task::LocalSet::new().block_on(&runtime, async {
-        let (daemon, inputs) = Daemon::start(config, loaded)?;
+        let (mut daemon, inputs) = Daemon::start(config, loaded)?;
+        daemon.log_trouble = log_trouble;
         daemon.serve(inputs).await
     });
     // A name look-up may still sit in its thread; the process does not wait for it.
@@ -150,6 +154,7 @@ impl Daemon {
         log::info!("diswall {} starts", crate::VERSION);
         let mut keeper = Keeper::new(&settings.main.state_dir);
         let kept = keeper.read(settings.main.max_entries);
+        keeper.look();
         if let Some(trouble) = &keeper.trouble {
             log::warn!("{trouble}");
         }
@@ -170,6 +175,7 @@ impl Daemon {
             questions,
             config,
             config_notes: Vec::new(),
+            log_trouble: None,
             settings,
         };
         daemon.note_config(loaded.warnings.lines().collect());
@@ -329,7 +335,11 @@ impl Daemon {
 
     /// Compares kernel and ledger where that is due, and tells what came of it.
     fn repair(&mut self) {
+        let lacking = self.kernel.lacking(&self.settings);
         let Repaired { state, changes, made } = self.kernel.repair(&self.ledger, clock::now());
+        if let Some(text) = self.kernel.lacking(&self.settings).filter(|text| Some(text) != lacking.as_ref()) {
+            log::warn!("firewall: {text}");
+        }
         let text = match state {
             Some(State::Ok) if made > 0 => format!("ready: {made} sets made, {changes} elements put right"),
             Some(State::Ok) => format!("ready: {changes} elements put right"),
@@ -520,6 +530,7 @@ impl Daemon {
         }
         if old.is_some_and(|old| old.main.state_dir != main.state_dir) {
             self.keeper = Keeper::new(&main.state_dir);
+            self.keeper.look();
             self.keeper.note_change();
         }
         self.kernel.configure(main);

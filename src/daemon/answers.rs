@@ -143,6 +143,12 @@ impl Daemon {
                 add("error", "firewall".into(), text.clone())
             }
         }
+        if let Some(text) = self.kernel.lacking(&self.settings) {
+            add("warning", "firewall".into(), text);
+        }
+        if let Some(text) = &self.log_trouble {
+            add("warning", "log".into(), text.clone());
+        }
         for (severity, text) in &self.config_notes {
             let severity = if *severity == Severity::Error { "error" } else { "warning" };
             add(severity, "config".into(), text.clone());

@@ -49,6 +49,21 @@ impl Keeper {
         Keeper { path: state_dir.join(FILE), step, due: Instant::now() + step, changed: false, trouble: None }
     }
 
+    /// Notes early where a copy could not be written: on flash the first one is due in twelve hours.
+    pub fn look(&mut self) {
+        let directory = existing(self.path.parent().unwrap_or(Path::new("/")));
+        let Ok(stat) = rustix::fs::statvfs(directory) else { return };
+        let why = if stat.f_flag.contains(rustix::fs::StatVfsMountFlags::RDONLY) {
+            "is on a read-only file system"
+        } else if stat.f_blocks > 0 && stat.f_bavail == 0 {
+            "is on a full file system"
+        } else {
+            return;
+        };
+        let text = format!("bans cannot be kept over a restart: {} {why}", directory.display());
+        self.trouble.get_or_insert(text);
+    }
+
     /// Reads what is there. Whatever is wrong with it is said in the log, and the ledger begins empty.
     pub fn read(&mut self, max_entries: u32) -> Kept {
         let (now, wall) = (clock::now(), clock::wall());
@@ -97,8 +112,12 @@ impl Keeper {
     }
 }
 
-/// Whether the directory, or the nearest one above it that exists, lives in RAM.
+/// Whether the directory lives, or would live, in RAM.
 fn is_in_ram(directory: &Path) -> bool {
-    let existing = directory.ancestors().find(|path| path.exists()).unwrap_or(Path::new("/"));
-    rustix::fs::statfs(existing).is_ok_and(|stat| IN_RAM.contains(&(stat.f_type as u64)))
+    rustix::fs::statfs(existing(directory)).is_ok_and(|stat| IN_RAM.contains(&(stat.f_type as u64)))
+}
+
+/// The directory, or the nearest one above it that exists.
+fn existing(directory: &Path) -> &Path {
+    directory.ancestors().find(|path| path.exists()).unwrap_or(Path::new("/"))
 }

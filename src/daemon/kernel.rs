@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::clock;
-use crate::config::Main;
+use crate::config::{Main, Settings};
 use crate::feed::{Lifetime, Source};
 use crate::firewall::{Counter, Error, Firewall, Names, Reconciled, TableEvent, Watch};
 use crate::ledger::{Desired, Ledger, Moment, Range, SetChange, SetId};
@@ -50,6 +50,9 @@ pub struct Kernel {
     max_entries: u32,
     link: Option<(Firewall, Watch)>,
     state: State,
+    /// What the rules in force were last seen to have: a part that looks for scans, one that keeps severed
+    /// connections severed.
+    parts: (bool, bool),
     repair_at: Option<Instant>,
     retry: Duration,
     /// Sources whose sets may hold more than the ledger yet: what a former run put there stays in force
@@ -69,6 +72,7 @@ impl Kernel {
             max_entries: main.max_entries,
             link: None,
             state: State::Missing("not looked at yet".into()),
+            parts: (true, true),
             repair_at: None,
             retry: RETRY_FIRST,
             unsettled: Vec::new(),
@@ -80,6 +84,21 @@ impl Kernel {
     /// What the kernel's side is like.
     pub fn state(&self) -> &State {
         &self.state
+    }
+
+    /// What the rules in force lack of what is configured, as a sentence. The kernel may lack it too; or they
+    /// are older than the configuration.
+    pub fn lacking(&self, settings: &Settings) -> Option<String> {
+        let (scans, cuts) = self.parts;
+        let part = match (settings.scan.enabled && !scans, settings.main.disconnect && !cuts) {
+            (false, false) => return None,
+            (true, false) => "look for scans",
+            (false, true) => "keep ended connections from coming back",
+            (true, true) => "look for scans or keep ended connections from coming back",
+        };
+        let sentence =
+            format!("the rules in force do not {part}; `diswall rules --write` (without fw4: --load) says why");
+        (self.state == State::Ok).then_some(sentence)
     }
 
     /// Starts anew under other names or another size.
@@ -219,8 +238,11 @@ impl Kernel {
 
     fn try_repair(&mut self, ledger: &Ledger, now: Moment) -> Result<(State, usize, usize), Error> {
         self.open()?;
-        let Kernel { link: Some((firewall, _)), names, unsettled, .. } = self else { return Err(Error::NoTable) };
+        let Kernel { link: Some((firewall, _)), names, unsettled, parts, .. } = self else {
+            return Err(Error::NoTable);
+        };
         let structure = firewall.structure()?;
+        *parts = (structure.scans, structure.cuts);
         if !structure.table {
             let text = format!("there is no nftables table 'inet {}'; waiting for the firewall", names.table);
             return Ok((State::Missing(text), 0, 0));

@@ -49,6 +49,9 @@ pub(super) const fn address_family(family: Family) -> u8 {
     }
 }
 
+/// There is no `nf_conntrack_netlink`.
+const NO_CONNTRACK: Error = Error::Lacking { part: "conntrack over netlink", package: "kmod-nf-conntrack-netlink" };
+
 /// From this many addresses on, one look at every entry is cheaper than two filtered walks an address.
 /// Measured with 10,000 flows: a walk costs the kernel 10 ms when its table has 262,144 buckets (less than
 /// 1 ms with a router's 16,384), sending and reading 10,000 entries 9 ms.
@@ -95,11 +98,14 @@ impl Conntrack {
     /// Opens the netlink sockets.
     ///
     /// # Errors
-    /// [`Error::Netlink`] if they cannot be opened. Missing rights or a missing `nf_conntrack_netlink`
-    /// show at the first call of `kick`.
+    /// [`Error::Netlink`] if they cannot be opened, [`Error::Lacking`] if there is no netfilter netlink.
+    /// Missing rights or a missing `nf_conntrack_netlink` show at the first call of `kick`.
     pub fn open() -> Result<Conntrack, Error> {
         let open = || {
-            let opening = |cause| Error::Netlink { doing: "opening the conntrack socket", cause };
+            let opening = |cause: io::Error| match Errno::from_io_error(&cause) {
+                Some(Errno::PROTONOSUPPORT) => NO_CONNTRACK,
+                _ => Error::Netlink { doing: "opening the conntrack socket", cause },
+            };
             Socket::open(mnl::Bus::Netfilter).map_err(opening)
         };
         Ok(Conntrack { reader: open()?, deleter: open()?, sockets: Sockets::open() })
@@ -109,8 +115,8 @@ impl Conntrack {
     /// table for it, however few they are: collect addresses for some 100 ms rather than call it for each.
     ///
     /// # Errors
-    /// [`Error::Permission`] without `CAP_NET_ADMIN`, [`Error::Netlink`] also if the kernel has no
-    /// `nf_conntrack_netlink`.
+    /// [`Error::Permission`] without `CAP_NET_ADMIN`, [`Error::Lacking`] if the kernel has no
+    /// `nf_conntrack_netlink`, [`Error::Netlink`].
     pub fn kick(&mut self, addresses: &[IpAddr]) -> Result<Kicked, Error> {
         if addresses.is_empty() {
             return Ok(Kicked::default());
@@ -163,8 +169,10 @@ impl Conntrack {
         banned: &dyn Fn(IpAddr) -> bool,
         kicked: &mut Kicked,
     ) -> Result<(), Error> {
-        let failed = |cause: io::Error| match cause.kind() {
-            io::ErrorKind::PermissionDenied => Error::Permission,
+        let failed = |cause: io::Error| match Errno::from_io_error(&cause) {
+            Some(Errno::PERM) => Error::Permission,
+            // nfnetlink knows no such subsystem; of a dump's request it finds nothing else invalid.
+            Some(Errno::INVAL) => NO_CONNTRACK,
             _ => Error::Netlink { doing: "ending connections", cause },
         };
         let mut request = Vec::new();

@@ -9,6 +9,13 @@ use super::names::SetKey;
 pub enum Error {
     /// The process lacks `CAP_NET_ADMIN` (`EPERM`).
     Permission,
+    /// The kernel lacks a whole part of netfilter.
+    Lacking {
+        /// Which: "nf_tables".
+        part: &'static str,
+        /// OpenWrt's package that brings it.
+        package: &'static str,
+    },
     /// The table does not exist.
     NoTable,
     /// The table exists, this set does not.
@@ -39,6 +46,9 @@ pub enum Error {
 }
 
 impl Error {
+    /// There is no nf_tables.
+    pub(super) const NO_NF_TABLES: Error = Error::Lacking { part: "nf_tables", package: "kmod-nft-core" };
+
     /// The set the error is about, if it is about one.
     pub fn set(&self) -> Option<SetKey> {
         match self {
@@ -54,6 +64,7 @@ impl fmt::Display for Error {
             |f: &mut fmt::Formatter<'_>, key: &SetKey| write!(f, "set {}{}: ", key.set.name(), key.family.digit());
         match self {
             Error::Permission => f.write_str("not permitted to change the firewall; CAP_NET_ADMIN is needed"),
+            Error::Lacking { part, package } => write!(f, "the kernel has no {part} (package {package})"),
             Error::NoTable => f.write_str("nftables: the table does not exist"),
             Error::NoSet(key) => set(f, key).and_then(|()| f.write_str("it does not exist")),
             Error::Full(key) => set(f, key).and_then(|()| f.write_str("it is full (see max_entries)")),

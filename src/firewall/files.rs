@@ -1,7 +1,8 @@
 //! The rules' text on disk, where fw4 includes it: written only after nft has accepted it.
 //!
 //! `diswall rules --write` calls this as root before fw4 is started or reloaded. It runs `nft` and, for
-//! `states 'all'`, `fw4`; it never loads anything itself.
+//! `states 'all'`, `fw4`. Where there is no fw4, `diswall rules --load` has it load the text itself. What
+//! the kernel has no modules for is left out, and said, so that the rest is in force.
 
 use std::fmt;
 use std::fs;
@@ -20,21 +21,21 @@ pub const DIRECTORY: &str = "/var/run/diswall/fw4";
 const FILE: &str = "diswall.nft";
 
 /// What came of writing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Written {
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Written {
     /// The file is new, different, or gone: fw4 is to be reloaded.
-    Changed,
-    /// Nothing to do.
-    Unchanged,
+    pub changed: bool,
+    /// What of the configuration the rules do without, and why, as a sentence.
+    pub lacking: Option<String>,
 }
 
-/// Why nothing was written; the file that was there stays.
+/// Why nothing was written or loaded; what was there stays.
 #[derive(Debug)]
 pub enum Error {
-    /// nft does not accept the text, which is kept aside.
+    /// nft does not accept the text.
     Refused {
-        /// Where the refused text is.
-        aside: PathBuf,
+        /// Where the refused text is kept, if it is.
+        aside: Option<PathBuf>,
         /// What nft says.
         message: String,
     },
@@ -59,9 +60,10 @@ pub enum Error {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Error::Refused { aside, message } => {
+            Error::Refused { aside: Some(aside), message } => {
                 write!(f, "nft refuses the rules; kept aside in {}: {message}", aside.display())
             }
+            Error::Refused { aside: None, message } => write!(f, "nft refuses the rules: {message}"),
             Error::Zone { zone, known } => {
                 write!(f, "zone '{zone}' is not in the firewall's configuration; accepted: {}", known.join(", "))
             }
@@ -81,50 +83,120 @@ pub fn write(settings: &Settings, directory: &Path) -> Result<Written, Error> {
     let path = directory.join(FILE);
     if !settings.main.enabled {
         return match fs::remove_file(&path) {
-            Ok(()) => Ok(Written::Changed),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Written::Unchanged),
+            Ok(()) => Ok(Written { changed: true, lacking: None }),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Written { changed: false, lacking: None }),
             Err(error) => Err(Error::File { path, error }),
         };
     }
-    let text = rules::for_fw4(settings, &zone_devices(settings));
-    if fs::read_to_string(&path).is_ok_and(|old| old == text) {
-        return Ok(Written::Unchanged);
+    let zones = zone_devices(settings);
+    let text = rules::for_fw4(settings, &zones);
+    let old = fs::read_to_string(&path).ok();
+    if old.as_ref() == Some(&text) {
+        return Ok(Written { changed: false, lacking: None });
     }
     let file = |path: &Path| {
         let path = path.to_path_buf();
         move |error| Error::File { path, error }
     };
     fs::DirBuilder::new().recursive(true).mode(0o755).create(directory).map_err(file(directory))?;
-    if let Some(message) = refusal(&text).map_err(Error::NoNft)? {
-        let aside = directory.join(format!("{FILE}.rejected"));
-        put(&aside, &text).map_err(file(&aside))?;
-        return Err(Error::Refused { aside, message });
+    let render = |settings: &Settings| rules::for_fw4(settings, &zones);
+    let (text, lacking) = accepted(settings, &render, &["-c", "-f", "-"]).map_err(|error| match error {
+        Error::Refused { message, .. } => {
+            let aside = directory.join(format!("{FILE}.rejected"));
+            Error::Refused { aside: put(&aside, &text).is_ok().then_some(aside), message }
+        }
+        other => other,
+    })?;
+    if old.as_ref() == Some(&text) {
+        return Ok(Written { changed: false, lacking });
     }
     // Renamed into place, under a name that the include's glob does not match until then.
     let new = directory.join(format!("{FILE}.new"));
     put(&new, &text).map_err(file(&new))?;
     fs::rename(&new, &path).map_err(file(&path))?;
-    Ok(Written::Changed)
+    Ok(Written { changed: true, lacking })
+}
+
+/// Loads the stand-alone rules, on a machine without fw4; with `enabled '0'` takes them away. Gives what
+/// they do without, and why, as a sentence.
+///
+/// # Errors
+/// [`Error::Refused`], [`Error::NoNft`]; then the ruleset is as it was.
+pub fn load(settings: &Settings) -> Result<Option<String>, Error> {
+    if !settings.main.enabled {
+        let refusal = nft(&["-f", "-"], &rules::removal(settings)).map_err(Error::NoNft)?;
+        return refusal.map_or(Ok(None), |message| Err(Error::Refused { aside: None, message }));
+    }
+    accepted(settings, &rules::standalone, &["-f", "-"]).map(|(_, lacking)| lacking)
+}
+
+/// The most of the rules that nft accepts with these arguments, and a sentence about the rest.
+///
+/// # Errors
+/// What nft says about the whole of them, where it does not accept the least of them either.
+fn accepted(
+    settings: &Settings,
+    render: &dyn Fn(&Settings) -> String,
+    arguments: &[&str],
+) -> Result<(String, Option<String>), Error> {
+    let mut whole = None;
+    for (without_log, without_nat) in [(false, false), (true, false), (false, true), (true, true)] {
+        let mut less = settings.clone();
+        let mut parts: Vec<&str> = Vec::new();
+        if without_log {
+            parts.push("scan detection and logging (packages kmod-nfnetlink-log, kmod-nft-core)");
+            (less.scan.enabled, less.scan.refresh, less.nats.refresh, less.main.log_drops) =
+                (false, false, false, false);
+            less.block.iter_mut().for_each(|block| block.log = false);
+        }
+        if without_nat {
+            parts.push("keeping ended connections from coming back (package kmod-nft-nat)");
+            less.main.disconnect = false;
+        }
+        // Scans are looked for with the help of a nat chain too.
+        if without_nat && less.scan.enabled {
+            continue;
+        }
+        let text = render(&less);
+        let Some(message) = nft(arguments, &text).map_err(Error::NoNft)? else {
+            let why = |message: String| {
+                let first: Vec<&str> = message.lines().take(2).map(str::trim).collect();
+                let (parts, first) = (parts.join(" and "), first.join(" "));
+                format!("the kernel refuses a part of the rules, which go without {parts}: {first}")
+            };
+            return Ok((text, whole.map(why)));
+        };
+        whole.get_or_insert(message);
+    }
+    Err(Error::Refused { aside: None, message: whole.unwrap_or_default() })
 }
 
 fn put(path: &Path, text: &str) -> io::Result<()> {
     let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o644).open(path)?;
-    file.write_all(text.as_bytes())
+    file.write_all(text.as_bytes()).inspect_err(|_| {
+        // Half a text on a full disk is of no use to anybody, and takes room.
+        let _ = fs::remove_file(path);
+    })
 }
 
-/// What nft has against the text; `None`: nothing.
-fn refusal(text: &str) -> io::Result<Option<String>> {
+/// Lines that are kept of what nft says: three complaints, of which it has one for every rule.
+const SAID: usize = 9;
+
+/// Hands nft the text; what it has against it, `None`: nothing.
+fn nft(arguments: &[&str], text: &str) -> io::Result<Option<String>> {
     let mut nft = Command::new("nft")
-        .args(["-c", "-f", "-"])
+        .args(arguments)
         .stdin(Stdio::piped())
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
         .spawn()?;
     if let Some(mut stdin) = nft.stdin.take() {
-        stdin.write_all(text.as_bytes())?;
+        // One that ends before it has read all says why.
+        let _ = stdin.write_all(text.as_bytes());
     }
     let output = nft.wait_with_output()?;
-    Ok((!output.status.success()).then(|| String::from_utf8_lossy(&output.stderr).trim().to_string()))
+    let said = || String::from_utf8_lossy(&output.stderr).lines().take(SAID).collect::<Vec<_>>().join("\n");
+    Ok((!output.status.success()).then(|| said().trim().to_string()))
 }
 
 /// Whether every zone that is to be guarded is in fw4's configuration (`/etc/config/firewall`). Rules for

@@ -76,9 +76,12 @@ impl Firewall {
     /// Opens the netlink socket and tries the rights on it. Neither the table nor a set needs to exist.
     ///
     /// # Errors
-    /// [`Error::Permission`] without `CAP_NET_ADMIN`, [`Error::Netlink`] if there is no nf_tables.
+    /// [`Error::Permission`] without `CAP_NET_ADMIN`, [`Error::Lacking`] if there is no nf_tables.
     pub fn open(names: Names, max_entries: u32) -> Result<Firewall, Error> {
-        let opening = |cause| Error::Netlink { doing: "opening the netlink socket", cause };
+        let opening = |cause: io::Error| match Errno::from_io_error(&cause) {
+            Some(Errno::PROTONOSUPPORT) => Error::NO_NF_TABLES,
+            _ => Error::Netlink { doing: "opening the netlink socket", cause },
+        };
         let mut socket = Socket::open(mnl::Bus::Netfilter).map_err(opening)?;
         let has_destroy = probe_destroy(&mut socket, &names.table)?;
         let batch = Batch::new(&names);
@@ -434,6 +437,8 @@ fn probe_destroy(socket: &mut Socket, table: &str) -> Result<bool, Error> {
     match transact(socket, &request).map_err(failed)? {
         None => Ok(true),
         Some(refusal) if refusal.errno == Errno::PERM => Err(Error::Permission),
+        // Nobody takes batches of this subsystem (`nfnetlink_rcv_batch`).
+        Some(refusal) if refusal.errno == Errno::OPNOTSUPP => Err(Error::NO_NF_TABLES),
         Some(refusal) => Ok(refusal.errno == Errno::NOENT),
     }
 }

@@ -119,6 +119,16 @@ impl Names {
         format!("{}_from", self.prefix)
     }
 
+    /// Name of the chain that packets to closed ports go through: `diswall_seen`.
+    pub fn scan_chain(&self) -> String {
+        format!("{}_seen", self.prefix)
+    }
+
+    /// Name of the chain that drops what goes on after a ban: `diswall_cut`.
+    pub fn cut_chain(&self) -> String {
+        format!("{}_cut", self.prefix)
+    }
+
     /// The set of that name, if it is one of ours.
     pub fn find(&self, name: &[u8]) -> Option<SetKey> {
         let rest = name.strip_prefix(self.prefix.as_bytes())?.strip_prefix(b"_")?;

@@ -55,6 +55,10 @@ pub struct Structure {
     pub table: bool,
     /// Whether rules look the sets up. Without them everything else is in vain.
     pub rules: bool,
+    /// Whether rules look for scans.
+    pub scans: bool,
+    /// Whether rules keep severed connections severed.
+    pub cuts: bool,
     /// Sets that do not exist.
     pub missing: Vec<SetKey>,
     /// Sets that exist with other flags or another type. A different `size` is no difference.
@@ -103,8 +107,10 @@ pub(super) fn structure(socket: &mut Socket, names: &Names) -> Result<Structure,
         });
         match outcome {
             Ok(Dump::Complete) => {
-                let rules = has_rules(socket, names).map_err(failed)?;
-                return Ok(Structure { rules, ..compare(&found) });
+                let mut has = |chain: String| has_rules(socket, names, &chain).map_err(failed);
+                let (rules, scans, cuts) =
+                    (has(names.entry_chain())?, has(names.scan_chain())?, has(names.cut_chain())?);
+                return Ok(Structure { rules, scans, cuts, ..compare(&found) });
             }
             Ok(Dump::Interrupted) => {}
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -116,14 +122,14 @@ pub(super) fn structure(socket: &mut Socket, names: &Names) -> Result<Structure,
     Err(Error::Busy)
 }
 
-/// Whether the chain through which every guarded packet goes has rules. A firewall that was loaded
-/// without our include leaves it empty, or does not have it.
-fn has_rules(socket: &mut Socket, names: &Names) -> io::Result<bool> {
+/// Whether a chain of ours has rules. A firewall that was loaded without our include leaves it empty, or
+/// does not have it.
+fn has_rules(socket: &mut Socket, names: &Names, chain: &str) -> io::Result<bool> {
     let sequence = socket.next_sequence();
     let mut request = Vec::new();
     let start = open_netfilter(&mut request, GETRULE, NLM_F_REQUEST | NLM_F_DUMP, sequence, INET, 0);
     put_str(&mut request, RULE_TABLE, &names.table);
-    put_str(&mut request, RULE_CHAIN, &names.entry_chain());
+    put_str(&mut request, RULE_CHAIN, chain);
     close_message(&mut request, start);
     let mut found = false;
     match socket.dump(&request, &mut |message| found |= message.kind == NEWRULE) {

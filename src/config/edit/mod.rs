@@ -100,7 +100,15 @@ impl fmt::Display for EditError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             EditError::Invalid(problems) => write!(f, "nothing was changed, the configuration has errors:\n{problems}"),
-            EditError::Io { doing, path, source } => write!(f, "{doing} {}: {source}", path.display()),
+            EditError::Io { doing, path, source } => {
+                write!(f, "{doing} {}: {source}", path.display())?;
+                match source.kind() {
+                    io::ErrorKind::StorageFull | io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::QuotaExceeded => {
+                        f.write_str("; nothing was changed. With --timeout it needs no file")
+                    }
+                    _ => Ok(()),
+                }
+            }
             EditError::Refused(sentence) => f.write_str(sentence),
         }
     }

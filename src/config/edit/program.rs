@@ -49,8 +49,13 @@ pub(super) fn apply(uci: &str, path: &Path, plan: &Plan) -> Result<(), Failure> 
         return Err(Failure::NothingDone(said(&staged)));
     }
     plan.verify(&uci.run(&["export", package], "")?.stdout).map_err(Failure::NothingDone)?;
+    let before = file::read(path).map_err(|error| Failure::NothingDone(error.to_string()))?;
     let committed = uci.run(&["commit", package], "")?;
     let now = file::read(path).map_err(|error| Failure::Unsure(error.to_string()))?;
+    if now == before {
+        // A full or read-only file system, most likely.
+        return Err(Failure::NothingDone(said(&committed)));
+    }
     plan.verify(&now).map_err(|_| {
         let path = path.display();
         Failure::Unsure(format!("uci did not leave in {path} what was meant; look at it. {}", said(&committed)))

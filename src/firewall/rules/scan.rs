@@ -105,7 +105,7 @@ impl Text<'_> {
     }
 
     pub(super) fn seen_chain(&self) -> String {
-        format!("{}_seen", self.names.prefix)
+        self.names.scan_chain()
     }
 
     /// The rule by which the daemon hears of a banned host's packets, to start its time again.

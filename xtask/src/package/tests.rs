@@ -383,6 +383,82 @@ fn a_refused_configuration_leaves_the_old_rules() {
 }
 
 #[test]
+fn what_the_kernel_cannot_do_is_in_the_log() {
+    let root = router("lacking", FRESH);
+    root.write("answers/diswall-says", "diswall: the rules go without `scan` $(detection)\n* and more\n", 0o644);
+    service(&root, "start");
+    let log = root.read("log");
+    let said = calls(&log, "logger");
+    for line in ["the rules go without `scan` $(detection)", "* and more"] {
+        assert!(said.contains(&format!("logger -t diswall -p daemon.warn {line}").as_str()), "{said:?}");
+    }
+    assert!(log.contains("procd_open_instance"));
+}
+
+#[test]
+fn without_fw4_the_rules_are_loaded_and_taken_away_again() {
+    let root = router("no-fw4", FRESH);
+    fs::remove_file(root.0.join("bin/fw4")).unwrap();
+    service(&root, "start");
+    let log = root.read("log");
+    assert!(calls(&log, "diswall").contains(&"diswall rules --load"), "{log}");
+    assert!(calls(&log, "logger").iter().any(|line| line.contains("no fw4 here")), "{log}");
+    assert!(!log.contains("rules --write") && !log.contains("firewall reload"), "{log}");
+    assert!(log.contains("procd_open_instance"), "{log}");
+
+    root.write("answers/diswall", "4", 0o644);
+    service(&root, "start");
+    assert!(root.read("log").contains("no firewall rules: diswall rules --load ended with 4"));
+    assert_eq!(root.read("log").matches("procd_open_instance").count(), 2, "the daemon is to run all the same");
+
+    // The table goes when nothing of others is in it.
+    fs::remove_file(root.0.join("answers/diswall")).unwrap();
+    for (table, goes) in [("table inet fw4 {\n}\n", true), ("table inet fw4 {\n\tchain x {\n\t}\n}\n", false)] {
+        root.write("answers/table", table, 0o644);
+        root.write("log", "", 0o644);
+        service(&root, "withdraw");
+        let log = root.read("log");
+        assert!(log.contains("diswall rules --delete"), "{log}");
+        assert_eq!(log.contains("nft delete table inet fw4"), goes, "{log}");
+    }
+}
+
+#[test]
+fn a_read_only_etc_and_a_full_overlay_cost_no_protection() {
+    let root = router("read-only", &format!("{FRESH}diswall.main.state_dir=/srv/nowhere\n"));
+    root.write("sbin/ujail", "", 0o755);
+    // A file that cannot be given away; that it cannot be because of a read-only file system is all one.
+    fs::remove_file(root.0.join("etc/config/diswall")).unwrap();
+    root.write("srv", "a file, where a directory cannot be made\n", 0o644);
+    service(&root, "start");
+    let log = root.read("log");
+    for line in ["cannot make state_dir /srv/nowhere", "the daemon runs as root"] {
+        assert!(calls(&log, "logger").iter().any(|said| said.contains(line)), "no {line:?} in\n{log}");
+    }
+    assert!(log.contains("diswall rules --write") && log.contains("procd_set_param command /usr/bin/diswall"), "{log}");
+    // The daemon could not read its configuration as anybody else.
+    assert!(!log.contains("procd_set_param user"), "{log}");
+}
+
+#[test]
+fn chains_that_our_rules_text_added_go_with_it() {
+    let root = router("empty-chains", FRESH);
+    root.write("var/run/fw4.state", "", 0o644);
+    service(&root, "start");
+    root.write(
+        "answers/table",
+        "table inet fw4 {\n\tset x {\n\t\ttype ipv4_addr\n\t}\n\n\tchain input_wan {\n\t\tjump reject_from_wan\n\t}\n\n\
+         \tchain drop_from_wan {\n\t}\n\n\tchain somebodys {\n\t}\n\n\tchain accept_to_guest {\n\t}\n}\n",
+        0o644,
+    );
+    root.write("log", "", 0o644);
+    service(&root, "withdraw");
+    let log = root.read("log");
+    let deleted: Vec<&str> = calls(&log, "nft").into_iter().filter(|line| line.contains("delete")).collect();
+    assert_eq!(deleted, ["nft delete chain inet fw4 drop_from_wan", "nft delete chain inet fw4 accept_to_guest"]);
+}
+
+#[test]
 fn switched_off_it_writes_rules_and_starts_nothing() {
     let root = router("off", &format!("{FRESH}diswall.main.enabled=0\n"));
     service(&root, "start");

@@ -12,6 +12,7 @@ pub mod control;
 pub mod daemon;
 pub mod feed;
 pub mod firewall;
+pub mod json;
 pub mod ledger;
 
 /// Version, commit and target, as `diswall --version` prints them.

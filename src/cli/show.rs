@@ -3,14 +3,12 @@
 
 use std::io::{IsTerminal, Write};
 
-use serde::Serialize;
-
 use crate::control::protocol::{Activity, Allowance, Ban, Check, Feed, Reason, Sharing, Status};
+use crate::json::{self, Json};
 
 /// Prints one JSON object on a line.
-pub fn json(value: &impl Serialize) {
-    // Only strings and numbers: serialising cannot fail.
-    say(&serde_json::to_string(value).unwrap_or_default());
+pub fn json(value: &dyn Json) {
+    say(&json::to_string(value));
 }
 
 /// Prints a line. A reader that has gone (`| head`) ends the command quietly.

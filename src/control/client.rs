@@ -9,9 +9,8 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use serde::de::DeserializeOwned;
-
 use super::protocol::{Code, ErrorAnswer, Refusal, Request};
+use crate::json::{self, Json};
 
 /// Longest wait for an answer.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -70,9 +69,8 @@ impl ClientError {
 }
 
 /// Asks and waits for the one answer.
-pub fn ask<T: DeserializeOwned>(path: &Path, request: &Request) -> Result<T, ClientError> {
-    let line = serde_json::to_string(request).map_err(|error| ClientError::Protocol(error.to_string()))?;
-    parse(&ask_line(path, &line)?)
+pub fn ask<T: Json + Default>(path: &Path, request: &Request) -> Result<T, ClientError> {
+    parse(&ask_line(path, &request.to_line())?)
 }
 
 /// Sends one request line as it is and returns the answer line as it is.
@@ -89,14 +87,13 @@ pub fn ask_line(path: &Path, request: &str) -> Result<String, ClientError> {
 }
 
 /// Asks and hands on every answer line until the daemon hangs up or `each` returns false.
-pub fn follow<T: DeserializeOwned>(
+pub fn follow<T: Json + Default>(
     path: &Path,
     request: &Request,
     mut each: impl FnMut(T) -> bool,
 ) -> Result<(), ClientError> {
     let unreachable = |error| ClientError::Unreachable { path: path.to_path_buf(), error };
-    let line = serde_json::to_string(request).map_err(|error| ClientError::Protocol(error.to_string()))?;
-    let mut answers = send(path, &line).map_err(unreachable)?.into_inner();
+    let mut answers = send(path, &request.to_line()).map_err(unreachable)?.into_inner();
     answers.get_mut().set_read_timeout(None).map_err(unreachable)?;
     let mut lines = BufReader::new(answers.into_inner());
     let mut answer = String::new();
@@ -120,12 +117,12 @@ fn send(path: &Path, line: &str) -> io::Result<BufReader<io::Take<UnixStream>>> 
     Ok(BufReader::new(stream.take(ANSWER_MAX)))
 }
 
-fn parse<T: DeserializeOwned>(answer: &str) -> Result<T, ClientError> {
+fn parse<T: Json + Default>(answer: &str) -> Result<T, ClientError> {
+    let wrong = |error: json::Error| ClientError::Protocol(error.to_string());
     // The envelope of a refusal has its one key first; no other answer starts so.
     if answer.starts_with("{\"error\":") {
-        let refusal: ErrorAnswer =
-            serde_json::from_str(answer).map_err(|error| ClientError::Protocol(error.to_string()))?;
+        let refusal: ErrorAnswer = json::from_str(answer).map_err(wrong)?;
         return Err(ClientError::Refused(refusal.error));
     }
-    serde_json::from_str(answer).map_err(|error| ClientError::Protocol(error.to_string()))
+    json::from_str(answer).map_err(wrong)
 }

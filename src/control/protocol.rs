@@ -4,7 +4,7 @@
 //! does not apply is absent, integers only, durations in whole seconds, moments in Unix seconds of the
 //! router's wall clock with `now` beside them. Unknown keys in a request are ignored (rpcd adds some).
 
-use serde::{Deserialize, Serialize};
+use crate::json::{self, Error, Json, Reader, fields};
 
 /// Longest request line in bytes, the newline included.
 pub const REQUEST_MAX: usize = 64 * 1024;
@@ -13,8 +13,7 @@ pub const REQUEST_MAX: usize = 64 * 1024;
 pub const PAGE_MAX: u32 = 1000;
 
 /// What can be asked.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "method", content = "params", rename_all = "lowercase")]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Request {
     /// → [`Status`]
     Status(Nothing),
@@ -50,104 +49,182 @@ pub enum Request {
     Kick(KickCommand),
 }
 
+macro_rules! methods {
+    ($($name:literal $method:ident,)*) => {
+        impl Request {
+            /// What can be asked, by name.
+            pub const METHODS: &[&str] = &[$($name),*];
+
+            /// The request of that name, with nothing asked in particular.
+            fn named(method: &str) -> Option<Request> {
+                match method {
+                    $($name => Some(Request::$method(Default::default())),)*
+                    _ => None,
+                }
+            }
+
+            fn parts(&self) -> (&'static str, &dyn Json) {
+                match self {
+                    $(Request::$method(params) => ($name, params),)*
+                }
+            }
+
+            fn params_mut(&mut self) -> &mut dyn Json {
+                match self {
+                    $(Request::$method(params) => params,)*
+                }
+            }
+        }
+    };
+}
+
+methods! {
+    "status" Status,
+    "feeds" Feeds,
+    "bans" Bans,
+    "check" Check,
+    "allowances" Allowances,
+    "watch" Watch,
+    "resync" Resync,
+    "history" History,
+    "events" Events,
+    "reload" Reload,
+    "vet" Vet,
+    "ban" Ban,
+    "unban" Unban,
+    "exempt" Exempt,
+    "unexempt" Unexempt,
+    "kick" Kick,
+}
+
+impl Request {
+    /// A request from its method's name and its arguments' JSON text.
+    ///
+    /// # Errors
+    /// There is no such method, or an argument has another type; the sentence names what is accepted.
+    pub fn new(method: &str, params: &str) -> Result<Request, Refusal> {
+        let mut request = Request::named(method).ok_or_else(|| {
+            let known = Request::METHODS.join(", ");
+            Refusal::invalid(format!("'{method}' is no method; accepted: {known}"))
+        })?;
+        json::read_into(params, request.params_mut()).map_err(|error| Refusal::invalid(error.to_string()))?;
+        Ok(request)
+    }
+
+    /// The request of which this is the line.
+    ///
+    /// # Errors
+    /// It is no JSON object, or as [`Request::new`]'s.
+    pub fn from_line(line: &str) -> Result<Request, Refusal> {
+        let understood = |error: Error| Refusal::invalid(format!("the request was not understood: {error}"));
+        let mut method = None::<String>;
+        let mut params = "{}";
+        let mut from = Reader::new(line);
+        let read = from.object(&mut |key, from| match key {
+            "method" => method.read(from).map_err(|error| error.within(key)),
+            "params" => from.raw().map(|text| params = text),
+            _ => from.skip(),
+        });
+        read.and_then(|()| from.end()).map_err(understood)?;
+        match method {
+            Some(method) => Request::new(&method, params),
+            None => Err(understood(from.expected("the key method"))),
+        }
+    }
+
+    /// Its line, without the newline.
+    pub fn to_line(&self) -> String {
+        let (method, params) = self.parts();
+        let mut line = String::from("{\"method\":");
+        json::write_text(&mut line, method);
+        line.push_str(",\"params\":");
+        params.write(&mut line);
+        line.push('}');
+        line
+    }
+}
+
 /// What part of the past.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct HistoryQuery {
     /// Hours back from now, 1 to 168 (default).
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub hours: Option<u32>,
 }
 
 /// Which events.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct EventsQuery {
     /// As the last answer gave it; absent: the newest events.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub cursor: Option<String>,
     /// Most events wanted, 1 to 200; default 50.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub limit: Option<u32>,
     /// Only these kinds; empty: all.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub kinds: Vec<String>,
 }
 
 /// Networks to ban by the owner's word.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct BanCommand {
     /// Addresses and networks.
     pub addresses: Vec<String>,
     /// Seconds; absent: until taken back.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub timeout: Option<u32>,
     /// The owner's comment.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub comment: Option<String>,
     /// Even everything at once.
     pub force: bool,
 }
 
 /// Networks to free.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct UnbanCommand {
     /// Addresses and networks.
     pub addresses: Vec<String>,
     /// Only this source's bans; absent: every source's.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub source: Option<String>,
 }
 
 /// Networks to allow, or to allow no longer.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct ExemptCommand {
     /// Addresses and networks.
     pub addresses: Vec<String>,
     /// Seconds; absent: until taken back.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub timeout: Option<u32>,
     /// The owner's comment.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub comment: Option<String>,
 }
 
 /// Addresses whose connections are to end.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct KickCommand {
     /// Addresses and networks.
     pub addresses: Vec<String>,
 }
 
 /// Answer to everything that changes something: all or nothing was done.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Done {
     /// A row for each address, in their order.
     pub done: Vec<DoneRow>,
 }
 
 /// What was done about one address.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct DoneRow {
     /// Address or network.
     pub address: String,
     /// What was done, as a sentence.
     pub text: String,
     /// The sources whose bans were taken back.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub sources: Vec<String>,
     /// Connections ended.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub connections: Option<u64>,
 }
 
 /// Answer to [`Request::History`]. Element `i` of a row covers the `step` seconds before
 /// `end - (hours - 1 - i) * step`; -1 means that the daemon did not run then.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct History {
     /// Wall clock.
     pub now: u64,
@@ -162,7 +239,7 @@ pub struct History {
 }
 
 /// One source's past.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct HistorySource {
     /// Its name.
     pub name: String,
@@ -175,7 +252,7 @@ pub struct HistorySource {
 }
 
 /// Answer to [`Request::Events`], oldest first.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Events {
     /// Wall clock.
     pub now: u64,
@@ -184,90 +261,72 @@ pub struct Events {
     /// Events since the cursor that are no longer kept.
     pub missed: u64,
     /// The cursor was of an earlier run of the daemon.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub restarted: bool,
     /// The events.
     pub events: Vec<Activity>,
 }
 
 /// A request without arguments.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Nothing {}
 
 /// Which bans, in which order, which part of them.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct ListQuery {
     /// A source's name; absent: all.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub source: Option<String>,
     /// An address or its beginning, a network, or a text in the reason.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub search: Option<String>,
     /// 4 or 6; absent: both.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub family: Option<u8>,
     /// `address`, `since` (default), `until` or `source`.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub sort: Option<String>,
     /// Descending; default: true for `since`, else false.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub desc: Option<bool>,
     /// Rows to pass over.
     pub offset: u32,
     /// Rows wanted, 1 to [`PAGE_MAX`]; default 50.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub limit: Option<u32>,
 }
 
 /// Which address or network.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct CheckQuery {
     /// Address or network.
     pub address: String,
 }
 
 /// Which part of the allowances.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct AllowancesQuery {
     /// `config`, `command` or `nats`; absent: all.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub origin: Option<String>,
     /// Text looked for in address and comment.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub search: Option<String>,
     /// Rows to pass over.
     pub offset: u32,
     /// Rows wanted, 1 to [`PAGE_MAX`]; default 100.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub limit: Option<u32>,
 }
 
 /// What to watch.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct WatchQuery {
     /// Only this source.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub source: Option<String>,
     /// Only this address, or addresses in this network.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub address: Option<String>,
 }
 
 /// Which feed.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct ResyncQuery {
     /// `dynfw` or `nats`; absent: both.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub source: Option<String>,
 }
 
 /// An answer that says no. On the wire: `{"error":{"code":…,"message":…}}`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Refusal {
     /// What kind of no.
     pub code: Code,
@@ -276,8 +335,7 @@ pub struct Refusal {
 }
 
 /// Kinds of no.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Code {
     /// The daemon cannot be reached or did not answer in time (said by the client).
     NotRunning,
@@ -288,7 +346,32 @@ pub enum Code {
     /// Nothing to take back.
     NotFound,
     /// It was tried and did not work.
+    #[default]
     Failed,
+}
+
+impl Code {
+    const NAMES: [(&'static str, Code); 5] = [
+        ("not_running", Code::NotRunning),
+        ("invalid", Code::Invalid),
+        ("refused", Code::Refused),
+        ("not_found", Code::NotFound),
+        ("failed", Code::Failed),
+    ];
+}
+
+impl Json for Code {
+    fn write(&self, out: &mut String) {
+        let name = Code::NAMES.iter().find(|(_, code)| code == self).map_or("failed", |(name, _)| name);
+        json::write_text(out, name);
+    }
+
+    fn read(&mut self, from: &mut Reader<'_>) -> Result<(), Error> {
+        let name = from.text()?;
+        let known = Code::NAMES.iter().find(|(known, _)| *known == name);
+        *self = known.ok_or_else(|| from.expected("a kind of refusal"))?.1;
+        Ok(())
+    }
 }
 
 impl Refusal {
@@ -304,30 +387,27 @@ impl Refusal {
 }
 
 /// The error envelope.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct ErrorAnswer {
     /// Why not.
     pub error: Refusal,
 }
 
 /// Why an address is banned.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Reason {
     /// `listed`, `announced`, `tagged`, `port`, `login` or `comment`.
     pub kind: String,
     /// Tag, service or comment; a stranger may have written it.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub text: Option<String>,
     /// `tcp`, `udp`, `icmp`, or the protocol's number.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub protocol: Option<String>,
     /// Destination port.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub port: Option<u16>,
 }
 
 /// One ban.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Ban {
     /// Address or network.
     pub address: String,
@@ -336,41 +416,34 @@ pub struct Ban {
     /// Since when.
     pub since: u64,
     /// Until when; absent: until taken back.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub until: Option<u64>,
     /// Seconds until then.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub left: Option<u64>,
     /// Why.
     pub reason: Reason,
     /// Why the kernel does not get this ban: the address is protected.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub withheld: Option<String>,
     /// How often this router has banned the address so far.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub offences: Option<u32>,
 }
 
 /// One allowance.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Allowance {
     /// Address or network.
     pub address: String,
     /// `config`, `command` or `nats`.
     pub origin: String,
     /// The owner's comment.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub comment: Option<String>,
     /// Until when; absent: until taken back.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub until: Option<u64>,
     /// Seconds until then.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub left: Option<u64>,
 }
 
 /// A `config block` that is a rule of its own.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Rule {
     /// Address or network.
     pub address: String,
@@ -381,12 +454,11 @@ pub struct Rule {
     /// `drop` or `reject`.
     pub action: String,
     /// The owner's comment.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub comment: Option<String>,
 }
 
 /// A feed's state.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Feed {
     /// `dynfw` or `nats`.
     pub name: String,
@@ -401,18 +473,14 @@ pub struct Feed {
     /// Since when in this state.
     pub since: u64,
     /// With `waiting`: what went wrong.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
     /// With `waiting`: seconds until the next try, from the moment it was said.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub retry_in: Option<u32>,
     /// Moment of the last message.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub last_message: Option<u64>,
     /// Addresses banned by this feed now.
     pub entries: u64,
     /// DynFW: the last serial applied.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub serial: Option<u64>,
     /// Whole lists taken since the daemon started.
     pub lists: u64,
@@ -425,23 +493,19 @@ pub struct Feed {
     /// Single addresses refused since the daemon started.
     pub refused_addresses: u64,
     /// Why the last refused message was refused.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub last_refusal: Option<String>,
     /// DynFW: seconds without contact after which its bans lapse.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub max_age: Option<u64>,
     /// DynFW, without contact: seconds until its bans lapse.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub lapses_in: Option<u64>,
     /// DisWall: the login.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub account: Option<String>,
     /// What the owner should know.
     pub notices: Vec<Notice>,
 }
 
 /// Something the owner should know about a feed.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Notice {
     /// Stable name of the matter.
     pub key: String,
@@ -450,7 +514,7 @@ pub struct Notice {
 }
 
 /// Something the owner should know.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Problem {
     /// Stable name of the matter: `firewall`, `feed.dynfw`, `cut.dynfw`, …
     pub key: String,
@@ -461,7 +525,7 @@ pub struct Problem {
 }
 
 /// The firewall's side.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Firewall {
     /// nftables table, family inet.
     pub table: String,
@@ -472,17 +536,15 @@ pub struct Firewall {
     /// `ok`, `missing` or `error`.
     pub state: String,
     /// What is wrong.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
     /// How often sets had to be put right since the daemon started.
     pub refills: u64,
     /// When the last time.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub last_refill: Option<u64>,
 }
 
 /// Entries over all sources.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Totals {
     /// Addresses and networks.
     pub total: u64,
@@ -493,7 +555,7 @@ pub struct Totals {
 }
 
 /// One source's bans and drops.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct SourceCounts {
     /// Its name.
     pub name: String,
@@ -518,7 +580,7 @@ pub struct SourceCounts {
 }
 
 /// Drops over all sources.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Dropped {
     /// Packets.
     pub packets: u64,
@@ -533,7 +595,7 @@ pub struct Dropped {
 }
 
 /// Allowances by origin.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct AllowanceCounts {
     /// `config allow`.
     pub config: u64,
@@ -544,7 +606,7 @@ pub struct AllowanceCounts {
 }
 
 /// Answer to [`Request::Status`].
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Status {
     /// Program version.
     pub version: String,
@@ -571,22 +633,19 @@ pub struct Status {
     /// Both feeds.
     pub feeds: Vec<Feed>,
     /// The router's own eyes.
-    #[serde(default)]
     pub scan: Scan,
     /// What leaves the router.
-    #[serde(default)]
     pub sharing: Sharing,
     /// Resident memory of the daemon in KiB.
     pub memory: u64,
 }
 
 /// The router's own eyes.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Scan {
     /// `off`, `on` or `error`.
     pub state: String,
     /// With `error`: what is wrong.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
     /// Sources that touched closed ports and are not banned for it yet.
     pub suspects: u64,
@@ -595,21 +654,20 @@ pub struct Scan {
 }
 
 /// What leaves the router.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Sharing {
     /// Bans are shared.
     pub bans: bool,
     /// Hourly statistics are sent.
     pub statistics: bool,
     /// Under which login, while DisWall's feed runs.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub account: Option<String>,
     /// Messages that wait for a connection.
     pub queued: u64,
 }
 
 /// Answer to [`Request::Feeds`].
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Feeds {
     /// Wall clock.
     pub now: u64,
@@ -618,7 +676,7 @@ pub struct Feeds {
 }
 
 /// Answer to [`Request::Bans`].
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Page {
     /// Wall clock.
     pub now: u64,
@@ -633,7 +691,7 @@ pub struct Page {
 }
 
 /// Answer to [`Request::Check`].
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Check {
     /// Wall clock.
     pub now: u64,
@@ -650,12 +708,11 @@ pub struct Check {
     /// Every rule that names it.
     pub rules: Vec<Rule>,
     /// Why it is never banned.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub protected: Option<String>,
 }
 
 /// Answer to [`Request::Allowances`].
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Allowances {
     /// Wall clock.
     pub now: u64,
@@ -670,14 +727,14 @@ pub struct Allowances {
 }
 
 /// Answer to [`Request::Resync`].
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Resynced {
     /// The feeds that were asked for a fresh list.
     pub feeds: Vec<String>,
 }
 
 /// Something that happened: a line of `watch`.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Activity {
     /// Number of the event in this run of the daemon.
     pub id: u64,
@@ -687,18 +744,92 @@ pub struct Activity {
     /// reader was too slow).
     pub kind: String,
     /// Address or network.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub address: Option<String>,
     /// Source or feed.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub source: Option<String>,
     /// Until when.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub until: Option<u64>,
     /// Why.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<Reason>,
     /// A sentence.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub text: Option<String>,
 }
+
+fields!(HistoryQuery { hours });
+fields!(EventsQuery { cursor, limit } omit_empty { kinds });
+fields!(BanCommand { addresses, timeout, comment, force });
+fields!(UnbanCommand { addresses, source });
+fields!(ExemptCommand { addresses, timeout, comment });
+fields!(KickCommand { addresses });
+fields!(Done { done });
+fields!(DoneRow { address, text, connections } omit_empty { sources });
+fields!(History { now, end, step, hours, sources });
+fields!(HistorySource { name, packets, bytes, bans });
+fields!(Events { now, cursor, missed, events } omit_empty { restarted });
+fields!(Nothing {});
+fields!(ListQuery { source, search, family, sort, desc, offset, limit });
+fields!(CheckQuery { address });
+fields!(AllowancesQuery { origin, search, offset, limit });
+fields!(WatchQuery { source, address });
+fields!(ResyncQuery { source });
+fields!(Refusal { code, message });
+fields!(ErrorAnswer { error });
+fields!(Reason { kind, text, protocol, port });
+fields!(Ban { address, source, since, until, left, reason, withheld, offences });
+fields!(Allowance { address, origin, comment, until, left });
+fields!(Rule { address, proto, dest_ports, action, comment });
+fields!(Feed {
+    name,
+    state,
+    server,
+    port,
+    encrypted,
+    since,
+    error,
+    retry_in,
+    last_message,
+    entries,
+    serial,
+    lists,
+    resyncs,
+    messages,
+    refused_messages,
+    refused_addresses,
+    last_refusal,
+    max_age,
+    lapses_in,
+    account,
+    notices,
+});
+fields!(Notice { key, text });
+fields!(Problem { key, severity, text });
+fields!(Firewall { table, prefix, zones, state, error, refills, last_refill });
+fields!(Totals { total, v4, v6 });
+fields!(SourceCounts { name, v4, v6, networks, withheld, cut, packets, bytes, packets_hour, bytes_hour });
+fields!(Dropped { packets, bytes, packets_hour, bytes_hour, since });
+fields!(AllowanceCounts { config, command, nats });
+fields!(Status {
+    version,
+    now,
+    uptime,
+    state,
+    local_only,
+    problems,
+    firewall,
+    bans,
+    sources,
+    dropped,
+    allowances,
+    feeds,
+    scan,
+    sharing,
+    memory,
+});
+fields!(Scan { state, error, suspects, bans_hour });
+fields!(Sharing { bans, statistics, account, queued });
+fields!(Feeds { now, feeds });
+fields!(Page { now, total, matched, offset, bans });
+fields!(Check { now, address, verdict, sentence, bans, allowances, rules, protected });
+fields!(Allowances { now, total, matched, offset, allowances });
+fields!(Resynced { feeds });
+fields!(Activity { id, at, kind, address, source, until, reason, text });

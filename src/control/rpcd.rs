@@ -8,14 +8,11 @@
 use std::io::Read;
 use std::path::Path;
 
-use serde::Serialize;
-use serde::de::DeserializeOwned;
-use serde_json::{Map, Value};
-
 use super::client::{self, ClientError};
-use super::protocol::{BanCommand, ErrorAnswer, ExemptCommand, KickCommand, Refusal, UnbanCommand};
+use super::protocol::{ErrorAnswer, ExemptCommand, KickCommand, Refusal, Request, UnbanCommand};
 use super::steer::{BlockOptions, Steer};
 use crate::config::{Settings, value};
+use crate::json::{self, Json, fields};
 
 /// Most bytes of arguments.
 const ARGUMENTS_MAX: u64 = 64 * 1024;
@@ -26,39 +23,48 @@ pub const METHODS: &str = r#"{"status":{},"feeds":{},"bans":{"source":"text","se
 /// Methods that the daemon answers itself, with their arguments as they come.
 const PASSED_ON: [&str; 8] = ["status", "feeds", "bans", "check", "allowances", "history", "events", "resync"];
 
+/// Arguments of `block`.
+#[derive(Default)]
+struct BlockArguments {
+    addresses: Vec<String>,
+    timeout: Option<u32>,
+    comment: Option<String>,
+    action: Option<String>,
+    force: bool,
+}
+
+fields!(BlockArguments { addresses, timeout, comment, action, force });
+
 /// The answer to one call: one JSON object.
 pub fn call(method: &str, config: &Path, arguments: &mut dyn Read) -> String {
     let answer = read_arguments(arguments).and_then(|arguments| {
-        if PASSED_ON.contains(&method) { pass_on(method, arguments, config) } else { steer(method, arguments, config) }
+        if PASSED_ON.contains(&method) {
+            pass_on(method, &arguments, config)
+        } else {
+            steer(method, &arguments, config)
+        }
     });
-    answer.unwrap_or_else(|error| text_of(&ErrorAnswer { error }))
+    answer.unwrap_or_else(|error| json::to_string(&ErrorAnswer { error }))
 }
 
-fn read_arguments(input: &mut dyn Read) -> Result<Value, Refusal> {
+fn read_arguments(input: &mut dyn Read) -> Result<String, Refusal> {
     let mut text = String::new();
-    let invalid = |error: &dyn std::fmt::Display| Refusal::invalid(format!("the arguments cannot be read: {error}"));
-    input.take(ARGUMENTS_MAX).read_to_string(&mut text).map_err(|error| invalid(&error))?;
+    let read = input.take(ARGUMENTS_MAX).read_to_string(&mut text);
+    read.map_err(|error| Refusal::invalid(format!("the arguments cannot be read: {error}")))?;
     if text.trim().is_empty() {
-        return Ok(Value::Object(Map::new()));
+        text.push_str("{}");
     }
-    let mut arguments: Value = serde_json::from_str(&text).map_err(|error| invalid(&error))?;
-    let Some(object) = arguments.as_object_mut() else {
-        return Err(Refusal::invalid("the arguments are no JSON object"));
-    };
-    object.remove("ubus_rpc_session");
-    Ok(arguments)
+    Ok(text)
 }
 
-fn pass_on(method: &str, arguments: Value, config: &Path) -> Result<String, Refusal> {
-    let mut request = Map::new();
-    request.insert("method".into(), method.into());
-    request.insert("params".into(), arguments);
-    let control = Settings::control_in(config);
-    let answer = client::ask_line(&control, &Value::Object(request).to_string());
+/// Only what the method knows of the arguments is said to the daemon.
+fn pass_on(method: &str, arguments: &str, config: &Path) -> Result<String, Refusal> {
+    let request = Request::new(method, arguments).map_err(wrong_argument)?;
+    let answer = client::ask_line(&Settings::control_in(config), &request.to_line());
     answer.map(|line| line.trim_end().to_string()).map_err(ClientError::into_refusal)
 }
 
-fn steer(method: &str, arguments: Value, config: &Path) -> Result<String, Refusal> {
+fn steer(method: &str, arguments: &str, config: &Path) -> Result<String, Refusal> {
     let steer = || Steer::new(config);
     let done = match method {
         "allow" => {
@@ -67,9 +73,9 @@ fn steer(method: &str, arguments: Value, config: &Path) -> Result<String, Refusa
         }
         "disallow" => steer()?.disallow(&typed::<KickCommand>(arguments)?.addresses),
         "block" => {
-            let action = arguments.get("action").and_then(Value::as_str).map(value::action).transpose();
+            let BlockArguments { addresses, timeout, comment, action, force } = typed(arguments)?;
+            let action = action.as_deref().map(value::action).transpose();
             let action = action.map_err(|error| Refusal::invalid(error.to_string()))?;
-            let BanCommand { addresses, timeout, comment, force } = typed(arguments)?;
             let comment = comment.unwrap_or_default();
             steer()?.block(&addresses, &BlockOptions { timeout, comment, action, force })
         }
@@ -80,20 +86,21 @@ fn steer(method: &str, arguments: Value, config: &Path) -> Result<String, Refusa
         "kick" => steer()?.kick(&typed::<KickCommand>(arguments)?.addresses),
         other => Err(Refusal::invalid(format!("'{other}' is no method; see: diswall rpcd list"))),
     }?;
-    Ok(text_of(&done))
+    Ok(json::to_string(&done))
 }
 
-fn typed<T: DeserializeOwned>(arguments: Value) -> Result<T, Refusal> {
-    serde_json::from_value(arguments).map_err(|error| Refusal::invalid(format!("an argument is wrong: {error}")))
+fn typed<T: Json + Default>(arguments: &str) -> Result<T, Refusal> {
+    json::from_str(arguments).map_err(|error| wrong_argument(Refusal::invalid(error.to_string())))
 }
 
-fn text_of(value: &impl Serialize) -> String {
-    // Strings and numbers: serialising cannot fail.
-    serde_json::to_string(value).unwrap_or_default()
+fn wrong_argument(refusal: Refusal) -> Refusal {
+    Refusal { message: format!("an argument is wrong: {}", refusal.message), ..refusal }
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::{Map, Value};
+
     use super::*;
 
     #[test]

@@ -17,6 +17,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast, mpsc, oneshot};
 use tokio::time::timeout;
 
 use super::protocol::{Activity, ErrorAnswer, REQUEST_MAX, Refusal, Request};
+use crate::json;
 
 /// How long a client may take to say its request or to take its answer.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -137,7 +138,8 @@ pub fn parse(line: &[u8]) -> Result<Request, Refusal> {
     if !line.ends_with(b"\n") && line.len() >= REQUEST_MAX {
         return Err(Refusal::invalid(format!("the request is longer than {REQUEST_MAX} bytes")));
     }
-    serde_json::from_slice(line).map_err(|error| Refusal::invalid(format!("the request was not understood: {error}")))
+    let line = str::from_utf8(line);
+    line.map_err(|error| Refusal::invalid(format!("the request is no UTF-8: {error}"))).and_then(Request::from_line)
 }
 
 async fn ask(request: Request, questions: &mpsc::Sender<Question>) -> Reply {
@@ -150,8 +152,7 @@ async fn ask(request: Request, questions: &mpsc::Sender<Question>) -> Reply {
 }
 
 fn refusal_line(refusal: Refusal) -> String {
-    // Strings and an enum: serialising them cannot fail; an empty line would be understood as a refusal too.
-    serde_json::to_string(&ErrorAnswer { error: refusal }).unwrap_or_default()
+    json::to_string(&ErrorAnswer { error: refusal })
 }
 
 async fn answer(write: &mut (impl AsyncWriteExt + Unpin), mut line: String) -> io::Result<()> {
@@ -177,14 +178,13 @@ async fn stream_out(
         };
         match activity {
             Ok(activity) if filter(&activity) => {
-                let line = serde_json::to_string(&*activity).map_err(io::Error::other)?;
-                answer(&mut write, line).await?;
+                answer(&mut write, json::to_string(&*activity)).await?;
             }
             Ok(_) => {}
             Err(broadcast::error::RecvError::Lagged(missed)) => {
                 let text = format!("{missed} events came faster than they could be shown");
                 let note = Activity { kind: "missed".into(), text: Some(text), ..Activity::default() };
-                answer(&mut write, serde_json::to_string(&note).map_err(io::Error::other)?).await?;
+                answer(&mut write, json::to_string(&note)).await?;
             }
             Err(broadcast::error::RecvError::Closed) => return Ok(()),
         }

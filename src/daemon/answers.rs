@@ -5,7 +5,6 @@ use std::net::IpAddr;
 use std::str::FromStr;
 
 use ipnet::IpNet;
-use serde::Serialize;
 
 use super::Daemon;
 use super::clock::{self, WallView};
@@ -21,14 +20,15 @@ use crate::control::protocol::{
 use crate::control::server::{Question, Reply, StreamFilter};
 use crate::feed::{AllowOrigin, FeedName, FeedState, Source};
 use crate::firewall::rules;
+use crate::json::{self, Json};
 use crate::ledger::{AllowanceView, BanView, Filter, Force, Outcome, ReasonRef, Sort};
 
 impl Daemon {
     /// Answers one question.
     pub(super) fn answer(&mut self, question: Question) {
         let reply = match question.request {
-            Request::Status(_) => line(&self.status()),
-            Request::Feeds(_) => line(&Feeds { now: clock::wall(), feeds: self.feed_views() }),
+            Request::Status(_) => answered(Ok(self.status())),
+            Request::Feeds(_) => answered(Ok(Feeds { now: clock::wall(), feeds: self.feed_views() })),
             Request::Bans(query) => answered(self.bans(&query)),
             Request::Check(query) => answered(self.check(&query.address)),
             Request::Allowances(query) => answered(self.allowances(&query)),
@@ -448,14 +448,10 @@ impl Daemon {
     }
 }
 
-fn answered(answer: Result<impl Serialize, Refusal>) -> Reply {
-    answer.map_or_else(Reply::Refused, |value| line(&value))
-}
-
-fn line(value: &impl Serialize) -> Reply {
-    match serde_json::to_string(value) {
-        Ok(text) => Reply::Line(text),
-        Err(error) => Reply::Refused(Refusal::failed(format!("the answer could not be written: {error}"))),
+fn answered(answer: Result<impl Json, Refusal>) -> Reply {
+    match answer {
+        Ok(value) => Reply::Line(json::to_string(&value)),
+        Err(refusal) => Reply::Refused(refusal),
     }
 }
 

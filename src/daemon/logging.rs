@@ -1,8 +1,10 @@
 //! Where log lines go: syslog on the router, standard error in the foreground.
 
-use std::io::Write;
+use std::io::{self, Write};
+use std::os::unix::net::UnixDatagram;
+use std::sync::{Mutex, PoisonError};
 
-use log::{LevelFilter, Log, Metadata, Record};
+use log::{Level, LevelFilter, Log, Metadata, Record};
 
 /// Lines on standard error, without time stamps: whoever runs in the foreground has them around it.
 struct Foreground;
@@ -23,8 +25,57 @@ impl Log for Foreground {
     fn flush(&self) {}
 }
 
+/// Where syslog listens: logd on OpenWrt, journald and the like elsewhere.
+const SYSLOG: &str = "/dev/log";
+
+/// Facility "daemon" (RFC 3164, section 4.1.1), in the place it has in a priority.
+const FACILITY: u8 = 3 << 3;
+
 /// Syslog for our own lines alone: the libraries' chatter is not for a router's log.
-struct Syslog(syslog::BasicLogger);
+struct Syslog {
+    socket: Mutex<UnixDatagram>,
+}
+
+impl Syslog {
+    fn open() -> io::Result<Syslog> {
+        connect().map(|socket| Syslog { socket: Mutex::new(socket) })
+    }
+
+    /// Sends a line; again over a new socket when the log has been restarted since.
+    fn send(&self, line: &[u8]) -> io::Result<()> {
+        let mut socket = self.socket.lock().unwrap_or_else(PoisonError::into_inner);
+        match socket.send(line) {
+            Ok(_) => Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Err(error),
+            Err(_) => {
+                *socket = connect()?;
+                socket.send(line).map(drop)
+            }
+        }
+    }
+}
+
+/// A log that takes nothing must not stop the daemon: sending never waits.
+fn connect() -> io::Result<UnixDatagram> {
+    let socket = UnixDatagram::unbound()?;
+    socket.set_nonblocking(true)?;
+    socket.connect(SYSLOG)?;
+    Ok(socket)
+}
+
+/// `<PRIORITY>diswall[PID]: TEXT`. The time is the log's to write.
+fn syslog_line(level: Level, text: &str) -> String {
+    let severity = match level {
+        Level::Error => 3,
+        Level::Warn => 4,
+        Level::Info => 6,
+        Level::Debug | Level::Trace => 7,
+    };
+    let mut line = format!("<{}>diswall[{}]: ", FACILITY | severity, std::process::id());
+    // One line stays one line, whoever wrote the text in it.
+    line.extend(text.chars().map(|c| if c.is_control() { ' ' } else { c }));
+    line
+}
 
 impl Log for Syslog {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
@@ -32,14 +83,14 @@ impl Log for Syslog {
     }
 
     fn log(&self, record: &Record<'_>) {
-        if self.enabled(record.metadata()) {
-            self.0.log(record);
+        if self.enabled(record.metadata())
+            && self.send(syslog_line(record.level(), &record.args().to_string()).as_bytes()).is_err()
+        {
+            Foreground.log(record);
         }
     }
 
-    fn flush(&self) {
-        self.0.flush();
-    }
+    fn flush(&self) {}
 }
 
 fn is_ours(metadata: &Metadata<'_>) -> bool {
@@ -54,16 +105,10 @@ pub fn start(level: LevelFilter, foreground: bool) -> Option<String> {
     let logger: Box<dyn Log> = if foreground {
         Box::new(Foreground)
     } else {
-        let formatter = syslog::Formatter3164 {
-            facility: syslog::Facility::LOG_DAEMON,
-            hostname: None,
-            process: "diswall".into(),
-            pid: std::process::id(),
-        };
-        match syslog::unix(formatter) {
-            Ok(logger) => Box::new(Syslog(syslog::BasicLogger::new(logger))),
+        match Syslog::open() {
+            Ok(syslog) => Box::new(syslog),
             Err(error) => {
-                trouble = Some(format!("syslog cannot be reached ({error}); logging to standard error"));
+                trouble = Some(format!("syslog cannot be reached ({SYSLOG}: {error}); logging to standard error"));
                 Box::new(Foreground)
             }
         }
@@ -71,4 +116,21 @@ pub fn start(level: LevelFilter, foreground: bool) -> Option<String> {
     // Set once at the start of the process; a second logger could only come from a test.
     let _ = log::set_boxed_logger(logger);
     trouble
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_is_one_line_with_its_priority() {
+        let pid = std::process::id();
+        for (level, text, line) in [
+            (Level::Error, "gone", format!("<27>diswall[{pid}]: gone")),
+            (Level::Info, "a\nb\x1b[2J", format!("<30>diswall[{pid}]: a b [2J")),
+            (Level::Trace, "", format!("<31>diswall[{pid}]: ")),
+        ] {
+            assert_eq!(syslog_line(level, text), line);
+        }
+    }
 }

@@ -15,7 +15,8 @@ use std::fmt;
 use std::io::Write as _;
 
 use bytes::{Buf as _, BytesMut};
-use serde::{Deserialize, Serialize};
+
+use crate::json::{self, fields};
 
 /// Longest message body that is taken, in bytes. NATS servers limit it themselves, to 1 MiB unless told
 /// otherwise; 8 MiB is what NATS recommends at most, and room for about 250,000 lines of a list.
@@ -37,7 +38,7 @@ pub enum ProtocolError {
     /// A line that is none of the protocol's.
     Operation(String),
     /// An INFO that is no JSON object of the known form.
-    Info(serde_json::Error),
+    Info(json::Error),
     /// A message that does not end where its length says.
     Frame,
 }
@@ -66,8 +67,7 @@ impl std::error::Error for ProtocolError {
 }
 
 /// What the server says of itself, as far as it matters here.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Info {
     /// It takes no client without TLS.
     pub tls_required: bool,
@@ -76,6 +76,8 @@ pub struct Info {
     /// Longest body it takes and passes on, in bytes; 0 when it does not say.
     pub max_payload: u64,
 }
+
+fields!(Info { tls_required, tls_available, max_payload });
 
 /// A message that came on one of our subscriptions, borrowed from the buffer.
 #[derive(Debug, PartialEq, Eq)]
@@ -250,7 +252,10 @@ impl<'a> Header<'a> {
 
     fn without_body(self) -> Result<Operation<'a>, ProtocolError> {
         Ok(match self {
-            Header::Info(json) => Operation::Info(serde_json::from_slice(json).map_err(ProtocolError::Info)?),
+            Header::Info(info) => {
+                let info = str::from_utf8(info).map_err(|_| ProtocolError::Operation(excerpt(info)))?;
+                Operation::Info(json::from_str(info).map_err(ProtocolError::Info)?)
+            }
             Header::Err(text) => Operation::Err(text),
             Header::Ping => Operation::Ping,
             Header::Pong => Operation::Pong,
@@ -277,41 +282,55 @@ pub const PING: &[u8] = b"PING\r\n";
 pub const PONG: &[u8] = b"PONG\r\n";
 
 /// CONNECT, the client's first line. `echo` off: the server does not send us what we publish.
-pub fn connect(out: &mut Vec<u8>, user: &str, password: &str, encrypted: bool) -> Result<(), serde_json::Error> {
-    #[derive(Serialize)]
-    struct Connect<'a> {
-        verbose: bool,
-        pedantic: bool,
-        tls_required: bool,
-        user: &'a str,
-        pass: &'a str,
-        name: &'a str,
-        lang: &'a str,
-        version: &'a str,
-        protocol: u8,
-        echo: bool,
-        headers: bool,
-        no_responders: bool,
-    }
-    out.extend_from_slice(b"CONNECT ");
+pub fn connect(out: &mut Vec<u8>, user: &str, password: &str, encrypted: bool) {
     let connect = Connect {
-        verbose: false,
-        pedantic: false,
         tls_required: encrypted,
-        user,
-        pass: password,
-        name: env!("CARGO_PKG_NAME"),
-        lang: "rust",
-        version: env!("CARGO_PKG_VERSION"),
+        user: user.into(),
+        pass: password.into(),
+        name: env!("CARGO_PKG_NAME").into(),
+        lang: "rust".into(),
+        version: env!("CARGO_PKG_VERSION").into(),
         protocol: 1,
-        echo: false,
         headers: true,
         no_responders: true,
+        ..Connect::default()
     };
-    serde_json::to_writer(&mut *out, &connect)?;
+    out.extend_from_slice(b"CONNECT ");
+    out.extend_from_slice(json::to_string(&connect).as_bytes());
     out.extend_from_slice(b"\r\n");
-    Ok(())
 }
+
+/// What the client says of itself.
+#[derive(Default)]
+struct Connect {
+    verbose: bool,
+    pedantic: bool,
+    tls_required: bool,
+    user: String,
+    pass: String,
+    name: String,
+    lang: String,
+    version: String,
+    protocol: u8,
+    echo: bool,
+    headers: bool,
+    no_responders: bool,
+}
+
+fields!(Connect {
+    verbose,
+    pedantic,
+    tls_required,
+    user,
+    pass,
+    name,
+    lang,
+    version,
+    protocol,
+    echo,
+    headers,
+    no_responders,
+});
 
 /// SUB: messages on `subject` are to come under the number `sid`.
 pub fn subscribe(out: &mut Vec<u8>, subject: &str, sid: u32) {
@@ -428,7 +447,7 @@ mod tests {
     #[test]
     fn what_is_said_to_the_server() {
         let mut out = Vec::new();
-        connect(&mut out, "al\"ice", "p\r\n", true).unwrap();
+        connect(&mut out, "al\"ice", "p\r\n", true);
         subscribe(&mut out, "diswall.blacklist.new", 1);
         publish(&mut out, "a.b", Some("_INBOX.x"), b"empty");
         publish(&mut out, "a.b", None, b"");

@@ -1,24 +1,20 @@
 //! A connection to a NATS server: resolved, connected, encrypted where asked for, logged in.
 //!
 //! It reads and writes operations and knows nothing of what they mean. Every way to fail is told apart,
-//! since what the owner has to do differs: [`ConnectError`] prints one sentence with the cause. TLS means
-//! TLS 1.3, which every supported NATS server speaks. Only `client` calls it.
+//! since what the owner has to do differs: [`ConnectError`] prints one sentence with the cause. Encryption
+//! itself is `tls`, which a router's program may leave out. Only `client` calls it.
+
+#[cfg(feature = "tls")]
+mod tls;
 
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
-use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
-use tokio_rustls::TlsConnector;
-use tokio_rustls::rustls::crypto::ring;
-use tokio_rustls::rustls::pki_types::pem::{self, PemObject as _};
-use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
-use tokio_rustls::rustls::{self, ClientConfig, RootCertStore};
 
 use super::protocol::{self, Decoder, Info, Operation, ProtocolError};
 use crate::config;
@@ -47,18 +43,12 @@ pub enum ConnectError {
     NoTls(SocketAddr),
     /// TLS failed; its cause says at what.
     Tls(SocketAddr, io::Error),
-    /// The server's name cannot be in a certificate.
-    ServerName(String),
-    /// The file of accepted authorities cannot be used.
-    CaFile(PathBuf, io::Error),
-    /// The system has no authorities to accept.
-    NoAuthorities(String),
+    /// The router itself cannot do the TLS that was asked for. The cause is the whole sentence.
+    CannotEncrypt(io::Error),
     /// The server refused the log-in. Its words.
     Login(String),
     /// The server refused something else. Its words.
     Refused(String),
-    /// The log-in could not be written as JSON.
-    Encode(serde_json::Error),
 }
 
 impl fmt::Display for ConnectError {
@@ -74,17 +64,11 @@ impl fmt::Display for ConnectError {
                 write!(f, "{address}: the server offers no TLS, which option tls asks for")
             }
             ConnectError::Tls(address, cause) => write!(f, "{address}: TLS failed: {cause}"),
-            ConnectError::ServerName(name) => write!(f, "\"{name}\" cannot be the name in a certificate"),
-            ConnectError::CaFile(path, cause) => write!(f, "option ca_file: {}: {cause}", path.display()),
-            ConnectError::NoAuthorities(cause) => write!(
-                f,
-                "no certificate authorities on this system (package ca-bundle); name a file in option ca_file: {cause}"
-            ),
+            ConnectError::CannotEncrypt(cause) => write!(f, "{cause}"),
             ConnectError::Login(text) => {
                 write!(f, "the server refused the user name or the password (client_name, client_pass): {text}")
             }
             ConnectError::Refused(text) => write!(f, "the server refused the connection: {text}"),
-            ConnectError::Encode(cause) => write!(f, "the log-in cannot be written: {cause}"),
         }
     }
 }
@@ -95,9 +79,8 @@ impl std::error::Error for ConnectError {
             ConnectError::Resolve(cause)
             | ConnectError::Io(_, cause)
             | ConnectError::Tls(_, cause)
-            | ConnectError::CaFile(_, cause) => Some(cause),
+            | ConnectError::CannotEncrypt(cause) => Some(cause),
             ConnectError::NotNats(_, cause) => Some(cause),
-            ConnectError::Encode(cause) => Some(cause),
             _ => None,
         }
     }
@@ -215,8 +198,7 @@ impl Link {
             link = link.encrypt(settings, address).await?;
         }
         let mut hello = Vec::new();
-        protocol::connect(&mut hello, &settings.client_name, &settings.client_pass, link.encrypted)
-            .map_err(ConnectError::Encode)?;
+        protocol::connect(&mut hello, &settings.client_name, &settings.client_pass, link.encrypted);
         hello.extend_from_slice(protocol::PING);
         link.stream.write_all(&hello).await.map_err(failed)?;
         link.stream.flush().await.map_err(failed)?;
@@ -259,16 +241,20 @@ impl Link {
         if self.encrypted { ConnectError::Tls(address, cause) } else { ConnectError::Io(address, cause) }
     }
 
+    #[cfg(not(feature = "tls"))]
+    async fn encrypt(self, _: &config::Nats, _: SocketAddr) -> Result<Link, ConnectError> {
+        let why = "this diswall was built without TLS, which option tls or the server asks for; install diswall-tls";
+        Err(ConnectError::CannotEncrypt(io::Error::new(io::ErrorKind::Unsupported, why)))
+    }
+
+    #[cfg(feature = "tls")]
     async fn encrypt(self, settings: &config::Nats, address: SocketAddr) -> Result<Link, ConnectError> {
-        let name = ServerName::try_from(settings.server.clone())
-            .map_err(|_| ConnectError::ServerName(settings.server.clone()))?;
         // The server waits for our hello: bytes that are here already were not sent by it.
         if self.decoder.has_rest() {
             return Err(ConnectError::NotNats(address, ProtocolError::Frame));
         }
-        let connector = TlsConnector::from(Arc::new(tls_config(settings)?));
-        let stream = connector.connect(name, self.stream).await.map_err(|cause| ConnectError::Tls(address, cause))?;
-        Ok(Link { stream: Box::new(stream), decoder: Decoder::default(), encrypted: true, ..self })
+        let stream = tls::encrypt(settings, address, self.stream).await?;
+        Ok(Link { stream, decoder: Decoder::default(), encrypted: true, ..self })
     }
 }
 
@@ -280,37 +266,4 @@ fn refusal(text: &str) -> ConnectError {
     } else {
         ConnectError::Refused(text.to_owned())
     }
-}
-
-fn tls_config(settings: &config::Nats) -> Result<ClientConfig, ConnectError> {
-    let mut roots = RootCertStore::empty();
-    match &settings.ca_file {
-        Some(path) => {
-            let unusable = |cause| ConnectError::CaFile(path.clone(), cause);
-            let text = std::fs::read(path).map_err(unusable)?;
-            for certificate in CertificateDer::pem_slice_iter(&text) {
-                let added = certificate.map_err(pem_error).and_then(|it| roots.add(it).map_err(io::Error::other));
-                added.map_err(unusable)?;
-            }
-            if roots.is_empty() {
-                return Err(unusable(io::Error::other("no certificate in PEM form in it")));
-            }
-        }
-        None => {
-            let found = rustls_native_certs::load_native_certs();
-            roots.add_parsable_certificates(found.certs);
-            if roots.is_empty() {
-                let causes: Vec<String> = found.errors.iter().map(ToString::to_string).collect();
-                return Err(ConnectError::NoAuthorities(causes.join("; ")));
-            }
-        }
-    }
-    let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()));
-    let versions = builder.with_protocol_versions(&[&rustls::version::TLS13]);
-    let versions = versions.map_err(|cause| ConnectError::Refused(cause.to_string()))?;
-    Ok(versions.with_root_certificates(roots).with_no_client_auth())
-}
-
-fn pem_error(error: pem::Error) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, error)
 }

@@ -13,10 +13,9 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::Utf8Error;
 
-use ipnet::IpNet;
-use serde::Serialize;
-
 use crate::feed::{Entry, Lifetime, List, Listed};
+use crate::json::{self, fields};
+use ipnet::IpNet;
 
 /// The longest ban the service announces, in seconds: what it caps its own numbers at.
 pub const MAX_SECONDS: u32 = 2_147_483;
@@ -155,7 +154,7 @@ pub fn encode_ban(address: IpAddr, tag: &str) -> String {
 }
 
 /// One hour of this router's work, as the service takes it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Statistics {
     /// When the hour ended, Unix seconds.
     pub time: u64,
@@ -174,10 +173,11 @@ pub struct Statistics {
 impl Statistics {
     /// The JSON that is published.
     pub fn encode(&self) -> String {
-        // Six integers under fixed names: there is nothing in them that could fail to serialise.
-        serde_json::to_string(self).unwrap_or_default()
+        json::to_string(self)
     }
 }
+
+fields!(Statistics { time, banned, packets_dropped, bytes_dropped, packets_accepted, bytes_accepted });
 
 /// The subjects of one login and host.
 #[derive(Clone, Debug, PartialEq, Eq)]

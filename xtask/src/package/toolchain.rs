@@ -6,6 +6,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
+use super::elf;
 use super::targets::Cross;
 use crate::Result;
 use crate::command::{cargo, command, output, run};
@@ -41,7 +42,13 @@ pub fn build(triple: &str, profile: &str) -> Result<PathBuf> {
         cargo.env_remove(name);
     }
     run(&mut cargo)?;
-    Ok(Path::new(&place).join(triple).join(profile).join("diswall"))
+    let built = Path::new(&place).join(triple).join(profile).join("diswall");
+    // Cargo compares its own file with what it remembers: the shorter one lies elsewhere.
+    let program = Path::new(&place).join(triple).join("diswall");
+    let binary = fs::read(&built).map_err(|error| format!("{}: {error}", built.display()))?;
+    let part = elf::loaded_part(&binary).ok_or_else(|| format!("{}: no ELF binary", built.display()))?;
+    write_if_other(&program, &part, 0o755)?;
+    Ok(program)
 }
 
 fn absolute(path: &str) -> Result<PathBuf> {

@@ -243,7 +243,7 @@ impl Link {
 
     #[cfg(not(feature = "tls"))]
     async fn encrypt(self, _: &config::Nats, _: SocketAddr) -> Result<Link, ConnectError> {
-        let why = "this diswall was built without TLS, which option tls or the server asks for; install diswall-tls";
+        let why = "this diswall was built without TLS, which option tls or the server asks for";
         Err(ConnectError::CannotEncrypt(io::Error::new(io::ErrorKind::Unsupported, why)))
     }
 

@@ -14,7 +14,10 @@ use std::time::{Duration, Instant};
 use kinds::{KINDS, Kind};
 
 use crate::command::command;
-use crate::package::{toolchain, tools};
+use crate::package::{
+    toolchain::{self, Tls},
+    tools,
+};
 use crate::parts::{Part, Sentinel};
 use crate::{Result, Subcommand, setup};
 
@@ -71,7 +74,7 @@ fn try_out(kind: &Kind, program: Option<&Path>) -> Result<String> {
         Some(program) => program.to_path_buf(),
         None => {
             toolchain::prepare(&kind.cross)?;
-            toolchain::build(kind.triple, "machine")?
+            toolchain::build(kind.triple, "machine", Tls::Without)?
         }
     };
     let root = debian::unpacked(kind)?;

@@ -28,12 +28,27 @@ pub fn prepare(target: &Cross) -> Result<()> {
     build_stubs(target, &python, &libraries)
 }
 
-/// Builds the daemon for this target with this profile of cargo's; the stripped binary's path.
-pub fn build(triple: &str, profile: &str) -> Result<PathBuf> {
+/// Whether the daemon speaks TLS to a NATS server.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Tls {
+    /// It does, at 400 KB.
+    With,
+    /// It does not: DisWall's public server has none.
+    Without,
+}
+
+/// Builds the daemon for this target with this profile of cargo's; the path of its loaded part.
+pub fn build(triple: &str, profile: &str, tls: Tls) -> Result<PathBuf> {
     let bin = absolute(PLACE)?.join("bin");
     let path = std::env::var("PATH").unwrap_or_default();
     let mut cargo = command("/usr/bin/cargo", &["build", "--locked", "--bin", "diswall"]);
-    let place = format!("{PLACE}/{profile}");
+    let place = match tls {
+        Tls::With => format!("{PLACE}/{profile}-tls"),
+        Tls::Without => {
+            cargo.arg("--no-default-features");
+            format!("{PLACE}/{profile}")
+        }
+    };
     cargo.args(["--config", "cross.toml", "--target-dir", &place, "--profile", profile, "--target", triple]);
     cargo.env("PATH", format!("{}:{path}", bin.display()));
     cargo.env("RUSTC", "/usr/bin/rustc").env("RUSTC_BOOTSTRAP", "1");

@@ -11,6 +11,8 @@ use std::path::Path;
 mod control_request;
 #[path = "../fuzz/checks/dynfw_message.rs"]
 mod dynfw_message;
+#[path = "../fuzz/checks/log_line.rs"]
+mod log_line;
 #[path = "../fuzz/checks/nats_body.rs"]
 mod nats_body;
 #[path = "../fuzz/checks/nats_stream.rs"]
@@ -42,6 +44,11 @@ fn control_request() {
 #[test]
 fn dynfw_message() {
     replay("dynfw_message", dynfw_message::check);
+}
+
+#[test]
+fn log_line() {
+    replay("log_line", log_line::check);
 }
 
 #[test]

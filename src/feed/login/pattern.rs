@@ -56,6 +56,9 @@ const MISSING: BadPattern = BadPattern(
      and * for any text",
 );
 
+const OPEN: BadPattern =
+    BadPattern("does not say where <HOST>, <WORD> or <NUM> ends; follow it by a character that cannot be part of it");
+
 impl Pattern {
     /// Compiles a pattern.
     pub fn new(text: &str) -> Result<Pattern, BadPattern> {
@@ -79,6 +82,15 @@ impl Pattern {
         let unfixed = |piece: &Piece| !matches!(piece.first(), None | Some(Part::Text(_)));
         if pieces.iter().skip(1).any(unfixed) {
             return Err(BadPattern("has <HOST>, <WORD> or <NUM> right after a *; write fixed text between them"));
+        }
+        if pieces.iter().skip(1).any(|piece| !begins(piece)) {
+            return Err(BadPattern(
+                "does not say where <HOST> begins; between it and the * write text that cannot be part of an address",
+            ));
+        }
+        let followed = pieces.len() - 1;
+        if pieces.iter().enumerate().any(|(number, piece)| !ends(piece, number < followed)) {
+            return Err(OPEN);
         }
         Ok(Pattern { text: text.into(), pieces })
     }
@@ -121,12 +133,34 @@ fn piece(text: &str) -> Result<Piece, BadPattern> {
     }
     for pair in parts.windows(2) {
         if !follows(pair) {
-            return Err(BadPattern(
-                "does not say where <HOST>, <WORD> or <NUM> ends; follow it by a character that cannot be part of it",
-            ));
+            return Err(OPEN);
         }
     }
     Ok(parts)
+}
+
+/// After a `*` the piece is looked for from the message's end: does it find an address's beginning, and not
+/// the `:` in its middle?
+fn begins(piece: &Piece) -> bool {
+    let Some(host) = piece.iter().position(|part| *part == Part::Host) else { return true };
+    piece.iter().take(host).any(|part| part.is_apart())
+}
+
+/// Does the address end for certain before a word or a `*`, which an attacker could make to go on like it?
+fn ends(piece: &Piece, followed: bool) -> bool {
+    let mut after = piece.iter().skip_while(|part| **part != Part::Host);
+    if after.next().is_none() {
+        return true;
+    }
+    let decisive = after.find(|part| part.is_apart() || **part == Part::Word);
+    decisive.map_or(!followed, Part::is_apart)
+}
+
+impl Part {
+    /// Text that no address can contain as a whole.
+    fn is_apart(&self) -> bool {
+        matches!(self, Part::Text(text) if !text.iter().copied().all(is_address))
+    }
 }
 
 /// Can the second part be told from the first?
@@ -243,6 +277,8 @@ mod tests {
             ("<HOST> *", "192.0.2.1 says 192.0.2.2 ", "192.0.2.1"),
             ("* from <HOST>", "x from 192.0.2.1 from 192.0.2.2", "192.0.2.2"),
             ("a * b * c <HOST> <NUM>", "a b b b b c c 192.0.2.1 7", "192.0.2.1"),
+            ("from <HOST>:<NUM> *", "from 2001:db8::1:22 :9", "2001:db8::1"),
+            ("* :<HOST>", "x :2001:db8::1", "2001:db8::1"),
             ("*c<WORD>;<HOST>*", "", ""),
             ("from <HOST>", "from 192.0.2.1 ", ""),
             ("from <HOST>", " from 192.0.2.1", ""),
@@ -275,6 +311,13 @@ mod tests {
             ("* from <HOST> *", "between two *"),
             ("*<HOST>", "right after a *"),
             ("<HOST><NUM>", "where <HOST>"),
+            ("from <HOST>*", "where <HOST>"),
+            ("from <HOST>:*", "where <HOST>"),
+            ("from <HOST>:<NUM>*", "where <HOST>"),
+            ("from <HOST>:<WORD>", "where <HOST>"),
+            ("*:<HOST>", "where <HOST> begins"),
+            ("*2<HOST>", "where <HOST> begins"),
+            ("*a<NUM>:<HOST>", "where <HOST> begins"),
             ("<HOST>a", "where <HOST>"),
             ("<WORD>x <HOST>", "where <HOST>"),
             ("<NUM>1 <HOST>", "where <HOST>"),

@@ -17,8 +17,11 @@ use crate::ledger::{Ledger, Moment, Outcome, Range, SetChange, SetId};
 const SHORTEST: Duration = Duration::from_millis(100);
 const LONGEST: Duration = Duration::from_millis(800);
 
-/// So many times its own length passes between two looks.
-const REST: u32 = 20;
+/// So many times its own length passes between two looks: they take a fiftieth of the time at most.
+const REST: u32 = 50;
+
+/// So few new bans are given to the kernel by address; it may look for them alone.
+const FEW: usize = 8;
 
 /// New bans remembered one by one; of more, every banned host's connections are ended.
 const REMEMBERED: usize = 4096;
@@ -82,15 +85,27 @@ impl Disconnect {
             after.checked_sub(1).and_then(|at| ranges.get(at)).is_some_and(|range| address <= range.last)
         };
         let blocked = |address: IpAddr| ledger.outcome(now, address) == Outcome::Blocked;
+        let few = !everything && ranges.len() <= FEW && ranges.iter().all(|range| range.first == range.last);
         let begun = std::time::Instant::now();
-        let kicked = self.kick(&|address| (everything || newly(address)) && blocked(address), firewall);
+        let kicked = if few {
+            let hosts = ranges.iter().map(|range| range.first).filter(|host| blocked(*host));
+            let hosts: Vec<IpAddr> = hosts.collect();
+            self.look(&|conntrack| conntrack.kick(&hosts), firewall)
+        } else {
+            let whose = |address| (everything || newly(address)) && blocked(address);
+            self.look(&|conntrack| conntrack.kick_matching(&whose), firewall)
+        };
         self.pause = (begun.elapsed() * REST).clamp(SHORTEST, LONGEST);
         kicked
     }
 
     /// Ends every connection of addresses for which `whose` says yes, and keeps them from coming back.
     pub fn kick(&mut self, whose: &dyn Fn(IpAddr) -> bool, firewall: Option<&mut Firewall>) -> Kicked {
-        let outcome = self.try_kick(whose, firewall);
+        self.look(&|conntrack| conntrack.kick_matching(whose), firewall)
+    }
+
+    fn look(&mut self, look: &Look<'_>, firewall: Option<&mut Firewall>) -> Kicked {
+        let outcome = self.try_look(look, firewall);
         let trouble = outcome.as_ref().err().cloned();
         if let Some(text) = trouble.as_ref().filter(|_| trouble != self.trouble) {
             log::warn!("{text}");
@@ -99,19 +114,19 @@ impl Disconnect {
         outcome.unwrap_or_default()
     }
 
-    fn try_kick(&mut self, whose: &dyn Fn(IpAddr) -> bool, firewall: Option<&mut Firewall>) -> Result<Kicked, String> {
+    fn try_look(&mut self, look: &Look<'_>, firewall: Option<&mut Firewall>) -> Result<Kicked, String> {
         let sentence = |error: crate::firewall::Error| format!("connections of banned hosts cannot be ended: {error}");
         if self.conntrack.is_none() {
             self.conntrack = Some(Conntrack::open().map_err(sentence)?);
         }
         let Some(conntrack) = &mut self.conntrack else { unreachable!("opened above") };
-        let mut kicked = conntrack.kick_matching(whose).map_err(sentence)?;
+        let mut kicked = look(conntrack).map_err(sentence)?;
         if let Some(firewall) = firewall.filter(|_| !kicked.udp.is_empty()) {
             // Without the sets (an older rules text) the flow may come back; the ban itself holds.
             match firewall.cut(&kicked.udp, SEVERED) {
                 Ok(()) => {
                     // A packet from the inside may have come between the two.
-                    let again = conntrack.kick_matching(whose).map_err(sentence)?;
+                    let again = look(conntrack).map_err(sentence)?;
                     kicked.flows += again.flows;
                     kicked.sockets += again.sockets;
                 }
@@ -121,6 +136,9 @@ impl Disconnect {
         Ok(kicked)
     }
 }
+
+/// A look through the connection table that ends what it is after.
+type Look<'a> = dyn Fn(&mut Conntrack) -> Result<Kicked, crate::firewall::Error> + 'a;
 
 /// Sorts ranges and unites those that overlap: sources ban each for itself, one a host in another's network.
 fn merge(ranges: &mut Vec<Range>) {

@@ -1,6 +1,7 @@
 //! `cargo xtask bench`: the daemon measured beside `nft`, on one machine in one run, as a Markdown table.
 //! It measures the release build from outside, over the same sockets and sets that a router has.
 
+mod logins;
 mod scan;
 
 use std::fmt::Write as _;
@@ -25,7 +26,7 @@ pub const SUBCOMMAND: Subcommand = Subcommand {
 };
 
 const HELP: &str = "\
-Usage: cargo xtask bench [--runs N]
+Usage: cargo xtask bench [--runs N] [PART…]
 
 Builds the release program and measures it in a network namespace of its own, side by side with
 `nft -f` and a forked `nft` on the same kernel. Prints a Markdown table: medians, their ratio, the
@@ -33,8 +34,29 @@ aim. CPU time is the kernel's own count for the process (schedstat), the kernel'
 netlink messages included; memory is VmRSS and VmHWM.
 
   --runs N   repetitions of the rows with 100,000 addresses, 1 to 99 (default 5)
+  PART       only these rows: sets list deltas losses idle packets scan flood logins sharing refill
+             forward (default: all)
 
-Needs root; takes about two minutes, and longer on a machine that is not quiet.";
+Needs root; takes about four minutes, and longer on a machine that is not quiet. fail2ban and sshguard
+are installed for `logins`; where an installed service starts by itself, stop it.";
+
+/// The parts: name, what is said meanwhile, and what measures.
+const PARTS: [(&str, &str, Measure); 12] = [
+    ("sets", "the netlink part alone", Bench::sets),
+    ("list", "a list of 100,000", Bench::list),
+    ("deltas", "single deltas", Bench::deltas),
+    ("losses", "deltas lost", Bench::losses),
+    ("idle", "memory and idle", Bench::idle),
+    ("packets", "a scanner's first packets", Bench::first_packets),
+    ("scan", "a port scan", Bench::port_scan),
+    ("flood", "a flood of forged sources", Bench::flood),
+    ("logins", "lines in a log, beside fail2ban and sshguard", Bench::log_lines),
+    ("sharing", "bans shared by two routers", Bench::shared_bans),
+    ("refill", "refill after fw4 restart", Bench::refill),
+    ("forward", "packets through the router", Bench::forward),
+];
+
+type Measure = fn(&Bench) -> Result<Vec<Row>>;
 
 /// Addresses of the big rows.
 const MANY: u32 = 100_000;
@@ -55,13 +77,14 @@ const LIVE_WITHIN: Duration = Duration::from_secs(60);
 
 fn bench(args: &[String]) -> Result<()> {
     if let Some(args) = sandbox::is_inside(args) {
-        let table = Bench::set_up(parse(args)?)?.run()?;
+        let wanted = parse(args)?;
+        let table = Bench::set_up(wanted.runs)?.run(&wanted.parts)?;
         print!("\n{table}");
         return Ok(());
     }
     parse(args)?;
     setup::require_root("the bench")?;
-    setup::ensure(&[setup::BUILD, setup::RUN, setup::TEST])?;
+    setup::ensure(&[setup::BUILD, setup::RUN, setup::TEST, setup::RIVALS])?;
     println!("Building the release program.");
     run(&mut cargo(&[
         "build",
@@ -77,16 +100,37 @@ fn bench(args: &[String]) -> Result<()> {
     sandbox::enter(SUBCOMMAND.name, args)
 }
 
-/// The `--runs` of the arguments.
-fn parse(args: &[String]) -> Result<usize> {
-    let value = match args {
-        [] => return Ok(5),
-        [flag, value] if flag == "--runs" => value.as_str(),
-        [flag] if flag.starts_with("--runs=") => flag.trim_start_matches("--runs="),
-        _ => return Err(format!("bench takes --runs N, and was given {args:?}")),
-    };
-    let runs = value.parse().ok().filter(|runs| (1..=99).contains(runs));
-    runs.ok_or_else(|| format!("--runs takes a number from 1 to 99, not {value:?}"))
+/// What the arguments ask for.
+#[derive(Debug, PartialEq, Eq)]
+struct Wanted {
+    runs: usize,
+    /// Names of [`PARTS`].
+    parts: Vec<&'static str>,
+}
+
+fn parse(args: &[String]) -> Result<Wanted> {
+    let mut runs = 5;
+    let mut parts = Vec::new();
+    let mut words = args.iter().map(String::as_str);
+    while let Some(word) = words.next() {
+        let value = match word {
+            "--runs" => Some(words.next().unwrap_or_default()),
+            _ => word.strip_prefix("--runs="),
+        };
+        if let Some(value) = value {
+            let number = value.parse().ok().filter(|runs| (1..=99).contains(runs));
+            runs = number.ok_or_else(|| format!("--runs takes a number from 1 to 99, not {value:?}"))?;
+        } else if let Some((name, ..)) = PARTS.iter().find(|(name, ..)| *name == word) {
+            parts.push(*name);
+        } else {
+            let names = PARTS.map(|(name, ..)| name).join(" ");
+            return Err(format!("bench takes --runs N and the parts {names}, and was given {word:?}"));
+        }
+    }
+    if parts.is_empty() {
+        parts = PARTS.map(|(name, ..)| name).to_vec();
+    }
+    Ok(Wanted { runs, parts })
 }
 
 /// A line of the table.
@@ -122,24 +166,15 @@ impl Bench {
         Ok(Bench { runs, scratch, release, debug })
     }
 
-    fn run(&self) -> Result<String> {
+    fn run(&self, parts: &[&str]) -> Result<String> {
         let mut rows = Vec::new();
-        rows.extend(self.said("the netlink part alone", Bench::sets)?);
-        rows.extend(self.said("a list of 100,000", Bench::list)?);
-        rows.extend(self.said("single deltas", Bench::deltas)?);
-        rows.extend(self.said("deltas lost", Bench::losses)?);
-        rows.extend(self.said("memory and idle", Bench::idle)?);
-        rows.extend(self.said("a scanner's first packets", Bench::first_packets)?);
-        rows.extend(self.said("a port scan", Bench::port_scan)?);
-        rows.extend(self.said("a flood of forged sources", Bench::flood)?);
-        rows.extend(self.said("refill after fw4 restart", Bench::refill)?);
-        rows.extend(self.said("packets through the router", Bench::forward)?);
+        for (name, what, measure) in PARTS {
+            if parts.contains(&name) {
+                println!("Measuring: {what}");
+                rows.extend(measure(self).map_err(|error| format!("{what}: {error}"))?);
+            }
+        }
         Ok(table(&rows))
-    }
-
-    fn said(&self, what: &str, measure: fn(&Bench) -> Result<Vec<Row>>) -> Result<Vec<Row>> {
-        println!("Measuring: {what}");
-        measure(self).map_err(|error| format!("{what}: {error}"))
     }
 
     /// A fresh firewall and a daemon that is connected and waits for its list of `size`.
@@ -497,10 +532,13 @@ mod tests {
     }
 
     #[test]
-    fn runs_are_bounded() {
+    fn runs_are_bounded_and_parts_known() {
         let parse = |words: &[&str]| parse(&words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>());
-        assert_eq!(parse(&[]), Ok(5));
-        assert_eq!(parse(&["--runs=3"]), Ok(3));
+        let all = parse(&[]).expect("everything");
+        assert_eq!((all.runs, all.parts.len()), (5, PARTS.len()));
+        assert_eq!(parse(&["scan", "--runs=3", "logins"]), Ok(Wanted { runs: 3, parts: vec!["scan", "logins"] }));
         assert!(parse(&["--runs", "0"]).is_err());
+        assert!(parse(&["--runs"]).is_err());
+        assert!(parse(&["scans"]).is_err());
     }
 }

@@ -51,6 +51,48 @@ pub fn cpu_at_rest(pid: u32) -> Result<Duration> {
     }
 }
 
+/// CPU time of a process group: of what runs, and of what has run and was waited for (that to 10 ms).
+pub fn group_cpu(group: u32) -> Result<Duration> {
+    let mut sum = Duration::ZERO;
+    for member in members(group)? {
+        sum += cpu(member.pid)? + member.waited_for;
+    }
+    Ok(sum)
+}
+
+/// Memory of a process group in KiB, each page shared out among those that have it.
+pub fn group_memory(group: u32) -> Result<u64> {
+    let mut sum = 0;
+    for member in members(group)? {
+        let file = format!("/proc/{}/smaps_rollup", member.pid);
+        let text = std::fs::read_to_string(&file).map_err(|error| format!("{file}: {error}"))?;
+        let line = text.lines().find_map(|line| line.strip_prefix("Pss:"));
+        let kibibytes: Option<u64> = line.and_then(|rest| rest.trim().trim_end_matches(" kB").parse().ok());
+        sum += kibibytes.ok_or_else(|| format!("{file} has no Pss"))?;
+    }
+    Ok(sum)
+}
+
+struct Member {
+    pid: u32,
+    waited_for: Duration,
+}
+
+/// The processes of a group, from `/proc/PID/stat`.
+fn members(group: u32) -> Result<Vec<Member>> {
+    let processes = std::fs::read_dir("/proc").map_err(|error| format!("/proc: {error}"))?;
+    let pids = processes.flatten().filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+    let member = |pid: u32| {
+        let text = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        // The name in brackets may contain anything; state, parent and group follow it.
+        let fields: Vec<&str> = text.rsplit_once(')')?.1.split_whitespace().collect();
+        let number = |index: usize| fields.get(index)?.parse::<u64>().ok();
+        let is_one = number(2)? == u64::from(group);
+        is_one.then_some(Member { pid, waited_for: Duration::from_millis((number(13)? + number(14)?) * 10) })
+    };
+    Ok(pids.filter_map(member).collect())
+}
+
 /// A field of `/proc/PID/status` in KiB: `VmRSS` (resident), `VmHWM` (its peak).
 pub fn memory(pid: u32, field: &str) -> Result<u64> {
     let file = format!("/proc/{pid}/status");
@@ -88,7 +130,7 @@ pub fn wall(command: &mut Command) -> Result<Duration> {
 }
 
 /// Nanoseconds of `CLOCK_MONOTONIC`, which the simulated Sentinel stamps its deltas with.
-fn monotonic() -> Result<u64> {
+pub fn monotonic() -> Result<u64> {
     let now = clock_gettime(ClockId::CLOCK_MONOTONIC).map_err(|error| format!("clock_gettime: {error}"))?;
     u64::try_from(Duration::from(now).as_nanos()).map_err(|error| format!("clock_gettime: {error}"))
 }
@@ -124,12 +166,18 @@ impl Announcements {
 
     /// Nanoseconds of `CLOCK_MONOTONIC` at which these bytes, an address, were heard of.
     pub fn heard(&self, address: [u8; 4]) -> Result<u64> {
+        self.heard_in("", address)
+    }
+
+    /// The same of the address in a set of this name.
+    pub fn heard_in(&self, set: &str, address: [u8; 4]) -> Result<u64> {
         let deadline = Instant::now() + Duration::from_secs(10);
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
             let (at, datagram) =
                 self.heard.recv_timeout(left).map_err(|_| "an announced address is not in its set after 10 s")?;
-            if datagram.windows(4).any(|bytes| bytes == address) {
+            let has = |wanted: &[u8]| wanted.is_empty() || datagram.windows(wanted.len()).any(|bytes| bytes == wanted);
+            if has(&address) && has(set.as_bytes()) {
                 return Ok(at);
             }
         }

@@ -19,7 +19,7 @@ use crate::command::{command, output};
 const ANSWER: Duration = Duration::from_secs(30);
 
 /// The login that the NATS server of the demo and the bench knows.
-const LOGIN: &str = "demo";
+pub const LOGIN: &str = "demo";
 
 /// A running child: lines in, lines out, standard error in a file of the scratch directory.
 /// Ended when dropped; at the latest with the sandbox.
@@ -235,6 +235,13 @@ impl Daemon {
         std::fs::write(&configuration, [main, dynfw, nats].join("\n"))
             .map_err(|error| format!("{}: {error}", configuration.display()))?;
         Ok(Daemon { part: None, program: programs.join("diswall"), configuration, scratch })
+    }
+
+    /// Adds sections to its configuration; options of a section that is there already replace its own.
+    pub fn add(&self, sections: &str) -> Result<()> {
+        let failed = |error: std::io::Error| format!("{}: {error}", self.configuration.display());
+        let mut file = File::options().append(true).open(&self.configuration).map_err(failed)?;
+        file.write_all(sections.as_bytes()).map_err(failed)
     }
 
     /// A call of the command line.

@@ -91,6 +91,13 @@ pub const TEST: &[Need] = &[
     program("fail2ban-server", "fail2ban", "another program's bans"),
 ];
 
+/// Whom the bench measures beside diswall, with what Debian recommends to them.
+pub const RIVALS: &[Need] = &[
+    program("fail2ban-server", "fail2ban", "bans by log lines, measured beside ours"),
+    python("pyinotify", "python3-pyinotify", "by which fail2ban follows files"),
+    program("sshguard", "sshguard", "bans by log lines, measured beside ours"),
+];
+
 /// To test the LuCI pages.
 pub const LUCI: &[Need] = &[
     program("node", "nodejs", "runs the pages' tests"),

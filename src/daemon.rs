@@ -382,11 +382,6 @@ impl Daemon {
             return;
         }
         match update {
-            Update::Event(Event::Ban { source, net, lifetime, .. })
-                if feed == FeedName::Nats && self.ledger.holds_longer(clock::now(), source, net.addr(), lifetime) =>
-            {
-                // Another router's short ban (its announcement has no length) ends no longer one.
-            }
             Update::Event(event) => {
                 match event {
                     Event::List { .. } => self.feeds.note_list(feed, true),

@@ -89,7 +89,7 @@ impl Daemon {
             for source in &sources {
                 self.apply(Event::Unban { source: *source, net });
                 if let Some(publisher) = self.feeds.publisher() {
-                    publisher.unban(*source, net.addr());
+                    publisher.unban(*source, net.addr(), self.ledger.element(*source, net.addr()));
                 }
             }
             done.push(freed(net, &sources));

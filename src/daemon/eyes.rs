@@ -288,7 +288,7 @@ impl Daemon {
         self.eyes.bans.count(clock::boot_seconds());
         self.eyes.log_ban(&|| format!("{net} banned {}: {why}", for_how_long(offence.lifetime)));
         if let Some(publisher) = self.feeds.publisher() {
-            publisher.ban(Source::Scan, address, &tag);
+            publisher.ban(Source::Scan, address, self.ledger.element(Source::Scan, address), &tag);
         }
         true
     }

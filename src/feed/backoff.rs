@@ -23,9 +23,14 @@ impl Backoff {
     pub fn delay(&mut self) -> Duration {
         let whole = self.first.saturating_mul(1 << self.failures.min(20)).min(self.most);
         self.failures = self.failures.saturating_add(1);
+        whole / 2 + self.within(whole / 2)
+    }
+
+    /// A random moment within this time, the same until the next [`Backoff::delay`].
+    pub fn within(&self, time: Duration) -> Duration {
         // RandomState's keys are the standard library's only randomness; that is random enough here.
         let random = (self.random.hash_one(self.failures) >> 32) as u32;
-        whole / 2 + (whole / 2).mul_f64(f64::from(random) / f64::from(u32::MAX))
+        time.mul_f64(f64::from(random) / f64::from(u32::MAX))
     }
 
     /// It worked: the next delay is a short one again.

@@ -143,7 +143,8 @@ pub enum Event {
         /// The entries.
         list: List,
     },
-    /// The source bans this. A ban that is already there gets the new end and reason.
+    /// The source bans this. A ban that is already there gets the new end and reason, unless it is DisWall's
+    /// ([`Source::Nats`]) and ends later.
     Ban {
         /// Who bans.
         source: Source,

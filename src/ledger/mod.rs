@@ -367,6 +367,10 @@ impl Ledger {
         let mut applied = Applied::default();
         let reason = ReasonRef::from(reason);
         match place(source) {
+            // Another router's announcement has no length and stands for a short one: it ends no longer ban.
+            Place::Book(_) if source == Source::Nats && self.holds_longer(now, source, net.addr(), lifetime) => {
+                applied.unchanged = 1;
+            }
             Place::Book(index) => {
                 let element = self.element(source, net.addr());
                 let (book, mut cause) = self.book(index, source, now, sink, &mut applied);
@@ -387,6 +391,16 @@ impl Ledger {
             }
         }
         applied
+    }
+
+    /// Whether this source bans this single address for longer than `lifetime` from now already.
+    fn holds_longer(&self, now: Moment, source: Source, address: IpAddr, lifetime: Lifetime) -> bool {
+        let Some(ban) = self.get(now, source, address) else { return false };
+        match (ban.end, lifetime) {
+            (None, Lifetime::Seconds(_)) => true,
+            (Some(end), Lifetime::Seconds(seconds)) => end.since(now) > seconds,
+            (_, Lifetime::Forever) => false,
+        }
     }
 
     fn unban(&mut self, now: Moment, source: Source, net: IpNet, sink: &mut dyn FnMut(SetChange)) -> Applied {

@@ -150,16 +150,6 @@ impl Ledger {
         Verdict { address, bans, allowances, protection, outcome: self.outcome(now, address) }
     }
 
-    /// Whether this source bans this single address for longer than `lifetime` from now already.
-    pub fn holds_longer(&self, now: Moment, source: Source, address: IpAddr, lifetime: Lifetime) -> bool {
-        let Some(ban) = self.get(now, source, address.to_canonical()) else { return false };
-        match (ban.end, lifetime) {
-            (None, Lifetime::Seconds(_)) => true,
-            (Some(end), Lifetime::Seconds(seconds)) => end.since(now) > seconds,
-            (_, Lifetime::Forever) => false,
-        }
-    }
-
     /// The outcome alone, cheap enough to ask for every packet seen.
     pub fn outcome(&self, now: Moment, address: IpAddr) -> Outcome {
         let address = address.to_canonical();
@@ -243,7 +233,7 @@ impl Ledger {
     }
 
     /// The ban of this address in a source's tables of single addresses.
-    fn get(&self, now: Moment, source: Source, address: IpAddr) -> Option<BanView<'_>> {
+    pub(super) fn get(&self, now: Moment, source: Source, address: IpAddr) -> Option<BanView<'_>> {
         let Place::Book(index) = place(source) else { return None };
         let book = &self.books[index];
         match self.element(source, address) {

@@ -7,51 +7,10 @@ use std::time::Duration;
 
 use diswall::firewall::{Conntrack, Firewall, Kicked, Names, UdpFlow};
 
+use crate::support::flow::{Attempt, begin_flow, echo, open_flow, ticker};
 use crate::support::{Netns, Peer, Proc, nft_load, run, wait_until};
 
 const DEADLINE: Duration = Duration::from_secs(20);
-
-/// `echo.py ADDRESS…`: echoes TCP and UDP on port 7 of each; says `ready`.
-const ECHO: &str = r#"
-import socket, sys, threading
-def tcp(server):
-    while True:
-        peer = server.accept()[0]
-        threading.Thread(target=talk, args=(peer,), daemon=True).start()
-def talk(peer):
-    try:
-        while data := peer.recv(100): peer.sendall(data)
-    except OSError: pass
-def udp(sock):
-    while True:
-        data, peer = sock.recvfrom(100)
-        sock.sendto(data, peer)
-def serve(address):
-    family = socket.AF_INET6 if ":" in address else socket.AF_INET
-    t = socket.socket(family, socket.SOCK_STREAM); t.bind((address, 7)); t.listen()
-    u = socket.socket(family, socket.SOCK_DGRAM); u.bind((address, 7))
-    for work, sock in (tcp, t), (udp, u): threading.Thread(target=work, args=(sock,)).start()
-for address in sys.argv[1:]: serve(address)
-print("ready", flush=True)
-"#;
-
-/// `client.py KIND SOURCE SERVER PORT`: opens a flow, says `open`; then for each line read sends it and
-/// says what came back, or `dead`.
-const CLIENT: &str = r#"
-import socket, sys
-kind, source, server, port = sys.argv[1:]
-family = socket.AF_INET6 if ":" in server else socket.AF_INET
-s = socket.socket(family, socket.SOCK_STREAM if kind == "tcp" else socket.SOCK_DGRAM)
-s.settimeout(10)
-s.bind((source, 0)); s.connect((server, int(port)))
-s.send(b"open\n"); s.recv(100)
-s.settimeout(1)
-print("open", flush=True)
-for line in sys.stdin:
-    try:
-        s.send(line.encode()); print(s.recv(100).decode().strip(), flush=True)
-    except OSError: print("dead", flush=True)
-"#;
 
 /// The router (this thread), a host outside with a good and a bad address, a server inside.
 struct Network {
@@ -84,29 +43,14 @@ impl Network {
             "table inet t { chain f { type filter hook forward priority 0; ct state new counter; };
              chain i { type filter hook input priority 0; ct state new counter; }; }",
         );
-        let echo = serve(&lan, INSIDE);
+        let echo = echo(Some(&lan), 7, &INSIDE);
         Network { wan, lan, _echo: echo, _netns: netns }
     }
 
     /// An open flow from outside.
-    fn flow(&self, kind: &str, source: &str, server: &str, port: u16) -> Proc {
-        open_flow(&self.wan, kind, source, server, port)
+    fn flow<'a>(&self, kind: &'a str, source: &'a str, server: &'a str, port: u16) -> Proc {
+        open_flow(Some(&self.wan), Attempt { kind, source, server, port })
     }
-}
-
-/// An echo server on these addresses of a machine.
-fn serve(machine: &Peer, addresses: [&str; 2]) -> Proc {
-    let server = Proc::spawn(machine.command("/usr/bin/python3").args(["-c", ECHO]).args(addresses));
-    server.line_with("ready", DEADLINE);
-    server
-}
-
-fn open_flow(from: &Peer, kind: &str, source: &str, server: &str, port: u16) -> Proc {
-    let port = port.to_string();
-    let arguments = ["-c", CLIENT, kind, source, server, &port];
-    let flow = Proc::spawn(from.command("/usr/bin/python3").args(arguments));
-    flow.line_with("open", DEADLINE);
-    flow
 }
 
 /// What a kick that meets no UDP flow returns.
@@ -159,11 +103,13 @@ fn flows_of_a_banned_address_end_and_no_others() {
 #[test]
 fn connections_to_a_banned_address_end_too() {
     let network = Network::build();
-    let _outside = serve(&network.wan, BAD);
+    let _outside = echo(Some(&network.wan), 7, &BAD);
     let _flows: Vec<Proc> = BAD
         .into_iter()
         .zip(INSIDE)
-        .flat_map(|(server, source)| ["tcp", "udp"].map(|kind| open_flow(&network.lan, kind, source, server, 7)))
+        .flat_map(|(server, source)| {
+            ["tcp", "udp"].map(|kind| open_flow(Some(&network.lan), Attempt { kind, source, server, port: 7 }))
+        })
         .collect();
     let banned: Vec<IpAddr> = BAD.map(address).to_vec();
     // Opened from the inside: nothing to remember.
@@ -191,9 +137,7 @@ fn the_routers_own_sockets_are_reset() {
     // A wildcard IPv6 listener: its IPv4 connections are IPv4-mapped.
     let listener = TcpListener::bind("[::]:2222").unwrap();
     let accept = |source: &str, server: &str| -> (Proc, TcpStream) {
-        let port = "2222";
-        let arguments = ["-c", CLIENT, "tcp", source, server, port];
-        let client = Proc::spawn(network.wan.command("/usr/bin/python3").args(arguments));
+        let client = begin_flow(Some(&network.wan), Attempt { kind: "tcp", source, server, port: 2222 });
         let (mut stream, _) = listener.accept().unwrap();
         stream.set_read_timeout(Some(DEADLINE)).unwrap();
         let mut hello = [0; 5];
@@ -219,30 +163,6 @@ fn the_routers_own_sockets_are_reset() {
     assert_eq!(&line, b"still\n");
 }
 
-/// Keeps sending to whoever spoke to it, TCP and UDP on port 8 of each address; says `ready`.
-const TICKER: &str = r#"
-import socket, sys, threading, time
-def tick(send):
-    while True:
-        try: send(b"tick")
-        except OSError: return
-        time.sleep(0.05)
-def tcp(server):
-    while True:
-        peer = server.accept()[0]
-        threading.Thread(target=tick, args=(peer.sendall,)).start()
-def udp(sock):
-    while True:
-        peer = sock.recvfrom(100)[1]
-        threading.Thread(target=tick, args=(lambda data: sock.sendto(data, peer),)).start()
-for address in sys.argv[1:]:
-    family = socket.AF_INET6 if ":" in address else socket.AF_INET
-    t = socket.socket(family, socket.SOCK_STREAM); t.bind((address, 8)); t.listen()
-    u = socket.socket(family, socket.SOCK_DGRAM); u.bind((address, 8))
-    for work, sock in (tcp, t), (udp, u): threading.Thread(target=work, args=(sock,)).start()
-print("ready", flush=True)
-"#;
-
 /// What the rules must have beside the look at the source, here for one banned host a family: TCP from the
 /// inside that is new and no SYN is a rest; UDP is one if its ports are remembered.
 const REST_RULES: &str = "table inet fw4 {
@@ -263,8 +183,7 @@ const REST_RULES: &str = "table inet fw4 {
 #[test]
 fn the_inside_cannot_bring_an_ended_flow_back_but_can_open_its_own() {
     let network = Network::build();
-    let ticker = Proc::spawn(network.lan.command("/usr/bin/python3").args(["-c", TICKER]).args(INSIDE));
-    ticker.line_with("ready", DEADLINE);
+    let _ticker = ticker(Some(&network.lan), 8, &INSIDE);
     let mut flows: Vec<Proc> = BAD
         .into_iter()
         .zip(INSIDE)
@@ -296,10 +215,10 @@ fn the_inside_cannot_bring_an_ended_flow_back_but_can_open_its_own() {
     });
     assert_eq!((entries(BAD[0]), entries(BAD[1])), (0, 0));
 
-    let _outside = serve(&network.wan, BAD);
+    let _outside = echo(Some(&network.wan), 7, &BAD);
     for (server, source) in BAD.into_iter().zip(INSIDE) {
         for kind in ["tcp", "udp"] {
-            let mut own = open_flow(&network.lan, kind, source, server, 7);
+            let mut own = open_flow(Some(&network.lan), Attempt { kind, source, server, port: 7 });
             own.send("own");
             assert_eq!(own.line(DEADLINE), "own");
         }

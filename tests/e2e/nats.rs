@@ -316,8 +316,9 @@ fn what_one_router_saw_reaches_the_others_of_its_login() {
     let mut feed = NatsFeed::start(&config::Nats { hostname: Some("attic.lan".into()), ..open });
     feed.until("the feed is live", |folded| folded.is_live());
     let mut other = live("alice", "wonder");
-    feed.publisher.ban(Source::Scan, ip("203.0.113.1"), "ssh");
-    feed.publisher.ban(Source::Nats, ip("203.0.113.2"), "");
+    let (seen, told) = (ip("203.0.113.1"), ip("203.0.113.2"));
+    feed.publisher.ban(Source::Scan, seen, seen, "ssh");
+    feed.publisher.ban(Source::Nats, told, told, "");
     feed.publisher.statistics(Statistics { time: 7200, banned: 1, ..Statistics::default() });
     feed.run_for(Duration::from_millis(200));
     service.hears("diswall.blacklist.alice.add.attic_lan", "203.0.113.1|ssh");
@@ -329,7 +330,7 @@ fn what_one_router_saw_reaches_the_others_of_its_login() {
 
     server.stop();
     feed.until("the break is seen", |folded| !folded.error().is_empty());
-    feed.publisher.unban(Source::Scan, ip("203.0.113.1"));
+    feed.publisher.unban(Source::Scan, seen, seen);
     server.resume();
     feed.until("back again", |folded| folded.lists == 2);
     service.hears("diswall.blacklist.alice.del.attic_lan", "203.0.113.1");

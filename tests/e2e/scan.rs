@@ -239,6 +239,38 @@ fn what_is_no_scan_is_no_scan() {
 }
 
 #[test]
+fn icmpv6_about_own_and_unknown_packets_is_no_scan() {
+    let yard = Yard::start(SCAN);
+    // A server outside that answers with what routers on the way would say of the packet, and of another one
+    // that was never sent.
+    let server = Proc::spawn(yard.wan.command("/usr/bin/python3").args([
+        "-c",
+        "import socket, struct\n\
+         here, hop, router = '2001:db8:bad::40', '2001:db8:bad::35', '2001:db8:0:1::1'\n\
+         s = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM); s.bind((here, 5000)); print('ready', flush=True)\n\
+         data, peer = s.recvfrom(2000)\n\
+         icmp = socket.socket(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_ICMPV6); icmp.bind((hop, 0))\n\
+         ip = lambda text: socket.inet_pton(socket.AF_INET6, text)\n\
+         def about(port):\n\
+         \tlength = 8 + len(data)\n\
+         \thead = struct.pack('!IHBB', 6 << 28, length, 17, 60) + ip(router) + ip(here)\n\
+         \treturn (head + struct.pack('!HHHH', port, 5000, length, 0) + data)[:1200]\n\
+         for port in peer[1], 4321:\n\
+         \tfor kind, code, word in (2, 0, 1280), (1, 0, 0), (1, 3, 0), (1, 4, 0), (3, 0, 0), (4, 1, 40):\n\
+         \t\ticmp.sendto(struct.pack('!BBHI', kind, code, 0, word) + about(port), (router, 0))\n\
+         icmp.sendto(struct.pack('!BBHI', 128, 0, 0, 7), (router, 0))\n\
+         print('done', flush=True)\n",
+    ]));
+    server.line_with("ready", DEADLINE);
+    let asking = std::net::UdpSocket::bind((ROUTER6, 0)).expect("a socket");
+    asking.send_to(&[0; 1400], ("2001:db8:bad::40", 5000)).expect("sent");
+    server.line_with("done", DEADLINE);
+    yard.nobody_is_banned("ICMPv6");
+    let route = run("ip", &["-6", "route", "get", "2001:db8:bad::40"]);
+    assert!(route.contains("mtu 1280"), "\"packet too big\" has reached the router: {route}");
+}
+
+#[test]
 fn answers_to_the_routers_own_traffic_are_no_scan() {
     let yard = Yard::start(SCAN);
     // A name server outside that answers, and answers again when the router has closed its socket.

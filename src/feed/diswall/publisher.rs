@@ -19,6 +19,9 @@ use crate::feed::Source;
 /// Most messages that wait for a connection.
 const QUEUE: usize = 256;
 
+/// Bans of whole networks whose published address is remembered.
+const REMEMBERED: usize = 1024;
+
 /// Something to publish.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Outgoing {
@@ -34,6 +37,8 @@ pub struct Publisher {
     send_statistics: bool,
     queue: Rc<RefCell<VecDeque<Outgoing>>>,
     filled: Rc<Notify>,
+    /// Of bans that hold for a network: what stands for it here, and the address that was published.
+    published: Rc<RefCell<VecDeque<(IpAddr, IpAddr)>>>,
 }
 
 impl Publisher {
@@ -44,22 +49,39 @@ impl Publisher {
             send_statistics: settings.send_statistics,
             queue: Rc::default(),
             filled: Rc::default(),
+            published: Rc::default(),
         }
     }
 
     /// Shares a ban with a tag such as `ssh` or an empty one, if `share_bans` is on and the router saw
-    /// the offence itself: the owner's own blocks and what feeds announced are never sent.
-    pub fn ban(&self, source: Source, address: IpAddr, tag: &str) {
+    /// the offence itself: the owner's own blocks and what feeds announced are never sent. `element` is what
+    /// stands for the address in the source's set.
+    pub fn ban(&self, source: Source, address: IpAddr, element: IpAddr, tag: &str) {
         if self.shares(source) {
+            self.take_published(element);
+            if element != address {
+                let mut published = self.published.borrow_mut();
+                if published.len() == REMEMBERED {
+                    published.pop_front();
+                }
+                published.push_back((element, address));
+            }
             self.push(Outgoing::Ban(address, tag.into()));
         }
     }
 
-    /// Takes a shared ban back, under the same conditions.
-    pub fn unban(&self, source: Source, address: IpAddr) {
+    /// Takes a shared ban back, under the same conditions: of the address that was published for the element,
+    /// whichever of its addresses is now freed.
+    pub fn unban(&self, source: Source, address: IpAddr, element: IpAddr) {
         if self.shares(source) {
-            self.push(Outgoing::Unban(address));
+            self.push(Outgoing::Unban(self.take_published(element).unwrap_or(address)));
         }
+    }
+
+    fn take_published(&self, element: IpAddr) -> Option<IpAddr> {
+        let mut published = self.published.borrow_mut();
+        let at = published.iter().position(|(banned, _)| *banned == element)?;
+        published.remove(at).map(|(_, address)| address)
     }
 
     /// Sends the past hour's statistics, if `send_statistics` is on.
@@ -124,16 +146,16 @@ mod tests {
     fn only_what_the_router_saw_and_the_owner_shares_is_sent() {
         let address = "203.0.113.7".parse().unwrap();
         let silent = Publisher::new(&config::Nats::default());
-        silent.ban(Source::Scan, address, "ssh");
-        silent.unban(Source::Scan, address);
+        silent.ban(Source::Scan, address, address, "ssh");
+        silent.unban(Source::Scan, address, address);
         silent.statistics(Statistics::default());
         assert_eq!(drained(&silent), "");
 
         let open = config::Nats { share_bans: true, send_statistics: true, ..config::Nats::default() };
         let sharing = Publisher::new(&open);
         for source in Source::ALL {
-            sharing.ban(source, address, source.name());
-            sharing.unban(source, address);
+            sharing.ban(source, address, address, source.name());
+            sharing.unban(source, address, address);
         }
         sharing.statistics(Statistics { time: 3600, ..Statistics::default() });
         let sent = drained(&sharing);
@@ -153,10 +175,28 @@ mod tests {
     }
 
     #[test]
+    fn a_network_is_freed_by_the_address_that_was_published() {
+        let sharing = Publisher::new(&config::Nats { share_bans: true, ..config::Nats::default() });
+        let address = |text: &str| text.parse::<IpAddr>().unwrap();
+        let (element, seen, other) = (address("2001:db8::"), address("2001:db8::5"), address("2001:db8::9"));
+        sharing.ban(Source::Scan, seen, element, "scan");
+        sharing.unban(Source::Scan, other, element);
+        let sent = drained(&sharing);
+        assert!(sent.ends_with("PUB diswall.blacklist.alice.del.turris 11\r\n2001:db8::5\r\n"), "{sent}");
+        // Nothing is remembered any more, as after a restart.
+        sharing.unban(Source::Scan, other, element);
+        assert!(drained(&sharing).ends_with("\r\n2001:db8::9\r\n"));
+        for n in 0..2 * REMEMBERED as u128 {
+            sharing.ban(Source::Scan, seen, IpAddr::V6((n << 64).into()), "");
+        }
+        assert_eq!(sharing.published.borrow().len(), REMEMBERED);
+    }
+
+    #[test]
     fn the_newest_stay() {
         let sharing = Publisher::new(&config::Nats { share_bans: true, ..config::Nats::default() });
         for n in 0..300_u32 {
-            sharing.ban(Source::Scan, IpAddr::V4(n.into()), "");
+            sharing.ban(Source::Scan, IpAddr::V4(n.into()), IpAddr::V4(n.into()), "");
         }
         let sent = drained(&sharing);
         assert_eq!(sent.matches("PUB").count(), QUEUE);

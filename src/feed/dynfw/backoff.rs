@@ -1,8 +1,9 @@
-//! When to try again: at once after a good connection broke, then ever more slowly, never in step with
-//! other routers. Pure but for the random part; `client` asks it after every failure.
+//! When to try again: at once after a good connection broke, then ever more slowly. `client` asks it after
+//! every failure.
 
-use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
+
+use crate::feed::backoff;
 
 /// The first delay that is not "at once".
 const FIRST: Duration = Duration::from_secs(2);
@@ -14,38 +15,27 @@ const AT_ONCE: Duration = Duration::from_millis(500);
 const PROVED: Duration = Duration::from_secs(30);
 
 /// Failures in a row.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Backoff {
-    failures: u32,
+    delays: backoff::Backoff,
+    failed: bool,
 }
 
 impl Backoff {
+    /// Nothing has failed yet.
+    pub fn new() -> Backoff {
+        Backoff { delays: backoff::Backoff::new(FIRST, LONGEST), failed: false }
+    }
+
     /// How long to wait, given how long the connection that just ended had been live, if it was.
     pub fn after(&mut self, live: Option<Duration>) -> Duration {
-        // A server that cuts every connection soon after the list is not worth a list each half second.
-        let at_once = match live {
-            Some(live) => live >= PROVED || self.failures == 0,
-            None => false,
-        };
         if live.is_some_and(|live| live >= PROVED) {
-            self.failures = 0;
+            *self = Backoff::new();
         }
-        self.failures = self.failures.saturating_add(1);
-        if at_once {
-            return jitter(AT_ONCE, 0);
-        }
-        let doublings = self.failures.saturating_sub(1).min(6);
-        jitter(FIRST.saturating_mul(1 << doublings).min(LONGEST), 75)
+        // A server that cuts every connection soon after the list is not worth a list each half second.
+        let again = std::mem::replace(&mut self.failed, true);
+        if live.is_some() && !again { self.delays.within(AT_ONCE) } else { self.delays.delay() }
     }
-}
-
-/// A random duration from `floor` percent of `longest` up to `longest`.
-fn jitter(longest: Duration, floor: u32) -> Duration {
-    // The standard library's hash keys are its one public source of randomness; it serves here.
-    let random = RandomState::new().hash_one(0u8);
-    let share = u32::try_from(random % 1024).unwrap_or(0);
-    let least = longest * floor / 100;
-    least + (longest - least) * share / 1024
 }
 
 #[cfg(test)]
@@ -54,11 +44,11 @@ mod tests {
 
     #[test]
     fn delays_grow_to_the_longest_and_vary() {
-        let mut backoff = Backoff::default();
+        let mut backoff = Backoff::new();
         for full in [2, 4, 8, 16, 32, 64, 120, 120, 120] {
             let delay = backoff.after(None);
             let full = Duration::from_secs(full);
-            assert!(delay >= full * 3 / 4 && delay <= full, "{delay:?} for {full:?}");
+            assert!(delay >= full / 2 && delay <= full, "{delay:?} for {full:?}");
         }
         let delays: std::collections::HashSet<_> = (0..20).map(|_| backoff.after(None)).collect();
         assert!(delays.len() > 1, "no jitter");
@@ -66,11 +56,11 @@ mod tests {
 
     #[test]
     fn a_break_is_mended_at_once_but_not_over_and_over() {
-        let mut backoff = Backoff::default();
+        let mut backoff = Backoff::new();
         let short = Some(Duration::from_secs(1));
         assert!(backoff.after(short) <= AT_ONCE);
         assert!(backoff.after(short) > AT_ONCE, "cut again right after the list");
         assert!(backoff.after(Some(PROVED)) <= AT_ONCE);
-        assert!(backoff.after(None) >= FIRST * 3 / 4);
+        assert!(backoff.after(None) >= FIRST / 2);
     }
 }

@@ -78,7 +78,7 @@ struct Client {
 
 impl Client {
     async fn run(mut self) {
-        let mut backoff = Backoff::default();
+        let mut backoff = Backoff::new();
         if let Some(text) = self.keys.notice() {
             self.post(Update::Notice { key: KEY_NOTICE, text: Some(text) }).await;
         }

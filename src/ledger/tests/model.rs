@@ -185,6 +185,12 @@ impl Model {
         }
     }
 
+    /// No ban of DisWall's is ended earlier by another.
+    fn holds_longer(&self, now: Moment, source: Source, address: IpAddr, lifetime: Lifetime) -> bool {
+        let old = self.entries.get(&(Who::Single(source), plain(address.into())));
+        old.is_some_and(|old| *old > now.0 && *old > end(now, lifetime))
+    }
+
     fn replace(&mut self, now: Moment, who: Who, list: Vec<(IpNet, Lifetime)>) {
         let nets: BTreeSet<IpNet> = list.iter().map(|(net, _)| plain(*net)).collect();
         self.entries.retain(|(other, net), _| *other != who || nets.contains(net));
@@ -293,7 +299,9 @@ impl World {
                 Event::List { source, list: last_of_each(list) }
             }
             Op::Ban(source, at, lifetime) => {
-                model.put(now, Who::Single(source), world()[at].into(), lifetime);
+                if source != Source::Nats || !model.holds_longer(now, source, world()[at], lifetime) {
+                    model.put(now, Who::Single(source), world()[at].into(), lifetime);
+                }
                 Event::Ban { source, net: world()[at].into(), lifetime, reason: Reason::Announced }
             }
             Op::Unban(source, at) => {

@@ -164,9 +164,14 @@ fn serve(script: &str, on: Option<&Peer>, port: u16, addresses: &[&str]) -> Proc
 
 /// A flow held open; a line sent to it comes back as the answer, or `dead`.
 pub fn open_flow(from: Option<&Peer>, attempt: Attempt<'_>) -> Proc {
-    let mut command = from.map_or_else(|| Command::new("/usr/bin/python3"), |peer| peer.command("/usr/bin/python3"));
-    let Attempt { kind, source, server, port } = attempt;
-    let flow = Proc::spawn(command.args(["-c", FLOW, kind, source, server, &port.to_string()]));
+    let flow = begin_flow(from, attempt);
     flow.line_with("open", READY);
     flow
+}
+
+/// The same before the server has answered: it says `open` once it has.
+pub fn begin_flow(from: Option<&Peer>, attempt: Attempt<'_>) -> Proc {
+    let mut command = from.map_or_else(|| Command::new("/usr/bin/python3"), |peer| peer.command("/usr/bin/python3"));
+    let Attempt { kind, source, server, port } = attempt;
+    Proc::spawn(command.args(["-c", FLOW, kind, source, server, &port.to_string()]))
 }

@@ -241,6 +241,9 @@ fn what_is_no_scan_is_no_scan() {
 #[test]
 fn icmpv6_about_own_and_unknown_packets_is_no_scan() {
     let yard = Yard::start(SCAN);
+    for address in ["2001:db8:bad::35/128", "2001:db8:bad::40/128"] {
+        yard.wan.address(address);
+    }
     // A server outside that answers with what routers on the way would say of the packet, and of another one
     // that was never sent.
     let server = Proc::spawn(yard.wan.command("/usr/bin/python3").args([

@@ -96,7 +96,8 @@ pub enum Sort {
     /// By address, IPv4 first.
     #[default]
     Address,
-    /// The latest start first, then by address.
+    /// The latest start first. Those that began in one second come in no particular order, which stays
+    /// the same from page to page.
     Newest,
     /// The next to end first, then by address; those without end last.
     Ending,
@@ -182,7 +183,7 @@ impl Ledger {
         })
     }
 
-    /// Every ban of one source, or of all, in no particular order.
+    /// Every ban of one source, or of all; those of one source and family as they began.
     pub fn for_each_ban<'a>(&'a self, now: Moment, source: Option<Source>, f: &mut dyn FnMut(BanView<'a>)) {
         for source in Source::ALL.into_iter().filter(|&each| source.is_none_or(|wanted| wanted == each)) {
             match place(source) {
@@ -242,7 +243,7 @@ impl Ledger {
         }
     }
 
-    fn view<K: Key>(&self, source: Source, key: K, ban: Ban) -> BanView<'_> {
+    pub(super) fn view<K: Key>(&self, source: Source, key: K, ban: Ban) -> BanView<'_> {
         let address: IpAddr = key.into();
         BanView {
             source,

@@ -79,10 +79,10 @@ impl fmt::Display for ReasonRef<'_> {
     }
 }
 
-/// A packed reason, with two bits that belong to the table it is in.
+/// A packed reason, with three bits that belong to the table it is in.
 ///
 /// Bits 0–23: protocol and port, or the text's number; 24–26: the kind; 27: seen in the list that is
-/// being taken; 28: withheld from the kernel.
+/// being taken; 28: withheld from the kernel; 29: gone, its row not yet taken out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Word(u32);
 
@@ -95,6 +95,7 @@ const COMMENT: u32 = 5;
 
 const SEEN: u32 = 1 << 27;
 const WITHHELD: u32 = 1 << 28;
+const DEAD: u32 = 1 << 29;
 const BITS: u32 = SEEN | WITHHELD;
 
 impl Word {
@@ -133,6 +134,14 @@ impl Word {
 
     pub(super) fn set_seen(&mut self, seen: bool) {
         self.0 = if seen { self.0 | SEEN } else { self.0 & !SEEN };
+    }
+
+    pub(super) const fn is_dead(self) -> bool {
+        self.0 & DEAD != 0
+    }
+
+    pub(super) fn set_dead(&mut self) {
+        self.0 |= DEAD;
     }
 
     pub(super) fn set_withheld(&mut self, withheld: bool) {

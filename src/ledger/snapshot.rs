@@ -306,6 +306,7 @@ impl BanReader<'_> {
                 table.restore(key, Ban { start, end, word }, most, self.texts);
             }
         }
+        table.restored();
         Ok(())
     }
 }

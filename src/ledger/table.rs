@@ -1,20 +1,20 @@
-//! One source's bans of one family: a hash table of 16 bytes an IPv4 ban, and the order of their ends.
+//! One source's bans of one family: rows of 16 bytes an IPv4 ban, and the order of their ends.
 //!
 //! Says what changes for the kernel as it changes; knows no other source and no networks. A `Book`
 //! holds two of these, the ledger one book a source.
 
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap};
+use std::collections::BinaryHeap;
 use std::hash::Hash;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::change::{Range, SetChange, SetId};
-use super::hash::Seed;
 use super::moment::{End, GRACE, Moment};
 use super::never;
 use super::number::Family;
 use super::protect::Protection;
 use super::reason::{ReasonRef, Texts, Word};
+use super::rows::Rows;
 use super::{Applied, Refusal};
 use crate::feed::{Lifetime, Listed, Source};
 
@@ -103,14 +103,19 @@ fn add(set: SetId, address: IpAddr, lifetime: Lifetime) -> SetChange {
 /// prolonged again and again costs nothing here.
 #[derive(Debug)]
 pub(super) struct Table<K> {
-    bans: HashMap<K, Ban, Seed>,
+    bans: Rows<K>,
     ends: BinaryHeap<Reverse<(End, K)>>,
     withheld: u32,
 }
 
 impl<K: Key> Table<K> {
     pub(super) fn new() -> Table<K> {
-        Table { bans: HashMap::with_hasher(Seed::default()), ends: BinaryHeap::new(), withheld: 0 }
+        Table { bans: Rows::new(), ends: BinaryHeap::new(), withheld: 0 }
+    }
+
+    /// The bans by the time at which they began.
+    pub(super) fn rows(&self) -> &Rows<K> {
+        &self.bans
     }
 
     /// Bans held, those that ended within the last [`GRACE`] seconds included.
@@ -124,12 +129,12 @@ impl<K: Key> Table<K> {
 
     /// The ban of this address, if it is in force by now.
     pub(super) fn get(&self, address: K, now: Moment) -> Option<Ban> {
-        self.bans.get(&address).copied().filter(|ban| !ban.end.is_over(now))
+        self.bans.get(address).copied().filter(|ban| !ban.end.is_over(now))
     }
 
-    /// All bans that have not ended.
+    /// All bans that have not ended, oldest first.
     pub(super) fn iter(&self, now: Moment) -> impl Iterator<Item = (K, Ban)> + '_ {
-        self.bans.iter().map(|(&key, &ban)| (key, ban)).filter(move |(_, ban)| !ban.end.is_over(now))
+        self.bans.iter().filter(move |(_, ban)| !ban.end.is_over(now))
     }
 
     /// Bans an address, or gives its ban a new end; `reason` `None` keeps the one that it has.
@@ -140,7 +145,7 @@ impl<K: Key> Table<K> {
         }
         let end = End::after(cause.now, lifetime);
         let full = self.bans.len() >= cause.most;
-        match self.bans.get_mut(&key) {
+        match self.bans.get_mut(key) {
             Some(ban) if ban.end.is_over(cause.now) => self.ban_again(cause, key, lifetime, reason),
             Some(ban) => {
                 if let Some(reason) = reason {
@@ -172,8 +177,7 @@ impl<K: Key> Table<K> {
 
     /// Starts a ban's time again, at its length; see [`super::Ledger::restart`].
     pub(super) fn restart(&mut self, cause: &mut Cause, key: K) {
-        let Some(ban) = self.bans.get_mut(&key).filter(|ban| ban.end != End::NEVER && !ban.end.is_over(cause.now))
-        else {
+        let Some(&ban) = self.bans.get(key).filter(|ban| ban.end != End::NEVER && !ban.end.is_over(cause.now)) else {
             return;
         };
         let length = ban.end.0.saturating_sub(ban.start.0);
@@ -181,7 +185,8 @@ impl<K: Key> Table<K> {
             return;
         }
         let lifetime = Lifetime::Seconds(length);
-        (ban.start, ban.end) = (cause.now, End::after(cause.now, lifetime));
+        self.bans.remove(key);
+        self.bans.insert(key, Ban { start: cause.now, end: End::after(cause.now, lifetime), word: ban.word });
         cause.applied.renewed += 1;
         if !ban.word.is_withheld() {
             cause.renew(key.into(), lifetime);
@@ -190,7 +195,7 @@ impl<K: Key> Table<K> {
 
     /// A ban within the grace after its end is banned anew.
     fn ban_again(&mut self, cause: &mut Cause, key: K, lifetime: Lifetime, reason: Option<ReasonRef>) {
-        let Some(old) = self.bans.remove(&key) else { return };
+        let Some(old) = self.bans.remove(key) else { return };
         cause.texts.release(old.word);
         self.withheld -= u32::from(old.word.is_withheld());
         self.insert(cause, key, lifetime, reason, !old.word.is_withheld());
@@ -219,19 +224,27 @@ impl<K: Key> Table<K> {
         self.bans.reserve(bans);
     }
 
-    /// Puts a ban back as the snapshot has it, without a word to the kernel.
+    /// Puts a ban back as the snapshot has it, without a word to the kernel; [`Table::restored`] ends it.
     pub(super) fn restore(&mut self, key: K, ban: Ban, most: usize, texts: &mut Texts) {
         if key.refusal().is_some() || self.bans.len() >= most {
             texts.release(ban.word);
-        } else if let Some(old) = self.bans.insert(key, ban) {
-            texts.release(old.word);
+        } else {
+            if let Some(old) = self.bans.remove(key) {
+                texts.release(old.word);
+            }
+            self.bans.append(key, ban);
         }
         self.note_end(key, ban.end);
     }
 
+    /// Everything that the snapshot has is back.
+    pub(super) fn restored(&mut self) {
+        self.bans.sort();
+    }
+
     /// Takes a ban back.
     pub(super) fn unban(&mut self, cause: &mut Cause, key: K) {
-        if let Some(ban) = self.bans.remove(&key) {
+        if let Some(ban) = self.bans.remove(key) {
             self.forget(cause, key, ban);
         }
     }
@@ -246,7 +259,7 @@ impl<K: Key> Table<K> {
     pub(super) fn replace(&mut self, cause: &mut Cause, list: &[Listed<K>]) {
         let mut missing = 0;
         for entry in list {
-            match self.bans.get_mut(&entry.address) {
+            match self.bans.get_mut(entry.address) {
                 Some(ban) => ban.word.set_seen(true),
                 None => missing += 1,
             }
@@ -262,8 +275,8 @@ impl<K: Key> Table<K> {
     /// Keeps what was seen, at most `most`.
     fn sweep(&mut self, cause: &mut Cause) {
         let mut kept = 0;
-        let mut bans = std::mem::take(&mut self.bans);
-        bans.retain(|&key, ban| {
+        let mut bans = std::mem::replace(&mut self.bans, Rows::new());
+        bans.retain(&mut |key, ban| {
             let seen = ban.word.is_seen();
             if seen && kept < cause.most {
                 kept += 1;
@@ -279,7 +292,7 @@ impl<K: Key> Table<K> {
     /// Evicts what is beyond `most`, whichever it hits, and counts it as cut.
     pub(super) fn shrink_to_most(&mut self, cause: &mut Cause) {
         if self.bans.len() > cause.most {
-            self.bans.values_mut().for_each(|ban| ban.word.set_seen(true));
+            self.bans.iter_mut().for_each(|(_, ban)| ban.word.set_seen(true));
             cause.applied.cut += u32::try_from(self.bans.len() - cause.most).unwrap_or(u32::MAX);
             self.sweep(cause);
             self.give_back_memory();
@@ -308,7 +321,7 @@ impl<K: Key> Table<K> {
         sink: &mut dyn FnMut(SetChange),
     ) {
         // What has ended stays as it was: the mark says whether the kernel had it.
-        for (&key, ban) in &mut self.bans {
+        for (key, ban) in self.bans.iter_mut() {
             let covered = protection.covers(K::FAMILY, key.number());
             let Some(lifetime) = ban.end.left(now).filter(|_| covered != ban.word.is_withheld()) else { continue };
             ban.word.set_withheld(covered);
@@ -334,9 +347,9 @@ impl<K: Key> Table<K> {
                 break;
             }
             self.ends.pop();
-            match self.bans.get(&key).map(|ban| ban.end) {
+            match self.bans.get(key).map(|ban| ban.end) {
                 Some(actual) if actual.is_settled(now) => {
-                    if let Some(ban) = self.bans.remove(&key) {
+                    if let Some(ban) = self.bans.remove(key) {
                         texts.release(ban.word);
                         self.withheld -= u32::from(ban.word.is_withheld());
                         gone(key);
@@ -356,13 +369,11 @@ impl<K: Key> Table<K> {
         // Bans that are taken back and come again leave entries behind.
         if self.ends.len() > 2 * self.bans.len() + 64 {
             let ends = self.bans.iter().filter(|(_, ban)| ban.end != End::NEVER);
-            self.ends = ends.map(|(&key, ban)| Reverse((ban.end, key))).collect();
+            self.ends = ends.map(|(key, ban)| Reverse((ban.end, key))).collect();
         }
     }
 
     fn give_back_memory(&mut self) {
-        if self.bans.capacity() > 4 * self.bans.len() + 64 {
-            self.bans.shrink_to_fit();
-        }
+        self.bans.give_back();
     }
 }

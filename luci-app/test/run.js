@@ -23,4 +23,6 @@ if (process.env.DISWALL && !process.env.DISWALL_NAMESPACE) {
 }
 
 require('./pages.test.js');
+require('./options.test.js');
+require('./access.test.js');
 require('./package.test.js');

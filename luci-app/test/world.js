@@ -9,6 +9,7 @@
 
 const { spawn, spawnSync } = require('node:child_process');
 const fs = require('node:fs');
+const net = require('node:net');
 const os = require('node:os');
 const path = require('node:path');
 const readline = require('node:readline');
@@ -20,6 +21,7 @@ const ROOT = path.join(__dirname, '../..');
 const BINARY = process.env.DISWALL;
 const CHROMIUM = process.env.CHROMIUM || '/usr/bin/chromium';
 const LISTED = 300;
+const NATS_PORT = 4222;
 
 /* Checks `condition` until it holds; a generous deadline, and the last answer in the complaint. */
 async function until(what, condition, seconds = 30) {
@@ -104,7 +106,37 @@ class World {
 		this.feed = JSON.parse(await this.sentinel.next());
 	}
 
-	writeConfig(more = '') {
+	/* A real nats-server with the simulated DisWall service on it: returns the service, whose commands are lines. */
+	async startDisWall() {
+		const service = path.join(path.dirname(BINARY), 'examples/diswall_service');
+		const conf = path.join(this.dir, 'nats.conf');
+
+		fs.writeFileSync(conf, `listen: 127.0.0.1:${NATS_PORT}\nauthorization { users: [
+	{ user: demo, password: demo }, { user: service, password: service } ] }\n`);
+
+		const server = start('nats-server', [ '-c', conf ], 'ignore');
+
+		await until('nats-server to listen', () => new Promise((resolve, reject) => {
+			const socket = net.connect(NATS_PORT, '127.0.0.1', () => resolve(socket.destroy()));
+
+			socket.on('error', reject);
+		}));
+
+		const lines = new Lines(service, [ `nats://service:service@127.0.0.1:${NATS_PORT}` ]);
+
+		await lines.next();
+		return {
+			/* What clients asked and published is reported in between. */
+			say: async command => {
+				for (let answer = await lines.say(command); !answer.done; answer = JSON.parse(await lines.next()))
+					if (answer.error)
+						throw new Error(command + ': ' + answer.error);
+			},
+			stop: () => [ lines.child, server ].forEach(child => child.kill())
+		};
+	}
+
+	writeConfig(more = '', nats = false) {
 		const feed = this.feed || { port: 7087, public_key: 'D=rkicUyn5AcL)>9$2Db0HIELd2F*WaS-zDTikU*' };
 
 		fs.writeFileSync(this.config, `config diswall 'main'
@@ -121,7 +153,12 @@ config dynfw 'dynfw'
 	option server_key '${feed.public_key}'
 
 config nats 'nats'
-	option enabled '0'
+	option enabled '${nats ? 1 : 0}'
+	option server '127.0.0.1'
+	option port '${NATS_PORT}'
+	option client_name 'demo'
+	option client_pass 'demo'
+	option hostname 'router'
 
 config scan 'scan'
 	option enabled '1'
@@ -164,9 +201,9 @@ ${more}`);
 	}
 
 	/* Back to how the world began, between tests that change it. */
-	async reset(more) {
+	async reset(more, nats) {
 		Object.assign(this.router, { readonly: false, denied: false, language: 'en', dark: false, log: '', peer: '198.51.100.200' });
-		this.writeConfig(more);
+		this.writeConfig(more, nats);
 		this.router.read();
 
 		if (this.daemon)

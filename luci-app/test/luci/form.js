@@ -194,6 +194,12 @@ const Section = baseclass.extend({
 		return made;
 	},
 
+	formvalue: function(section, option) {
+		const child = this.children.find(sibling => sibling.option == option);
+
+		return child && child.node ? child.formvalue(section) : null;
+	},
+
 	showDependents: function() {
 		for (const child of this.children) {
 			if (!child.node || !child.conditions.length)

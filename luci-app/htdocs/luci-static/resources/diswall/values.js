@@ -126,6 +126,34 @@ function isPath(value) {
 	return value[0] == '/' && !value.split('/').includes('..') && !/[\x00-\x1f\x7f]/.test(value);
 }
 
+const PARTS = /<HOST>|<WORD>|<NUM>|(?:(?!<HOST>|<WORD>|<NUM>)[^])+/g;
+const isPart = part => part == '<HOST>' || part == '<WORD>' || part == '<NUM>';
+
+/* Can a reader tell where `part` ends, with `next` behind it? */
+function endsBefore(part, next) {
+	if (isPart(next))
+		return !isPart(part);
+
+	switch (part) {
+	case '<HOST>': return !/^[0-9a-fA-F]/.test(next);
+	case '<WORD>': return /^[ \x00-\x1f\x7f()[\]{}<>"',;]/.test(next);
+	case '<NUM>': return !/^[0-9]/.test(next);
+	default: return true;
+	}
+}
+
+/* A pattern of log messages: see src/feed/login/pattern.rs for the why of each rule. */
+function isPattern(value) {
+	const pieces = value.split('*').map(piece => piece.match(PARTS) || []);
+	const has = piece => piece.includes('<HOST>');
+
+	return encoder.encode(value).length <= 512
+		&& pieces.every(piece => piece.every((part, index) => index == 0 || endsBefore(piece[index - 1], part)))
+		&& pieces.flat().filter(part => part == '<HOST>').length == 1
+		&& (has(pieces[0]) || has(pieces[pieces.length - 1]))
+		&& pieces.slice(1).every(piece => !piece.length || !isPart(piece[0]));
+}
+
 return baseclass.extend({
 	isEverything: isEverything,
 
@@ -163,6 +191,15 @@ return baseclass.extend({
 
 	socketPath: rule(value => isPath(value) && encoder.encode(value).length <= 107,
 		() => _('Expecting an absolute path of at most 107 bytes without ..')),
+
+	watchName: rule(value => /^[A-Za-z0-9_.\/-]{1,25}$/.test(value),
+		() => _('Expecting at most 25 letters, digits, -, _ and dots')),
+
+	program: rule(value => /^[A-Za-z0-9_.\/-]{1,64}$/.test(value),
+		() => _('Expecting the program\'s name as the log has it, without [ ] and number')),
+
+	pattern: rule(isPattern, () =>
+		_('Expecting the whole message with one <HOST>, not between two *, and fixed text around <HOST>, <WORD>, <NUM> and *')),
 
 	loginService: rule(value => [ 'ssh', 'luci', 'smtp', 'sip', 'ftp' ].includes(value),
 		() => _('Expecting ssh, luci, smtp, sip or ftp')),

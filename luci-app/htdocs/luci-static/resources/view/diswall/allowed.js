@@ -46,13 +46,13 @@ return view.extend({
 		section.nodescriptions = true;
 		section.addbtntitle = _('Add');
 
-		let option = section.option(form.Value, 'ip', _('Address or network'));
+		let option = section.option(form.Value, 'ip', _('Address or network'), _('What is never blocked, of either family.'));
 
 		option.rmempty = false;
 		option.placeholder = '198.51.100.7';
 		option.validate = values.net;
 
-		option = section.option(form.Value, 'comment', _('Comment'));
+		option = section.option(form.Value, 'comment', _('Comment'), _('Why, for yourself.'));
 		option.validate = values.comment;
 
 		this.map = map;

@@ -18,7 +18,7 @@ function logPatterns(map) {
 	section.nodescriptions = true;
 	section.addbtntitle = _('Add pattern');
 
-	let option = section.option(form.Flag, 'enabled', _('Enabled'));
+	let option = section.option(form.Flag, 'enabled', _('Enabled'), _('Off: the lines are not looked at.'));
 
 	option.default = '1';
 	option.rmempty = false;
@@ -26,21 +26,23 @@ function logPatterns(map) {
 
 	option = section.option(form.Value, 'name', _('Name'), _('What the reason of the ban says.'));
 	option.placeholder = 'vpn';
+	option.validate = values.watchName;
 
 	option = section.option(form.DynamicList, 'program', _('Programs'), _('Whose lines to look at; none means those of all.'));
 	option.placeholder = 'openvpn';
+	option.validate = values.program;
 
 	option = section.option(form.DynamicList, 'pattern', _('Patterns'),
 		_('The whole message: &lt;HOST&gt; is the address, &lt;WORD&gt; a word, &lt;NUM&gt; a number, * any text. Write * for what the other side chooses.'));
 	option.rmempty = false;
-	option.validate = (name, value) => value === '' || value.includes('<HOST>') || _('Expecting <HOST> where the address stands');
+	option.validate = values.pattern;
 
-	option = section.option(form.Value, 'attempts', _('Failures'));
+	option = section.option(form.Value, 'attempts', _('Failures'), _('So many of an address within the time below are too many.'));
 	option.placeholder = '5';
 	option.validate = values.number(1, 100);
 	option.modalonly = true;
 
-	option = section.option(form.Value, 'window', _('Within'));
+	option = section.option(form.Value, 'window', _('Within'), _('The time in which failures are counted.'));
 	option.placeholder = '10m';
 	option.validate = values.duration;
 	option.modalonly = true;
@@ -67,17 +69,17 @@ return view.extend({
 		section.nodescriptions = true;
 		section.addbtntitle = _('Add');
 
-		let option = section.option(form.Value, 'ip', _('Address or network'));
+		let option = section.option(form.Value, 'ip', _('Address or network'), _('What to block, of either family.'));
 
 		option.rmempty = false;
 		option.placeholder = '203.0.113.0/24';
-		option.validate = (name, value) => values.isEverything(value)
+		option.validate = (name, value) => values.isEverything(value) && section.formvalue(name, 'force') != '1'
 			? _('That would block every address of its family') : values.net(name, value);
 
-		option = section.option(form.Value, 'comment', _('Comment'));
+		option = section.option(form.Value, 'comment', _('Comment'), _('Why, for yourself.'));
 		option.validate = values.comment;
 
-		option = section.option(form.ListValue, 'proto', _('Protocol'));
+		option = section.option(form.ListValue, 'proto', _('Protocol'), _('Only packets of this protocol.'));
 		option.value('', _('any'));
 		option.value('tcp', 'TCP');
 		option.value('udp', 'UDP');
@@ -94,7 +96,7 @@ return view.extend({
 		option.depends('proto', 'tcp');
 		option.depends('proto', 'udp');
 
-		option = section.option(form.ListValue, 'action', _('Action'));
+		option = section.option(form.ListValue, 'action', _('Action'), _('What happens to the packets.'));
 		option.value('', _('as in the settings'));
 		option.value('drop', _('drop silently'));
 		option.value('reject', _('reject'));
@@ -104,6 +106,10 @@ return view.extend({
 		};
 
 		option = section.option(form.Flag, 'log', _('Log'), _('Log its packets, whatever the settings say.'));
+		option.modalonly = true;
+
+		option = section.option(form.Flag, 'force', _('Even everything'),
+			_('Needed for a rule that blocks every address: nothing from outside gets in any more.'));
 		option.modalonly = true;
 
 		logPatterns(map);

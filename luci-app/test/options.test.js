@@ -1,0 +1,189 @@
+'use strict';
+
+/*
+ * Every option that the daemon knows against the pages: each has a field with a help text, and a field takes
+ * exactly the values that `diswall config check` takes. The daemon itself says which options there are.
+ */
+
+const assert = require('node:assert');
+const { spawnSync } = require('node:child_process');
+const fs = require('node:fs');
+const path = require('node:path');
+const test = require('node:test');
+const { world, on } = require('./stage.js');
+const { BINARY } = require('./world.js');
+
+const REAL = { skip: !BINARY && 'needs DISWALL' };
+
+/* Type of section → the name of its one section, or null where there may be many. */
+const SECTIONS = { diswall: 'main', dynfw: 'dynfw', nats: 'nats', scan: 'scan', login: 'login', logwatch: null, allow: null, block: null };
+
+/* What a section needs so that the option in question is all that can be wrong. */
+const REST = {
+	logwatch: { pattern: 'failed for <HOST>' }, allow: { ip: '192.0.2.7' }, block: { ip: '192.0.2.7', proto: 'tcp' }
+};
+
+const LISTS = [ 'zone', 'device', 'honeypot_port', 'ban_time', 'service', 'program', 'pattern', 'dest_port' ];
+const FLAG = 'flag';
+
+const NETS = [ '192.0.2.7', '192.0.2.0/24', '192.0.2.7/24', '192.0.2.7/33', '256.1.1.1', '01.2.3.4', '1.2.3', '1.2.3.4 5', ' 192.0.2.7',
+	'2001:db8::7', '2001:db8::/32', '2001:db8::1/32', '::ffff:192.0.2.1', '2001:db8::7%eth0', 'host.example', '192.0.2.0/x',
+	'192.0.2.128/25', '192.0.2.64/25', '1:2:3:4:5:6:7:8', '1:2:3:4:5:6:7', '1::2::3', '2001:db8::/127', '2001:db8::1/127', '0.0.0.0/0', '::/0' ];
+const COMMENTS = [ 'office', 'a b', 'é'.repeat(60), 'é'.repeat(61), 'a'.repeat(120), 'a'.repeat(121), '<b>bold</b>' ];
+const PORTS = [ '1', '65535', '0', '65536', '70000', '22a', '-1' ];
+const RANGES = [ '22', '6000-6010', '6010-6000', '0-5', '1-70000', '5-5', 'ssh', '1-2-3' ];
+const DURATIONS = [ '24h', '90', '15m', '1w', '0', '-1h', '1y', '3650d', '3651d', 'h', '99999999999', '1.5h' ];
+const PATHS = [ '/var/lib/diswall', 'var/lib', '/a/../b', '/a..b' ];
+const SERVERS = [ 'sentinel.turris.cz', '192.0.2.1', '2001:db8::1', '1.2.3', 'a:1', '-x.cz', 'a_b.cz', 'x.cz.', 'a b' ];
+const HUNDRED = [ '1', '100', '0', '101', 'five' ];
+const NAMES = [ 'diswall', 'fw4', '4fw', '_x', 'x_1', 'a-b', 'a'.repeat(32), 'a'.repeat(33) ];
+const LOGS = [ 'auto', '/var/log/auth.log', 'auth.log', '/var/../x' ];
+
+/* Values to try; for a field with a choice, those that it must not offer. */
+const VALUES = {
+	diswall: {
+		enabled: FLAG, local_only: FLAG, log_level: [ 'loud' ], table: NAMES, set_prefix: NAMES,
+		zone: [ 'wan', 'wan6', 'wan 6', 'guest-1', '-x', 'a'.repeat(33) ], device: [ 'eth0', 'pppoe-wan', 'eth0.2', 'a'.repeat(16), 'a/b', '..' ],
+		action: [ 'accept' ], log_drops: FLAG, states: [ 'established' ], direction: [ 'dst' ], disconnect: FLAG,
+		max_entries: [ '1', '0', '4194304', '4194305', '-1', 'many', '1.5' ], state_dir: PATHS,
+		control: [ '/run/x.sock', '/' + 'a'.repeat(106), '/' + 'a'.repeat(107), 'x.sock' ]
+	},
+	dynfw: {
+		enabled: FLAG, server: SERVERS, port: PORTS,
+		server_key: [ 'D=rkicUyn5AcL)>9$2Db0HIELd2F*WaS-zDTikU*', 'none', 'short', 'D=rkicUyn5AcL)>9$2Db0HIELd2F*WaS-zDTik~*' ],
+		key_url: [ 'https://repo.turris.cz/sentinel/dynfw.pub', 'none', 'http://x.cz/', 'https://', 'https://x.cz:70000/', 'https://x.cz:8443/k',
+			'https://[2001:db8::1]/k', 'https://x.cz/a b' ],
+		max_age: DURATIONS, events: FLAG
+	},
+	nats: {
+		enabled: FLAG, server: SERVERS, port: PORTS, client_name: [ 'default', 'a.b', 'a b', 'a*', 'a>', 'a'.repeat(64), 'a'.repeat(65), 'ä' ],
+		client_pass: [ 'default', 'with blank', 'x'.repeat(256), 'x'.repeat(257) ],
+		hostname: [ 'router', 'my.router', 'my router', 'a'.repeat(65) ], tls: FLAG, ca_file: [ '/etc/ssl/ca.pem', 'ca.pem' ],
+		share_bans: FLAG, send_statistics: FLAG, refresh: FLAG
+	},
+	scan: {
+		enabled: FLAG, nflog_group: [ '0', '1914', '65535', '65536', 'x' ], honeypot_port: RANGES, ban_time: DURATIONS, forget_after: DURATIONS,
+		high_port: PORTS, high_port_packets: HUNDRED, ipv6_prefix: [ '56' ], refresh: FLAG
+	},
+	login: {
+		enabled: FLAG, service: [ 'ssh', 'luci', 'smtp', 'sip', 'ftp', 'telnet' ], attempts: HUNDRED, window: DURATIONS, source: LOGS
+	},
+	logwatch: {
+		enabled: FLAG, name: [ 'vpn', 'a.b/c', 'a b', 'a'.repeat(25), 'a'.repeat(26) ], program: [ 'openvpn', 'postfix/smtpd', 'sshd[1]', 'a'.repeat(65) ],
+		pattern: [ 'failed for <HOST>', '<HOST>:<NUM> TLS Auth Error: *', '* from <HOST>', 'no host', '<HOST> and <HOST>', '* <HOST> *', '*<HOST> x',
+			'<HOST><WORD> x', '<WORD>x <HOST>', '<WORD>, <HOST>', '<NUM>7 <HOST>', '<HOST>a', '<HOST>g', '<HOST>.', '* x <HOST> y', 'x <HOST> * <WORD> *',
+			'a*b*c <HOST>', '<WORD>é <HOST>', 'x'.repeat(506) + '<HOST>', 'x'.repeat(507) + '<HOST>' ],
+		attempts: HUNDRED, window: DURATIONS, source: LOGS
+	},
+	allow: { ip: NETS.filter(net => !net.endsWith('/0')), comment: COMMENTS },
+	block: { ip: NETS, comment: COMMENTS, proto: [ 'gre' ], dest_port: RANGES, action: [ 'accept' ], log: FLAG, force: FLAG }
+};
+
+function check(text) {
+	const file = path.join(world.dir, 'tried');
+
+	fs.writeFileSync(file, text);
+	return spawnSync(BINARY, [ 'config', 'check', file ], { encoding: 'utf8' });
+}
+
+function section(type, options) {
+	return `config ${type}${SECTIONS[type] ? ` '${SECTIONS[type]}'` : ''}\n` + Object.entries(options).map(([ option, value ]) =>
+		`\t${LISTS.includes(option) ? 'list' : 'option'} ${option} '${value}'\n`).join('');
+}
+
+const accepted = (type, option, value) => check(section(type, Object.assign({}, REST[type], { [option]: value }))).status === 0;
+
+/* What the daemon itself says it knows: { type: [option…] }. */
+function known() {
+	const said = check(Object.keys(SECTIONS).map(type => section(type, Object.assign({ nosuch: '1' }, REST[type]))).join('\n') + 'config nosuch\n').stdout;
+	const types = said.match(/known types are ([\w, \n]+)/)[1].split(/, | and /).map(word => word.trim());
+
+	return Object.fromEntries(types.map(type => [ type, said.match(new RegExp(`config ${type} knows ([\\w, ]+)`))[1].split(', ') ]));
+}
+
+/* The fields of each type of section: where they are, and how to get there. */
+const FORMS = {
+	settings: [ 'diswall', 'dynfw', 'nats', 'scan', 'login' ], allowed: [ 'allow' ], rules: [ 'block', 'logwatch' ]
+};
+
+async function withForm(type, use) {
+	const name = Object.keys(FORMS).find(page => FORMS[page].includes(type));
+
+	await on(name, {}, async page => {
+		if (name == 'settings')
+			/* What other fields depend on. */
+			await page.locator('[data-name=_nats_tls] input[type=checkbox]').evaluate(box => box.click());
+		else {
+			await page.getByRole('button', { name: type == 'logwatch' ? 'Add pattern' : 'Add', exact: true }).click();
+			await page.locator('.modal [data-name]').first().waitFor();
+
+			if (type == 'block')
+				await page.locator('.modal [data-name=proto] select').selectOption('tcp');
+		}
+
+		const root = name == 'settings' ? '.cbi-map' : '.modal';
+
+		await use(page, option => `${root} [data-name="${name == 'settings' ? `_${SECTIONS[type]}_${option}` : option}"]`);
+	});
+}
+
+/* Types a value; what the field thinks of it. A choice: whether it is offered. */
+function typed(page, selector, value) {
+	return page.locator(selector).evaluate((field, text) => {
+		const choice = field.querySelector('select');
+
+		if (choice)
+			return [ ...choice.options ].some(option => option.value == text);
+
+		const input = field.querySelector('.add-item input') || field.querySelector('input:not([type=hidden])');
+
+		input.value = text;
+
+		for (const event of [ 'input', 'keyup', 'change', 'blur', 'focusout' ])
+			input.dispatchEvent(new Event(event, { bubbles: event != 'blur' }));
+
+		const wrong = input.classList.contains('cbi-input-invalid');
+
+		input.value = '';
+		input.dispatchEvent(new Event('keyup', { bubbles: true }));
+		return !wrong;
+	}, value);
+}
+
+test('the values to try are for exactly the options that the daemon knows', REAL, () => {
+	const options = known();
+
+	assert.deepStrictEqual(Object.keys(options).sort(), Object.keys(VALUES).sort());
+
+	for (const [ type, names ] of Object.entries(options))
+		assert.deepStrictEqual(names.slice().sort(), Object.keys(VALUES[type]).sort(), type);
+});
+
+for (const type of Object.keys(VALUES))
+	test(`every option of config ${type} has a field with a help text`, () => withForm(type, async (page, field) => {
+		for (const option of Object.keys(VALUES[type])) {
+			const found = page.locator(field(option));
+
+			assert.strictEqual(await found.count(), 1, `${type}.${option}`);
+			assert.match(await found.locator('.cbi-value-description').textContent(), /\w/, `${type}.${option} has no help`);
+			assert.strictEqual(await found.locator('input[type=checkbox]').count() > 0, VALUES[type][option] === FLAG, `${type}.${option}`);
+		}
+	}));
+
+for (const type of Object.keys(VALUES))
+	test(`the fields of config ${type} take what diswall config check takes`, REAL, () => withForm(type, async (page, field) => {
+		for (const [ option, values ] of Object.entries(VALUES[type]).filter(([ , values ]) => values !== FLAG)) {
+			const offered = await page.locator(field(option)).evaluate(node => [ ...node.querySelectorAll('option') ].map(one => one.value));
+
+			for (const value of offered.filter(one => one).concat(values))
+				assert.strictEqual(await typed(page, field(option), value), accepted(type, option, value), `${type}.${option} '${value}'`);
+		}
+	}));
+
+test('everything can be blocked by who says so twice', REAL, () => withForm('block', async (page, field) => {
+	const everything = { ip: '0.0.0.0/0', force: '1' };
+
+	await page.locator(field('force') + ' input[type=checkbox]').evaluate(box => box.click());
+	assert.strictEqual(await typed(page, field('ip'), everything.ip), true);
+	assert.strictEqual(check(section('block', everything)).status, 0);
+}));

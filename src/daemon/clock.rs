@@ -5,14 +5,8 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use rustix::time::{ClockId, clock_gettime};
-
 use crate::ledger::Moment;
-
-/// Seconds since boot, time asleep included.
-pub fn boot_seconds() -> u64 {
-    u64::try_from(clock_gettime(ClockId::Boottime).tv_sec).unwrap_or(0)
-}
+pub use crate::uptime::seconds as boot_seconds;
 
 /// The ledger's now.
 pub fn now() -> Moment {

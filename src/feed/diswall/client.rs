@@ -7,7 +7,6 @@ use std::hash::{BuildHasher as _, RandomState};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use rustix::time::{ClockId, clock_gettime};
 use tokio::sync::Notify;
 use tokio::time::{sleep, sleep_until};
 
@@ -19,6 +18,7 @@ use super::wire::{self, DEFAULT_LOGIN, Subjects};
 use crate::config;
 use crate::feed::backoff::Backoff;
 use crate::feed::{FeedName, FeedState, Gauges, Handle, Update, Updates};
+use crate::uptime;
 
 /// The server is asked for a sign of life when it has said nothing for so long …
 const QUIET: Duration = Duration::from_secs(40);
@@ -221,7 +221,7 @@ impl Conversation<'_> {
             Operation::Message(message) => {
                 let gauges = &self.client.gauges;
                 gauges.messages.set(gauges.messages.get() + 1);
-                gauges.last_message.set(Some(boot_seconds()));
+                gauges.last_message.set(Some(uptime::seconds()));
                 self.session.message(&message, now, out);
             }
             Operation::Ping => out.bytes.extend_from_slice(protocol::PONG),
@@ -309,9 +309,4 @@ impl KeepAlive {
         bytes.extend_from_slice(protocol::PING);
         Ok(())
     }
-}
-
-/// Seconds of `CLOCK_BOOTTIME`.
-fn boot_seconds() -> u64 {
-    u64::try_from(clock_gettime(ClockId::Boottime).tv_sec).unwrap_or(0)
 }

@@ -15,6 +15,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::config;
 use crate::feed::{Event, FeedName, FeedState, Gauges, Handle, Lifetime, List, Listed, Source, Update, Updates};
+use crate::uptime;
 
 use super::backoff::Backoff;
 use super::failure::Failure;
@@ -266,8 +267,7 @@ impl Client {
         let now = Instant::now();
         self.heard = now;
         self.lapsed = false;
-        let boottime = rustix::time::clock_gettime(rustix::time::ClockId::Boottime).tv_sec;
-        self.gauges.last_message.set(u64::try_from(boottime).ok());
+        self.gauges.last_message.set(Some(uptime::seconds()));
         if self.contact_posted.is_none_or(|posted| now - posted >= CONTACT_EVERY) {
             self.contact_posted = Some(now);
             self.post(Update::Event(Event::Contact { source: Source::Dynfw })).await;

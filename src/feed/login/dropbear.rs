@@ -1,4 +1,5 @@
-//! Users that dropbear does not have: it says so without the address, which comes when the connection ends.
+//! Users that dropbear does not let in at all, because they do not exist, have no shell or no password: it says
+//! so without the address, which comes when the connection ends.
 //!
 //! Joins the two lines by their process. Pure and bounded. The daemon's `logins` asks it beside the patterns
 //! of `known`.
@@ -33,7 +34,7 @@ impl Strangers {
     /// Takes in a line. Where a connection ends in which such users were tried: from where, and how often.
     pub fn take(&mut self, line: &Line<'_>) -> Option<(IpAddr, usize)> {
         let process = line.process.filter(|process| line.is_of("dropbear") && process.len() <= ID)?;
-        if line.message == b"Login attempt for nonexistent user" {
+        if is_refusal(line.message) {
             if self.open.len() >= OPEN {
                 self.open.pop_front();
             }
@@ -45,6 +46,14 @@ impl Strangers {
         self.open.retain(|open| **open != *process);
         Some((address, before - self.open.len())).filter(|(_, attempts)| *attempts > 0)
     }
+}
+
+/// A user's name is quoted here only where the system has that user.
+fn is_refusal(message: &[u8]) -> bool {
+    const ENDS: [&[u8]; 2] = [b"' has invalid shell, rejected", b"' has blank password, rejected"];
+    message == b"Login attempt for nonexistent user"
+        || message == b"root login rejected"
+        || message.starts_with(b"User '") && ENDS.iter().any(|end| message.ends_with(end))
 }
 
 impl Default for Strangers {
@@ -78,6 +87,16 @@ mod tests {
                 Some(("2001:db8::1", 1)),
             ),
         ];
+        let table = table.into_iter().chain([
+            ("[4] Nov 21 10:00:00 User 'nobody' has invalid shell, rejected", None),
+            ("[4] Nov 21 10:00:00 User 'guest' has blank password, rejected", None),
+            ("[4] Nov 21 10:00:00 root login rejected", None),
+            ("[4] Nov 21 10:00:00 User 'root' has invalid shell", None),
+            (
+                "[4] Nov 21 10:00:00 Exit before auth from <203.0.113.4:9>: (user 'nobody', 1 fails): Exited normally",
+                Some(("203.0.113.4", 3)),
+            ),
+        ]);
         for (text, want) in table {
             let want = want.map(|(address, count)| (address.parse().unwrap(), count));
             assert_eq!(strangers.take(&Line::parse(text.as_bytes())), want, "{text}");

@@ -107,6 +107,13 @@ impl Conntrack {
     /// [`Error::Netlink`] if they cannot be opened, [`Error::Lacking`] if there is no netfilter netlink.
     /// Missing rights or a missing `nf_conntrack_netlink` show at the first call of `kick`.
     pub fn open() -> Result<Conntrack, Error> {
+        let buckets = std::fs::read_to_string("/proc/sys/net/netfilter/nf_conntrack_buckets");
+        Conntrack::with_buckets(buckets.ok().and_then(|text| text.trim().parse().ok()).unwrap_or(USUAL_BUCKETS))
+    }
+
+    /// [`Conntrack::open`] for a kernel whose table has so many buckets: none, and [`Conntrack::kick`] always
+    /// has the kernel look for the addresses; very many, and never.
+    pub fn with_buckets(buckets: usize) -> Result<Conntrack, Error> {
         let open = || {
             let opening = |cause: io::Error| match Errno::from_io_error(&cause) {
                 Some(Errno::PROTONOSUPPORT) => NO_CONNTRACK,
@@ -114,8 +121,6 @@ impl Conntrack {
             };
             Socket::open(mnl::Bus::Netfilter).map_err(opening)
         };
-        let buckets = std::fs::read_to_string("/proc/sys/net/netfilter/nf_conntrack_buckets");
-        let buckets = buckets.ok().and_then(|text| text.trim().parse().ok()).unwrap_or(USUAL_BUCKETS);
         Ok(Conntrack { reader: open()?, deleter: open()?, sockets: Sockets::open(), buckets })
     }
 
@@ -130,7 +135,7 @@ impl Conntrack {
         // The kernel can look for one address on one side of the flow: a walk for each, and few entries to
         // be written; or one walk, and all of them.
         let entries = self.entries().unwrap_or(0);
-        if further_walks * self.buckets >= entries * BUCKETS_AN_ENTRY {
+        if further_walks.saturating_mul(self.buckets) >= entries.saturating_mul(BUCKETS_AN_ENTRY) {
             let mut sorted = addresses.to_vec();
             sorted.sort_unstable();
             return self.kick_matching(&|address| sorted.binary_search(&address).is_ok());

@@ -71,6 +71,13 @@ fn entries(address: &str) -> usize {
 
 #[test]
 fn flows_of_a_banned_address_end_and_no_others() {
+    // The kernel looks for the addresses, or hands over its whole table.
+    for buckets in [0, usize::MAX] {
+        only_a_banned_addresss_flows_end(buckets);
+    }
+}
+
+fn only_a_banned_addresss_flows_end(buckets: usize) {
     let network = Network::build();
     let mut bad = Vec::new();
     let mut good = Vec::new();
@@ -80,7 +87,7 @@ fn flows_of_a_banned_address_end_and_no_others() {
             good.push(network.flow(kind, good_source, server, 7));
         }
     }
-    let mut conntrack = Conntrack::open().unwrap();
+    let mut conntrack = Conntrack::with_buckets(buckets).unwrap();
     for (kicks, source) in BAD.into_iter().enumerate() {
         assert_eq!(entries(source), 2);
         let kicked = conntrack.kick(&[address(source)]).unwrap();

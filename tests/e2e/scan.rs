@@ -156,7 +156,7 @@ fn high_ports_take_three_packets() {
 #[test]
 fn a_slow_scan_is_banned_at_its_first_port() {
     let yard = Yard::start(SCAN);
-    yard.nmap("203.0.113.9", &["-sS", "-T2", "-p", "2000-2003"]);
+    yard.nmap("203.0.113.9", &["-sS", "-T1", "-p", "2000,2001"]);
     let ban = yard.is_banned("203.0.113.9", 1200);
     assert_eq!(ban["offences"], 1, "{ban}");
 }
@@ -271,6 +271,39 @@ fn icmpv6_about_own_and_unknown_packets_is_no_scan() {
     yard.nobody_is_banned("ICMPv6");
     let route = run("ip", &["-6", "route", "get", "2001:db8:bad::40"]);
     assert!(route.contains("mtu 1280"), "\"packet too big\" has reached the router: {route}");
+}
+
+/// `packet.py SOURCE CHAIN`: one IPv6 packet to the router: headers as `next` numbers (60 options, 43 routing, 44
+/// a later fragment), then a SYN to port 23.
+const PACKET6: &str = "import socket, struct, sys\n\
+     source, router = (socket.inet_pton(socket.AF_INET6, text) for text in (sys.argv[1], '2001:db8:0:1::1'))\n\
+     chain = [int(number) for number in sys.argv[2].split(',')] + [6]\n\
+     tcp = struct.pack('!HHIIBBHHH', 40000, 23, 1, 0, 5 << 4, 2, 1024, 0, 0)\n\
+     total = sum(struct.unpack('!30H', source + router + struct.pack('!II', len(tcp), 6) + tcp))\n\
+     while total >> 16: total = (total & 0xffff) + (total >> 16)\n\
+     body = tcp[:16] + struct.pack('!H', ~total & 0xffff) + tcp[18:]\n\
+     for number, following in list(zip(chain, chain[1:]))[::-1]:\n\
+     \tbody = struct.pack('!BBHI', following, 0, 0x0140 if number == 44 else 0x0104 if number == 60 else 0, 0) + body\n\
+     head = struct.pack('!IHBB', 6 << 28, len(body), chain[0], 64) + source + router\n\
+     s = socket.socket(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_RAW)\n\
+     s.sendto(head + body, ('2001:db8:0:1::1', 0))\n";
+
+#[test]
+fn extension_headers_hide_nothing_and_fragments_without_ports_are_no_scan() {
+    let yard = Yard::start(SCAN);
+    let _ = yard.wan.try_run(
+        "hping3",
+        &["-q", "-c", "2", "-i", "u1000", "-a", "203.0.113.61", "-S", "-p", "23", "-g", "64", ROUTER],
+    );
+    yard.python(PACKET6, &["2001:db8:bad::52", "44"]);
+    yard.nobody_is_banned("later fragments");
+    yard.nmap("203.0.113.60", &["-sS", "-f", "-p", "23"]);
+    yard.is_banned("203.0.113.60", 1200);
+    for (source, chain) in [("2001:db8:bad::53", "60"), ("2001:db8:bad::54", "60,43,60")] {
+        yard.python(PACKET6, &[source, chain]);
+        let ban = yard.is_banned(source, 1200);
+        assert_eq!(ban["reason"]["port"], 23, "{ban}");
+    }
 }
 
 #[test]

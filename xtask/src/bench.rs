@@ -84,20 +84,17 @@ fn bench(args: &[String]) -> Result<()> {
         print!("\n{table}");
         return Ok(());
     }
-    parse(args)?;
+    let wanted = parse(args)?;
     setup::require_root("the bench")?;
     setup::ensure(&[setup::BUILD, setup::RUN, setup::TEST, setup::RIVALS])?;
     println!("Building the release program.");
-    run(&mut cargo(&[
-        "build",
-        "--release",
-        "--bin",
-        "diswall",
-        "--example",
-        "bench_sets",
-        "--example",
-        "bench_forward",
-    ]))?;
+    let mut build = cargo(&["build", "--release", "--bin", "diswall"]);
+    for (part, example) in [("sets", "bench_sets"), ("forward", "bench_forward")] {
+        if wanted.parts.contains(&part) {
+            build.args(["--example", example]);
+        }
+    }
+    run(&mut build)?;
     run(&mut cargo(&["build", "--example", "diswall_service"]))?;
     sandbox::enter(SUBCOMMAND.name, args)
 }

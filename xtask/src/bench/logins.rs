@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use super::{Bench, Row, megabytes, microseconds, wait_state};
+use super::{Bench, Row, megabytes, microseconds, milliseconds, wait_state};
 use crate::Result;
 use crate::command::{command, output, run};
 use crate::measure::{Announcements, group_cpu, group_memory, median, monotonic};
@@ -38,22 +38,22 @@ impl Bench {
         let fail2ban = self.fail2ban()?;
         let sshguard = self.sshguard()?;
         let ratio = |figure: fn(&Figures) -> f64| Some(figure(&own) / figure(&fail2ban).min(figure(&sshguard)));
-        let row = |work, shown: fn(&Figures) -> String, figure| Row {
+        let row = |work, said: fn(&Figures) -> String, figure| Row {
             work,
-            own: shown(&own),
-            other: format!("{} (fail2ban), {} (sshguard)", shown(&fail2ban), shown(&sshguard)),
+            own: said(&own),
+            other: format!("{} (fail2ban), {} (sshguard)", said(&fail2ban), said(&sshguard)),
             ratio: ratio(figure),
             aim: "–",
         };
         Ok(vec![
             row(
                 "from sshd's line in the log to the element in the set",
-                |figures| microseconds(figures.latency),
+                |figures| shown(figures.latency),
                 |figures| figures.latency.as_secs_f64(),
             ),
             row(
                 "the same: CPU time of a ban, with every process that is started for it",
-                |figures| microseconds(figures.cpu),
+                |figures| shown(figures.cpu),
                 |figures| figures.cpu.as_secs_f64(),
             ),
             row(
@@ -222,6 +222,11 @@ fn follow(log: &Path, group: u32) -> Result<Figures> {
 
 fn pause(number: u8) {
     sleep(PAUSE + Duration::from_millis(u64::from(number) * 37 % 200));
+}
+
+/// In the unit that its size asks for.
+fn shown(time: Duration) -> String {
+    if time < Duration::from_millis(10) { microseconds(time) } else { milliseconds(time) }
 }
 
 fn new_log(place: &Path) -> Result<PathBuf> {

@@ -6,6 +6,7 @@ mod adb;
 mod apk;
 pub mod elf;
 mod ipk;
+mod lmo;
 mod recipe;
 mod tar;
 pub mod targets;
@@ -102,8 +103,9 @@ fn package(target: &Target, formats: &[Format], wanted: &Program) -> Result<Vec<
     println!("-- pack");
     setup::ensure(&[setup::PACK])?;
     let version = version()?;
-    let packages =
-        [recipe::read("openwrt", target.arch, &version, &program)?, recipe::read_luci("luci-app", &version)?];
+    let mut packages =
+        vec![recipe::read("openwrt", target.arch, &version, &program)?, recipe::read_luci("luci-app", &version)?];
+    packages.append(&mut recipe::read_translations("luci-app", &version)?);
     let place = Path::new("dist").join(target.arch);
     fs::create_dir_all(&place).map_err(|error| format!("{}: {error}", place.display()))?;
     let mut made = Vec::new();

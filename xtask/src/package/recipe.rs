@@ -7,6 +7,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
+use super::lmo;
 use crate::Result;
 
 /// One file of a package.
@@ -109,6 +110,41 @@ pub fn read_luci(directory: &str, version: &str) -> Result<Package> {
         conffiles: Vec::new(),
         scripts: HashMap::from([("postinst", LUCI_POSTINST.to_owned())]),
     })
+}
+
+/// The languages there are translations for: LuCI's code, and the name in the language itself and in English.
+const LANGUAGES: [(&str, &str); 1] = [("cs", "Čeština (Czech)")];
+
+/// The packages that luci.mk makes of `po`: one for each language, which adds it to LuCI's languages.
+pub fn read_translations(directory: &str, version: &str) -> Result<Vec<Package>> {
+    let application = read_luci(directory, version)?;
+    let basename = application.name.trim_start_matches("luci-app-");
+    let translation = |(code, language): (&str, &str)| {
+        let name = format!("luci-i18n-{basename}-{code}");
+        let source = Path::new(directory).join(format!("po/{code}/{basename}.po"));
+        let told = |error: &dyn std::fmt::Display| format!("{}: {error}", source.display());
+        let po = fs::read_to_string(&source).map_err(|error| told(&error))?;
+        let content = lmo::catalogue(&po).map_err(|error| told(&error))?;
+        let adds = format!("uci set luci.languages.{code}='{language}'; uci commit luci\n");
+        let file = |path: String, content: Vec<u8>| File { path, mode: 0o644, content };
+        Ok(Package {
+            files: vec![
+                file(format!("etc/uci-defaults/{name}"), adds.into_bytes()),
+                file(format!("usr/lib/lua/luci/i18n/{basename}.{code}.lmo"), content),
+            ],
+            version: application.version.clone(),
+            arch: application.arch.clone(),
+            depends: vec!["libc".into(), application.name.clone()],
+            section: application.section.clone(),
+            license: application.license.clone(),
+            description: format!("Translation for {} - {language}", application.name),
+            user: None,
+            conffiles: Vec::new(),
+            scripts: HashMap::new(),
+            name,
+        })
+    };
+    LANGUAGES.into_iter().map(translation).collect()
 }
 
 /// Every file below a directory; what may be executed stays so.

@@ -513,3 +513,20 @@ fn the_luci_application_goes_where_the_web_server_looks() {
     }
     assert!(package.depends.contains(&"diswall".to_owned()), "{:?}", package.depends);
 }
+
+/// The judge is LuCI's own `po2lmo`, where there is one: PO2LMO names it.
+#[test]
+fn the_translation_is_a_package_of_its_own() {
+    let scratch = Scratch::new("i18n");
+    let directory = crate::root().join("luci-app");
+    let packages = recipe::read_translations(&directory.to_string_lossy(), "1.2.3").unwrap();
+    let package = packages.iter().find(|package| package.name == "luci-i18n-diswall-cs").expect("Czech");
+    assert!(package.depends.contains(&"luci-app-diswall".to_owned()), "{:?}", package.depends);
+    let paths: Vec<&str> = package.files.iter().map(|file| file.path.as_str()).collect();
+    assert_eq!(paths, ["etc/uci-defaults/luci-i18n-diswall-cs", "usr/lib/lua/luci/i18n/diswall.cs.lmo"]);
+    assert_eq!(package.files[0].content, "uci set luci.languages.cs='Čeština (Czech)'; uci commit luci\n".as_bytes());
+    if let Some(po2lmo) = std::env::var_os("PO2LMO") {
+        printed(Command::new(po2lmo).arg(directory.join("po/cs/diswall.po")).arg(scratch.0.join("cs.lmo")));
+        assert!(fs::read(scratch.0.join("cs.lmo")).unwrap() == package.files[1].content, "po2lmo makes other bytes");
+    }
+}

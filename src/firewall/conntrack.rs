@@ -185,10 +185,16 @@ impl Conntrack {
         match sockets.end(banned) {
             Ok(ended) => ended,
             Err(error) => {
-                log::warn!("cannot end the router's own connections with banned hosts: {error}");
                 use io::ErrorKind::{InvalidInput, NotFound, PermissionDenied, Unsupported};
                 if matches!(error.kind(), InvalidInput | NotFound | PermissionDenied | Unsupported) {
                     self.sockets = None; // it will not be different next time
+                    // OpenWrt's own kernels are made without it: no news for its owner.
+                    log::info!(
+                        "the kernel does not let the router's own TCP sockets be ended (INET_DIAG_DESTROY: \
+                                {error}); with a banned host they fall silent and time out"
+                    );
+                } else {
+                    log::warn!("cannot end the router's own connections with banned hosts: {error}");
                 }
                 0
             }

@@ -274,6 +274,46 @@ fn diswall_toml_is_taken_over() {
     assert_eq!(root.read("uci"), uci, "taken over a second time");
 }
 
+/// A file that tries to say more than its values.
+#[test]
+fn hostile_toml_sets_nothing_but_its_own_values() {
+    let root = router("toml-hostile", FRESH);
+    let toml = "local_only = \"true'; touch /pwned\"\nignore_ips = [\"192.0.2.7'\\n\\toption x '1\", \"`touch /pwned`\", \"*\"]\n\
+                [nats.client_name evil]\nx = \"y\"\n[main]\nenabled = false\n[nats]\n\
+                server = \"$(touch /pwned)\"\nport = \"4222\\nconfig diswall 'main'\"\nclient_name = \"jo\"\n\
+                client_pass = \"  a'b \\\"c\\\" `d` $e; f=g  \"\n\"enabled\" = \"0\"\nhostname = \"x\"\"\"\n\"\"\"y\"\n";
+    root.write("etc/diswall/diswall.conf", toml, 0o600);
+    assert!(sh(&root, ". /etc/uci-defaults/60_diswall"));
+    assert!(!root.exists("pwned"), "a value was run");
+    let uci = root.read("uci");
+    for line in [
+        "diswall.nats.server=$(touch /pwned)",
+        "diswall.nats.client_name=jo",
+        "diswall.nats.client_pass=  a'b \"c\" `d` $e; f=g  ",
+    ] {
+        assert!(uci.lines().any(|found| found == line), "no {line:?} in\n{uci}");
+    }
+    let known = ["diswall.main", "diswall.dynfw", "diswall.nats", "firewall.", "diswall.cfg"];
+    assert!(uci.lines().all(|line| known.iter().any(|start| line.starts_with(start))), "{uci}");
+    assert!(!uci.contains("enabled=0") && !uci.contains("enabled=false") && !uci.contains("local_only"), "{uci}");
+}
+
+#[test]
+fn values_that_diswall_refuses_are_not_taken_over() {
+    let root = router("toml-refused", FRESH);
+    root.write("etc/config/diswall", "config diswall 'main'\n\toption enabled '1'\n", 0o600);
+    root.write("etc/diswall/diswall.conf", "[nats]\nport = 99999\n", 0o600);
+    root.write("answers/diswall", "2", 0o644);
+    root.write("answers/diswall-says", "diswall: line 3: port '99999' is out of range\n", 0o644);
+    assert!(sh(&root, ". /etc/uci-defaults/60_diswall"));
+    let log = root.read("log");
+    assert!(
+        calls(&log, "logger").iter().any(|line| line.contains("nothing taken over") && line.contains("99999")),
+        "{log}"
+    );
+    assert_eq!(root.read("etc/config/diswall"), "config diswall 'main'\n\toption enabled '1'\n");
+}
+
 #[test]
 fn the_default_account_sends_nothing() {
     let root = router("toml-default", FRESH);

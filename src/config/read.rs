@@ -186,7 +186,10 @@ const NATS: &[(&str, Setter<Nats>)] = &[
     ("client_name", |r, e, nats| r.set(e, &mut nats.client_name, value::client_name)),
     ("client_pass", |r, e, nats| r.set(e, &mut nats.client_pass, value::client_pass)),
     ("hostname", |r, e, nats| r.set(e, &mut nats.hostname, |text| value::host_part(text).map(Some))),
-    ("tls", |r, e, nats| r.set(e, &mut nats.tls, value::boolean)),
+    ("tls", |r, e, nats| {
+        r.set(e, &mut nats.tls, value::boolean);
+        r.needs_tls(e, nats.tls);
+    }),
     ("ca_file", |r, e, nats| r.set(e, &mut nats.ca_file, |text| value::path(text).map(Some))),
     ("share_bans", |r, e, nats| r.set(e, &mut nats.share_bans, value::boolean)),
     ("send_statistics", |r, e, nats| r.set(e, &mut nats.send_statistics, value::boolean)),
@@ -333,6 +336,13 @@ impl Reader {
                     self.unknown(section, entry, &names);
                 }
             }
+        }
+    }
+
+    fn needs_tls(&mut self, entry: &Entry<'_>, wanted: bool) {
+        if wanted && !cfg!(feature = "tls") {
+            let message = "this diswall was built without TLS: while tls is on, it cannot connect to that feed";
+            self.problems.add(entry.line, Severity::Warning, message.to_owned());
         }
     }
 

@@ -31,7 +31,7 @@ pub fn prepare(target: &Cross) -> Result<()> {
 /// Whether the daemon speaks TLS to a NATS server.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Tls {
-    /// It does, at 400 KB.
+    /// It does, at 540 KB.
     With,
     /// It does not: DisWall's public server has none.
     Without,

@@ -91,10 +91,7 @@ impl<'a> Reader<'a> {
     /// It is something else.
     pub fn unsigned(&mut self, max: u64) -> Result<u64, Error> {
         let start = self.next_byte().map_or(self.at, |_| self.at);
-        let digits = match self.number() {
-            Ok(digits) => digits,
-            Err(()) => "",
-        };
+        let digits = self.number().unwrap_or_default();
         match digits.parse::<u64>() {
             Ok(number) if number <= max => Ok(number),
             _ => {

@@ -17,11 +17,15 @@ use crate::ledger::{Ledger, Moment, Outcome, Range, SetChange, SetId};
 const SHORTEST: Duration = Duration::from_millis(100);
 const LONGEST: Duration = Duration::from_millis(800);
 
+/// In a flood the table is full and a look takes 100 ms and more: then so many times its length at least
+/// passes between two, however long that is.
+const REST_IN_FLOODS: u32 = 10;
+
 /// So many times its own length passes between two looks: they take a fiftieth of the time at most.
 const REST: u32 = 50;
 
 /// So few new bans are given to the kernel by address; it may look for them alone.
-const FEW: usize = 8;
+const FEW: usize = 2;
 
 /// New bans remembered one by one; of more, every banned host's connections are ended.
 const REMEMBERED: usize = 4096;
@@ -95,7 +99,8 @@ impl Disconnect {
             let whose = |address| (everything || newly(address)) && blocked(address);
             self.look(&|conntrack| conntrack.kick_matching(&whose), firewall)
         };
-        self.pause = (begun.elapsed() * REST).clamp(SHORTEST, LONGEST);
+        let took = begun.elapsed();
+        self.pause = (took * REST).clamp(SHORTEST, LONGEST).max(took * REST_IN_FLOODS);
         kicked
     }
 

@@ -170,6 +170,8 @@ impl Bench {
         for (name, what, measure) in PARTS {
             if parts.contains(&name) {
                 println!("Measuring: {what}");
+                // The flood's connections are nobody else's.
+                output(&mut command("conntrack", &["-F"]))?;
                 rows.extend(measure(self).map_err(|error| format!("{what}: {error}"))?);
             }
         }

@@ -65,7 +65,7 @@ impl Bench {
     }
 
     fn diswall(&self) -> Result<Figures> {
-        let place = self.place("diswall")?;
+        let place = self.place("follows")?;
         let log = new_log(&place)?;
         let mut daemon = Daemon::configure(&self.release, &place, None, None)?;
         daemon.add(&following(&log))?;

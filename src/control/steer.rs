@@ -4,6 +4,9 @@
 //! Runs in the caller's process, as root: the daemon may not write the configuration. Each command is
 //! judged whole before anything is changed.
 
+use std::fs;
+use std::io;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -197,11 +200,29 @@ impl Steer {
                 Err(error) => Err(Refusal::failed(format!("written, but {INIT_SCRIPT} reload: {error}"))),
             };
         }
-        match client::ask::<Done>(&self.settings.main.control, &Request::Reload(Nothing {})) {
+        let control = &self.settings.main.control;
+        if let Err(error) = lend(&self.config, control) {
+            let file = self.config.display();
+            return Err(Refusal::failed(format!("written, but the daemon cannot be given {file} to read: {error}")));
+        }
+        match client::ask::<Done>(control, &Request::Reload(Nothing {})) {
             Ok(_) | Err(ClientError::Unreachable { .. }) => Ok(()),
             Err(error) => Err(error.into_refusal()),
         }
     }
+}
+
+/// Lets the daemon read the file that has just been written. `uci` makes it root's alone, and the daemon
+/// runs as whoever owns its socket.
+fn lend(config: &Path, control: &Path) -> io::Result<()> {
+    // Without a daemon nobody is to be told, and as root it may read everything.
+    let Some(daemon) = fs::symlink_metadata(control).ok().filter(|daemon| daemon.uid() != 0) else { return Ok(()) };
+    let file = fs::metadata(config)?;
+    if file.uid() == daemon.uid() || file.gid() == daemon.gid() && file.mode() & 0o040 != 0 {
+        return Ok(());
+    }
+    chown(config, None, Some(daemon.gid()))?;
+    fs::set_permissions(config, fs::Permissions::from_mode(file.mode() & 0o7777 | 0o040))
 }
 
 /// The networks of a command.

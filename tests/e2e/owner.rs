@@ -431,3 +431,28 @@ fn a_firewall_restart_with_100_000_bans_puts_every_one_back() {
     daemon.load_rules();
     wait_until(LONG, "every one is back", || set("diswall_dynfw4") == wanted);
 }
+
+/// As on a router: the daemon is no root, and `uci` leaves the configuration to root alone.
+#[test]
+fn a_change_reaches_a_daemon_that_is_not_root() {
+    let _netns = Netns::enter();
+    let mut daemon = Daemon::prepare("\toption local_only '1'", &no_feed());
+    daemon.load_rules();
+    let path = |path: &std::path::Path| path.to_string_lossy().into_owned();
+    for place in [daemon.directory(), &daemon.state_dir(), &daemon.config()] {
+        run("chown", &["914:914", &path(place)]);
+    }
+    let start = daemon.command(&["run", "--foreground"]);
+    let mut weak = Command::new("setpriv");
+    weak.args(["--reuid=914", "--regid=914", "--clear-groups", "--inh-caps=-all,+net_admin"]);
+    weak.arg("--ambient-caps=+net_admin").arg(start.get_program()).args(start.get_args());
+    daemon.spawn(&weak);
+    daemon.wait_answering();
+    run("chown", &["0:0", &path(&daemon.config())]);
+    run("chmod", &["0600", &path(&daemon.config())]);
+    daemon.cli(&["allow", "198.51.100.9"]);
+    wait_until(DEADLINE, "the allowance", || holds("diswall_allow4", "198.51.100.9"));
+    let file = fs::metadata(daemon.config()).expect("the configuration");
+    use std::os::unix::fs::MetadataExt;
+    assert_eq!((file.uid(), file.gid(), file.mode() & 0o777), (0, 914, 0o640));
+}

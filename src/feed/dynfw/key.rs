@@ -129,7 +129,8 @@ fn spawn(url: &str) -> Result<Child, String> {
     const PROGRAMS: [(&str, &[&str]); 3] = [
         ("uclient-fetch", &["-q", "-O", "-"]),
         ("curl", &["--fail", "--silent", "--location", "--proto", "=https"]),
-        ("wget", &["-q", "-O", "-"]),
+        // GNU's would follow a redirection to plain HTTP, and has no way to forbid just that.
+        ("wget", &["-q", "--max-redirect=0", "-O", "-"]),
     ];
     for (program, arguments) in PROGRAMS {
         let Some(path) = find(program) else { continue };

@@ -7,7 +7,7 @@
 mod backoff;
 mod client;
 mod failure;
-mod key;
+pub mod key;
 mod msgpack;
 mod session;
 pub mod sync;

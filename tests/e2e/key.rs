@@ -1,0 +1,109 @@
+//! The published key over HTTPS, by the programs that routers have: taken from a server whose certificate
+//! is good, and from no other. The server is real, its authority one of the test's own that the machine
+//! trusts inside a mount namespace.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use diswall::feed::dynfw::key;
+use nix::sched::{CloneFlags, unshare};
+use tempfile::TempDir;
+
+use crate::support::{Netns, Proc, run};
+
+const DEADLINE: Duration = Duration::from_secs(30);
+const KEY: &str = "rq:rM>}U?@Lns47E1%kR.o@n%FcmmsL/@{H8]yf7";
+const SERVER: &str = "
+import http.server, ssl, sys
+class Files(http.server.SimpleHTTPRequestHandler):
+    def do_GET(self):
+        if self.path == '/moved':
+            self.send_response(302); self.send_header('Location', 'http://127.0.0.1:8080/dynfw.pub'); self.end_headers()
+        elif self.path == '/endless':
+            self.send_response(200); self.end_headers()
+            try:
+                while True: self.wfile.write(b'x' * 4096)
+            except OSError: pass
+        else: super().do_GET()
+    def log_message(self, *_): pass
+server = http.server.ThreadingHTTPServer(('127.0.0.1', int(sys.argv[1])), Files)
+if len(sys.argv) > 2:
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(sys.argv[2])
+    server.socket = tls.wrap_socket(server.socket, server_side=True)
+print('ready', flush=True)
+server.serve_forever()
+";
+
+/// A certificate for `name`, signed by the authority in `ca.pem`, with its key in one file.
+fn certificate(place: &Path, name: &str) -> String {
+    let file = |file: &str| place.join(file).to_string_lossy().into_owned();
+    let (key, chain, request) = (file("server.key"), file(&format!("{}.pem", name.replace(':', "-"))), file("request"));
+    let subject = ["req", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=sentinel", "-keyout", &key, "-out", &request];
+    run("openssl", &subject);
+    let names = file("names");
+    fs::write(&names, format!("subjectAltName={name}")).expect("a file");
+    let (ca, ca_key) = (file("ca.pem"), file("ca.key"));
+    let sign = ["x509", "-req", "-in", &request, "-CA", &ca, "-CAkey", &ca_key, "-CAcreateserial", "-days", "2"];
+    run("openssl", &[&sign[..], &["-extfile", &names, "-out", &chain]].concat());
+    let both = fs::read_to_string(&chain).expect("the certificate") + &fs::read_to_string(&key).expect("the key");
+    fs::write(&chain, both).expect("a file");
+    chain
+}
+
+fn serve(place: &Path, port: &str, certificate: Option<&str>) -> Proc {
+    let mut python = Command::new("/usr/bin/python3");
+    let server = Proc::spawn(python.args(["-c", SERVER, port]).args(certificate).current_dir(place.join("files")));
+    assert_eq!(server.line(DEADLINE), "ready");
+    server
+}
+
+fn fetch(url: &str) -> Result<String, String> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    runtime.block_on(key::fetch(url))
+}
+
+#[test]
+fn the_published_key_comes_over_checked_https_alone() {
+    let _netns = Netns::enter();
+    unshare(CloneFlags::CLONE_NEWNS).expect("a mount namespace of the test's own (needs root)");
+    run("mount", &["--make-rprivate", "/"]);
+    let directory = TempDir::new().expect("a directory");
+    let place = directory.path();
+    let ca = place.join("ca.pem").to_string_lossy().into_owned();
+    let ca_key = place.join("ca.key").to_string_lossy().into_owned();
+    let authority = ["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=authority"];
+    run("openssl", &[&authority[..], &["-keyout", &ca_key, "-out", &ca]].concat());
+    fs::create_dir(place.join("files")).expect("a directory");
+    let published = format!("metadata\n    name = \"dynfw\"\ncurve\n    public-key = \"{KEY}\"\n");
+    fs::write(place.join("files/dynfw.pub"), published).expect("a file");
+    fs::write(place.join("files/page"), "<html>").expect("a file");
+    let _plain = serve(place, "8080", None);
+    let _good = serve(place, "8443", Some(&certificate(place, "IP:127.0.0.1")));
+    let _other = serve(place, "8444", Some(&certificate(place, "DNS:elsewhere.example")));
+
+    for program in ["curl", "wget"] {
+        assert!(fetch("https://127.0.0.1:8443/dynfw.pub").is_err(), "{program} trusts an authority nobody knows");
+        let trusted = "/etc/ssl/certs/ca-certificates.crt";
+        run("mount", &["--bind", &ca, trusted]);
+        assert_eq!(fetch("https://127.0.0.1:8443/dynfw.pub").as_deref(), Ok(KEY), "{program}");
+        for (url, why) in [
+            ("https://127.0.0.1:8443/page", "holds no CURVE public key (6 bytes"),
+            ("https://127.0.0.1:8443/nothing", "holds no CURVE public key (0 bytes"),
+            ("https://127.0.0.1:8443/moved", "holds no CURVE public key (0 bytes"),
+            ("https://127.0.0.1:8443/endless", "holds no CURVE public key (4096 bytes"),
+            ("https://127.0.0.1:8444/dynfw.pub", "holds no CURVE public key (0 bytes"),
+            ("https://127.0.0.1:1/dynfw.pub", "holds no CURVE public key (0 bytes"),
+            ("http://127.0.0.1:8443/dynfw.pub", "only https:// is trusted"),
+        ] {
+            let refusal = fetch(url).expect_err(url);
+            assert!(refusal.contains(why), "{program}, {url}: {refusal}");
+        }
+        run("umount", &[trusted]);
+        // The next program's turn: this one is no file any more.
+        run("mount", &["--bind", "/dev/null", &format!("/usr/bin/{program}")]);
+    }
+    assert!(fetch("https://127.0.0.1:8443/dynfw.pub").expect_err("no program is left").contains("nor wget"));
+}

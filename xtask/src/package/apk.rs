@@ -13,13 +13,37 @@ pub fn file_name(package: &Package) -> String {
     format!("{}-{}.apk", package.name, package.version)
 }
 
-/// The file's bytes.
-pub fn build(package: &Package, time: u64) -> Result<Vec<u8>> {
+/// A package's file, and by what an index knows it.
+pub struct Built {
+    /// The file's bytes.
+    pub content: Vec<u8>,
+    /// SHA-256 of its metadata.
+    digest: Vec<u8>,
+}
+
+/// The index of these packages, `packages.adb`, as `apk mkndx` makes it; unsigned.
+pub fn index(packages: &[(&Package, &Built)], time: u64) -> Result<Vec<u8>> {
+    let mut sorted = packages.to_vec();
+    sorted.sort_by(|a, b| a.0.name.cmp(&b.0.name));
+    let mut adb = Writer::new();
+    let mut entries = Vec::new();
+    for (package, built) in sorted {
+        let digest = adb.blob(&built.digest);
+        entries.push(info(&mut adb, package, digest, time, Some(built.content.len())));
+    }
+    let entries = adb.array(&entries);
+    let root = adb.object(&[Value::NULL, entries]);
+    adb.set_root(root);
+    Ok([b"ADBd".as_slice(), &deflate(&adb::file(b"indx", &adb))?].concat())
+}
+
+/// The package's file.
+pub fn build(package: &Package, time: u64) -> Result<Built> {
     let files = with_lists(package)?;
     let directories = by_directory(&files);
     let mut adb = Writer::new();
     let identity = adb.own_blob(&[0; IDENTITY]);
-    let info = info(&mut adb, package, identity, time);
+    let info = info(&mut adb, package, identity, time, None);
     let paths = paths(&mut adb, &directories, time)?;
     let scripts = scripts(&mut adb, package);
     let root = adb.object(&[info, paths, scripts]);
@@ -34,7 +58,8 @@ pub fn build(package: &Package, time: u64) -> Result<Vec<u8>> {
             adb::add_data(&mut file, path, number, content);
         }
     }
-    Ok([b"ADBd".as_slice(), &deflate(&file)?].concat())
+    let content = [b"ADBd".as_slice(), &deflate(&file)?].concat();
+    Ok(Built { content, digest: unhex(&sha256(adb.bytes())?) })
 }
 
 /// apk keeps the first 160 bits of the digest.
@@ -83,7 +108,8 @@ fn by_directory(files: &[File]) -> BTreeMap<String, Vec<&File>> {
     directories
 }
 
-fn info(adb: &mut Writer, package: &Package, identity: Value, time: u64) -> Value {
+/// What is said of a package; an index also says how large its file is.
+fn info(adb: &mut Writer, package: &Package, identity: Value, time: u64, file_size: Option<usize>) -> Value {
     let arch = if package.arch == "all" { "noarch" } else { &package.arch };
     let mut depends = package.depends.clone();
     depends.sort();
@@ -105,7 +131,7 @@ fn info(adb: &mut Writer, package: &Package, identity: Value, time: u64) -> Valu
         Value::NULL,                       // commit of the package repository
         adb.int(time),
         adb.int(package.installed_size() as u64),
-        Value::NULL, // file size, an index's
+        file_size.map_or(Value::NULL, |size| adb.int(size as u64)),
         Value::NULL, // provider priority
         adb.array(&needed),
     ];

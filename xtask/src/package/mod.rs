@@ -31,7 +31,7 @@ pub const SUBCOMMAND: Subcommand =
 const HELP: &str = "\
 Usage: cargo xtask package [--arch ARCH]… [--format ipk|apk] [--tls] [--program FILE] [--prepare ARCH]
 
-Builds diswall for OpenWrt routers and packs it into dist/ARCH/, with an index for opkg and checksums.
+Builds diswall for OpenWrt routers and packs it into dist/ARCH/, with an index for each format and checksums.
 What a cross build needs is installed first: Debian's rustc with its library source (apt-get, as root)
 and zig (PyPI, into target/cross).
 
@@ -150,26 +150,35 @@ fn within(size: usize, limit: usize) -> Result<()> {
     if size <= limit { Ok(()) } else { Err(format!("{size} bytes; the limit is {limit}")) }
 }
 
-/// All packages in one format, and opkg's index of them.
+/// All packages in one format, and the package manager's index of them.
 fn pack(packages: &[Package], format: Format, place: &Path) -> Result<Vec<Made>> {
     let time = tools::source_date()?;
     let mut made = Vec::new();
-    let mut index = String::new();
-    for package in packages {
-        let (name, content) = match format {
-            Format::Ipk => (ipk::file_name(package), ipk::build(package, time)?),
-            Format::Apk => (apk::file_name(package), apk::build(package, time)?),
-        };
-        if format == Format::Ipk {
-            index += &(ipk::index_entry(package, &content)? + "\n");
-        }
+    let mut add = |name: String, content: Vec<u8>| {
         let path = place.join(name);
         write(&path, &content)?;
         made.push(Made { path, content });
-    }
-    if format == Format::Ipk {
-        write(&place.join("Packages"), index.as_bytes())?;
-        write(&place.join("Packages.gz"), &tools::gzip(index.as_bytes(), tools::Effort::Most)?)?;
+        Ok::<(), String>(())
+    };
+    match format {
+        Format::Ipk => {
+            let mut index = String::new();
+            for package in packages {
+                let content = ipk::build(package, time)?;
+                index += &(ipk::index_entry(package, &content)? + "\n");
+                add(ipk::file_name(package), content)?;
+            }
+            write(&place.join("Packages"), index.as_bytes())?;
+            write(&place.join("Packages.gz"), &tools::gzip(index.as_bytes(), tools::Effort::Most)?)?;
+        }
+        Format::Apk => {
+            let built = packages.iter().map(|package| apk::build(package, time)).collect::<Result<Vec<_>>>()?;
+            let pairs: Vec<_> = packages.iter().zip(&built).collect();
+            write(&place.join("packages.adb"), &apk::index(&pairs, time)?)?;
+            for (package, built) in packages.iter().zip(built) {
+                add(apk::file_name(package), built.content)?;
+            }
+        }
     }
     Ok(made)
 }

@@ -123,8 +123,8 @@ fn files_are_roots_and_have_their_modes() {
 fn the_apk_says_what_it_is_and_is_deflated() {
     let scratch = Scratch::new("apk");
     let package = package(&scratch);
-    let bytes = apk::build(&package, TIME).unwrap();
-    assert_eq!(bytes, apk::build(&package, TIME).unwrap(), "the same input gives other bytes");
+    let bytes = apk::build(&package, TIME).unwrap().content;
+    assert_eq!(bytes, apk::build(&package, TIME).unwrap().content, "the same input gives other bytes");
     assert_eq!(&bytes[..4], b"ADBd");
     fs::write(scratch.0.join("deflated"), &bytes[4..]).unwrap();
     let inflate = "import sys,zlib; sys.stdout.buffer.write(zlib.decompress(open(sys.argv[1],'rb').read(), -15))";
@@ -552,6 +552,26 @@ fn the_luci_application_goes_where_the_web_server_looks() {
         assert!(data.contains(&format!("-rw-r--r-- 0/0 ./{path}")), "no {path} in {data:?}");
     }
     assert!(package.depends.contains(&"diswall".to_owned()), "{:?}", package.depends);
+}
+
+/// The judge is a real apk 3, which no Debian has: APK names it.
+#[test]
+#[ignore = "needs apk 3: APK=/path/to/apk"]
+fn the_index_is_what_apk_makes_itself() {
+    let real = std::env::var_os("APK").expect("APK names apk 3");
+    let scratch = Scratch::new("index");
+    let package = package(&scratch);
+    let built = apk::build(&package, TIME).unwrap();
+    let file = scratch.0.join(apk::file_name(&package));
+    fs::write(&file, &built.content).unwrap();
+    fs::write(scratch.0.join("packages.adb"), apk::index(&[(&package, &built)], TIME).unwrap()).unwrap();
+    let run = |args: &[&str], file: &str| {
+        printed(Command::new(&real).args(args).arg("--allow-untrusted").arg(file).current_dir(&scratch.0))
+    };
+    run(&["mkndx", "--output", "theirs.adb"], &file.to_string_lossy());
+    let said = |index: &str| run(&["adbdump"], index).lines().filter(|line| !line.starts_with('#')).collect::<String>();
+    assert_eq!(said("packages.adb"), said("theirs.adb"));
+    assert!(said("theirs.adb").contains("file-size"));
 }
 
 /// The judge is LuCI's own `po2lmo`, where there is one: PO2LMO names it.

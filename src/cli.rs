@@ -456,12 +456,15 @@ fn list(command: List) -> Outcome {
     }
     loop {
         let page: protocol::Page = client::ask(&control, &Request::Bans(query.clone()))?;
-        for ban in &page.bans {
-            match (command.json, command.csv) {
-                (true, _) => show::json(ban),
-                (_, true) => show::say(&table::csv(ban)),
-                _ => show::ban(ban),
-            }
+        let rows = page.bans.iter().map(|ban| match (command.json, command.csv) {
+            (true, _) => crate::json::to_string(ban),
+            (_, true) => table::csv(ban),
+            _ => show::ban(ban),
+        });
+        // A thousand lines at a time: each say() is a system call.
+        let rows: Vec<String> = rows.collect();
+        if !rows.is_empty() {
+            show::say(&rows.join("\n"));
         }
         query.offset += page.bans.len() as u32;
         if page.bans.is_empty() || u64::from(query.offset) >= page.matched {

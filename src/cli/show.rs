@@ -128,9 +128,9 @@ fn ban_line(ban: &Ban, now: u64) -> String {
 }
 
 /// A row of `diswall list`.
-pub fn ban(ban: &Ban) {
+pub fn ban(ban: &Ban) -> String {
     let left = ban.left.map_or("-".into(), duration);
-    say(&format!("{:<39} {:<7} {:>9}  {}", ban.address, ban.source, left, reason(&ban.reason)));
+    format!("{:<39} {:<7} {:>9}  {}", ban.address, ban.source, left, reason(&ban.reason))
 }
 
 /// A row of `diswall list allow`.

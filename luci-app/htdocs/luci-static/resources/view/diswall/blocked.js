@@ -211,9 +211,9 @@ return view.extend({
 		return check.show(answer, address, this.writable);
 	},
 
-	/* All bans that pass the filter, in the order of their addresses, a thousand a request. */
+	/* All bans that pass the filter, the newest first (the order that costs the daemon least), a thousand a request. */
 	download: function() {
-		const query = Object.assign({}, this.query, { sort: 'address', desc: false, limit: DOWNLOAD_PAGE });
+		const query = Object.assign({}, this.query, { sort: 'since', desc: true, limit: DOWNLOAD_PAGE });
 		const lines = [ 'address,source,kind,text,protocol,port,since,until' ];
 		const seen = new Set();
 

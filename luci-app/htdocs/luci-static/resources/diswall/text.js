@@ -151,6 +151,19 @@ function style() {
 		document.head.appendChild(h('link', { 'rel': 'stylesheet', 'href': href, 'data-diswall': '' }));
 }
 
+/* LuCI gives a check box an empty label, and its title none: without this a screen reader says only "check box". */
+function nameFields() {
+	const name = node => node.querySelectorAll && node.querySelectorAll('.cbi-value input[type=checkbox]:not([aria-label])').forEach(box => {
+		const title = box.closest('.cbi-value').querySelector('.cbi-value-title');
+
+		if (title)
+			box.setAttribute('aria-label', title.textContent.trim());
+	});
+
+	new MutationObserver(changes => changes.forEach(change => change.addedNodes.forEach(name)))
+		.observe(document.body, { childList: true, subtree: true });
+}
+
 return baseclass.extend({
 	SOURCES: SOURCES,
 	LANGUAGE: LANGUAGE,
@@ -168,5 +181,6 @@ return baseclass.extend({
 	reason: reason,
 	end: end,
 	tell: tell,
-	style: style
+	style: style,
+	nameFields: nameFields
 });

@@ -56,6 +56,7 @@ function logPatterns(map) {
 return view.extend({
 	render: function() {
 		text.style();
+		text.nameFields();
 
 		const map = new form.Map('diswall', _('Own rules'),
 			_('Addresses and networks that you block yourself, until you take the rule away.'));
@@ -73,8 +74,11 @@ return view.extend({
 
 		option.rmempty = false;
 		option.placeholder = '203.0.113.0/24';
-		option.validate = (name, value) => values.isEverything(value) && section.formvalue(name, 'force') != '1'
-			? _('That would block every address of its family') : values.net(name, value);
+		/* In the dialog the option belongs to a section of the dialog's own. */
+		option.validate = function(name, value) {
+			return values.isEverything(value) && this.section.formvalue(name, 'force') != '1'
+				? _('That would block every address of its family') : values.net(name, value);
+		};
 
 		option = section.option(form.Value, 'comment', _('Comment'), _('Why, for yourself.'));
 		option.validate = values.comment;

@@ -250,6 +250,7 @@ function testButton(section, tab, name, writable) {
 return view.extend({
 	render: function() {
 		text.style();
+		text.nameFields();
 
 		const map = new form.Map('diswall', _('Settings'));
 		const writable = L.hasViewPermission() === true;

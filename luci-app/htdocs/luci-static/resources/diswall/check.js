@@ -12,8 +12,8 @@
 const h = text.h;
 
 const VERDICTS = {
-	blocked: { icon: '⛔', kind: 'bad' },
-	partly: { icon: '⛔', kind: 'warn' },
+	blocked: { icon: '✕', kind: 'bad' },
+	partly: { icon: '✕', kind: 'warn' },
 	allowed: { icon: '✓', kind: 'good' },
 	protected: { icon: '✓', kind: 'good' },
 	clear: { icon: '✓', kind: 'good' }

@@ -59,7 +59,7 @@ return view.extend({
 
 		return map.render().then(node => h('div', { 'class': 'diswall' },
 			node,
-			h('p', {}, h('button', {
+			h('div', { 'class': 'cbi-section-create' }, h('button', {
 				'class': 'btn cbi-button cbi-button-add', 'type': 'button', 'disabled': map.readonly ? '' : null,
 				'click': ui.createHandlerFn(this, 'allowOwn')
 			}, _('Add my own address'))),

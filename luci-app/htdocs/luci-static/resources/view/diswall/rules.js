@@ -97,6 +97,12 @@ return view.extend({
 			_('Ports or ranges; none means every port.'));
 		option.placeholder = '22';
 		option.validate = values.portRange;
+		/* What this gives is HTML to LuCI. */
+		option.textvalue = function(name) {
+			const ports = [].concat(this.cfgvalue(name) || []);
+
+			return ports.length ? '%h'.format(ports.join(', ')) : _('every port');
+		};
 		option.depends('proto', 'tcp');
 		option.depends('proto', 'udp');
 

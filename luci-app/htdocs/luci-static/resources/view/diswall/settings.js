@@ -236,7 +236,7 @@ function testButton(section, tab, name, writable) {
 		const place = h('span', { 'role': 'status', 'aria-live': 'polite' });
 
 		return h('div', { 'class': 'cbi-value' },
-			h('div', { 'class': 'cbi-value-title' }),
+			h('label', { 'class': 'cbi-value-title' }, _('Connection')),
 			h('div', { 'class': 'cbi-value-field' },
 				h('button', {
 					'class': 'btn cbi-button cbi-button-action', 'type': 'button', 'disabled': writable ? null : '',

@@ -55,7 +55,8 @@ pub fn history(history: &History) {
     for source in &history.sources {
         head.push_str(&format!(" {:>9}", source.name));
     }
-    say(&format!("{head}  packets dropped, then new bans"));
+    say("packets dropped by source, and new bans, by the hour");
+    say(&format!("{head}  new bans"));
     let hours = usize::try_from(history.hours).unwrap_or_default();
     for hour in 0..hours {
         let from = history.end.saturating_sub((history.hours - hour as u64) * history.step);

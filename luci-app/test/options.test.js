@@ -71,6 +71,7 @@ const VALUES = {
 	logwatch: {
 		enabled: FLAG, name: [ 'vpn', 'a.b/c', 'a b', 'a'.repeat(25), 'a'.repeat(26) ], program: [ 'openvpn', 'postfix/smtpd', 'sshd[1]', 'a'.repeat(65) ],
 		pattern: [ 'failed for <HOST>', '<HOST>:<NUM> TLS Auth Error: *', '* from <HOST>', 'no host', '<HOST> and <HOST>', '* <HOST> *', '*<HOST> x',
+			'from <HOST>*', 'from <HOST>:<NUM>*', 'from <HOST>:<NUM> *', 'from <HOST>:<WORD>', '*:<HOST>', '* :<HOST>', '*a<NUM>:<HOST>',
 			'<HOST><WORD> x', '<WORD>x <HOST>', '<WORD>, <HOST>', '<NUM>7 <HOST>', '<HOST>a', '<HOST>g', '<HOST>.', '* x <HOST> y', 'x <HOST> * <WORD> *',
 			'a*b*c <HOST>', '<WORD>é <HOST>', 'x'.repeat(506) + '<HOST>', 'x'.repeat(507) + '<HOST>' ],
 		attempts: HUNDRED, window: DURATIONS, source: LOGS

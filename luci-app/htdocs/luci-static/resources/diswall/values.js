@@ -142,6 +142,18 @@ function endsBefore(part, next) {
 	}
 }
 
+/* Text that no address can contain as a whole. */
+const isApart = part => !isPart(part) && /[^0-9a-fA-F:.]/.test(part);
+
+/* Can nothing beside this piece of a pattern go on like the address in it, at either end? */
+function isFramed(piece, isFirst, isLast) {
+	const host = piece.indexOf('<HOST>');
+	const decisive = piece.slice(host + 1).find(part => isApart(part) || part == '<WORD>');
+
+	return host < 0 || ((isFirst || piece.slice(0, host).some(isApart))
+		&& (decisive === undefined ? isLast : decisive != '<WORD>'));
+}
+
 /* A pattern of log messages: see src/feed/login/pattern.rs for the why of each rule. */
 function isPattern(value) {
 	const pieces = value.split('*').map(piece => piece.match(PARTS) || []);
@@ -151,7 +163,8 @@ function isPattern(value) {
 		&& pieces.every(piece => piece.every((part, index) => index == 0 || endsBefore(piece[index - 1], part)))
 		&& pieces.flat().filter(part => part == '<HOST>').length == 1
 		&& (has(pieces[0]) || has(pieces[pieces.length - 1]))
-		&& pieces.slice(1).every(piece => !piece.length || !isPart(piece[0]));
+		&& pieces.slice(1).every(piece => !piece.length || !isPart(piece[0]))
+		&& pieces.every((piece, index) => isFramed(piece, index == 0, index == pieces.length - 1));
 }
 
 return baseclass.extend({

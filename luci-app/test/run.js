@@ -25,4 +25,5 @@ if (process.env.DISWALL && !process.env.DISWALL_NAMESPACE) {
 require('./pages.test.js');
 require('./options.test.js');
 require('./access.test.js');
+require('./face.test.js');
 require('./package.test.js');

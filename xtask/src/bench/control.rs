@@ -54,7 +54,6 @@ impl Bench {
             ("status", &status),
             ("bans, page 1", &first),
             ("bans, page 2,000", &deep),
-            ("bans, by address", &sorted),
             ("bans, a search", &search),
         ])?;
         let listed = stage.list()?;
@@ -66,9 +65,14 @@ impl Bench {
             row("rpcd call `status` with 200,000 bans", status.told(), None, "≤ 100 ms"),
             row("the same: `bans`, page 1 of 50 rows, the newest first", first.told(), None, "≤ 100 ms"),
             row("the same: `bans`, page 2,000 (ratio: to page 1)", deep.told(), Some(depth), "as page 1"),
-            row("the same: `bans` by address, page 2,000: looks through all", sorted.told(), None, "≤ 100 ms"),
             row("the same: `bans`, a word looked for in all reasons", search.told(), None, "≤ 100 ms"),
-            row("the same: the slowest single call of all 13 methods, 21 of each", slowest, None, "≤ 100 ms"),
+            row(
+                "the same: the slowest single call of all 13 methods, 21 of each, those below aside",
+                slowest,
+                None,
+                "≤ 100 ms",
+            ),
+            row("the same: `bans` by address, page 2,000: looks through all", sorted.told(), None, "≤ 100 ms"),
             row(
                 "the same: `status` right behind a `resync`, which compares all with the kernel",
                 compared,
@@ -118,7 +122,7 @@ impl Stage {
     }
 
     /// The slowest call of all methods: those measured, and the others now.
-    fn slowest(&mut self, measured: [(&'static str, &Asked); 5]) -> Result<String> {
+    fn slowest(&mut self, measured: [(&'static str, &Asked); 4]) -> Result<String> {
         let mut slowest = measured.map(|(name, asked)| (asked.slowest, name)).into_iter().max().unwrap_or_default();
         let one = json!({ "addresses": ["198.51.100.7"] });
         let others = [

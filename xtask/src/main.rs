@@ -3,12 +3,15 @@
 
 mod bench;
 mod command;
+mod debian;
 mod demo;
+mod emulate;
 mod licences;
 mod machine;
 mod measure;
 mod package;
 mod parts;
+mod router;
 mod sandbox;
 mod setup;
 mod test;
@@ -32,8 +35,14 @@ pub struct Subcommand {
     pub run: fn(&[String]) -> Result<()>,
 }
 
-const SUBCOMMANDS: [Subcommand; 5] =
-    [demo::SUBCOMMAND, test::SUBCOMMAND, bench::SUBCOMMAND, package::SUBCOMMAND, machine::SUBCOMMAND];
+const SUBCOMMANDS: [Subcommand; 6] = [
+    demo::SUBCOMMAND,
+    test::SUBCOMMAND,
+    bench::SUBCOMMAND,
+    package::SUBCOMMAND,
+    emulate::SUBCOMMAND,
+    machine::SUBCOMMAND,
+];
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();

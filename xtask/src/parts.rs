@@ -94,6 +94,21 @@ impl Part {
         }
     }
 
+    /// Sends SIGTERM and waits for the end, which must be exit status 0.
+    pub fn terminate(mut self) -> Result<()> {
+        output(&mut command("kill", &["-TERM", &self.id().to_string()]))?;
+        let start = Instant::now();
+        while start.elapsed() < ANSWER {
+            match self.child.try_wait() {
+                Ok(None) => sleep(Duration::from_millis(20)),
+                Ok(Some(status)) if status.success() => return Ok(()),
+                Ok(Some(status)) => return Err(self.complaint(&format!("ended with {status}"))),
+                Err(error) => return Err(self.complaint(&error.to_string())),
+            }
+        }
+        Err(self.complaint("does not end after SIGTERM"))
+    }
+
     /// What went wrong, with the last lines that it wrote to standard error.
     fn complaint(&self, what: &str) -> String {
         let log = std::fs::read_to_string(&self.log).unwrap_or_default();
@@ -266,6 +281,14 @@ impl Daemon {
     /// The running daemon.
     pub fn part(&mut self) -> Result<&mut Part> {
         self.part.as_mut().ok_or_else(|| "the daemon was not started".to_owned())
+    }
+
+    /// Ends it as a service manager does, and waits for that.
+    pub fn stop(&mut self) -> Result<()> {
+        match self.part.take() {
+            Some(part) => part.terminate(),
+            None => Ok(()),
+        }
     }
 
     /// `diswall watch --json`, running.

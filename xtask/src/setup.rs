@@ -122,6 +122,10 @@ pub const CROSS: &[Need] = &[
     python("ensurepip", "python3-venv", "a place of its own for zig"),
 ];
 
+/// To run router binaries here.
+pub const EMULATE: &[Need] =
+    &[program("qemu-mips-static", "qemu-user-static", "runs the binaries of other processors")];
+
 /// To emulate whole machines.
 pub const MACHINE: &[Need] = &[
     program("qemu-system-mipsel", "qemu-system-mips", "emulates a MIPS router"),

@@ -1,23 +1,25 @@
 //! `cargo xtask test`: every check there is, in one run, with a summary at its end. CI runs this and
 //! nothing else. A failed check does not stop the others.
 
-use std::path::Path;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::Child;
 use std::time::{Duration, Instant};
 
 use crate::command::{cargo, command, run, run_watching};
 use crate::licences::{Deny, check_deny, check_licences};
-use crate::{Result, Subcommand, setup};
+use crate::{Result, Subcommand, emulate, machine, setup};
 
 /// The subcommand's entry in the overview.
 pub const SUBCOMMAND: Subcommand = Subcommand {
     name: "test",
-    summary: "formatting, clippy, unit tests, fuzz corpus, end-to-end tests, licences",
+    summary: "formatting, clippy, unit tests, fuzz corpus, end-to-end tests, other processors, licences",
     help: HELP,
     run: run_all,
 };
 
 const HELP: &str = "\
-Usage: cargo xtask test
+Usage: cargo xtask test [--quick]
 
 Runs every check, the quick ones first, and sums up:
   formatting    cargo fmt --check
@@ -27,8 +29,13 @@ Runs every check, the quick ones first, and sums up:
   end to end    the real program against real publishers, a real nats-server and the real
                 kernel, each test in a network namespace of its own (needs root)
   LuCI pages    in a real browser against the real daemon (skipped where no Chromium can be had)
+  routers       the packages' binaries, built while the end-to-end tests run
+  emulated      those binaries under user-mode emulation (cargo xtask emulate)
+  machines      and on whole emulated machines (cargo xtask machine)
   licences      of every crate, against deny.toml
   advisories    cargo-deny, where it is installed and its database can be fetched
+
+--quick leaves out routers, emulated and machines, which are some 20 minutes of work for two cores.
 
 Installs what is missing (apt-get) and says so. Needs no terminal and no standard input.";
 
@@ -139,9 +146,11 @@ impl Report {
 }
 
 fn run_all(args: &[String]) -> Result<()> {
-    if let Some(arg) = args.first() {
-        return Err(format!("test takes no argument, and {arg:?} was given"));
-    }
+    let quick = match args {
+        [] => false,
+        [option] if option == "--quick" => true,
+        _ => return Err(format!("test takes --quick, and was given {args:?}")),
+    };
     let start = Instant::now();
     setup::require_root("the test run")?;
     setup::ensure(&[setup::BUILD, setup::RUN, setup::TEST, setup::PACK])?;
@@ -157,8 +166,14 @@ fn run_all(args: &[String]) -> Result<()> {
         }
         tests(tally, &["--test", "corpus"])
     });
+    let routers = if quick { None } else { Some(build_for_routers()) };
     report.check("end to end", |tally| tests(tally, &["--test", "e2e"]));
     report.check("LuCI pages", luci_pages);
+    if let Some(building) = routers {
+        report.check("routers", |_| building.and_then(RouterBuild::wait));
+        report.check("emulated", |_| other_processor(emulate::SUBCOMMAND.run, &["--as-built"]));
+        report.check("machines", |_| other_processor(machine::SUBCOMMAND.run, &[]));
+    }
     report.check("licences", |_| check_licences().map(|crates| Outcome::Passed(format!("{crates} crates"))));
     report.check("advisories", |_| {
         Ok(match check_deny()? {
@@ -167,6 +182,49 @@ fn run_all(args: &[String]) -> Result<()> {
         })
     });
     if report.print(start.elapsed()) { Ok(()) } else { Err("not everything is in order, see above".into()) }
+}
+
+/// The binaries for other processors, being built beside the end-to-end tests, which mostly wait.
+struct RouterBuild {
+    child: Child,
+    log: PathBuf,
+    started: Instant,
+}
+
+/// Starts the build at a low priority, so that no test waits for it. When this program is killed it goes no
+/// further than the step it is at.
+fn build_for_routers() -> Result<RouterBuild> {
+    setup::ensure(&[setup::CROSS, setup::EMULATE, setup::MACHINE])?;
+    let log = PathBuf::from("target/routers.log");
+    let told = |error: std::io::Error| format!("{}: {error}", log.display());
+    let output = File::create(&log).map_err(told)?;
+    let own = std::env::current_exe().map_err(|error| format!("this program's own path: {error}"))?;
+    let both = "\"$0\" emulate --build-only && \"$0\" machine --build-only";
+    let child = command("setpriv", &["--pdeathsig", "KILL", "nice", "-n", "10", "sh", "-c", both])
+        .arg(own)
+        .stdout(output.try_clone().map_err(told)?)
+        .stderr(output)
+        .spawn()
+        .map_err(|error| format!("setpriv: {error}"))?;
+    println!("\nThe routers' binaries are being built meanwhile; {} tells how far.", log.display());
+    Ok(RouterBuild { child, log, started: Instant::now() })
+}
+
+impl RouterBuild {
+    fn wait(mut self) -> Result<Outcome> {
+        let status = self.child.wait().map_err(|error| format!("the build for routers: {error}"))?;
+        if status.success() {
+            return Ok(Outcome::Passed(format!("{} s since their start", self.started.elapsed().as_secs())));
+        }
+        let log = std::fs::read_to_string(&self.log).unwrap_or_default();
+        let lines: Vec<&str> = log.lines().collect();
+        Err(format!("{status}\n{}", lines[lines.len().saturating_sub(40)..].join("\n")))
+    }
+}
+
+fn other_processor(run: fn(&[String]) -> Result<()>, args: &[&str]) -> Result<Outcome> {
+    let args: Vec<String> = args.iter().map(|arg| (*arg).to_owned()).collect();
+    run(&args).map(|()| Outcome::Passed(String::new()))
 }
 
 fn plain(args: &[&str]) -> Result<Outcome> {

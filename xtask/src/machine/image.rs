@@ -5,9 +5,10 @@ use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::debian::list;
 use super::kinds::{Kind, MODULES};
 use crate::Result;
+use crate::command::{output, run};
+use crate::debian::{Apt, list};
 use crate::package::elf;
 use crate::package::tools::{Effort, gzip};
 
@@ -15,7 +16,7 @@ use crate::package::tools::{Effort, gzip};
 /// output comes a line `@done STATUS`.
 const INIT: &str = r#"#!/bin/busybox sh
 /bin/busybox --install -s /bin
-export PATH=/bin:/usr/sbin:/usr/bin LD_LIBRARY_PATH=/usr/lib
+export PATH=/bin:/usr/sbin:/usr/bin
 mount -t proc proc /proc
 mount -t sysfs sys /sys
 mount -t devtmpfs dev /dev
@@ -42,13 +43,46 @@ pub struct Image {
     pub archive: Vec<u8>,
 }
 
+/// Unpacks Debian's files for a machine below `target/machine/NAME/root`, unless they are there already:
+/// the kernel, busybox, nft with its libraries.
+pub fn fetch(kind: &Kind) -> Result<PathBuf> {
+    let place = Path::new("target/machine").join(kind.name);
+    let complete = place.join("complete");
+    if complete.exists() {
+        return Ok(place.join("root"));
+    }
+    println!("fetching Debian for {} into {}", kind.name, place.display());
+    let apt = Apt::new(&place, kind.name, false)?;
+    // The meta package names the kernel's own; what else it wants would make an installed system.
+    let depends = output(&mut apt.call("apt-cache", &["depends", kind.kernel]))?;
+    let kernel = depends.lines().find_map(|line| line.trim().strip_prefix("Depends: linux-image"));
+    let kernel = kernel.ok_or_else(|| format!("{} names no kernel", kind.kernel))?;
+    run(&mut apt.call("apt-get", &["-q", "download", &format!("linux-image{kernel}")]))?;
+    let install = ["-q", "-y", "--no-install-recommends", "--download-only", "install", "nftables", "busybox-static"];
+    run(&mut apt.call("apt-get", &install))?;
+    let root = apt.unpack()?;
+    fs::write(&complete, "").map_err(|error| format!("{}: {error}", complete.display()))?;
+    Ok(root)
+}
+
+/// The daemon, and the router's libraries that it is to be loaded with; Debian's without.
+pub struct Daemon {
+    /// The binary.
+    pub program: PathBuf,
+    /// What `router::root` made.
+    pub libraries: Option<PathBuf>,
+}
+
 /// Puts the image together from Debian's files below `root`, the daemon and its configuration.
-pub fn build(kind: &Kind, root: &Path, program: &Path, configuration: &str) -> Result<Image> {
+pub fn build(kind: &Kind, root: &Path, daemon: &Daemon, configuration: &str) -> Result<Image> {
     let mut files = Files(BTreeMap::new());
     files.add("init", 0o755, INIT.into());
     files.add("bin/busybox", 0o755, read(&first(root, &["usr/bin/busybox", "bin/busybox"])?)?);
     files.add("etc/config/diswall", 0o644, configuration.into());
-    files.add_program("usr/bin/diswall", read(program)?, root)?;
+    match &daemon.libraries {
+        Some(libraries) => files.add_router_program("usr/bin/diswall", read(&daemon.program)?, libraries)?,
+        None => files.add_program("usr/bin/diswall", read(&daemon.program)?, root)?,
+    }
     files.add_program("usr/sbin/nft", read(&first(root, &["usr/sbin/nft", "sbin/nft"])?)?, root)?;
     add_modules(&mut files, kind, root)?;
     let boot = list(&root.join("boot"))?;
@@ -85,11 +119,33 @@ impl Files {
         Ok(())
     }
 
+    /// The daemon as a router has it. musl looks where its path file says: the two libraries are the ones
+    /// that came with nft, and what they want of glibc beside `libc.so.6` is in a place of musl's own.
+    fn add_router_program(&mut self, path: &str, content: Vec<u8>, libraries: &Path) -> Result<()> {
+        let (loader, _) = elf::links(&content).ok_or_else(|| format!("{path}: no ELF file"))?;
+        let loader = loader.ok_or_else(|| format!("{path} is linked statically: a router's binary is not"))?;
+        let name = loader.rsplit('/').next().unwrap_or_default();
+        self.add(path, 0o755, content);
+        let search = name.replace(".so.1", ".path");
+        self.add(&format!("etc/{search}"), 0o644, b"/usr/musl\n/usr/lib\n".to_vec());
+        for file in list(&libraries.join("lib"))? {
+            let found = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            if found == name {
+                self.add(&format!("lib/{found}"), 0o755, read(&file)?);
+            } else if found.starts_with("ld") && !found.ends_with(".c") {
+                self.add(&format!("usr/musl/{found}"), 0o755, read(&file)?);
+            }
+        }
+        Ok(())
+    }
+
     /// The archive in cpio's "newc" form, which the kernel unpacks.
     fn archive(&self) -> Vec<u8> {
         let mut archive = Archive::default();
         let directories = ["bin", "dev", "etc", "etc/config", "lib", "lib64", "modules", "proc", "sys", "tmp", "usr"];
-        for directory in directories.iter().chain(&["usr/bin", "usr/sbin", "usr/lib", "var", "var/lib", "var/run"]) {
+        for directory in
+            directories.iter().chain(&["usr/bin", "usr/sbin", "usr/lib", "usr/musl", "var", "var/lib", "var/run"])
+        {
             archive.add(directory, 0o040_755, &[]);
         }
         for (path, (mode, content)) in &self.0 {

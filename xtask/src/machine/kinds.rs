@@ -2,16 +2,23 @@
 
 use crate::package::targets::Cross;
 
+/// Which binary runs on a machine.
+pub enum Program {
+    /// The one of the packages for this architecture, with the router's C library.
+    Router(&'static str),
+    /// One built for Debian there: Rust's name of the target, and its tools. For a processor that no
+    /// supported router has.
+    Debian(&'static str, Cross),
+}
+
 /// A kind of machine.
 pub struct Kind {
     /// Debian's name of the architecture, and the name it goes by here.
     pub name: &'static str,
     /// What running the daemon there proves.
     pub why: &'static str,
-    /// Rust's name of the target.
-    pub triple: &'static str,
-    /// Its tools.
-    pub cross: Cross,
+    /// What is tried out there.
+    pub program: Program,
     /// Debian's package that needs the newest kernel of the kind we boot.
     pub kernel: &'static str,
     /// The emulator and its options.
@@ -27,8 +34,7 @@ pub const KINDS: [Kind; 3] = [
     Kind {
         name: "mipsel",
         why: "the processor of most routers: 32 bits, no 64-bit atomics",
-        triple: "mipsel-unknown-linux-gnu",
-        cross: Cross { tools: "mipsel-linux-gnu", zig: &["-target", "mipsel-linux-gnueabihf.2.36"] },
+        program: Program::Router("mipsel_24kc"),
         kernel: "linux-image-4kc-malta",
         qemu: &[
             "qemu-system-mipsel",
@@ -49,8 +55,7 @@ pub const KINDS: [Kind; 3] = [
     Kind {
         name: "armhf",
         why: "the processor of the Turris Omnia",
-        triple: "armv7-unknown-linux-gnueabihf",
-        cross: Cross { tools: "arm-linux-gnueabihf", zig: &["-target", "arm-linux-gnueabihf.2.36", "-mcpu=cortex_a9"] },
+        program: Program::Router("arm_cortex-a9_vfpv3-d16"),
         kernel: "linux-image-armmp",
         qemu: &[
             "qemu-system-arm",
@@ -69,8 +74,10 @@ pub const KINDS: [Kind; 3] = [
     Kind {
         name: "s390x",
         why: "big-endian, as ath79 routers are: a byte-order fault in a netlink message would show",
-        triple: "s390x-unknown-linux-gnu",
-        cross: Cross { tools: "s390x-linux-gnu", zig: &["-target", "s390x-linux-gnu.2.36"] },
+        program: Program::Debian(
+            "s390x-unknown-linux-gnu",
+            Cross { tools: "s390x-linux-gnu", zig: &["-target", "s390x-linux-gnu.2.36"] },
+        ),
         kernel: "linux-image-s390x",
         qemu: &[
             "qemu-system-s390x",
@@ -89,10 +96,12 @@ pub const KINDS: [Kind; 3] = [
 ];
 
 /// What the firewall needs of the kernel, beyond what a module brings along by itself.
-pub const MODULES: [&str; 11] = [
+pub const MODULES: [&str; 13] = [
     "crc32c_generic",
     "nf_tables",
     "nft_ct",
+    "nft_chain_nat",
+    "nft_socket",
     "nft_objref",
     "nft_limit",
     "nft_log",

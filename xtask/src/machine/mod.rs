@@ -2,7 +2,6 @@
 //! own and 64 MB of memory. It follows a feed that this machine serves, and nft over there says whether the
 //! sets hold what they must. Called by `main`.
 
-mod debian;
 mod image;
 mod kinds;
 
@@ -11,29 +10,29 @@ use std::path::{Path, PathBuf};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use kinds::{KINDS, Kind};
+use image::Daemon;
+use kinds::{KINDS, Kind, Program};
 
 use crate::command::command;
-use crate::package::{
-    toolchain::{self, Tls},
-    tools,
-};
+use crate::package::toolchain::{self, Tls};
+use crate::package::{targets, tools};
 use crate::parts::{Part, Sentinel};
-use crate::{Result, Subcommand, setup};
+use crate::{Result, Subcommand, router, setup};
 
 /// The subcommand's entry in the overview.
 pub const SUBCOMMAND: Subcommand =
     Subcommand { name: "machine", summary: "the daemon on emulated routers: MIPS, ARM, big-endian", help: HELP, run };
 
 const HELP: &str = "\
-Usage: cargo xtask machine [--program FILE] [mipsel|armhf|s390x]…
+Usage: cargo xtask machine [--build-only|--program FILE] [mipsel|armhf|s390x]…
 
 Boots an emulated machine with Debian's kernel and 64 MB of memory, lets the daemon there follow a
 simulated Sentinel on this machine, and compares the sets with nft over there: a whole list, deltas,
 bans by hand of both families, and what is left after the daemon has stopped. Without a name: all three.
---program gives a binary that is built already.
+On mipsel and armhf that is the very binary of the router package, with musl; for s390x, which no router
+has, one is built. --program gives a binary that is built already; --build-only boots nothing.
 
-What is needed is installed first (qemu, the cross compiler); Debian's kernel and libraries for the
+What is needed is installed first (qemu, the cross compilers); Debian's kernel and libraries for the
 other processor are fetched into target/machine.";
 
 /// Addresses on the list that is followed, and changes to it after that.
@@ -44,9 +43,10 @@ const CHANGES: u32 = 300;
 const PATIENCE: Duration = Duration::from_secs(400);
 
 fn run(args: &[String]) -> Result<()> {
-    let (program, args) = match args {
-        [option, file, rest @ ..] if option == "--program" => (Some(Path::new(file)), rest),
-        _ => (None, args),
+    let (program, build_only, args) = match args {
+        [option, file, rest @ ..] if option == "--program" => (Some(Path::new(file)), false, rest),
+        [option, rest @ ..] if option == "--build-only" => (None, true, rest),
+        _ => (None, false, args),
     };
     let named = |name: &String| {
         KINDS.iter().find(|kind| kind.name == *name).ok_or_else(|| {
@@ -57,6 +57,9 @@ fn run(args: &[String]) -> Result<()> {
     let chosen = chosen?;
     let chosen = if chosen.is_empty() { KINDS.iter().collect() } else { chosen };
     setup::ensure(&[setup::RUN, setup::MACHINE])?;
+    if build_only {
+        return chosen.iter().try_for_each(|kind| image::fetch(kind).and_then(|_| build(kind, None)).map(drop));
+    }
     let mut summary = Vec::new();
     for kind in chosen {
         println!("== {}: {}", kind.name, kind.why);
@@ -70,14 +73,8 @@ fn run(args: &[String]) -> Result<()> {
 
 /// The whole scenario; what the daemon's memory was.
 fn try_out(kind: &Kind, program: Option<&Path>) -> Result<String> {
-    let program = match program {
-        Some(program) => program.to_path_buf(),
-        None => {
-            toolchain::prepare(&kind.cross)?;
-            toolchain::build(kind.triple, "machine", Tls::Without)?
-        }
-    };
-    let root = debian::unpacked(kind)?;
+    let daemon = build(kind, program)?;
+    let root = image::fetch(kind)?;
     let scratch = Path::new("target/machine").join(kind.name);
     let mut sentinel = Sentinel::start(ADDRESSES, &scratch)?;
     sentinel.tell("publish every 5")?;
@@ -87,7 +84,7 @@ fn try_out(kind: &Kind, program: Option<&Path>) -> Result<String> {
          \toption key_url ''\nconfig nats 'nats'\n\toption enabled '0'\n",
         sentinel.port, sentinel.public_key
     );
-    let image = image::build(kind, &root, &program, &configuration)?;
+    let image = image::build(kind, &root, &daemon, &configuration)?;
     let mut machine = Machine::boot(kind, &image, &scratch)?;
     println!("{}", machine.tell("diswall --version; cat /proc/version; free")?);
     machine.tell("diswall rules --standalone >/tmp/rules && nft -f /tmp/rules && mkdir -p /var/run/diswall")?;
@@ -110,6 +107,24 @@ fn try_out(kind: &Kind, program: Option<&Path>) -> Result<String> {
     machine.tell("kill $(cat /tmp/pid) && sleep 2 && ! kill -0 $(cat /tmp/pid)")?;
     machine.follows(&mut sentinel, "the sets after the daemon has stopped")?;
     Ok(memory)
+}
+
+/// The daemon for a machine, built unless it is given.
+fn build(kind: &Kind, given: Option<&Path>) -> Result<Daemon> {
+    let (triple, profile, cross, libraries) = match &kind.program {
+        Program::Router(arch) => {
+            let target = targets::named(arch)?;
+            toolchain::prepare(&target.cross)?;
+            (target.triple, "release", &target.cross, Some(router::root(target)?))
+        }
+        Program::Debian(triple, cross) => (*triple, "machine", cross, None),
+    };
+    toolchain::prepare(cross)?;
+    let program = match given {
+        Some(program) => program.to_path_buf(),
+        None => toolchain::build(triple, profile, Tls::Without)?,
+    };
+    Ok(Daemon { program, libraries })
 }
 
 /// A running machine and its serial line.

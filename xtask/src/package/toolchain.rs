@@ -5,6 +5,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use super::elf;
 use super::targets::Cross;
@@ -25,7 +26,8 @@ pub fn prepare(target: &Cross) -> Result<()> {
     let python = install_zig(&place)?;
     let libraries = place.join("lib").join(target.tools);
     write_tools(target, &place.join("bin"), &python, &libraries)?;
-    build_stubs(target, &python, &libraries)
+    build_stubs(target, &python, &libraries)?;
+    build_environ(target, &python, &libraries)
 }
 
 /// Whether the daemon speaks TLS to a NATS server.
@@ -39,17 +41,21 @@ pub enum Tls {
 
 /// Builds the daemon for this target with this profile of cargo's; the path of its loaded part.
 pub fn build(triple: &str, profile: &str, tls: Tls) -> Result<PathBuf> {
+    build_all(&[triple], profile, tls)?;
+    Ok(built(triple, profile, tls))
+}
+
+/// Builds the daemon for several targets at once, which keeps both cores busy while one is linked.
+pub fn build_all(triples: &[&str], profile: &str, tls: Tls) -> Result<()> {
     let bin = absolute(PLACE)?.join("bin");
     let path = std::env::var("PATH").unwrap_or_default();
     let mut cargo = command("/usr/bin/cargo", &["build", "--locked", "--bin", "diswall"]);
-    let place = match tls {
-        Tls::With => format!("{PLACE}/{profile}-tls"),
-        Tls::Without => {
-            cargo.arg("--no-default-features");
-            format!("{PLACE}/{profile}")
-        }
-    };
-    cargo.args(["--config", "cross.toml", "--target-dir", &place, "--profile", profile, "--target", triple]);
+    if tls == Tls::Without {
+        cargo.arg("--no-default-features");
+    }
+    let place = place_of(profile, tls);
+    cargo.args(["--config", "cross.toml", "--target-dir", &place, "--profile", profile]);
+    cargo.args(triples.iter().flat_map(|triple| ["--target", triple]));
     cargo.env("PATH", format!("{}:{path}", bin.display()));
     cargo.env("RUSTC", "/usr/bin/rustc").env("RUSTC_BOOTSTRAP", "1");
     // What the cargo that started this program left behind is not meant for the other one.
@@ -57,13 +63,52 @@ pub fn build(triple: &str, profile: &str, tls: Tls) -> Result<PathBuf> {
         cargo.env_remove(name);
     }
     run(&mut cargo)?;
-    let built = Path::new(&place).join(triple).join(profile).join("diswall");
-    // Cargo compares its own file with what it remembers: the shorter one lies elsewhere.
-    let program = Path::new(&place).join(triple).join("diswall");
-    let binary = fs::read(&built).map_err(|error| format!("{}: {error}", built.display()))?;
-    let part = elf::loaded_part(&binary).ok_or_else(|| format!("{}: no ELF binary", built.display()))?;
-    write_if_other(&program, &part, 0o755)?;
-    Ok(program)
+    for triple in triples {
+        let whole = Path::new(&place).join(triple).join(profile).join("diswall");
+        // Cargo compares its own file with what it remembers: the shorter one lies elsewhere.
+        let binary = fs::read(&whole).map_err(|error| format!("{}: {error}", whole.display()))?;
+        let part = elf::loaded_part(&binary).ok_or_else(|| format!("{}: no ELF binary", whole.display()))?;
+        write_if_other(&built(triple, profile, tls), &part, 0o755)?;
+    }
+    Ok(())
+}
+
+/// Where [`build`] puts what it returns.
+pub fn built(triple: &str, profile: &str, tls: Tls) -> PathBuf {
+    Path::new(&place_of(profile, tls)).join(triple).join("diswall")
+}
+
+fn place_of(profile: &str, tls: Tls) -> String {
+    match tls {
+        Tls::With => format!("{PLACE}/{profile}-tls"),
+        Tls::Without => format!("{PLACE}/{profile}"),
+    }
+}
+
+/// The C compiler of a target that was prepared.
+pub fn compiler(target: &Cross) -> Result<Command> {
+    let program = absolute(PLACE)?.join("bin").join(format!("{}-gcc", target.tools));
+    Ok(command(&program.to_string_lossy(), &[]))
+}
+
+/// zig itself, to be given more arguments.
+pub fn zig(subcommand: &str) -> Result<Command> {
+    let python = absolute(PLACE)?.join("venv/bin/python");
+    Ok(command(&python.to_string_lossy(), &["-m", "ziglang", subcommand]))
+}
+
+/// Where zig keeps the sources of its own library.
+pub fn zig_library() -> Result<PathBuf> {
+    let python = absolute(PLACE)?.join("venv/bin/python");
+    let code = "import ziglang; print(ziglang.__path__[0])";
+    let package = output(&mut command(&python.to_string_lossy(), &["-c", code]))?;
+    Ok(Path::new(package.trim()).join("lib"))
+}
+
+/// The C source of a stand-in that was made by [`prepare`], `nftnl` or `mnl`.
+pub fn stub_source(target: &Cross, library: &str) -> Result<String> {
+    let source = absolute(PLACE)?.join("lib").join(target.tools).join(format!("{library}.c"));
+    fs::read_to_string(&source).map_err(|error| format!("{}: {error}", source.display()))
 }
 
 fn absolute(path: &str) -> Result<PathBuf> {
@@ -98,6 +143,7 @@ for argument; do
 	*crt1.o | *crti.o | *crtn.o | *crtbegin*.o | *crtend*.o | -lgcc | -lc | --target=*) ;;
 	-nostartfiles | -nodefaultlibs) ;;
 	-lgcc_s | -lgcc_eh) set -- "$@" -lunwind ;;
+	-lenviron) set -- "$@" {libraries}/environ.o ;;
 	*) set -- "$@" "$argument" ;;
 	esac
 done
@@ -138,6 +184,23 @@ fn build_stubs(target: &Cross, python: &Path, libraries: &Path) -> Result<()> {
         run(&mut zig)?;
     }
     Ok(())
+}
+
+/// What `-lenviron` means to the tools: the environment's variable under all of musl's names for it.
+/// A program at fixed addresses has a copy of that variable, and the linker gives the copy every name that
+/// stands at the same address in libc. In zig's stand-in for musl all variables stand at one address: the
+/// copy would be `__progname` and `tzname` too, and the daemon crash as soon as it reads its environment.
+/// Defined in the program, it is not copied.
+fn build_environ(target: &Cross, python: &Path, libraries: &Path) -> Result<()> {
+    const NAMES: [&str; 3] = ["environ", "_environ", "___environ"];
+    let alias = |name| format!("extern __typeof(__environ) {name} __attribute__((alias(\"__environ\")));\n");
+    let (source, object) = (libraries.join("environ.c"), libraries.join("environ.o"));
+    let text = format!("char **__environ;\n{}", NAMES.map(alias).concat());
+    if !write_if_other(&source, text.as_bytes(), 0o644)? && object.exists() {
+        return Ok(());
+    }
+    let mut zig = command(&python.to_string_lossy(), &["-m", "ziglang", "cc"]);
+    run(zig.args(target.zig).args(["-c", "-Os", "-o"]).arg(object).arg(source))
 }
 
 /// The directory of a dependency's source, as cargo has it.

@@ -187,8 +187,9 @@ fn musl_files(processor: &Processor, source: &Path) -> Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-/// What a compiler calls where the processor has no instruction: floats in software, divisions of 64-bit
-/// numbers. zig's own is linked hidden, and would hide musl's functions of the same names with it.
+/// What a compiler calls where the processor has no instruction: floats in software, divisions. zig's own is
+/// linked hidden, and would hide musl's functions of the same names with it, so most of it is not hidden
+/// here. ARM's division is: the loader divides before it has relocated itself.
 fn build_compiler_support(target: &Target, made: &Path) -> Result<PathBuf> {
     let library = toolchain::zig_library()?;
     let root =
@@ -197,7 +198,8 @@ fn build_compiler_support(target: &Target, made: &Path) -> Result<PathBuf> {
         return Err("zig's compiler_rt.zig is not the one that was looked at: nothing in it is hidden".into());
     }
     let source = made.join("compiler_rt.zig");
-    write(&source, &root.replace(".visibility = .hidden", ".visibility = .default"))?;
+    let visible = "if (std.mem.startsWith(u8, name, \"__aeabi_\") and name[8] != 'm') .hidden else .default";
+    write(&source, &root.replace(".visibility = .hidden", &format!(".visibility = {visible}")))?;
     run(command("cp", &["-r"]).arg(library.join("compiler_rt")).arg(made))?;
     let object = made.join("compiler_rt.o");
     let mut zig = toolchain::zig("build-obj")?;

@@ -198,7 +198,9 @@ fn build_compiler_support(target: &Target, made: &Path) -> Result<PathBuf> {
         return Err("zig's compiler_rt.zig is not the one that was looked at: nothing in it is hidden".into());
     }
     let source = made.join("compiler_rt.zig");
-    let visible = "if (std.mem.startsWith(u8, name, \"__aeabi_\") and name[8] != 'm') .hidden else .default";
+    let integers =
+        "std.mem.startsWith(u8, name, \"__aeabi_\") and (name[8] == 'u' or name[8] == 'i' or name[8] == 'l')";
+    let visible = format!("if ({integers}) .hidden else .default");
     write(&source, &root.replace(".visibility = .hidden", &format!(".visibility = {visible}")))?;
     run(command("cp", &["-r"]).arg(library.join("compiler_rt")).arg(made))?;
     let object = made.join("compiler_rt.o");

@@ -137,8 +137,9 @@ impl Machine {
     fn boot(kind: &Kind, image: &image::Image, scratch: &Path) -> Result<Machine> {
         let archive = scratch.join("initramfs.gz");
         write(&archive, &image.archive)?;
-        let [emulator, options @ ..] = kind.qemu else { return Err(format!("{} has no emulator", kind.name)) };
-        let mut qemu = command(emulator, options);
+        // setpriv(1): however this process ends, the emulator ends with it.
+        let mut qemu = command("setpriv", &["--pdeathsig", "KILL", "--"]);
+        qemu.args(kind.qemu);
         qemu.args(["-nographic", "-no-reboot", "-kernel"]).arg(&image.kernel).arg("-initrd").arg(&archive);
         qemu.args(["-append", &format!("console={} quiet panic=-1", kind.console)]);
         let start = Instant::now();

@@ -138,9 +138,14 @@ impl Trial<'_> {
         let program = std::path::absolute(&program).map_err(|error| format!("{}: {error}", program.display()))?;
         let start = match processor.emulator {
             Some(emulator) => format!("{emulator} -L '{0}' '{1}'", root.display(), program.display()),
-            None => {
-                format!("'{0}{2}' --library-path '{0}/lib' '{1}'", root.display(), program.display(), target.loader)
-            }
+            // Debian's libraries for this processor do not name the one that has glibc's calls.
+            None => format!(
+                "'{0}{2}' --preload '{0}/lib/{3}' --library-path '{0}/lib' '{1}'",
+                root.display(),
+                program.display(),
+                target.loader,
+                processor.glibc_loader().unwrap_or_default()
+            ),
         };
         let emulated = place.join("bin");
         make_directory(&emulated)?;

@@ -56,6 +56,13 @@ const PROCESSORS: [Processor; 5] = [
     },
 ];
 
+impl Processor {
+    /// The file in which [`root`] puts what Debian's libraries want of glibc.
+    pub fn glibc_loader(&self) -> Option<&'static str> {
+        self.debian.map(|(_, loader)| loader)
+    }
+}
+
 /// musl as Debian has it in its sources.
 const PLACE: &str = "target/cross/musl";
 

@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use crate::command::{cargo, command, output, run};
+use crate::files::write;
 use crate::measure::{Announcements, cost, cpu, cpu_at_rest, median, memory, wall};
 use crate::parts::{Daemon, DisWall, Sentinel};
 use crate::{Result, Subcommand, sandbox, setup};
@@ -213,7 +214,7 @@ impl Bench {
         }
         text.push_str("}\n");
         let file = self.scratch.join("elements.nft");
-        std::fs::write(&file, text).map_err(|error| format!("{}: {error}", file.display()))?;
+        write(&file, text)?;
         Ok(file)
     }
 

@@ -8,6 +8,7 @@ use std::process::Command;
 
 use crate::Result;
 use crate::command::{command, output, run};
+use crate::files::{absolute, make_directory, write};
 
 /// apt with lists, cache and packages of its own, all below one directory.
 pub struct Apt {
@@ -17,13 +18,13 @@ pub struct Apt {
 impl Apt {
     /// For Debian's architecture of that name; reads the mirror's lists of packages, or of sources.
     pub fn new(place: &Path, architecture: &str, sources: bool) -> Result<Apt> {
-        let place = std::path::absolute(place).map_err(|error| format!("{}: {error}", place.display()))?;
+        let place = absolute(place)?;
         for directory in ["state/lists/partial", "cache/archives/partial", "root"] {
             make_directory(&place.join(directory))?;
         }
         let keyring = "/usr/share/keyrings/debian-archive-keyring.gpg";
         let kind = if sources { "deb-src" } else { "deb" };
-        write(&place.join("sources.list"), &format!("{kind} [signed-by={keyring}] {} main\n", mirror()?))?;
+        write(&place.join("sources.list"), format!("{kind} [signed-by={keyring}] {} main\n", mirror()?))?;
         write(&place.join("state/status"), "")?;
         let shown = place.display();
         let text = format!(
@@ -94,12 +95,4 @@ pub fn list(directory: &Path) -> Result<Vec<PathBuf>> {
     let mut paths = paths?;
     paths.sort();
     Ok(paths)
-}
-
-fn make_directory(path: &Path) -> Result<()> {
-    fs::create_dir_all(path).map_err(|error| format!("{}: {error}", path.display()))
-}
-
-fn write(path: &Path, text: &str) -> Result<()> {
-    fs::write(path, text).map_err(|error| format!("{}: {error}", path.display()))
 }

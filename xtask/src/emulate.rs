@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use crate::command::{cargo, command, run, shown};
+use crate::files::{absolute, make_directory, write};
 use crate::package::targets::{self, TARGETS, Target};
 use crate::package::toolchain::{self, Tls};
 use crate::parts::{Daemon, DisWall, Sentinel};
@@ -134,8 +135,7 @@ impl Trial<'_> {
     fn new<'a>(target: &'a Target, place: &'a Path) -> Result<Trial<'a>> {
         let processor = router::processor(target)?;
         let root = router::root(target)?;
-        let program = toolchain::built(target.triple, "release", Tls::Without);
-        let program = std::path::absolute(&program).map_err(|error| format!("{}: {error}", program.display()))?;
+        let program = absolute(&toolchain::built(target.triple, "release", Tls::Without))?;
         let start = match processor.emulator {
             Some(emulator) => format!("{emulator} -L '{0}' '{1}'", root.display(), program.display()),
             // Debian's libraries for this processor do not name the one that has glibc's calls.
@@ -150,7 +150,7 @@ impl Trial<'_> {
         let emulated = place.join("bin");
         make_directory(&emulated)?;
         let script = emulated.join("diswall");
-        write(&script, &format!("#!/bin/sh\nexec {start} \"$@\"\n"))?;
+        write(&script, format!("#!/bin/sh\nexec {start} \"$@\"\n"))?;
         fs::set_permissions(&script, fs::Permissions::from_mode(0o755))
             .map_err(|error| format!("{}: {error}", script.display()))?;
         let own = std::env::current_exe().map_err(|error| format!("this program's own path: {error}"))?;
@@ -381,12 +381,4 @@ fn wait_live(daemon: &mut Daemon) -> Result<()> {
         let live = !feeds.is_empty() && feeds.iter().all(|feed| feed["state"] == "live");
         Ok((!live).then(|| Value::from(feeds).to_string()))
     })
-}
-
-fn make_directory(path: &Path) -> Result<()> {
-    fs::create_dir_all(path).map_err(|error| format!("{}: {error}", path.display()))
-}
-
-fn write(path: &Path, text: &str) -> Result<()> {
-    fs::write(path, text).map_err(|error| format!("{}: {error}", path.display()))
 }

@@ -6,6 +6,7 @@ mod command;
 mod debian;
 mod demo;
 mod emulate;
+mod files;
 mod licences;
 mod machine;
 mod measure;

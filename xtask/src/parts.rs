@@ -14,6 +14,7 @@ use serde_json::Value;
 
 use crate::Result;
 use crate::command::{command, output};
+use crate::files::write;
 
 /// How long a part may take to answer; generous, for a machine that is compiling as well.
 const ANSWER: Duration = Duration::from_secs(30);
@@ -173,7 +174,7 @@ impl DisWall {
             "listen: 127.0.0.1:{port}\nauthorization {{\n  users: [\n    {{ user: {LOGIN}, password: {LOGIN} }}\n    \
              {{ user: service, password: service }}\n  ]\n}}\n"
         );
-        std::fs::write(&configuration, text).map_err(|error| format!("{}: {error}", configuration.display()))?;
+        write(&configuration, text)?;
         let mut server = Part::start("nats-server", command("nats-server", &["-c"]).arg(&configuration), scratch)?;
         let start = Instant::now();
         while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
@@ -247,8 +248,7 @@ impl Daemon {
                  \toption client_name '{LOGIN}'\n\toption client_pass '{LOGIN}'\n\toption hostname 'router'\n"
             ),
         };
-        std::fs::write(&configuration, [main, dynfw, nats].join("\n"))
-            .map_err(|error| format!("{}: {error}", configuration.display()))?;
+        write(&configuration, [main, dynfw, nats].join("\n"))?;
         Ok(Daemon { part: None, program: programs.join("diswall"), configuration, scratch })
     }
 

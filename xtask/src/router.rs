@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use crate::Result;
 use crate::command::{command, output, run};
 use crate::debian::{self, Apt};
+use crate::files::{absolute, make_directory, read_text, write};
 use crate::package::targets::Target;
 use crate::package::toolchain;
 
@@ -105,7 +106,7 @@ pub fn processor(target: &Target) -> Result<&'static Processor> {
 /// directory. The target's tools must be prepared.
 pub fn root(target: &Target) -> Result<PathBuf> {
     let place = Path::new("target/cross/root").join(target.arch);
-    let place = std::path::absolute(&place).map_err(|error| format!("{}: {error}", place.display()))?;
+    let place = absolute(&place)?;
     let complete = place.join("complete");
     if complete.exists() {
         return Ok(place);
@@ -153,7 +154,7 @@ fn musl_source() -> Result<PathBuf> {
         // Whose source it is does not depend on the architecture.
         return Apt::new(place, "amd64", true)?.source("musl");
     }
-    std::path::absolute(&source).map_err(|error| format!("{}: {error}", source.display()))
+    absolute(&source)
 }
 
 /// What musl's own Makefile generates: types and system call numbers of the processor, and the version.
@@ -166,10 +167,10 @@ fn generate_headers(processor: &Processor, source: &Path, made: &Path) -> Result
     let types = output(sed.arg(source.join("include/alltypes.h.in")))?;
     write(&made.join("include/bits/alltypes.h"), &types)?;
     let calls = bits.join("syscall.h.in");
-    let calls = fs::read_to_string(&calls).map_err(|error| format!("{}: {error}", calls.display()))?;
+    let calls = read_text(&calls)?;
     let other_names: Vec<String> =
         calls.lines().filter(|line| line.contains("__NR_")).map(|line| line.replace("__NR_", "SYS_")).collect();
-    write(&made.join("include/bits/syscall.h"), &format!("{calls}\n{}\n", other_names.join("\n")))?;
+    write(&made.join("include/bits/syscall.h"), format!("{calls}\n{}\n", other_names.join("\n")))?;
     write(&made.join("internal/version.h"), "#define VERSION \"Debian\"\n")
 }
 
@@ -208,7 +209,7 @@ fn build_compiler_support(target: &Target, made: &Path) -> Result<PathBuf> {
     let integers =
         "std.mem.startsWith(u8, name, \"__aeabi_\") and (name[8] == 'u' or name[8] == 'i' or name[8] == 'l')";
     let visible = format!("if ({integers}) .hidden else .default");
-    write(&source, &root.replace(".visibility = .hidden", &format!(".visibility = {visible}")))?;
+    write(&source, root.replace(".visibility = .hidden", &format!(".visibility = {visible}")))?;
     run(command("cp", &["-r"]).arg(library.join("compiler_rt")).arg(made))?;
     let object = made.join("compiler_rt.o");
     let mut zig = toolchain::zig("build-obj")?;
@@ -249,12 +250,4 @@ fn compile(target: &Target, text: &str, object: &Path, soname: &str) -> Result<(
     let mut compiler = toolchain::compiler(&target.cross)?;
     compiler.args(["-shared", "-fPIC", "-Os", &format!("-Wl,-soname,{soname}"), "-o"]).arg(object).arg(&source);
     run(&mut compiler)
-}
-
-fn make_directory(path: &Path) -> Result<()> {
-    fs::create_dir_all(path).map_err(|error| format!("{}: {error}", path.display()))
-}
-
-fn write(path: &Path, text: &str) -> Result<()> {
-    fs::write(path, text).map_err(|error| format!("{}: {error}", path.display()))
 }

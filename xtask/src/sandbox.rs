@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use crate::Result;
 use crate::command::{command, output, run};
+use crate::files::write;
 
 /// The hidden last argument by which this program knows that it runs inside.
 const INSIDE: &str = "--inside";
@@ -142,6 +143,6 @@ impl Drop for Machine {
 /// Feeds `text` to `nft -f -`.
 pub fn load_nft(text: &str, scratch: &Path) -> Result<()> {
     let file = scratch.join("load.nft");
-    std::fs::write(&file, text).map_err(|error| format!("{}: {error}", file.display()))?;
+    write(&file, text)?;
     output(command("nft", &["-f"]).arg(&file)).map(|_| ())
 }

@@ -2,6 +2,7 @@
 //! time, the daemon's share of it, and its memory meanwhile.
 
 use std::io::Write as _;
+use std::path::Path;
 use std::process::Stdio;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -11,6 +12,7 @@ use serde_json::{Value, json};
 use super::{Bench, Row, Stage, megabytes};
 use crate::Result;
 use crate::command::output;
+use crate::files::write;
 use crate::measure::{cpu, cpu_at_rest, median, memory};
 
 /// Bans in force.
@@ -35,7 +37,7 @@ struct Asked {
 
 impl Asked {
     fn told(&self) -> String {
-        format!("{}, {} of it the daemon's CPU time", milliseconds(self.wall), milliseconds(self.daemon))
+        with_share(self.wall, self.daemon)
     }
 }
 
@@ -171,15 +173,17 @@ impl Stage {
         if lines < BANS as usize {
             return Err(format!("diswall list prints {lines} of {BANS} bans"));
         }
-        let daemon = cpu(self.pid)? - before;
-        Ok(format!("{}, {} of it the daemon's CPU time", milliseconds(wall), milliseconds(daemon)))
+        Ok(with_share(wall, cpu(self.pid)? - before))
     }
 }
 
 /// The peak of resident memory begins anew.
 fn forget_peak(pid: u32) -> Result<()> {
-    let file = format!("/proc/{pid}/clear_refs");
-    std::fs::write(&file, "5").map_err(|error| format!("{file}: {error}"))
+    write(Path::new(&format!("/proc/{pid}/clear_refs")), "5")
+}
+
+fn with_share(wall: Duration, daemon: Duration) -> String {
+    format!("{}, {} of it the daemon's CPU time", milliseconds(wall), milliseconds(daemon))
 }
 
 /// With a place behind the point where that says something.

@@ -4,7 +4,7 @@
 //! Every program gets the same: a log file of its own that it follows as it follows files by default, one
 //! failure that bans, a first ban before the clock runs, and the kernel's own announcement as its end.
 
-use std::fs::{File, OpenOptions, create_dir_all};
+use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::thread::sleep;
@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use super::{Bench, Row, megabytes, microseconds, milliseconds, wait_state};
 use crate::Result;
 use crate::command::{command, output, run};
+use crate::files::{make_directory, write};
 use crate::measure::{Announcements, group_cpu, group_memory, median, monotonic};
 use crate::parts::{Daemon, DisWall, LOGIN, Part};
 
@@ -180,7 +181,7 @@ impl Bench {
     /// A directory of its own for a program.
     fn place(&self, name: &str) -> Result<PathBuf> {
         let place = self.scratch.join(name);
-        create_dir_all(&place).map_err(|error| format!("{}: {error}", place.display()))?;
+        make_directory(&place)?;
         Ok(place)
     }
 }
@@ -249,10 +250,6 @@ fn append(log: &Path, host: u8) -> Result<u64> {
     let now = monotonic()?;
     file.write_all(line.as_bytes()).map_err(failed)?;
     Ok(now)
-}
-
-fn write(file: &Path, text: &str) -> Result<()> {
-    std::fs::write(file, text).map_err(|error| format!("{}: {error}", file.display()))
 }
 
 fn wait(ready: &mut dyn FnMut() -> Result<bool>, what: &str) -> Result<()> {

@@ -2,13 +2,13 @@
 //! an /init that obeys a serial line. Kept small: 64 MB hold it twice while it is unpacked.
 
 use std::collections::{BTreeMap, HashMap};
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::kinds::{Kind, MODULES};
 use crate::Result;
 use crate::command::{output, run};
 use crate::debian::{Apt, list};
+use crate::files::{read, write};
 use crate::package::elf;
 use crate::package::tools::{Effort, gzip};
 
@@ -61,7 +61,7 @@ pub fn fetch(kind: &Kind) -> Result<PathBuf> {
     let install = ["-q", "-y", "--no-install-recommends", "--download-only", "install", "nftables", "busybox-static"];
     run(&mut apt.call("apt-get", &install))?;
     let root = apt.unpack()?;
-    fs::write(&complete, "").map_err(|error| format!("{}: {error}", complete.display()))?;
+    write(&complete, "")?;
     Ok(root)
 }
 
@@ -242,8 +242,4 @@ fn library_file(root: &Path, name: &str) -> Result<PathBuf> {
 fn first(root: &Path, candidates: &[&str]) -> Result<PathBuf> {
     let found = candidates.iter().map(|candidate| root.join(candidate)).find(|path| path.exists());
     found.ok_or_else(|| format!("{}: has none of {}", root.display(), candidates.join(", ")))
-}
-
-fn read(path: &Path) -> Result<Vec<u8>> {
-    fs::read(path).map_err(|error| format!("{}: {error}", path.display()))
 }

@@ -5,8 +5,7 @@
 mod image;
 mod kinds;
 
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -14,6 +13,7 @@ use image::Daemon;
 use kinds::{KINDS, Kind, Program};
 
 use crate::command::command;
+use crate::files::write;
 use crate::package::toolchain::{self, Tls};
 use crate::package::{targets, tools};
 use crate::parts::{Part, Sentinel};
@@ -202,8 +202,4 @@ impl Machine {
         let log = self.tell("tail -n 20 /tmp/log; diswall status")?;
         Err(format!("{}: {what}: {} addresses expected, the set has {printed}\n{log}", self.name, addresses.len()))
     }
-}
-
-fn write(path: &PathBuf, content: &[u8]) -> Result<()> {
-    fs::write(path, content).map_err(|error| format!("{}: {error}", path.display()))
 }

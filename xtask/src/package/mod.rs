@@ -22,6 +22,7 @@ use recipe::Package;
 use targets::{TARGETS, Target};
 use toolchain::Tls;
 
+use crate::files::{make_directory, read, write};
 use crate::{Result, Subcommand, setup};
 
 /// The subcommand's entry in the overview.
@@ -107,7 +108,7 @@ fn package(target: &Target, formats: &[Format], wanted: &Program) -> Result<Vec<
         vec![recipe::read("openwrt", target.arch, &version, &program)?, recipe::read_luci("luci-app", &version)?];
     packages.append(&mut recipe::read_translations("luci-app", &version)?);
     let place = Path::new("dist").join(target.arch);
-    fs::create_dir_all(&place).map_err(|error| format!("{}: {error}", place.display()))?;
+    make_directory(&place)?;
     let mut made = Vec::new();
     for format in formats {
         made.append(&mut pack(&packages, *format, &place)?);
@@ -139,7 +140,7 @@ struct Made {
 }
 
 fn check_program(path: &Path, target: &Target, tls: Tls) -> Result<()> {
-    let program = fs::read(path).map_err(|error| format!("{}: {error}", path.display()))?;
+    let program = read(path)?;
     let refuse = |reason: String| format!("{}: {reason}", path.display());
     let needed = elf::check(&program, target).map_err(refuse)?;
     println!("{} bytes, needs {}", program.len(), needed.join(", "));
@@ -190,10 +191,6 @@ fn write_checksums(place: &Path, made: &[Made]) -> Result<()> {
         lines += &format!("{}  {name}\n", tools::sha256(&file.content)?);
     }
     write(&place.join("sha256sums"), lines.as_bytes())
-}
-
-fn write(path: &Path, content: &[u8]) -> Result<()> {
-    fs::write(path, content).map_err(|error| format!("{}: {error}", path.display()))
 }
 
 /// The version in Cargo.toml, the only place it stands in.

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use super::lmo;
 use crate::Result;
+use crate::files;
 
 /// One file of a package.
 pub struct File {
@@ -195,7 +196,7 @@ fn files(directory: &str, install: &[String], program: &Path) -> Result<Vec<File
             Some(_) => program.to_path_buf(),
             None => PathBuf::from(directory).join(from),
         };
-        let content = fs::read(&source).map_err(|error| format!("{}: {error}", source.display()))?;
+        let content = files::read(&source)?;
         files.push(File { path: to.to_owned(), mode, content });
     }
     files.sort_by(|a, b| a.path.cmp(&b.path));
@@ -210,7 +211,7 @@ struct Makefile {
 
 impl Makefile {
     fn read(path: &Path) -> Result<Makefile> {
-        let text = fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
+        let text = files::read_text(path)?;
         let mut makefile = Makefile { path: path.to_path_buf(), variables: HashMap::new(), defines: HashMap::new() };
         let mut lines = text.lines();
         while let Some(line) = lines.next() {

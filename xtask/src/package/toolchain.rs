@@ -11,6 +11,7 @@ use super::elf;
 use super::targets::Cross;
 use crate::Result;
 use crate::command::{cargo, command, output, run};
+use crate::files::{self, absolute, make_directory, read_text};
 use crate::setup;
 
 /// zig, a C compiler with musl for every target, as a Python package.
@@ -22,7 +23,7 @@ const PLACE: &str = "target/cross";
 /// Installs what is missing and writes the tools for one target.
 pub fn prepare(target: &Cross) -> Result<()> {
     setup::ensure(&[setup::BUILD, setup::CROSS, setup::PACK])?;
-    let place = absolute(PLACE)?;
+    let place = absolute(Path::new(PLACE))?;
     let python = install_zig(&place)?;
     let libraries = place.join("lib").join(target.tools);
     write_tools(target, &place.join("bin"), &python, &libraries)?;
@@ -47,7 +48,7 @@ pub fn build(triple: &str, profile: &str, tls: Tls) -> Result<PathBuf> {
 
 /// Builds the daemon for several targets at once, which keeps both cores busy while one is linked.
 pub fn build_all(triples: &[&str], profile: &str, tls: Tls) -> Result<()> {
-    let bin = absolute(PLACE)?.join("bin");
+    let bin = absolute(Path::new(PLACE))?.join("bin");
     let path = std::env::var("PATH").unwrap_or_default();
     let mut cargo = command("/usr/bin/cargo", &["build", "--locked", "--bin", "diswall"]);
     if tls == Tls::Without {
@@ -66,7 +67,7 @@ pub fn build_all(triples: &[&str], profile: &str, tls: Tls) -> Result<()> {
     for triple in triples {
         let whole = Path::new(&place).join(triple).join(profile).join("diswall");
         // Cargo compares its own file with what it remembers: the shorter one lies elsewhere.
-        let binary = fs::read(&whole).map_err(|error| format!("{}: {error}", whole.display()))?;
+        let binary = files::read(&whole)?;
         let part = elf::loaded_part(&binary).ok_or_else(|| format!("{}: no ELF binary", whole.display()))?;
         write_if_other(&built(triple, profile, tls), &part, 0o755)?;
     }
@@ -87,19 +88,19 @@ fn place_of(profile: &str, tls: Tls) -> String {
 
 /// The C compiler of a target that was prepared.
 pub fn compiler(target: &Cross) -> Result<Command> {
-    let program = absolute(PLACE)?.join("bin").join(format!("{}-gcc", target.tools));
+    let program = absolute(Path::new(PLACE))?.join("bin").join(format!("{}-gcc", target.tools));
     Ok(command(&program.to_string_lossy(), &[]))
 }
 
 /// zig itself, to be given more arguments.
 pub fn zig(subcommand: &str) -> Result<Command> {
-    let python = absolute(PLACE)?.join("venv/bin/python");
+    let python = absolute(Path::new(PLACE))?.join("venv/bin/python");
     Ok(command(&python.to_string_lossy(), &["-m", "ziglang", subcommand]))
 }
 
 /// Where zig keeps the sources of its own library.
 pub fn zig_library() -> Result<PathBuf> {
-    let python = absolute(PLACE)?.join("venv/bin/python");
+    let python = absolute(Path::new(PLACE))?.join("venv/bin/python");
     let code = "import ziglang; print(ziglang.__path__[0])";
     let package = output(&mut command(&python.to_string_lossy(), &["-c", code]))?;
     Ok(Path::new(package.trim()).join("lib"))
@@ -107,12 +108,8 @@ pub fn zig_library() -> Result<PathBuf> {
 
 /// The C source of a stand-in that was made by [`prepare`], `nftnl` or `mnl`.
 pub fn stub_source(target: &Cross, library: &str) -> Result<String> {
-    let source = absolute(PLACE)?.join("lib").join(target.tools).join(format!("{library}.c"));
-    fs::read_to_string(&source).map_err(|error| format!("{}: {error}", source.display()))
-}
-
-fn absolute(path: &str) -> Result<PathBuf> {
-    std::path::absolute(path).map_err(|error| format!("{path}: {error}"))
+    let source = absolute(Path::new(PLACE))?.join("lib").join(target.tools).join(format!("{library}.c"));
+    read_text(&source)
 }
 
 /// A Python of its own with zig in it; the interpreter's path.
@@ -216,7 +213,7 @@ fn source_of(package: &str) -> Result<PathBuf> {
 }
 
 fn declared_functions(bindings: &Path, prefix: &str) -> Result<Vec<String>> {
-    let text = fs::read_to_string(bindings).map_err(|error| format!("{}: {error}", bindings.display()))?;
+    let text = read_text(bindings)?;
     let mut names: Vec<String> = text
         .split("pub fn ")
         .skip(1)
@@ -227,10 +224,6 @@ fn declared_functions(bindings: &Path, prefix: &str) -> Result<Vec<String>> {
     names.sort();
     names.dedup();
     if names.is_empty() { Err(format!("{}: declares no {prefix} function", bindings.display())) } else { Ok(names) }
-}
-
-fn make_directory(path: &Path) -> Result<()> {
-    fs::create_dir_all(path).map_err(|error| format!("{}: {error}", path.display()))
 }
 
 /// Leaves a file alone that is as it should be, so that cargo sees no reason to build anew. Whether it wrote.

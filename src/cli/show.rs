@@ -284,7 +284,7 @@ fn bytes(number: u64) -> String {
 }
 
 /// UTC time of day; the router's time zone lives in a file of another format than ours to read.
-fn time_of_day(at: u64) -> String {
+pub fn time_of_day(at: u64) -> String {
     let second = at % 86_400;
     format!("{:02}:{:02}:{:02}", second / 3600, second / 60 % 60, second % 60)
 }

@@ -3,7 +3,7 @@
 //! The pages of LuCI download the same CSV. Moments are UTC, since the router's time zone lives in a file
 //! of another format than ours to read.
 
-use super::show::say;
+use super::show::{say, time_of_day};
 use crate::control::protocol::{Ban, History};
 
 /// The first line of the CSV.
@@ -74,7 +74,7 @@ pub fn history(history: &History) {
 
 /// Unix seconds as `2026-11-21T22:00:00Z`.
 fn moment(at: u64) -> String {
-    let (days, second) = (at / 86_400, at % 86_400);
+    let days = at / 86_400;
     // Years that begin in March, in eras of 400: the leap day is then the last of its year.
     let from_era = days + 719_468;
     let day_of_era = from_era % 146_097;
@@ -84,7 +84,7 @@ fn moment(at: u64) -> String {
     let day = day_of_year - (153 * shifted + 2) / 5 + 1;
     let month = if shifted < 10 { shifted + 3 } else { shifted - 9 };
     let year = from_era / 146_097 * 400 + year_of_era + u64::from(month <= 2);
-    format!("{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}Z", second / 3600, second / 60 % 60, second % 60)
+    format!("{year:04}-{month:02}-{day:02}T{}Z", time_of_day(at))
 }
 
 #[cfg(test)]

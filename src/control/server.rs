@@ -125,7 +125,7 @@ async fn serve(stream: UnixStream, questions: mpsc::Sender<Question>, _place: Ow
     };
     match reply {
         Reply::Line(line) => answer(&mut write, line).await,
-        Reply::Refused(refusal) => answer(&mut write, refusal_line(refusal)).await,
+        Reply::Refused(error) => answer(&mut write, json::to_string(&ErrorAnswer { error })).await,
         Reply::Stream(activities, filter) => stream_out(read, write, activities, filter).await,
     }
 }
@@ -149,10 +149,6 @@ async fn ask(request: Request, questions: &mpsc::Sender<Question>) -> Reply {
         return stopping();
     }
     answer.await.unwrap_or_else(|_| stopping())
-}
-
-fn refusal_line(refusal: Refusal) -> String {
-    json::to_string(&ErrorAnswer { error: refusal })
 }
 
 async fn answer(write: &mut (impl AsyncWriteExt + Unpin), mut line: String) -> io::Result<()> {

@@ -76,8 +76,7 @@ impl Logins {
         }
         self.watches = if settings.main.enabled { watches(settings) } else { Vec::new() };
         self.attempts.clear();
-        let mut sources: Vec<&LogSource> = self.watches.iter().map(|watch| &watch.source).collect();
-        sources.dedup();
+        let sources: Vec<&LogSource> = self.watches.iter().map(|watch| &watch.source).collect();
         self.followers.retain(|follower| sources.contains(&follower.source()));
         for source in sources {
             if !self.followers.iter().any(|follower| follower.source() == source) {

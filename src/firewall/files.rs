@@ -89,7 +89,8 @@ pub fn write(settings: &Settings, directory: &Path) -> Result<Written, Error> {
         };
     }
     let zones = zone_devices(settings);
-    let text = rules::for_fw4(settings, &zones);
+    let render = |settings: &Settings| rules::for_fw4(settings, &zones);
+    let text = render(settings);
     let old = fs::read_to_string(&path).ok();
     if old.as_ref() == Some(&text) {
         return Ok(Written { changed: false, lacking: None });
@@ -99,7 +100,6 @@ pub fn write(settings: &Settings, directory: &Path) -> Result<Written, Error> {
         move |error| Error::File { path, error }
     };
     fs::DirBuilder::new().recursive(true).mode(0o755).create(directory).map_err(file(directory))?;
-    let render = |settings: &Settings| rules::for_fw4(settings, &zones);
     let (text, lacking) = accepted(settings, &render, &["-c", "-f", "-"]).map_err(|error| match error {
         Error::Refused { message, .. } => {
             let aside = directory.join(format!("{FILE}.rejected"));

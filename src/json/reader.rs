@@ -90,15 +90,8 @@ impl<'a> Reader<'a> {
     /// # Errors
     /// It is something else.
     pub fn unsigned(&mut self, max: u64) -> Result<u64, Error> {
-        let start = self.next_byte().map_or(self.at, |_| self.at);
-        let digits = self.number().unwrap_or_default();
-        match digits.parse::<u64>() {
-            Ok(number) if number <= max => Ok(number),
-            _ => {
-                self.at = start;
-                Err(self.expected(format!("a whole number from 0 to {max}")))
-            }
-        }
+        let number = self.number_as(&|digits| digits.parse::<u64>().ok().filter(|number| *number <= max));
+        number.ok_or_else(|| self.expected(format!("a whole number from 0 to {max}")))
     }
 
     /// A whole number of either sign.
@@ -106,11 +99,18 @@ impl<'a> Reader<'a> {
     /// # Errors
     /// It is something else.
     pub fn signed(&mut self) -> Result<i64, Error> {
-        let start = self.next_byte().map_or(self.at, |_| self.at);
-        self.number().ok().and_then(|digits| digits.parse().ok()).ok_or_else(|| {
+        self.number_as(&|digits| digits.parse().ok()).ok_or_else(|| self.expected("a whole number"))
+    }
+
+    /// A number of which `take` makes something; else it is not taken.
+    fn number_as<T>(&mut self, take: &dyn Fn(&str) -> Option<T>) -> Option<T> {
+        self.next_byte();
+        let start = self.at;
+        let number = self.number().and_then(take);
+        if number.is_none() {
             self.at = start;
-            self.expected("a whole number")
-        })
+        }
+        number
     }
 
     /// A string.
@@ -183,7 +183,7 @@ impl<'a> Reader<'a> {
             Some(b'{') => self.object(&mut |_, from| from.skip()),
             Some(b't' | b'f') => self.boolean().map(drop),
             Some(b'n') => self.null().map(drop),
-            Some(b'-' | b'0'..=b'9') => self.number().map(drop).map_err(|()| self.expected("a number")),
+            Some(b'-' | b'0'..=b'9') => self.number().map(drop).ok_or_else(|| self.expected("a number")),
             _ => Err(self.expected("a value")),
         }
     }
@@ -280,7 +280,7 @@ impl<'a> Reader<'a> {
     }
 
     /// A number's text, as JSON writes them.
-    fn number(&mut self) -> Result<&'a str, ()> {
+    fn number(&mut self) -> Option<&'a str> {
         let start = self.at;
         let bytes = self.text.as_bytes();
         let byte = |at: usize| bytes.get(at).copied();
@@ -291,13 +291,13 @@ impl<'a> Reader<'a> {
         }
         let whole = digits(at);
         if whole == 0 || whole > 1 && byte(at) == Some(b'0') {
-            return Err(());
+            return None;
         }
         at += whole;
         if byte(at) == Some(b'.') {
             let fraction = digits(at + 1);
             if fraction == 0 {
-                return Err(());
+                return None;
             }
             at += 1 + fraction;
         }
@@ -308,12 +308,12 @@ impl<'a> Reader<'a> {
             }
             let exponent = digits(at);
             if exponent == 0 {
-                return Err(());
+                return None;
             }
             at += exponent;
         }
         self.at = at;
-        Ok(self.text.get(start..at).unwrap_or_default())
+        self.text.get(start..at)
     }
 
     fn word(&mut self, word: &'static str) -> Result<(), Error> {

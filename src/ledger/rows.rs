@@ -68,9 +68,7 @@ impl<K: Key> Rows<K> {
         if dead > 0 && self.rows.len() == self.rows.capacity() && dead >= self.count / 8 {
             self.sweep();
         }
-        if (self.count + 1) * 8 > self.index.len() * 7 {
-            self.build_index(self.count + 1);
-        }
+        self.reserve_index(1);
         let (number, hash) = (self.rows.len(), self.hash(key));
         self.rows.push((key, ban));
         self.count += 1;
@@ -119,9 +117,7 @@ impl<K: Key> Rows<K> {
     /// Makes room for so many more at once.
     pub(super) fn reserve(&mut self, more: usize) {
         self.rows.reserve_exact(more);
-        if (self.count + more) * 8 > self.index.len() * 7 {
-            self.build_index(self.count + more);
-        }
+        self.reserve_index(more);
     }
 
     /// Gives back memory when most of it is unused.
@@ -247,6 +243,13 @@ impl<K: Key> Rows<K> {
         self.live.clear();
         self.live.extend(self.rows.chunks(BLOCK).map(|block| block.len() as u16));
         self.build_index(self.count);
+    }
+
+    /// Keeps an eighth of the index empty with so many bans more.
+    fn reserve_index(&mut self, more: usize) {
+        if (self.count + more) * 8 > self.index.len() * 7 {
+            self.build_index(self.count + more);
+        }
     }
 
     /// Makes the index anew, for so many bans.

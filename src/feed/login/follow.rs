@@ -4,7 +4,7 @@
 //! reads bounded pieces and hands on whole lines; what it cannot follow it says and tries again, later
 //! each time. The daemon's `logins` calls it.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, ErrorKind, Read, Seek, SeekFrom};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -197,8 +197,12 @@ struct Tail {
 /// Device and inode.
 type Identity = Option<(u64, u64)>;
 
-fn identity(path: &Path) -> Identity {
-    std::fs::metadata(path).ok().map(|meta| (meta.dev(), meta.ino()))
+fn identity(metadata: io::Result<Metadata>) -> Identity {
+    metadata.ok().map(|metadata| (metadata.dev(), metadata.ino()))
+}
+
+fn identity_at(path: &Path) -> Identity {
+    identity(std::fs::metadata(path))
 }
 
 impl Tail {
@@ -215,7 +219,8 @@ impl Tail {
             | inotify::WatchFlags::DELETE_SELF
             | inotify::WatchFlags::MOVE_SELF;
         inotify::add_watch(&events, directory, flags).map_err(|error| say(error.into()))?;
-        let mut tail = Tail { path: path.clone(), file: None, read: 0, unread: true, directory: identity(directory) };
+        let mut tail =
+            Tail { path: path.clone(), file: None, read: 0, unread: true, directory: identity_at(directory) };
         tail.reopen().map_err(say)?;
         if let Some(file) = tail.file.as_mut().filter(|_| !from_start) {
             tail.read = file.seek(SeekFrom::End(0)).map_err(say)?;
@@ -275,8 +280,8 @@ impl Tail {
 
     /// Does another file stand under the name by now?
     fn is_replaced(&self) -> bool {
-        let here = self.file.as_ref().and_then(|file| file.metadata().ok()).map(|meta| (meta.dev(), meta.ino()));
-        let there = identity(&self.path);
+        let here = self.file.as_ref().and_then(|file| identity(file.metadata()));
+        let there = identity_at(&self.path);
         there.is_some() && there != here
     }
 
@@ -291,7 +296,7 @@ impl Tail {
                 Err(error) => return Err(error),
             }
         }
-        match self.directory == identity(self.path.parent().unwrap_or(Path::new("/"))) {
+        match self.directory == identity_at(self.path.parent().unwrap_or(Path::new("/"))) {
             true => Ok(()),
             false => Err(io::Error::other("its directory is gone")),
         }

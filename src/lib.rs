@@ -14,6 +14,7 @@ pub mod feed;
 pub mod firewall;
 pub mod json;
 pub mod ledger;
+pub mod programs;
 pub mod uptime;
 
 /// Version, commit and target, as `diswall --version` prints them.

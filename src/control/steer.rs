@@ -8,7 +8,7 @@ use std::fs;
 use std::io;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 use ipnet::IpNet;
 
@@ -19,6 +19,7 @@ use super::protocol::{
 use crate::config::edit::{self, EditError, Outcome};
 use crate::config::{Action, Allow, Block, Proto, Settings, value};
 use crate::ledger::may_ban;
+use crate::programs;
 
 /// What reloads rules and daemon on a router.
 const INIT_SCRIPT: &str = "/etc/init.d/diswall";
@@ -193,7 +194,8 @@ impl Steer {
         });
         if rules_changed && Path::new(INIT_SCRIPT).exists() {
             // It writes the rules, reloads fw4 and signals the daemon.
-            let run = Command::new(INIT_SCRIPT).arg("reload").stdin(Stdio::null()).stdout(Stdio::null()).status();
+            let run = programs::command(INIT_SCRIPT)
+                .and_then(|mut command| command.arg("reload").stdin(Stdio::null()).stdout(Stdio::null()).status());
             return match run {
                 Ok(status) if status.success() => Ok(()),
                 Ok(status) => Err(Refusal::failed(format!("written, but {INIT_SCRIPT} reload failed ({status})"))),

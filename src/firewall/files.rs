@@ -9,10 +9,11 @@ use std::fs;
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 use super::rules::{self, ZoneDevices};
 use crate::config::{Settings, States, uci};
+use crate::programs;
 
 /// Where fw4's include looks: `/usr/share/nftables.d/ruleset-post/90-diswall.nft` names `*.nft` in here.
 pub const DIRECTORY: &str = "/var/run/diswall/fw4";
@@ -184,7 +185,7 @@ const SAID: usize = 9;
 
 /// Hands nft the text; what it has against it, `None`: nothing.
 fn nft(arguments: &[&str], text: &str) -> io::Result<Option<String>> {
-    let mut nft = Command::new("nft")
+    let mut nft = programs::command("nft")?
         .args(arguments)
         .stdin(Stdio::piped())
         .stdout(Stdio::null())
@@ -234,7 +235,7 @@ pub fn zone_devices(settings: &Settings) -> Vec<ZoneDevices> {
         return Vec::new();
     }
     let devices = |zone: &String| {
-        let output = Command::new("fw4").args(["-q", "zone", zone]).stdin(Stdio::null()).output().ok()?;
+        let output = programs::command("fw4").ok()?.args(["-q", "zone", zone]).stdin(Stdio::null()).output().ok()?;
         let names = String::from_utf8_lossy(&output.stdout).lines().map(str::to_string).collect();
         output.status.success().then_some(ZoneDevices { zone: zone.clone(), devices: names })
     };

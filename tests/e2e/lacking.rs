@@ -4,14 +4,13 @@
 //! A kernel without a part is made by `tests/parts/lacking.py`: the answers are those of the real kernel to
 //! messages for a part that it does not have. File systems are the real ones, in a mount namespace.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use nix::sched::{CloneFlags, unshare};
 use serde_json::Value;
 
-use crate::support::{Daemon, Netns, nft, nft_set_elements, run, try_nft, try_run, wait_until};
+use crate::support::{Daemon, Mount, Netns, nft, nft_set_elements, own_mounts, run, try_nft, wait_until};
 
 const DEADLINE: Duration = Duration::from_secs(30);
 const LOCAL: &str = "\toption local_only '1'";
@@ -130,13 +129,15 @@ fn rules_that_the_kernel_cannot_do_are_left_out_and_said() {
 #[test]
 fn a_router_without_fw4_is_told_and_can_load_rules_of_its_own() {
     let _netns = Netns::enter();
+    own_mounts();
     let mut daemon = Daemon::prepare(LOCAL, BLOCK);
+    let no_nft = Mount::bind(Path::new("/dev/null"), Path::new("/usr/sbin/nft"));
     for rules in ["--write", "--load"] {
-        let mut bare = daemon.command(&["rules", rules]);
-        let (status, said) = exit(std::mem::replace(bare.env("PATH", "/nowhere"), Command::new("true")));
+        let (status, said) = daemon.exit(&["rules", rules]);
         assert_eq!(status, Some(4), "{said}");
         assert!(said.contains("nft cannot be run"), "{said}");
     }
+    drop(no_nft);
     daemon.run();
     let status = wait_problem(&daemon, "firewall", "no nftables table 'inet fw4'");
     assert_eq!(status["state"], "unprotected", "{status}");
@@ -152,40 +153,6 @@ fn a_router_without_fw4_is_told_and_can_load_rules_of_its_own() {
     daemon.configure("\toption enabled '0'", BLOCK);
     assert_eq!(daemon.exit(&["rules", "--load"]), (Some(0), String::new()));
     assert_eq!(nft(&["list", "table", "inet", "fw4"]).split_whitespace().count(), 5, "an empty table");
-}
-
-/// A mount namespace of the thread's own. A mount goes when its [`Mount`] is dropped.
-fn own_mounts() {
-    unshare(CloneFlags::CLONE_NEWNS).expect("a mount namespace of the test's own (needs root)");
-    run("mount", &["--make-rprivate", "/"]);
-}
-
-struct Mount(PathBuf);
-
-impl Mount {
-    fn tmpfs(options: &str, place: &Path) -> Mount {
-        run("mount", &["-t", "tmpfs", "-o", options, "none", &place.to_string_lossy()]);
-        Mount(place.to_path_buf())
-    }
-
-    fn again(&self, options: &str) {
-        run("mount", &["-o", &format!("remount,{options}"), &self.0.to_string_lossy()]);
-    }
-
-    /// Takes every free block.
-    fn fill(&self) -> PathBuf {
-        let path = self.0.join("fill");
-        let mut file = std::fs::File::create(&path).expect("a file");
-        while std::io::Write::write_all(&mut file, &[0; 512]).is_ok() {}
-        path
-    }
-}
-
-impl Drop for Mount {
-    fn drop(&mut self) {
-        // The namespace's end takes it away too.
-        let _ = try_run("umount", &["--lazy", &self.0.to_string_lossy()]);
-    }
 }
 
 /// The daemon with everything it has on a flash of its own, which is then full or read-only.
@@ -299,8 +266,7 @@ fn without_a_system_log_the_lines_go_to_standard_error() {
     let devices = daemon.path("dev");
     std::fs::create_dir(&devices).expect("a directory");
     run("mknod", &["-m", "666", &devices.join("null").to_string_lossy(), "c", "1", "3"]);
-    run("mount", &["--bind", &devices.to_string_lossy(), "/dev"]);
-    let _dev = Mount("/dev".into());
+    let _dev = Mount::bind(&devices, Path::new("/dev"));
     daemon.spawn(&daemon.command(&["run"]));
     daemon.wait_answering();
     let status = wait_problem(&daemon, "log", "standard error");

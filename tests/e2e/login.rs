@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use crate::support::{Daemon, Netns, Peer, Proc, nft_set_elements, run, wait_until};
+use crate::support::{Daemon, Mount, Netns, Peer, Proc, nft_set_elements, own_mounts, run, wait_until};
 
 const DEADLINE: Duration = Duration::from_secs(30);
 
@@ -136,9 +136,11 @@ fn a_line_of_64_kb_and_a_rotated_log() {
     assert_eq!(nft_set_elements("diswall_scan4").len(), 2);
 }
 
+/// As a router runs it: in a jail whose whole environment is one word, where `PATH` helps nobody.
 #[test]
 fn a_follower_that_dies_is_said_and_started_again() {
     let _netns = Netns::enter();
+    own_mounts();
     let mut daemon = Daemon::prepare("\toption local_only '1'", "config login 'login'\n\toption attempts '1'\n");
     daemon.load_rules();
     // In logread's place: dies at once the first time, and gives a line the second.
@@ -156,10 +158,11 @@ fn a_follower_that_dies_is_said_and_started_again() {
     .unwrap();
     drop(script);
     run("chmod", &["755", bin.join("logread").to_str().unwrap()]);
-    let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap());
-    let mut command = Command::new(env!("CARGO_BIN_EXE_diswall"));
-    command.args(["run", "--foreground", "--config"]).arg(daemon.config()).env("PATH", path);
-    daemon.spawn(&command);
+    let _logread = Mount::bind(&bin, Path::new("/usr/local/sbin"));
+    let mut jailed = Command::new("env");
+    jailed.args(["-i", "container=ujail", env!("CARGO_BIN_EXE_diswall"), "run", "--foreground", "--config"]);
+    jailed.arg(daemon.config());
+    daemon.spawn(&jailed);
     daemon.process().stderr_with("the program that follows the system log ended", DEADLINE);
     daemon.wait_answering();
     wait_until(DEADLINE, "the second follower is heard", || nft_set_elements("diswall_scan4").contains_key(GUESSER));

@@ -10,11 +10,12 @@ use std::fs::{self, DirBuilder, File};
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::Output;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::super::uci::quote;
 use super::{NewOption, Plan, Step, file};
+use crate::programs;
 
 /// Most changes that `uci` is asked for. It reads the whole file and its own notes again for every line it
 /// is told: 1,000 sections took it 21 s on a desktop machine, where an edit of the text takes milliseconds.
@@ -99,6 +100,9 @@ pub(super) fn batch(package: &str, steps: &[Step]) -> String {
     lines
 }
 
+/// Names for a staging directory that are tried before giving up.
+const MOST_NAMES: u32 = 100;
+
 struct Uci<'a> {
     program: &'a str,
     directory: &'a Path,
@@ -111,7 +115,7 @@ impl Uci<'_> {
         let input_path = self.staging.join(".input");
         let input = fs::write(&input_path, input).and_then(|()| File::open(&input_path));
         let output = input.and_then(|input| {
-            let mut command = Command::new(self.program);
+            let mut command = programs::command(self.program)?;
             command.arg("-c").arg(self.directory).arg("-t").arg(self.staging).args(arguments);
             command.stdin(input).output()
         });
@@ -132,12 +136,15 @@ struct Staging(PathBuf);
 impl Staging {
     fn new() -> io::Result<Staging> {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
-        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let path = env::temp_dir().join(format!(".diswall-uci-{}-{number}", std::process::id()));
-        // One left by a process of the same number that was killed.
-        let _ = fs::remove_dir_all(&path);
-        DirBuilder::new().mode(0o700).create(&path)?;
-        Ok(Staging(path))
+        // Everybody may make names in there: what stands under one already is somebody's, and stays.
+        loop {
+            let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+            let path = env::temp_dir().join(format!(".diswall-uci-{}-{number}", std::process::id()));
+            match DirBuilder::new().mode(0o700).create(&path) {
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists && number < MOST_NAMES => {}
+                made => return made.map(|()| Staging(path)),
+            }
+        }
     }
 }
 

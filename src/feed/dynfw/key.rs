@@ -8,7 +8,7 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::time::Duration;
 
 use omq_proto::CurvePublicKey;
@@ -17,6 +17,7 @@ use tokio::net::unix::pipe;
 use tokio::time::{Instant, timeout};
 
 use crate::config;
+use crate::programs;
 
 /// How long the server must have refused the key.
 const REFUSED_FOR: Duration = Duration::from_secs(600);
@@ -133,20 +134,14 @@ fn spawn(url: &str) -> Result<Child, String> {
         ("wget", &["-q", "--max-redirect=0", "-O", "-"]),
     ];
     for (program, arguments) in PROGRAMS {
-        let Some(path) = find(program) else { continue };
-        let mut command = Command::new(path);
+        // BusyBox's wget does not check certificates, so it does not count.
+        let checks = |path: &PathBuf| path.canonicalize().is_ok_and(|real| !real.ends_with("busybox"));
+        let Some(path) = programs::all(program).find(checks) else { continue };
+        let mut command = programs::at(&path);
         command.args(arguments).arg(url).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
         return command.spawn().map_err(|error| format!("{program} could not be started: {error}"));
     }
     Err("the published key cannot be fetched: neither uclient-fetch nor curl nor wget is installed".into())
-}
-
-/// Where a program is. BusyBox's wget does not check certificates, so it does not count.
-fn find(program: &str) -> Option<PathBuf> {
-    let path = std::env::var_os("PATH").unwrap_or_else(|| "/usr/sbin:/usr/bin:/sbin:/bin".into());
-    std::env::split_paths(&path)
-        .map(|directory| directory.join(program))
-        .find(|candidate| candidate.canonicalize().is_ok_and(|real| real.is_file() && !real.ends_with("busybox")))
 }
 
 async fn read(child: &mut Child) -> io::Result<String> {

@@ -8,7 +8,7 @@ use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, ErrorKind, Read, Seek, SeekFrom};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -19,6 +19,7 @@ use tokio::time::Instant;
 use super::line;
 use crate::config::LogSource;
 use crate::feed::backoff::Backoff;
+use crate::programs;
 
 /// Bytes read in one turn, so that a chatty log does not hold up whatever else is due.
 const PIECE: usize = 16 * 1024;
@@ -145,13 +146,10 @@ impl Follower {
 
 fn start_program() -> Result<State, String> {
     for (program, arguments) in PROGRAMS {
-        let mut command = Command::new(program);
+        let Ok(mut command) = programs::command(program) else { continue };
         command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
-        let mut child = match command.spawn() {
-            Ok(child) => Guarded(child),
-            Err(error) if error.kind() == ErrorKind::NotFound => continue,
-            Err(error) => return Err(format!("{program} cannot be started: {error}")),
-        };
+        let mut child =
+            command.spawn().map(Guarded).map_err(|error| format!("{program} cannot be started: {error}"))?;
         let output = child.0.stdout.take().ok_or_else(|| format!("{program} has no output"))?;
         let output = Receiver::from_owned_fd(output.into()).map_err(|error| format!("{program}'s output: {error}"))?;
         return Ok(State::Program(output, child));

@@ -7,6 +7,7 @@
 mod daemon;
 mod diswall_service;
 pub mod flow;
+mod mounts;
 pub mod nats_server;
 mod netns;
 mod nft;
@@ -16,6 +17,7 @@ mod wait;
 
 pub use daemon::Daemon;
 pub use diswall_service::DisWallService;
+pub use mounts::{Mount, own_mounts};
 pub use netns::{Netns, Peer};
 pub use nft::{Element, nft, nft_load, nft_set_elements, try_nft};
 pub use process::{Proc, run, try_run};

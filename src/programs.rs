@@ -1,0 +1,76 @@
+//! Where other programs are, said once: everything of diswall that starts a program asks here.
+//!
+//! The daemon runs in a procd jail whose whole environment is `container=ujail`, so `PATH` cannot be relied
+//! on, neither by diswall nor by what it starts. The system's own places come first, in a fixed order;
+//! `PATH` can only add to them.
+
+use std::env;
+use std::ffi::OsStr;
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// Where programs are looked for, whatever the environment says.
+const PLACES: &str = "/usr/sbin:/usr/bin:/sbin:/bin:/usr/local/sbin:/usr/local/bin";
+
+/// Every program of this name, the one to use first. A name that is a whole path stands for itself.
+pub fn all(name: &str) -> impl Iterator<Item = PathBuf> {
+    let own = env::var_os("PATH").unwrap_or_default();
+    let own: Vec<PathBuf> = env::split_paths(&own).filter(|place| place.is_absolute()).collect();
+    env::split_paths(OsStr::new(PLACES)).chain(own).map(move |place| place.join(name)).filter(|path| is_program(path))
+}
+
+/// The program of this name.
+pub fn find(name: &str) -> Option<PathBuf> {
+    all(name).next()
+}
+
+/// A command that starts the program of this name. What it starts in turn finds its programs too.
+///
+/// # Errors
+/// [`io::ErrorKind::NotFound`] where there is none.
+pub fn command(name: &str) -> io::Result<Command> {
+    find(name).map(|path| at(&path)).ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "it is not installed"))
+}
+
+/// As [`command`], with a program that has been found.
+pub fn at(path: &Path) -> Command {
+    let mut command = Command::new(path);
+    if env::var_os("PATH").is_none() {
+        command.env("PATH", PLACES);
+    }
+    command
+}
+
+fn is_program(path: &Path) -> bool {
+    path.metadata().is_ok_and(|metadata| metadata.is_file() && metadata.permissions().mode() & 0o111 != 0)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn programs_are_found_in_the_systems_places() {
+        assert!(find("sh").unwrap().is_absolute());
+        assert_eq!(find("/bin/sh").as_deref(), Some(Path::new("/bin/sh")), "a whole path stands for itself");
+        assert_eq!(find("no-such-program"), None);
+        assert_eq!(find("local"), None, "a directory is no program");
+        assert_eq!(find("/etc/passwd"), None, "nor is a file that nobody may run");
+        assert_eq!(command("no-such-program").unwrap_err().kind(), io::ErrorKind::NotFound);
+        assert!(command("sh").unwrap().args(["-c", "ls /dev/null >/dev/null"]).status().unwrap().success());
+    }
+
+    /// As procd's jail leaves it.
+    #[test]
+    fn without_an_environment_they_are_found_all_the_same() {
+        let mut bare = Command::new(env::current_exe().unwrap());
+        bare.args(["--exact", "programs::tests::programs_are_found_in_the_systems_places"]);
+        let output = bare.env_clear().env("container", "ujail").output().unwrap();
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success() && said.contains("1 passed"), "{said}");
+    }
+}

@@ -18,28 +18,28 @@ use super::netlink::{
 use super::sockets::Sockets;
 
 const SUBSYSTEM: u16 = 1;
-const CT_NEW: u16 = SUBSYSTEM << 8;
-const CT_GET: u16 = SUBSYSTEM << 8 | 1;
+pub(super) const CT_NEW: u16 = SUBSYSTEM << 8;
+pub(super) const CT_GET: u16 = SUBSYSTEM << 8 | 1;
 const CT_DELETE: u16 = SUBSYSTEM << 8 | 2;
 const CT_GET_STATS: u16 = SUBSYSTEM << 8 | 5;
 const STATS_GLOBAL_ENTRIES: u16 = 1;
-const TUPLE_ORIG: u16 = 1;
-const TUPLE_REPLY: u16 = 2;
+pub(super) const TUPLE_ORIG: u16 = 1;
+pub(super) const TUPLE_REPLY: u16 = 2;
 const ID: u16 = 12;
 const ZONE: u16 = 18;
-const FILTER: u16 = 25;
-const TUPLE_IP: u16 = 1;
-const TUPLE_PROTO: u16 = 2;
-const IP_V4_SRC: u16 = 1;
+pub(super) const FILTER: u16 = 25;
+pub(super) const TUPLE_IP: u16 = 1;
+pub(super) const TUPLE_PROTO: u16 = 2;
+pub(super) const IP_V4_SRC: u16 = 1;
 const IP_V4_DST: u16 = 2;
-const IP_V6_SRC: u16 = 3;
+pub(super) const IP_V6_SRC: u16 = 3;
 const IP_V6_DST: u16 = 4;
-const PROTO_NUM: u16 = 1;
-const PROTO_SRC_PORT: u16 = 2;
-const PROTO_DST_PORT: u16 = 3;
-const IPPROTO_UDP: u8 = 17;
-const FILTER_ORIG_FLAGS: u16 = 1;
-const FILTER_REPLY_FLAGS: u16 = 2;
+pub(super) const PROTO_NUM: u16 = 1;
+pub(super) const PROTO_SRC_PORT: u16 = 2;
+pub(super) const PROTO_DST_PORT: u16 = 3;
+pub(super) const IPPROTO_UDP: u8 = 17;
+pub(super) const FILTER_ORIG_FLAGS: u16 = 1;
+pub(super) const FILTER_REPLY_FLAGS: u16 = 2;
 /// Compare the source address of the tuple and nothing else.
 const FILTER_SOURCE: u32 = 1;
 
@@ -52,7 +52,8 @@ pub(super) const fn address_family(family: Family) -> u8 {
 }
 
 /// There is no `nf_conntrack_netlink`.
-const NO_CONNTRACK: Error = Error::Lacking { part: "conntrack over netlink", package: "kmod-nf-conntrack-netlink" };
+pub(super) const NO_CONNTRACK: Error =
+    Error::Lacking { part: "conntrack over netlink", package: "kmod-nf-conntrack-netlink" };
 
 /// What an entry costs, measured against a bucket that the kernel walks past (35 ns): to be compared with a
 /// filter in the kernel (0.19 µs), and to be written by it and read by us (1.05 µs).
@@ -270,11 +271,11 @@ fn hits(message: &Message<'_>, side: u16, banned: &dyn Fn(IpAddr) -> bool) -> bo
     ip.and_then(source).is_some_and(banned)
 }
 
-fn source(ip: &[u8]) -> Option<IpAddr> {
+pub(super) fn source(ip: &[u8]) -> Option<IpAddr> {
     address(ip, IP_V4_SRC, IP_V6_SRC)
 }
 
-fn destination(ip: &[u8]) -> Option<IpAddr> {
+pub(super) fn destination(ip: &[u8]) -> Option<IpAddr> {
     address(ip, IP_V4_DST, IP_V6_DST)
 }
 

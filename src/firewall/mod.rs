@@ -19,6 +19,7 @@ mod sets;
 mod sockets;
 pub(crate) mod sys;
 mod watch;
+mod witness;
 
 use std::io;
 use std::net::IpAddr;
@@ -32,6 +33,7 @@ pub use names::{Family, Names, SetKey};
 pub use reconcile::Reconciled;
 pub use sets::{Structure, WrongSet};
 pub use watch::{TableEvent, Watch};
+pub use witness::{Claim, Proof, Witness};
 
 use rustix::io::Errno;
 

@@ -15,16 +15,16 @@ use super::netlink::{
     open_message,
 };
 
-const SOCK_DIAG_BY_FAMILY: u16 = 20;
+pub(super) const SOCK_DIAG_BY_FAMILY: u16 = 20;
 const SOCK_DESTROY: u16 = 21;
-const IPPROTO_TCP: u8 = 6;
+pub(super) const IPPROTO_TCP: u8 = 6;
 /// Every state but listening (10), closed (7) and time-wait (6), as a mask of the kernel's numbers.
 const STATES: u32 = 0xfff & !(1 << 10 | 1 << 7 | 1 << 6);
 /// Bytes of `inet_diag_sockid`; in `inet_diag_msg` it starts behind four bytes.
 const ID_BYTES: usize = 48;
-const ID_OFFSET: usize = 4;
+pub(super) const ID_OFFSET: usize = 4;
 /// The peer's address inside the id: behind two ports and our own address.
-const PEER_OFFSET: usize = 2 + 2 + 16;
+pub(super) const PEER_OFFSET: usize = 2 + 2 + 16;
 
 /// A socket to the kernel's list of sockets.
 pub(super) struct Sockets(Socket);

@@ -20,3 +20,4 @@ mod owner;
 mod packets;
 mod rules;
 mod scan;
+mod witness;

@@ -80,7 +80,8 @@ struct Run {
     foreground: bool,
 }
 
-/// Show feeds, bans and drops.
+/// Show what is in force, feeds, bans and drops. Exit status 0: all that is switched on is in force; 1: it is
+/// not, or diswall is switched off; 3: no daemon answers.
 #[derive(FromArgs)]
 #[argh(subcommand, name = "status")]
 struct Status {
@@ -425,7 +426,7 @@ fn status(command: Status) -> Outcome {
     } else {
         show::status(&answer);
     }
-    Ok(exit::DONE)
+    Ok(if matches!(answer.state.as_str(), "protected" | "local") { exit::DONE } else { exit::NO })
 }
 
 fn check(command: Check) -> Outcome {

@@ -18,6 +18,7 @@ mod keeper;
 mod kernel;
 mod logging;
 mod logins;
+mod parts;
 mod surroundings;
 mod tally;
 
@@ -535,6 +536,9 @@ impl Daemon {
         ledger.set_scan_prefix(self.settings.scan.ipv6_prefix);
         self.eyes.configure(&self.settings);
         self.logins.configure(old, &self.settings);
+        if self.settings.main.disconnect && old.is_none_or(|old| !old.main.disconnect) {
+            self.disconnect.probe();
+        }
         self.surroundings.look_up(&self.settings);
         for feed in self.feeds.configure(old, &self.settings) {
             self.apply(Event::Lapse { source: feed.source() });

@@ -3,7 +3,9 @@
 
 use std::io::{IsTerminal, Write};
 
-use crate::control::protocol::{Activity, Allowance, Ban, Check, Feed, Reason, Sharing, Status};
+use crate::control::protocol::{
+    Activity, Allowance, Ban, Check, Feed, Part, PartState, Problem, Reason, Sharing, Status,
+};
 use crate::json::{self, Json};
 
 /// Prints one JSON object on a line.
@@ -23,8 +25,16 @@ pub fn say(line: &str) {
 pub fn status(status: &Status) {
     let colour = Colour::detect();
     say(&colour.headline(&status.state, &headline(status)));
-    for problem in &status.problems {
-        say(&format!("  {}: {}", colour.severity(&problem.severity), clean(&problem.text)));
+    for part in status.parts.iter().filter(|part| part.state != PartState::InForce) {
+        part_lines(part, colour);
+    }
+    for problem in status.problems.iter().filter(|problem| !is_told(problem, &status.parts)) {
+        say(&format!("  {}: {}", colour.severity(&problem.severity, &problem.severity), clean(&problem.text)));
+    }
+    let in_force = status.parts.iter().filter(|part| part.state == PartState::InForce);
+    let in_force: Vec<String> = in_force.map(|part| part_title(&part.name)).collect();
+    if !in_force.is_empty() {
+        say(&format!("  in force: {}", in_force.join(", ")));
     }
     say("");
     say("feed    state          entries  last message  server");
@@ -72,6 +82,43 @@ pub fn status(status: &Status) {
     ));
 }
 
+/// Whether a part says the same.
+fn is_told(problem: &Problem, parts: &[Part]) -> bool {
+    let says = |part: &Part| part.why.as_ref().is_some_and(|why| problem.text.contains(why.as_str()));
+    parts.iter().filter(|part| part.state != PartState::InForce).any(says)
+}
+
+/// What people call a part.
+fn part_title(name: &str) -> String {
+    const TITLES: [(&str, &str); 9] = [
+        ("devices", "rules of the devices"),
+        ("feed.dynfw", "feed DynFW"),
+        ("feed.nats", "feed DisWall"),
+        ("scan", "scan detection"),
+        ("login", "log-in detection"),
+        ("disconnect", "cutting of connections"),
+        ("keep", "keeping over a restart"),
+        ("log", "log"),
+        ("config", "configuration"),
+    ];
+    match TITLES.iter().find(|(known, _)| *known == name) {
+        Some((_, title)) => (*title).into(),
+        None => name.strip_prefix("zone.").map_or(clean(name), |zone| format!("rules of zone {}", clean(zone))),
+    }
+}
+
+/// A part that is not in force: why, what is lost, what to do.
+fn part_lines(part: &Part, colour: Colour) {
+    let why = clean(part.why.as_deref().unwrap_or_default());
+    let state = colour.severity(if part.state == PartState::Broken { "error" } else { "warning" }, part.state.name());
+    say(&format!("  {state}: {}: {why}", part_title(&part.name)));
+    for (what, text) in [("meanwhile", &part.lost), ("what to do", &part.remedy)] {
+        if let Some(text) = text {
+            say(&format!("    {what}: {}", clean(text)));
+        }
+    }
+}
+
 /// What leaves the router; `None` if nothing does.
 fn sharing_line(sharing: &Sharing) -> Option<String> {
     let what = match (sharing.bans, sharing.statistics) {
@@ -90,11 +137,19 @@ fn headline(status: &Status) -> String {
     match status.state.as_str() {
         "protected" => format!("Protected: {total} addresses blocked, {dropped} packets dropped in the last hour"),
         "local" => format!("Protected by local bans only: {total} blocked, {dropped} packets dropped in the last hour"),
+        "waiting" => format!("Not everything is in force yet: {total} addresses blocked, {}", waiting(status)),
         "degraded" => format!("Protection is degraded: {total} addresses blocked, but see below"),
-        "unprotected" => "NOT protected: the firewall does not hold the sets".into(),
+        "unprotected" => "NOT protected: the firewall does not look at the sets".into(),
         "off" => "Switched off (enabled '0')".into(),
         other => other.to_string(),
     }
+}
+
+/// For what the whole waits.
+fn waiting(status: &Status) -> String {
+    let waiting = status.parts.iter().filter(|part| part.state == PartState::Waiting);
+    let titles: Vec<String> = waiting.map(|part| part_title(&part.name)).collect();
+    format!("waiting for {}", titles.join(" and "))
 }
 
 fn feed_line(feed: &Feed, now: u64) -> String {
@@ -215,15 +270,15 @@ impl Colour {
     fn headline(self, state: &str, text: &str) -> String {
         let code = match state {
             "protected" | "local" => "1;32",
-            "degraded" => "1;33",
+            "waiting" | "degraded" => "1;33",
             _ => "1;31",
         };
         self.paint(code, text)
     }
 
-    fn severity(self, severity: &str) -> String {
+    fn severity(self, severity: &str, text: &str) -> String {
         let code = if severity == "error" { "31" } else { "33" };
-        self.paint(code, severity)
+        self.paint(code, text)
     }
 
     fn kind(self, kind: &str) -> String {

@@ -513,6 +513,86 @@ pub struct Notice {
     pub text: String,
 }
 
+/// One of the things that protect, and whether it does. Only what is switched on is a part.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Part {
+    /// Stable name: `zone.<name>` or `devices` (the rules that guard them), `feed.dynfw`, `feed.nats`,
+    /// `scan`, `login`, `disconnect`, `keep`, `log`, `config`.
+    pub name: String,
+    /// Whether it does what it is there for.
+    pub state: PartState,
+    /// Why not, as a sentence; with `in_force`, what the owner may want to know.
+    pub why: Option<String>,
+    /// What is lost meanwhile.
+    pub lost: Option<String>,
+    /// What the owner can do.
+    pub remedy: Option<String>,
+}
+
+impl Part {
+    /// It does what it is there for.
+    pub fn in_force(name: impl Into<String>) -> Part {
+        Part { name: name.into(), ..Part::default() }
+    }
+
+    /// It will, without anybody's doing.
+    pub fn waiting(name: impl Into<String>, why: impl Into<String>) -> Part {
+        Part { state: PartState::Waiting, why: Some(why.into()), ..Part::in_force(name) }
+    }
+
+    /// It does not, and somebody has to see to it.
+    pub fn broken(name: impl Into<String>, why: impl Into<String>) -> Part {
+        Part { state: PartState::Broken, ..Part::waiting(name, why) }
+    }
+
+    /// The same, with what is lost meanwhile.
+    #[must_use]
+    pub fn losing(self, lost: impl Into<String>) -> Part {
+        Part { lost: Some(lost.into()), ..self }
+    }
+
+    /// The same, with what the owner can do.
+    #[must_use]
+    pub fn remedied(self, remedy: impl Into<String>) -> Part {
+        Part { remedy: Some(remedy.into()), ..self }
+    }
+}
+
+/// How a part is; the worst is the greatest.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum PartState {
+    /// It does what it is there for.
+    #[default]
+    InForce,
+    /// It does not yet, or lives on what it had; nobody needs to do anything.
+    Waiting,
+    /// It does not.
+    Broken,
+}
+
+impl PartState {
+    const NAMES: [(&'static str, PartState); 3] =
+        [("in_force", PartState::InForce), ("waiting", PartState::Waiting), ("broken", PartState::Broken)];
+
+    /// Its name in the protocol.
+    pub fn name(self) -> &'static str {
+        PartState::NAMES.iter().find(|(_, state)| *state == self).map_or("broken", |(name, _)| name)
+    }
+}
+
+impl Json for PartState {
+    fn write(&self, out: &mut String) {
+        json::write_text(out, self.name());
+    }
+
+    fn read(&mut self, from: &mut Reader<'_>) -> Result<(), Error> {
+        let name = from.text()?;
+        let known = PartState::NAMES.iter().find(|(known, _)| *known == name);
+        *self = known.ok_or_else(|| from.expected("a part's state"))?.1;
+        Ok(())
+    }
+}
+
 /// Something the owner should know.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Problem {
@@ -614,8 +694,11 @@ pub struct Status {
     pub now: u64,
     /// Seconds the daemon has run.
     pub uptime: u64,
-    /// `protected`, `degraded`, `local`, `unprotected` or `off`.
+    /// By the worst part: `protected`; `local` (the same, and no feed is switched on); `waiting`; `degraded`
+    /// (something is broken); `unprotected` (the rules are not in force); `off`.
     pub state: String,
+    /// Everything that is switched on, and whether it is in force.
+    pub parts: Vec<Part>,
     /// No feed is connected to, by configuration.
     pub local_only: bool,
     /// Worst first.
@@ -802,6 +885,7 @@ fields!(Feed {
     notices,
 });
 fields!(Notice { key, text });
+fields!(Part { name, state, why, lost, remedy });
 fields!(Problem { key, severity, text });
 fields!(Firewall { table, prefix, zones, state, error, refills, last_refill });
 fields!(Totals { total, v4, v6 });
@@ -813,6 +897,7 @@ fields!(Status {
     now,
     uptime,
     state,
+    parts,
     local_only,
     problems,
     firewall,

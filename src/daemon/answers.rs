@@ -55,11 +55,13 @@ impl Daemon {
         let sum = |pick: fn(&SourceCounts) -> u64| sources.iter().map(pick).sum();
         let view = WallView::read();
         let problems = self.problems();
+        let parts = self.parts();
         Status {
             version: env!("CARGO_PKG_VERSION").into(),
             now: view.wall,
             uptime: clock::boot_seconds().saturating_sub(self.started),
-            state: self.protection_state().into(),
+            state: self.protection(&parts).into(),
+            parts,
             local_only: self.settings.main.local_only,
             problems,
             firewall: self.firewall_view(&view),
@@ -111,25 +113,6 @@ impl Daemon {
             }
         }
         counts
-    }
-
-    /// The one word on top of everything.
-    fn protection_state(&self) -> &'static str {
-        let main = &self.settings.main;
-        if !main.enabled {
-            return "off";
-        }
-        if *self.kernel.state() != State::Ok {
-            return "unprotected";
-        }
-        let running: Vec<FeedName> =
-            [FeedName::Dynfw, FeedName::Nats].into_iter().filter(|name| self.feeds.is_running(*name)).collect();
-        if running.is_empty() {
-            return "local";
-        }
-        // A feed that reconnects still protects by the list it gave, as long as that has not lapsed.
-        let good = |name: &FeedName| self.feeds.slot(*name).has_list;
-        if running.iter().all(good) { "protected" } else { "degraded" }
     }
 
     fn problems(&self) -> Vec<Problem> {

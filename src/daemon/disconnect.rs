@@ -9,6 +9,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::config::Settings;
+use crate::control::protocol::Part;
 use crate::firewall::{Conntrack, Firewall, Kicked};
 use crate::ledger::{Ledger, Moment, Outcome, Range, SetChange, SetId};
 
@@ -56,6 +58,28 @@ impl Disconnect {
             pause: SHORTEST,
             trouble: None,
         }
+    }
+
+    /// Whether a banned host's connections end; `None` where the settings do not want it. `unruled`: the
+    /// rules do not keep them ended.
+    pub fn part(&self, settings: &Settings, unruled: bool) -> Option<Part> {
+        let part = match &self.trouble {
+            _ if !settings.main.disconnect => return None,
+            Some(why) => Part::broken("disconnect", why)
+                .losing("a host that is banned goes on with the connections it has")
+                .remedied("install kmod-nf-conntrack-netlink, then /etc/init.d/diswall restart"),
+            None if unruled => Part::broken("disconnect", "the rules in force do not keep ended connections ended")
+                .losing("a host that is banned may go on with a connection that an inside host goes on with")
+                .remedied("`diswall rules --write` (without fw4: --load) says why"),
+            None => Part::in_force("disconnect"),
+        };
+        Some(part)
+    }
+
+    /// Finds out whether connections can be ended, before it matters: a look for an address that has none.
+    pub fn probe(&mut self) {
+        let nobody = [IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED)];
+        self.look(&|conntrack| conntrack.kick(&nobody), None);
     }
 
     /// Takes note of what a change bans.

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use super::Daemon;
 use super::clock;
 use crate::config::{Settings, value};
-use crate::control::protocol::{self, Activity};
+use crate::control::protocol::{self, Activity, Part};
 use crate::feed::scan::detect::Bucket;
 use crate::feed::scan::{Detector, Finding, Touch, packet};
 use crate::feed::{Event, Lifetime, Reason, Source};
@@ -207,6 +207,21 @@ impl Eyes {
         let lost = (self.lost > 0)
             .then(|| format!("packets to closed ports came faster than they could be read, {} times", self.lost));
         broken.into_iter().chain(lost).collect()
+    }
+
+    /// Whether scans are seen; `None` while nobody wants to. `unruled`: the rules tell of none.
+    pub fn part(&self, settings: &Settings, unruled: bool) -> Option<Part> {
+        let part = match &self.link {
+            _ if !settings.scan.enabled => return None,
+            Link::Broken(error, _) => Part::broken("scan", error).remedied(
+                "install kmod-nfnetlink-log, or choose another `nflog_group` if another program listens there",
+            ),
+            _ if unruled => Part::broken("scan", "the rules in force do not look for scans")
+                .remedied("`diswall rules --write` (without fw4: --load) says why"),
+            Link::On(_) => return Some(Part::in_force("scan")),
+            Link::Off => Part::waiting("scan", "nothing was opened yet"),
+        };
+        Some(part.losing("nobody is banned for touching closed ports"))
     }
 
     /// The part of `status`.

@@ -8,10 +8,15 @@ use tokio::sync::mpsc;
 
 use super::clock;
 use crate::config::Settings;
+use crate::control::protocol::Part;
 use crate::feed::{self, FeedName, FeedState, Update, diswall, dynfw};
 
 /// Updates that may wait for the daemon; a feed that is faster waits for room.
 const WAITING: usize = 1024;
+
+/// Seconds that a feed may be without its server before that is said of the protection: a line that is
+/// dialled anew or a server that restarts takes less.
+const PATIENCE: u64 = 300;
 
 /// One feed's place.
 #[derive(Debug)]
@@ -24,6 +29,10 @@ pub struct Slot {
     pub since: u64,
     /// It has given a whole list, now or before a restart, that has not lapsed since.
     pub has_list: bool,
+    /// `CLOCK_BOOTTIME` seconds since when it is not live; `None` while it is.
+    pub away: Option<u64>,
+    /// What went wrong last since then.
+    pub error: Option<String>,
     /// What the owner should know, by matter.
     pub notices: BTreeMap<&'static str, String>,
     /// The running feed; `None` while it is off.
@@ -39,12 +48,51 @@ impl Slot {
             notices: BTreeMap::new(),
             handle: None,
             has_list: false,
+            away: None,
+            error: None,
         }
     }
 
     fn set_state(&mut self, state: FeedState) {
+        let now = clock::boot_seconds();
+        match &state {
+            FeedState::Live | FeedState::Off => (self.away, self.error) = (None, None),
+            FeedState::Waiting { error, .. } => {
+                self.away.get_or_insert(now);
+                self.error = Some(error.clone());
+            }
+            FeedState::Connecting | FeedState::Synchronising => {
+                self.away.get_or_insert(now);
+            }
+        }
         self.state = state;
-        self.since = clock::boot_seconds();
+        self.since = now;
+    }
+
+    /// Whether its bans are in force, and come.
+    fn part(&self, now: u64) -> Part {
+        let name = format!("feed.{}", self.name);
+        let Some(away) = self.away else { return Part::in_force(name) };
+        let long = now.saturating_sub(away) >= PATIENCE;
+        let (title, error) = (self.name.title(), self.error.as_deref());
+        if self.has_list {
+            // The list it gave protects on.
+            if !long {
+                return Part { why: error.map(Into::into), ..Part::in_force(name) };
+            }
+            let why = error.unwrap_or("the server does not answer");
+            return Part::waiting(name, why).losing(format!(
+                "new bans of {title} do not arrive since {}; those it gave before stay",
+                crate::cli::duration_text(now.saturating_sub(away))
+            ));
+        }
+        let lost = format!("addresses that {title} knows are not blocked");
+        if long {
+            let why = error.unwrap_or("the server does not give its list");
+            let remedy = "look at the router's line, at server and port, and at what the server says";
+            return Part::broken(name, why).losing(lost).remedied(remedy);
+        }
+        Part::waiting(name, error.unwrap_or("connecting for the first time")).losing(lost)
     }
 
     fn stop(&mut self) {
@@ -142,6 +190,11 @@ impl Feeds {
     /// Whether updates of this feed still count: those a stopped feed had posted before do not.
     pub fn is_running(&self, name: FeedName) -> bool {
         self.slot(name).handle.is_some()
+    }
+
+    /// Whether the feed's bans are in force; `None` while it is switched off.
+    pub fn part(&self, name: FeedName) -> Option<Part> {
+        self.is_running(name).then(|| self.slot(name).part(clock::boot_seconds()))
     }
 
     /// The way out, while DisWall's feed runs.

@@ -9,6 +9,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::clock;
+use crate::control::protocol::Part;
 use crate::ledger::snapshot_file::{self, Found};
 use crate::ledger::{Ledger, Totals};
 
@@ -86,6 +87,16 @@ impl Keeper {
                 self.trouble = Some(format!("the kept bans could not be read: {error}"));
                 nothing
             }
+        }
+    }
+
+    /// Whether a restart forgets nothing.
+    pub fn part(&self) -> Part {
+        match &self.trouble {
+            None => Part::in_force("keep"),
+            Some(why) => Part::broken("keep", why)
+                .losing("bans are forgotten at the next restart")
+                .remedied("make room there, or set `state_dir` to a directory that can be written"),
         }
     }
 

@@ -9,6 +9,7 @@ use tokio::time::Instant;
 
 use super::clock;
 use crate::config::{Main, Settings};
+use crate::control::protocol::Part;
 use crate::feed::{Lifetime, Source};
 use crate::firewall::{Counter, Error, Firewall, Names, Reconciled, TableEvent, Watch};
 use crate::ledger::{Desired, Ledger, Moment, Range, SetChange, SetId};
@@ -99,6 +100,30 @@ impl Kernel {
         let sentence =
             format!("the rules in force do not {part}; `diswall rules --write` (without fw4: --load) says why");
         (self.state == State::Ok).then_some(sentence)
+    }
+
+    /// Whether the rules in force do not look for scans.
+    pub fn lacks_scans(&self) -> bool {
+        !self.parts.0
+    }
+
+    /// Whether the rules in force do not keep ended connections ended.
+    pub fn lacks_cuts(&self) -> bool {
+        !self.parts.1
+    }
+
+    /// Whether each guarded zone is guarded.
+    pub fn parts(&self, settings: &Settings) -> Vec<Part> {
+        let zone = |zone: &String| {
+            let name = format!("zone.{zone}");
+            match &self.state {
+                State::Ok => Part::in_force(name),
+                State::Missing(why) | State::Error(why) | State::Unguarded(why) => Part::broken(name, why)
+                    .losing("nothing is blocked there")
+                    .remedied("/etc/init.d/firewall restart, and see what the system log says of fw4"),
+            }
+        };
+        settings.main.zones.iter().map(zone).collect()
     }
 
     /// Starts anew under other names or another size.

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use super::Daemon;
 use super::clock;
 use crate::config::{LogSource, Settings};
-use crate::control::protocol::Activity;
+use crate::control::protocol::{Activity, Part};
 use crate::feed::login::attempts::Limit;
 use crate::feed::login::dropbear::Strangers;
 use crate::feed::login::{Attempts, Follower, Line, Pattern, known};
@@ -104,6 +104,19 @@ impl Logins {
         for follower in &mut self.followers {
             follower.on_time();
         }
+    }
+
+    /// Whether failed log-ins are noticed; `None` while nothing is to be followed.
+    pub fn part(&self) -> Option<Part> {
+        if self.followers.is_empty() {
+            return None;
+        }
+        Some(match self.troubles().next() {
+            None => Part::in_force("login"),
+            Some(why) => Part::broken("login", why)
+                .losing("nobody is banned for failed log-ins that stand there")
+                .remedied("see `option source`; another try is made by itself"),
+        })
     }
 
     /// What is wrong, as sentences.

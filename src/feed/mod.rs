@@ -218,6 +218,14 @@ impl FeedName {
             FeedName::Nats => Source::Nats,
         }
     }
+
+    /// What people call it.
+    pub const fn title(self) -> &'static str {
+        match self {
+            FeedName::Dynfw => "DynFW",
+            FeedName::Nats => "DisWall",
+        }
+    }
 }
 
 impl fmt::Display for FeedName {

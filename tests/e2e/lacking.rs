@@ -51,6 +51,20 @@ fn wait_problem(daemon: &Daemon, key: &str, text: &str) -> Value {
     daemon.status()
 }
 
+/// That part is broken, says what is lost and what to do, and the whole is as bad as that.
+#[track_caller]
+fn assert_broken(daemon: &Daemon, part: &str) {
+    let status = daemon.status();
+    let parts = status["parts"].as_array().expect("parts");
+    let found = parts.iter().find(|each| each["name"] == part).unwrap_or_else(|| panic!("no part {part}: {status}"));
+    assert_eq!(found["state"], "broken", "{status}");
+    assert!(["why", "lost", "remedy"].iter().all(|key| found[*key].is_string()), "{found}");
+    assert_eq!(status["state"], "degraded", "{status}");
+    let (code, said) = daemon.exit(&["status"]);
+    assert_eq!(code, Some(1), "{said}");
+    assert!(!said.contains("Protected") && said.contains(found["why"].as_str().expect("text")), "{said}");
+}
+
 #[test]
 fn a_kernel_without_nf_tables_is_named_and_the_rest_works() {
     for part in ["nfnetlink", "10"] {
@@ -76,8 +90,8 @@ fn a_kernel_without_conntrack_over_netlink_still_blocks() {
     let mut daemon = Daemon::prepare(LOCAL, BLOCK);
     daemon.load_rules();
     start_without(&["1"], &mut daemon);
-    let status = wait_problem(&daemon, "disconnect", "kmod-nf-conntrack-netlink");
-    assert_eq!(status["state"], "local", "{status}");
+    wait_problem(&daemon, "disconnect", "kmod-nf-conntrack-netlink");
+    assert_broken(&daemon, "disconnect");
     daemon.cli(&["block", "198.51.100.9", "--timeout", "60"]);
     wait_until(DEADLINE, "the ban", || nft_set_elements("diswall_manual4").contains_key("198.51.100.9"));
     let (status, said) = daemon.exit(&["kick", "198.51.100.9"]);
@@ -92,7 +106,7 @@ fn a_kernel_without_nflog_still_blocks() {
     daemon.load_rules();
     start_without(&["4"], &mut daemon);
     let status = wait_problem(&daemon, "nflog", "kmod-nfnetlink-log");
-    assert_eq!(status["state"], "local", "{status}");
+    assert_broken(&daemon, "scan");
     assert_eq!(status["scan"]["state"], "error", "{status}");
     wait_until(DEADLINE, "the block", || nft_set_elements("diswall_manual4").contains_key("203.0.113.0/24"));
 }
@@ -100,10 +114,10 @@ fn a_kernel_without_nflog_still_blocks() {
 /// What the kernel has no modules for is left out of the rules; the block sets are looked up all the same.
 #[test]
 fn rules_that_the_kernel_cannot_do_are_left_out_and_said() {
-    for (part, said_by_rules, said_by_status) in [
-        ("nft:log", "kmod-nfnetlink-log", "look for scans"),
-        ("nft:dynset", "scan detection", "keep ended connections from coming back"),
-        ("chain:nat", "kmod-nft-nat", "keep ended connections from coming back"),
+    for (part, said_by_rules, said_by_status, broken) in [
+        ("nft:log", "kmod-nfnetlink-log", "look for scans", "scan"),
+        ("nft:dynset", "scan detection", "keep ended connections from coming back", "disconnect"),
+        ("chain:nat", "kmod-nft-nat", "keep ended connections from coming back", "disconnect"),
     ] {
         let _netns = Netns::enter();
         let mut daemon = Daemon::prepare(LOCAL, BLOCK);
@@ -111,8 +125,8 @@ fn rules_that_the_kernel_cannot_do_are_left_out_and_said() {
         assert_eq!(status, Some(0), "{part}: {said}");
         assert!(said.contains(said_by_rules), "{part}: {said}");
         daemon.run();
-        let status = wait_problem(&daemon, "firewall", said_by_status);
-        assert_eq!(status["state"], "local", "{part}: {status}");
+        wait_problem(&daemon, "firewall", said_by_status);
+        assert_broken(&daemon, broken);
         daemon.process().stderr_with(said_by_status, DEADLINE);
         wait_until(DEADLINE, "the block", || nft_set_elements("diswall_manual4").contains_key("203.0.113.0/24"));
         assert!(nft(&["list", "chain", "inet", "fw4", "diswall_from4"]).contains("@diswall_dynfw4"), "{part}");
@@ -218,8 +232,8 @@ fn a_state_directory_without_room_is_told_at_the_start() {
         }
         daemon.load_rules();
         daemon.run();
-        let status = wait_problem(&daemon, "state_dir", text);
-        assert_eq!(status["state"], "local", "{status}");
+        wait_problem(&daemon, "state_dir", text);
+        assert_broken(&daemon, "keep");
         daemon.process().stderr_with(text, DEADLINE);
         // Room again: the next copy is written and the warning goes.
         match spoil {
@@ -269,7 +283,7 @@ fn without_a_system_log_the_lines_go_to_standard_error() {
     let _dev = Mount::bind(&devices, Path::new("/dev"));
     daemon.spawn(&daemon.command(&["run"]));
     daemon.wait_answering();
-    let status = wait_problem(&daemon, "log", "standard error");
-    assert_eq!(status["state"], "local", "{status}");
+    wait_problem(&daemon, "log", "standard error");
+    assert_broken(&daemon, "log");
     daemon.process().stderr_with("block list taken", DEADLINE);
 }

@@ -299,7 +299,12 @@ impl Daemon {
     /// `diswall status --json`; `None` as long as the daemon does not answer.
     pub fn status(&mut self) -> Result<Option<Value>> {
         self.part()?.check_running()?;
-        let Ok(text) = output(&mut self.command(&["status", "--json"])) else { return Ok(None) };
+        let answer = self.command(&["status", "--json"]).output().map_err(|error| error.to_string())?;
+        // 1: it answers, and not all that is switched on is in force.
+        if !matches!(answer.status.code(), Some(0 | 1)) {
+            return Ok(None);
+        }
+        let text = String::from_utf8_lossy(&answer.stdout);
         serde_json::from_str(&text).map(Some).map_err(|error| format!("diswall status --json: {error}: {text}"))
     }
 }

@@ -88,7 +88,7 @@ impl Daemon {
     pub fn wait_answering(&mut self) {
         wait_until(START, "the daemon answers", || {
             assert!(self.process_mut().is_running(), "the daemon ended:\n{}", self.process().stderr());
-            self.try_cli(&["status", "--json"]).is_ok()
+            self.try_status(&self.config()).is_ok()
         });
     }
 
@@ -130,10 +130,18 @@ impl Daemon {
     /// `diswall status --json`.
     #[track_caller]
     pub fn status(&self) -> Value {
-        let mut command = Command::new(DISWALL);
-        command.args(["status", "--json", "--config"]).arg(self.path("asking"));
-        let text = output_of(&mut command).unwrap_or_else(|error| panic!("{error}"));
+        let text = self.try_status(&self.path("asking")).unwrap_or_else(|error| panic!("{error}"));
         serde_json::from_str(&text).unwrap_or_else(|error| panic!("status: {error}: {text}"))
+    }
+
+    /// What a daemon that answers says of itself; its exit status is 0 or, when not all is in force, 1.
+    fn try_status(&self, config: &Path) -> Result<String, String> {
+        let mut command = Command::new(DISWALL);
+        let output = command.args(["status", "--json", "--config"]).arg(config).output().expect("diswall runs");
+        match output.status.code() {
+            Some(0 | 1) => Ok(String::from_utf8_lossy(&output.stdout).into_owned()),
+            code => Err(format!("status: {code:?}: {}", String::from_utf8_lossy(&output.stderr))),
+        }
     }
 
     /// SIGHUP: the configuration is read again.

@@ -1,0 +1,69 @@
+//! What protects, part by part: each part that is switched on says for itself whether it is in force.
+//!
+//! [`Daemon::parts`] gathers the answers, and [`Daemon::protection`] sums them up: nothing that `status`, its exit
+//! status or a page says about protection comes from anywhere else. A part that is switched off has no
+//! answer and counts for nothing.
+
+use super::Daemon;
+use super::kernel::State;
+use crate::config::Severity;
+use crate::control::protocol::{Part, PartState};
+use crate::feed::FeedName;
+
+impl Daemon {
+    /// Every part that is switched on, in the order in which people are told.
+    pub(super) fn parts(&self) -> Vec<Part> {
+        let settings = &self.settings;
+        let mut parts = Vec::new();
+        if settings.main.enabled {
+            parts.extend(self.kernel.parts(settings));
+            parts.extend([FeedName::Dynfw, FeedName::Nats].into_iter().filter_map(|name| self.feeds.part(name)));
+            parts.extend(self.eyes.part(settings, self.kernel.lacks_scans()));
+            parts.extend(self.logins.part());
+            parts.extend(self.disconnect.part(settings, self.kernel.lacks_cuts()));
+            parts.push(self.keeper.part());
+        }
+        parts.push(self.log_part());
+        parts.push(self.config_part());
+        parts
+    }
+
+    fn log_part(&self) -> Part {
+        match &self.log_trouble {
+            None => Part::in_force("log"),
+            Some(why) => Part::broken("log", why)
+                .losing("what diswall says is not in the system log")
+                .remedied("start the system's log, then /etc/init.d/diswall restart"),
+        }
+    }
+
+    fn config_part(&self) -> Part {
+        let error = self.config_notes.iter().find(|(severity, _)| *severity == Severity::Error);
+        match error {
+            None => Part::in_force("config"),
+            Some((_, why)) => {
+                Part::broken("config", why).losing("what was changed in the file is not in force").remedied(
+                    "mend the line; `diswall config check` says whether all is well; then /etc/init.d/diswall reload",
+                )
+            }
+        }
+    }
+
+    /// The one word on top of everything.
+    pub(super) fn protection(&self, parts: &[Part]) -> &'static str {
+        if !self.settings.main.enabled {
+            return "off";
+        }
+        if *self.kernel.state() != State::Ok {
+            return "unprotected";
+        }
+        let worst = parts.iter().map(|part| part.state).max().unwrap_or_default();
+        let feeds = [FeedName::Dynfw, FeedName::Nats].into_iter().any(|name| self.feeds.is_running(name));
+        match (worst, feeds) {
+            (PartState::Broken, _) => "degraded",
+            (PartState::Waiting, _) => "waiting",
+            (PartState::InForce, true) => "protected",
+            (PartState::InForce, false) => "local",
+        }
+    }
+}

@@ -59,6 +59,7 @@ enum Command {
     Watch(Watch),
     Block(Block),
     Unblock(Unblock),
+    Clear(Clear),
     Allow(Allow),
     Disallow(Disallow),
     Kick(Kick),
@@ -179,6 +180,9 @@ struct Block {
     /// even every address at once (0.0.0.0/0)
     #[argh(switch)]
     force: bool,
+    /// in whose name, for programs, which take back their own bans alone; needs --timeout
+    #[argh(option)]
+    by: Option<String>,
     /// addresses and networks
     #[argh(positional)]
     addresses: Vec<String>,
@@ -195,9 +199,24 @@ struct Unblock {
     /// only this source's bans: dynfw, nats, scan or manual
     #[argh(option)]
     source: Option<String>,
+    /// only the bans in this name, as block --by gave it; the configuration is left alone
+    #[argh(option)]
+    by: Option<String>,
     /// addresses and networks
     #[argh(positional)]
     addresses: Vec<String>,
+}
+
+/// Take back every ban of one holder: those of block --by NAME, or of owner, your own with --timeout.
+#[derive(FromArgs)]
+#[argh(subcommand, name = "clear")]
+struct Clear {
+    /// configuration file (default /etc/config/diswall)
+    #[argh(option)]
+    config: Option<PathBuf>,
+    /// whose bans
+    #[argh(option)]
+    by: String,
 }
 
 /// Exempt addresses and networks from blocking: lastingly, in the configuration, or with --timeout.
@@ -341,7 +360,10 @@ pub fn main() -> ExitCode {
         Command::History(command) => history(command),
         Command::Watch(command) => watch(command),
         Command::Block(command) => block(command),
-        Command::Unblock(command) => steer(command.config, |steer| steer.unblock(&command.addresses, command.source)),
+        Command::Unblock(command) => {
+            steer(command.config, |steer| steer.unblock(&command.addresses, command.source, command.by))
+        }
+        Command::Clear(command) => steer(command.config, |steer| steer.clear(&command.by)),
         Command::Allow(command) => allow(command),
         Command::Disallow(command) => steer(command.config, |steer| steer.disallow(&command.addresses)),
         Command::Kick(command) => steer(command.config, |steer| steer.kick(&command.addresses)),
@@ -526,7 +548,7 @@ fn steer(config: Option<PathBuf>, command: impl FnOnce(&Steer) -> Result<protoco
 fn block(command: Block) -> Outcome {
     let action = command.action.as_deref().map(value::action).transpose().map_err(bad_value)?;
     let timeout = command.timeout.as_deref().map(timeout).transpose()?;
-    let options = BlockOptions { timeout, comment: command.comment, action, force: command.force };
+    let options = BlockOptions { timeout, comment: command.comment, action, force: command.force, by: command.by };
     steer(command.config, |steer| steer.block(&command.addresses, &options))
 }
 

@@ -19,6 +19,7 @@ mod kernel;
 mod logging;
 mod logins;
 mod parts;
+mod standing;
 mod surroundings;
 mod tally;
 

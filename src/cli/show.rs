@@ -7,6 +7,7 @@ use crate::control::protocol::{
     Activity, Allowance, Ban, Check, Feed, Part, PartState, Problem, Reason, Sharing, Status,
 };
 use crate::json::{self, Json};
+use crate::ledger::{CONFIGURATION, OWNER};
 
 /// Prints one JSON object on a line.
 pub fn json(value: &dyn Json) {
@@ -175,7 +176,8 @@ pub fn check(check: &Check) {
 fn ban_line(ban: &Ban, now: u64) -> String {
     let since = duration(now.saturating_sub(ban.since));
     let left = ban.left.map_or("until taken back".into(), |left| format!("for another {}", duration(left)));
-    let mut line = format!("{}: {}, {}, since {since} ago, {left}", ban.source, ban.address, reason(&ban.reason));
+    let by = ban.by.as_deref().map_or(String::new(), |by| format!(" ({})", clean(by)));
+    let mut line = format!("{}{by}: {}, {}, since {since} ago, {left}", ban.source, ban.address, reason(&ban.reason));
     if let Some(why) = &ban.withheld {
         line.push_str(&format!("; not in force: {}", clean(why)));
     }
@@ -185,7 +187,10 @@ fn ban_line(ban: &Ban, now: u64) -> String {
 /// A row of `diswall list`.
 pub fn ban(ban: &Ban) -> String {
     let left = ban.left.map_or("-".into(), duration);
-    format!("{:<39} {:<7} {:>9}  {}", ban.address, ban.source, left, reason(&ban.reason))
+    // The source says all of the owner's own.
+    let program = ban.by.as_deref().filter(|by| !matches!(*by, CONFIGURATION | OWNER));
+    let by = program.map_or(String::new(), |by| format!(" (by {})", clean(by)));
+    format!("{:<39} {:<7} {:>9}  {}{by}", ban.address, ban.source, left, reason(&ban.reason))
 }
 
 /// A row of `diswall list allow`.

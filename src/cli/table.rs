@@ -113,6 +113,7 @@ mod tests {
             Reason { kind: "tagged".into(), text: Some("=cmd|\"calc\"\n".into()), protocol: None, port: Some(22) };
         let ban = Ban {
             address: "203.0.113.9".into(),
+            by: None,
             source: "nats".into(),
             since: 0,
             until: None,

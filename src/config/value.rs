@@ -18,6 +18,8 @@ use crate::feed::{Lifetime, TAG_MAX};
 pub const MAX_DURATION: u32 = 10 * 365 * 86_400;
 /// Longest [`set_prefix`], in bytes; nftables takes names of 255, and a set's has a suffix.
 pub const MAX_PREFIX: usize = 32;
+/// Longest [`holder`], in bytes.
+pub const MAX_HOLDER: usize = 64;
 /// Longest path of a Unix socket, in bytes (`sun_path` less its final NUL).
 const MAX_SOCKET_PATH: usize = 107;
 /// Longest piece of a value that a message repeats, in characters.
@@ -220,6 +222,20 @@ pub fn comment(value: &str) -> Checked<String> {
         return refuse(value, &format!("is {} bytes long; a comment has at most {TAG_MAX}", value.len()));
     }
     Ok(value.to_owned())
+}
+
+/// In whose name a program bans: one word. `config` is the configuration's own.
+pub fn holder(value: &str) -> Checked<&str> {
+    let clean = value.bytes().all(|byte| byte.is_ascii_graphic() && !b"\"'`\\".contains(&byte));
+    if clean && (1..=MAX_HOLDER).contains(&value.len()) && value != crate::ledger::CONFIGURATION {
+        return Ok(value);
+    }
+    refuse(
+        value,
+        &format!(
+            "is no name of a holder; write 1 to {MAX_HOLDER} letters, digits and signs without blanks and quotes, and not config"
+        ),
+    )
 }
 
 /// A server: host name or address, without a port.

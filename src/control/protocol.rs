@@ -39,7 +39,7 @@ pub enum Request {
     Vet(BanCommand),
     /// Ban in the ledger, until the time-out. → [`Done`]
     Ban(BanCommand),
-    /// Take bans back, whoever banned. → [`Done`]
+    /// Take bans back, a holder's own or whoever's. → [`Done`]
     Unban(UnbanCommand),
     /// Allow in the ledger, until the time-out. → [`Done`]
     Exempt(ExemptCommand),
@@ -47,6 +47,10 @@ pub enum Request {
     Unexempt(ExemptCommand),
     /// End connections. → [`Done`]
     Kick(KickCommand),
+    /// Take back everything that a holder has banned by command. → [`Done`], one row
+    Clear(ClearCommand),
+    /// What is true of these? → [`Done`]
+    Explain(KickCommand),
 }
 
 macro_rules! methods {
@@ -95,6 +99,8 @@ methods! {
     "exempt" Exempt,
     "unexempt" Unexempt,
     "kick" Kick,
+    "clear" Clear,
+    "explain" Explain,
 }
 
 impl Request {
@@ -173,6 +179,8 @@ pub struct BanCommand {
     pub comment: Option<String>,
     /// Even everything at once.
     pub force: bool,
+    /// In whose name; absent: the owner's.
+    pub by: Option<String>,
 }
 
 /// Networks to free.
@@ -182,6 +190,17 @@ pub struct UnbanCommand {
     pub addresses: Vec<String>,
     /// Only this source's bans; absent: every source's.
     pub source: Option<String>,
+    /// Only this holder's bans by command; absent: whoever's.
+    pub by: Option<String>,
+    /// Those whose block has just been taken out of the configuration, as they are written.
+    pub unlisted: Vec<String>,
+}
+
+/// Whose bans to take back.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ClearCommand {
+    /// The holder.
+    pub by: String,
 }
 
 /// Networks to allow, or to allow no longer.
@@ -419,6 +438,8 @@ pub struct Ban {
     pub until: Option<u64>,
     /// Seconds until then.
     pub left: Option<u64>,
+    /// With the source `manual`: in whose name, `config`, `owner` or a program's.
+    pub by: Option<String>,
     /// Why.
     pub reason: Reason,
     /// Why the kernel does not get this ban: the address is protected.
@@ -840,8 +861,9 @@ pub struct Activity {
 
 fields!(HistoryQuery { hours });
 fields!(EventsQuery { cursor, limit } omit_empty { kinds });
-fields!(BanCommand { addresses, timeout, comment, force });
-fields!(UnbanCommand { addresses, source });
+fields!(BanCommand { addresses, timeout, comment, force, by });
+fields!(UnbanCommand { addresses, source, by } omit_empty { unlisted });
+fields!(ClearCommand { by });
 fields!(ExemptCommand { addresses, timeout, comment });
 fields!(KickCommand { addresses });
 fields!(Done { done });
@@ -858,7 +880,7 @@ fields!(ResyncQuery { source });
 fields!(Refusal { code, message });
 fields!(ErrorAnswer { error });
 fields!(Reason { kind, text, protocol, port });
-fields!(Ban { address, source, since, until, left, reason, withheld, offences });
+fields!(Ban { address, source, since, until, left, by, reason, withheld, offences });
 fields!(Allowance { address, origin, comment, until, left });
 fields!(Rule { address, proto, dest_ports, action, comment });
 fields!(Feed {

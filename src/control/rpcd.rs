@@ -9,7 +9,7 @@ use std::io::Read;
 use std::path::Path;
 
 use super::client::{self, ClientError};
-use super::protocol::{ErrorAnswer, ExemptCommand, KickCommand, Refusal, Request, UnbanCommand};
+use super::protocol::{ClearCommand, ErrorAnswer, ExemptCommand, KickCommand, Refusal, Request, UnbanCommand};
 use super::steer::{BlockOptions, Steer};
 use crate::config::{Settings, value};
 use crate::json::{self, Json, fields};
@@ -18,7 +18,7 @@ use crate::json::{self, Json, fields};
 const ARGUMENTS_MAX: u64 = 64 * 1024;
 
 /// The methods with a sample of each argument, from which rpcd takes the types.
-pub const METHODS: &str = r#"{"status":{},"feeds":{},"bans":{"source":"text","search":"text","family":4,"sort":"text","desc":true,"offset":0,"limit":50},"check":{"address":"text"},"allowances":{"origin":"text","search":"text","offset":0,"limit":100},"history":{"hours":168},"events":{"cursor":"text","limit":50,"kinds":["text"]},"allow":{"addresses":["text"],"comment":"text","timeout":3600},"disallow":{"addresses":["text"]},"block":{"addresses":["text"],"comment":"text","timeout":3600,"action":"text","force":true},"unblock":{"addresses":["text"],"source":"text"},"kick":{"addresses":["text"]},"resync":{"source":"text"}}"#;
+pub const METHODS: &str = r#"{"status":{},"feeds":{},"bans":{"source":"text","search":"text","family":4,"sort":"text","desc":true,"offset":0,"limit":50},"check":{"address":"text"},"allowances":{"origin":"text","search":"text","offset":0,"limit":100},"history":{"hours":168},"events":{"cursor":"text","limit":50,"kinds":["text"]},"allow":{"addresses":["text"],"comment":"text","timeout":3600},"disallow":{"addresses":["text"]},"block":{"addresses":["text"],"comment":"text","timeout":3600,"action":"text","force":true,"by":"text"},"unblock":{"addresses":["text"],"source":"text","by":"text"},"clear":{"by":"text"},"kick":{"addresses":["text"]},"resync":{"source":"text"}}"#;
 
 /// Methods that the daemon answers itself, with their arguments as they come.
 const PASSED_ON: [&str; 8] = ["status", "feeds", "bans", "check", "allowances", "history", "events", "resync"];
@@ -31,9 +31,10 @@ struct BlockArguments {
     comment: Option<String>,
     action: Option<String>,
     force: bool,
+    by: Option<String>,
 }
 
-fields!(BlockArguments { addresses, timeout, comment, action, force });
+fields!(BlockArguments { addresses, timeout, comment, action, force, by });
 
 /// The answer to one call: one JSON object.
 pub fn call(method: &str, config: &Path, arguments: &mut dyn Read) -> String {
@@ -73,16 +74,17 @@ fn steer(method: &str, arguments: &str, config: &Path) -> Result<String, Refusal
         }
         "disallow" => steer()?.disallow(&typed::<KickCommand>(arguments)?.addresses),
         "block" => {
-            let BlockArguments { addresses, timeout, comment, action, force } = typed(arguments)?;
+            let BlockArguments { addresses, timeout, comment, action, force, by } = typed(arguments)?;
             let action = action.as_deref().map(value::action).transpose();
             let action = action.map_err(|error| Refusal::invalid(error.to_string()))?;
             let comment = comment.unwrap_or_default();
-            steer()?.block(&addresses, &BlockOptions { timeout, comment, action, force })
+            steer()?.block(&addresses, &BlockOptions { timeout, comment, action, force, by })
         }
         "unblock" => {
-            let UnbanCommand { addresses, source } = typed(arguments)?;
-            steer()?.unblock(&addresses, source)
+            let UnbanCommand { addresses, source, by, .. } = typed(arguments)?;
+            steer()?.unblock(&addresses, source, by)
         }
+        "clear" => steer()?.clear(&typed::<ClearCommand>(arguments)?.by),
         "kick" => steer()?.kick(&typed::<KickCommand>(arguments)?.addresses),
         other => Err(Refusal::invalid(format!("'{other}' is no method; see: diswall rpcd list"))),
     }?;

@@ -14,15 +14,18 @@ use ipnet::IpNet;
 
 use super::client::{self, ClientError};
 use super::protocol::{
-    BanCommand, Code, Done, DoneRow, ExemptCommand, KickCommand, Nothing, Refusal, Request, UnbanCommand,
+    BanCommand, ClearCommand, Code, Done, DoneRow, ExemptCommand, KickCommand, Nothing, Refusal, Request, UnbanCommand,
 };
 use crate::config::edit::{self, EditError, Outcome};
 use crate::config::{Action, Allow, Block, Proto, Settings, value};
-use crate::ledger::may_ban;
+use crate::ledger::{OWNER, may_ban};
 use crate::programs;
 
 /// What reloads rules and daemon on a router.
 const INIT_SCRIPT: &str = "/etc/init.d/diswall";
+
+/// Of more addresses than this a command answers with a sum.
+const ROWS: usize = 100;
 
 /// What a block says besides its addresses.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -35,6 +38,8 @@ pub struct BlockOptions {
     pub action: Option<Action>,
     /// Even everything at once.
     pub force: bool,
+    /// In whose name; absent: the owner's.
+    pub by: Option<String>,
 }
 
 /// Carries commands out for one configuration file.
@@ -61,6 +66,7 @@ impl Steer {
             timeout: options.timeout.filter(|seconds| *seconds > 0),
             comment: Some(options.comment.clone()),
             force: options.force,
+            by: options.by.clone(),
         };
         if options.timeout.is_some() {
             if options.action.is_some() {
@@ -69,13 +75,32 @@ impl Steer {
             }
             return self.ask(&Request::Ban(command));
         }
+        if holder(options.by.as_deref())? != OWNER {
+            let text = "a program's ban is not written into the configuration: give --timeout; 0 is until taken back";
+            return Err(Refusal::invalid(text));
+        }
         let nets = nets(addresses)?;
         let comment = comment(&options.comment)?;
         self.vet(&nets, command)?;
         let blocks: Vec<Block> = nets.iter().map(|net| block(*net, &comment, options.action)).collect();
         self.edit(&edit::Request::Block { blocks: &blocks, force: options.force })?;
         self.reload()?;
-        Ok(rows(&nets, |net| format!("{net} is blocked from now on")))
+        self.explain(&nets, "blocked")
+    }
+
+    /// What is true of these now that they are in the configuration.
+    fn explain(&self, nets: &[IpNet], what: &str) -> Result<Done, Refusal> {
+        let addresses: Vec<String> = nets.iter().map(|net| value::written(*net)).collect();
+        if addresses.len() > ROWS {
+            let text = format!("{} addresses and networks are {what} from now on", addresses.len());
+            return Ok(Done { done: vec![DoneRow { text, ..DoneRow::default() }] });
+        }
+        match client::ask(&self.settings.main.control, &Request::Explain(KickCommand { addresses })) {
+            Err(ClientError::Unreachable { .. }) => {
+                Ok(rows(nets, |net| format!("{net} will be {what} when the daemon runs; it is in the configuration")))
+            }
+            other => other.map_err(ClientError::into_refusal),
+        }
     }
 
     /// The daemon knows the router's own addresses; without it only what is never blocked is refused.
@@ -91,36 +116,35 @@ impl Steer {
         }
     }
 
-    /// Takes blocks out of UCI and bans out of the ledger, whoever banned.
-    pub fn unblock(&self, addresses: &[String], source: Option<String>) -> Result<Done, Refusal> {
+    /// Takes bans back: a holder's own out of the ledger, or, without `by`, whoever's out of UCI and ledger.
+    pub fn unblock(&self, addresses: &[String], source: Option<String>, by: Option<String>) -> Result<Done, Refusal> {
         let nets = nets(addresses)?;
         let mut written = vec![Outcome::NotThere; nets.len()];
-        if source.as_deref().is_none_or(|source| source == "manual") {
+        if by.is_none() && source.as_deref().is_none_or(|source| source == "manual") {
             written = self.edit(&edit::Request::Unblock(&nets))?;
             if written.contains(&Outcome::Removed) {
                 self.reload()?;
             }
         }
-        let command = UnbanCommand { addresses: addresses.to_vec(), source };
-        let mut done = match client::ask::<Done>(&self.settings.main.control, &Request::Unban(command)) {
-            Ok(done) => done,
+        let removed = nets.iter().zip(&written).filter(|(_, outcome)| **outcome == Outcome::Removed);
+        let unlisted: Vec<String> = removed.map(|(net, _)| value::written(*net)).collect();
+        let by_program = by.is_some();
+        let command = UnbanCommand { addresses: addresses.to_vec(), source, by, unlisted };
+        match client::ask::<Done>(&self.settings.main.control, &Request::Unban(command)) {
+            // Asked twice, a program has what it wants.
+            Ok(done) if by_program => Ok(done),
+            Ok(done) => found(done, |row| row.text.clone()),
             // What was in the configuration is out of it; the ledger's part needs the daemon.
             Err(ClientError::Unreachable { .. }) if written.contains(&Outcome::Removed) => {
-                rows(&nets, |net| format!("{net} is not banned"))
+                Ok(rows(&nets, |net| format!("{net} is out of the configuration; the daemon does not run")))
             }
-            Err(error) => return Err(error.into_refusal()),
-        };
-        for (row, outcome) in done.done.iter_mut().zip(&written) {
-            if *outcome == Outcome::Removed {
-                row.text = match row.sources.is_empty() {
-                    true => format!("{} is free (its block is out of the configuration)", row.address),
-                    false => format!("{}; its block is out of the configuration", row.text),
-                };
-                row.sources.push("manual".into());
-                row.sources.dedup();
-            }
+            Err(error) => Err(error.into_refusal()),
         }
-        found(done, |row| format!("{} is not banned; there is nothing to take back", row.address))
+    }
+
+    /// Takes back everything that a holder has banned by command.
+    pub fn clear(&self, by: &str) -> Result<Done, Refusal> {
+        self.ask(&Request::Clear(ClearCommand { by: by.into() }))
     }
 
     /// Allows.
@@ -135,7 +159,7 @@ impl Steer {
         let allows: Vec<Allow> = nets.iter().map(|net| Allow { net: *net, comment: comment.clone() }).collect();
         self.edit(&edit::Request::Allow(&allows))?;
         self.reload()?;
-        Ok(rows(&nets, |net| format!("{net} is allowed from now on")))
+        self.explain(&nets, "allowed")
     }
 
     /// Takes allowances back: UCI's and the ledger's own.
@@ -160,13 +184,21 @@ impl Steer {
                 row.sources.push("config".into());
             }
             let rest = if from_feed { "; DisWall's own allowance stays" } else { "" };
-            row.text = format!("{} is no longer allowed by you{rest}", row.address);
+            // What is true all the same.
+            let stands = Some(&row.text).filter(|text| !text.is_empty()).map(|text| format!("; it {text}"));
+            row.text = format!("{} is no longer allowed by you{rest}{}", row.address, stands.unwrap_or_default());
             if row.sources.is_empty() && from_feed {
                 let text = format!("{} is allowed by DisWall's account; take it back there", row.address);
                 return Err(Refusal { code: Code::Refused, message: text });
             }
         }
-        found(done, |row| format!("{} is not allowed; there is nothing to take back", row.address))
+        let untouched = |row: &DoneRow| match row.text.split_once("; it is allowed") {
+            Some((_, how)) => {
+                format!("{} is allowed{how}; there is no allowance of it alone to take back", row.address)
+            }
+            None => format!("{} is not allowed; there is nothing to take back", row.address),
+        };
+        found(done, untouched)
     }
 
     /// Ends the connections of addresses.
@@ -237,6 +269,14 @@ pub fn nets(addresses: &[String]) -> Result<Vec<IpNet>, Refusal> {
         return Err(Refusal::invalid("no address given; accepted: one or more addresses or networks"));
     }
     addresses.iter().map(net).collect()
+}
+
+/// In whose name a command is given.
+///
+/// # Errors
+/// It is no name that a holder may have.
+pub fn holder(by: Option<&str>) -> Result<&str, Refusal> {
+    by.map_or(Ok(OWNER), |by| value::holder(by).map_err(|error| Refusal::invalid(error.to_string())))
 }
 
 /// The owner's comment.

@@ -43,6 +43,8 @@ impl Daemon {
             Request::Exempt(command) => answered(self.exempt(&command)),
             Request::Unexempt(command) => answered(self.unexempt(&command)),
             Request::Kick(command) => answered(self.kick(&command)),
+            Request::Clear(command) => answered(self.clear(&command)),
+            Request::Explain(command) => answered(self.explain(&command)),
         };
         // An error means that the client has hung up.
         let _ = question.reply.send(reply);
@@ -298,6 +300,7 @@ impl Daemon {
             since: view.of(ban.start),
             until: ban.end.map(|end| view.of(end)),
             left: ban.end.map(|end| end.since(view.now).into()),
+            by: Some(ban.by).filter(|by| !by.is_empty()).map(Into::into),
             reason: reason_view(ban.reason),
             withheld,
             offences: Some(self.ledger.offences(view.now, ban.net.addr()))
@@ -349,7 +352,7 @@ impl Daemon {
     }
 
     /// The owner's blocks that are rules of their own and name this address.
-    fn rules_for(&self, address: IpAddr) -> Vec<Rule> {
+    pub(super) fn rules_for(&self, address: IpAddr) -> Vec<Rule> {
         let main = &self.settings.main;
         let blocks = self.settings.block.iter().filter(|block| !rules::in_manual_set(block, main));
         blocks.filter(|block| block.net.contains(&address)).map(|block| rule_view(block, main)).collect()

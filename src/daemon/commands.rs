@@ -4,36 +4,30 @@
 //! Lasting blocks and allowances are not here: the command line writes them to UCI and asks for a
 //! reload. Every command is all or nothing: all its addresses are judged before the first is touched.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use ipnet::IpNet;
 
-use super::{Daemon, clock};
+use super::standing::{is_single, who};
+use super::{Daemon, clock, journal};
 use crate::config::value;
-use crate::control::protocol::{BanCommand, Code, Done, DoneRow, ExemptCommand, KickCommand, Refusal, UnbanCommand};
+use crate::control::protocol::{
+    Activity, BanCommand, ClearCommand, Code, Done, DoneRow, ExemptCommand, KickCommand, Refusal, UnbanCommand,
+};
 use crate::control::steer;
 use crate::feed::{AllowOrigin, Entry, Event, Lifetime, Reason, Source};
-use crate::ledger::{BanView, may_ban};
+use crate::ledger::{BanView, HOLDERS_MAX, HoldError, OWNER, may_ban};
 
-/// Most addresses in one command.
-const AT_ONCE: usize = 100;
+/// Addresses of one command that are told one by one: to the log and to whoever watches, …
+const LINES: usize = 20;
 
-/// The networks of a command.
-///
-/// # Errors
-/// None or too many, or one that does not parse; the sentence names it and what is accepted.
-pub fn nets(addresses: &[String]) -> Result<Vec<IpNet>, Refusal> {
-    if addresses.is_empty() || addresses.len() > AT_ONCE {
-        let text = format!("{} addresses given; accepted: 1 to {AT_ONCE} addresses or networks", addresses.len());
-        return Err(Refusal::invalid(text));
-    }
-    steer::nets(addresses)
-}
+/// … and in the answer. Of more there is a sum.
+const ROWS: usize = 100;
 
 impl Daemon {
     /// Whether the owner may block these.
     pub(super) fn vet(&self, command: &BanCommand) -> Result<Vec<IpNet>, Refusal> {
-        let nets = nets(&command.addresses)?;
+        let nets = steer::nets(&command.addresses)?;
         for net in &nets {
             self.vet_one(net, command.force)?;
         }
@@ -59,69 +53,230 @@ impl Daemon {
         Ok(())
     }
 
-    /// Bans in the ledger.
+    /// Bans in the ledger, in the holder's name: all of them, or none.
     pub(super) fn ban(&mut self, command: &BanCommand) -> Result<Done, Refusal> {
         let nets = self.vet(command)?;
+        let holder = steer::holder(command.by.as_deref())?;
         let comment = steer::comment(command.comment.as_deref().unwrap_or_default())?;
         let lifetime = lifetime(command.timeout);
-        let mut done = Vec::with_capacity(nets.len());
-        for net in nets {
-            let reason = Reason::Comment(comment.as_str().into());
-            self.apply(Event::Ban { source: Source::Manual, net, lifetime, reason });
-            let text = format!("{} is blocked {}", value::written(net), for_how_long(lifetime));
-            log::info!("block: {text}{}", in_brackets(&comment));
-            done.push(row(net, text));
-        }
+        self.hold(holder, &nets, lifetime, &comment)?;
         self.kernel.commit();
-        Ok(Done { done })
+        Ok(self.blocked(holder, &nets, lifetime, &comment))
     }
 
-    /// Takes bans back, whoever banned. What UCI says is not touched.
-    pub(super) fn unban(&mut self, command: &UnbanCommand) -> Result<Done, Refusal> {
-        let nets = nets(&command.addresses)?;
-        let only = match command.source.as_deref() {
-            None => None,
-            Some(name) => Some(super::answers::source_named(name)?),
-        };
-        let mut done = Vec::with_capacity(nets.len());
-        for net in nets {
-            let sources = self.banning(net, only);
-            for source in &sources {
-                self.apply(Event::Unban { source: *source, net });
-                if let Some(publisher) = self.feeds.publisher() {
-                    publisher.unban(*source, net.addr(), self.ledger.element(*source, net.addr()));
-                }
+    /// What to answer and to log when these have been banned.
+    fn blocked(&self, holder: &str, nets: &[IpNet], lifetime: Lifetime, comment: &str) -> Done {
+        let name = if holder == OWNER { String::new() } else { format!(" by {holder}") };
+        if nets.len() > ROWS {
+            let exempt = nets.iter().filter(|net| self.standing_is_exempt(**net)).count();
+            let mut text =
+                format!("{} addresses and networks are blocked{name} {}", nets.len(), for_how_long(lifetime));
+            if exempt > 0 {
+                text.push_str(&format!(", but for {exempt} that are allowed or never blocked"));
             }
-            done.push(freed(net, &sources));
+            log::info!("block: {text}{}", in_brackets(comment));
+            return Done { done: vec![DoneRow { text, ..DoneRow::default() }] };
         }
+        let row = |(index, net): (usize, &IpNet)| {
+            let text = format!("{} {}", value::written(*net), self.standing(*net, holder).text);
+            if index < LINES {
+                log::info!("block{name}: {text}{}", in_brackets(comment));
+            }
+            row(*net, text)
+        };
+        let done = Done { done: nets.iter().enumerate().map(row).collect() };
+        if nets.len() > LINES {
+            log::info!("block{name}: and {} more{}", nets.len() - LINES, in_brackets(comment));
+        }
+        done
+    }
+
+    /// Whether a ban of it changes nothing for now.
+    fn standing_is_exempt(&self, net: IpNet) -> bool {
+        self.ledger.allowances_around(clock::now(), net).next().is_some() || self.ledger.is_protected(net)
+    }
+
+    /// Bans into ledger, kernel, counts and journal; the caller commits.
+    fn hold(&mut self, holder: &str, nets: &[IpNet], lifetime: Lifetime, comment: &str) -> Result<(), Refusal> {
+        let held = self.change(|ledger, sink| ledger.hold(clock::now(), holder, nets, (lifetime, comment), sink));
+        let applied = held.map_err(|error| Refusal { code: Code::Refused, message: no_room(error) })?;
+        self.tally.count_bans(Source::Manual, applied.added, clock::wall());
+        self.note_commanded("ban", holder, nets, |net| {
+            let reason = Reason::Comment(comment.into());
+            Event::Ban { source: Source::Manual, net, lifetime, reason }
+        });
+        Ok(())
+    }
+
+    /// A change of the ledger by command, the kernel told of it; the caller commits.
+    fn change<T>(
+        &mut self,
+        change: impl FnOnce(&mut crate::ledger::Ledger, &mut dyn FnMut(crate::ledger::SetChange)) -> T,
+    ) -> T {
+        let Daemon { ledger, kernel, disconnect, settings, keeper, .. } = self;
+        keeper.note_change();
+        change(ledger, &mut |change| {
+            if settings.main.disconnect {
+                disconnect.note(&change);
+            }
+            kernel.push(change);
+        })
+    }
+
+    /// Tells whoever watches what was commanded: a few one by one, the rest as a sum.
+    fn note_commanded(&mut self, kind: &str, holder: &str, nets: &[IpNet], event: impl Fn(IpNet) -> Event) {
+        let by = (holder != OWNER).then(|| format!("by {holder}"));
+        for net in nets.iter().take(LINES) {
+            if let Some((kind, mut activity)) = journal::Told::of(&event(*net)).activity(clock::wall()) {
+                activity.text.clone_from(&by);
+                self.happened(kind, activity);
+            }
+        }
+        if nets.len() > LINES {
+            let text = Some(format!("and {} more", nets.len() - LINES));
+            self.happened(kind, Activity { source: Some(Source::Manual.to_string()), text, ..Activity::default() });
+        }
+    }
+
+    /// Takes bans back: a holder's own, or whoever's. What UCI says is not touched.
+    pub(super) fn unban(&mut self, command: &UnbanCommand) -> Result<Done, Refusal> {
+        let nets = steer::nets(&command.addresses)?;
+        let unlisted = command.unlisted.iter().map(String::as_str).collect::<BTreeSet<&str>>();
+        let taken = match (command.by.as_deref(), command.source.as_deref()) {
+            (Some(by), None | Some("manual")) => self.take_back(&nets, Some(steer::holder(Some(by))?)),
+            (Some(_), Some(_)) => return Err(Refusal::invalid("only bans of the source manual have a holder")),
+            (None, None) => self.unban_all(&nets, None),
+            (None, Some(name)) => self.unban_all(&nets, Some(super::answers::source_named(name)?)),
+        };
         self.kernel.commit();
+        let row = |(net, mut taken): (&IpNet, Taken)| {
+            if unlisted.contains(&*value::written(*net)) {
+                taken.names.push("the configuration".into());
+                taken.sources.push(Source::Manual);
+            }
+            self.freed(*net, taken, command.by.as_deref())
+        };
+        let done: Vec<DoneRow> = nets.iter().zip(taken).map(row).collect();
+        for row in done.iter().filter(|row| !row.sources.is_empty()).take(LINES) {
+            log::info!("unblock: {}", row.text);
+        }
+        if done.len() > LINES {
+            log::info!("unblock: and {} more", done.len() - LINES);
+        }
         Ok(Done { done })
     }
 
-    /// The sources that ban exactly this in the ledger.
+    /// Takes back a holder's bans of these, or every holder's, and says for each whose there were.
+    fn take_back(&mut self, nets: &[IpNet], holder: Option<&str>) -> Vec<Taken> {
+        let mut taken: Vec<Taken> = nets.iter().map(|_| Taken::default()).collect();
+        let mut by_holder: BTreeMap<String, Vec<IpNet>> = BTreeMap::new();
+        for (net, taken) in nets.iter().zip(&mut taken) {
+            for name in
+                self.ledger.holders_of(clock::now(), *net).filter(|name| holder.is_none_or(|wanted| wanted == *name))
+            {
+                taken.names.push(who(name).into());
+                taken.sources = vec![Source::Manual];
+                by_holder.entry(name.into()).or_default().push(*net);
+            }
+        }
+        for (holder, nets) in by_holder {
+            self.change(|ledger, sink| ledger.let_go(clock::now(), &holder, Some(&nets), sink));
+            self.note_commanded("unban", &holder, &nets, |net| Event::Unban { source: Source::Manual, net });
+        }
+        taken
+    }
+
+    fn unban_all(&mut self, nets: &[IpNet], only: Option<Source>) -> Vec<Taken> {
+        let mut taken = match only {
+            None | Some(Source::Manual) => self.take_back(nets, None),
+            Some(_) => nets.iter().map(|_| Taken::default()).collect(),
+        };
+        for (net, taken) in nets.iter().zip(&mut taken) {
+            for source in self.banning(*net, only) {
+                self.apply(Event::Unban { source, net: *net });
+                if let Some(publisher) = self.feeds.publisher() {
+                    publisher.unban(source, net.addr(), self.ledger.element(source, net.addr()));
+                }
+                taken.names.push(source.to_string());
+                taken.sources.push(source);
+            }
+        }
+        taken
+    }
+
+    /// The answer to what has been taken back, and what is true now.
+    fn freed(&self, net: IpNet, taken: Taken, by: Option<&str>) -> DoneRow {
+        let (name, mut stands) = (value::written(net), self.standing(net, ""));
+        stands.text = stands.text.replacen("is blocked", "is still blocked", 1);
+        let from_feed = taken.sources.iter().any(|source| matches!(source, Source::Dynfw | Source::Nats));
+        let whose = taken.names.join(" and ");
+        let text = match (taken.names.is_empty(), stands.blocked) {
+            (true, true) => match by {
+                Some(by) => format!("{name} {}; {} had no ban of it", stands.text, who(by)),
+                None => format!("{name} {}; there is no ban of it alone to take back", stands.text),
+            },
+            (true, false) => format!("{name} is not banned{}; there is nothing to take back", of(by)),
+            (false, true) => format!("{name} {}; no longer by {whose}", stands.text),
+            (false, false) if stands.allowed => format!("{name} {}; no longer banned by {whose}", stands.text),
+            (false, false) if !is_single(net) => format!("{name} {} (it was banned by {whose})", stands.text),
+            (false, false) if from_feed => {
+                format!(
+                    "{name} is free (it was banned by {whose}) until the feed lists it again; an allowance would last"
+                )
+            }
+            (false, false) => format!("{name} is free (it was banned by {whose})"),
+        };
+        let mut sources: Vec<String> = taken.sources.iter().map(Source::to_string).collect();
+        sources.dedup();
+        DoneRow { address: name, text, sources, connections: None }
+    }
+
+    /// Takes back everything that a holder has banned by command.
+    pub(super) fn clear(&mut self, command: &ClearCommand) -> Result<Done, Refusal> {
+        let holder = steer::holder(Some(&command.by))?;
+        let (_, gone) = self.change(|ledger, sink| ledger.let_go(clock::now(), holder, None, sink));
+        self.note_commanded("unban", holder, &gone, |net| Event::Unban { source: Source::Manual, net });
+        self.kernel.commit();
+        let whose = if holder == OWNER { "your".into() } else { format!("{holder}'s") };
+        let mut text = format!("{} of {whose} bans taken back", gone.len());
+        let others = |net: &&IpNet| self.ledger.bans_around(clock::now(), **net).next().is_some();
+        let still = gone.iter().filter(others).count();
+        if still > 0 {
+            text.push_str(&format!("; {still} of them are still banned by others"));
+        }
+        log::info!("clear: {text}");
+        Ok(Done { done: vec![DoneRow { text, ..DoneRow::default() }] })
+    }
+
+    /// What is true of these now; nothing is changed.
+    pub(super) fn explain(&self, command: &KickCommand) -> Result<Done, Refusal> {
+        let nets = steer::nets(&command.addresses)?;
+        let text =
+            |net: IpNet| format!("{} {}", value::written(net), self.standing(net, crate::ledger::CONFIGURATION).text);
+        Ok(Done { done: nets.into_iter().map(|net| row(net, text(net))).collect() })
+    }
+
+    /// The sources, the owner apart, that ban exactly this.
     fn banning(&self, net: IpNet, only: Option<Source>) -> Vec<Source> {
         let verdict = self.ledger.check(clock::now(), net.addr());
         // A single address may be banned with the network that it stands for.
         let single = net.prefix_len() == net.max_prefix_len();
         let stands_for = single.then(|| self.ledger.scan_net(net.addr()));
         let is_it = |ban: &BanView<'_>| ban.net == net || ban.source == Source::Scan && stands_for == Some(ban.net);
-        let bans = verdict.bans.iter().filter(|ban| is_it(ban) && !ban.configured);
-        let mut sources: Vec<Source> =
-            bans.map(|ban| ban.source).filter(|source| only.is_none_or(|only| only == *source)).collect();
-        sources.dedup();
-        sources
+        let bans = verdict.bans.iter().filter(|ban| is_it(ban) && ban.source != Source::Manual);
+        bans.map(|ban| ban.source).filter(|source| only.is_none_or(|only| only == *source)).collect()
     }
 
     /// Allows in the ledger.
     pub(super) fn exempt(&mut self, command: &ExemptCommand) -> Result<Done, Refusal> {
-        let nets = nets(&command.addresses)?;
+        let nets = steer::nets(&command.addresses)?;
         let comment = steer::comment(command.comment.as_deref().unwrap_or_default())?;
         let lifetime = lifetime(command.timeout);
         let mut done = Vec::with_capacity(nets.len());
         for net in nets {
             let entry = Entry { net, lifetime, comment: comment.as_str().into() };
             self.apply(Event::Allow { origin: AllowOrigin::Command, entry });
-            let text = format!("{} is allowed {}", value::written(net), for_how_long(lifetime));
+            let text = format!("{} {}", value::written(net), self.standing(net, OWNER).text);
             log::info!("allow: {text}{}", in_brackets(&comment));
             done.push(row(net, text));
         }
@@ -131,7 +286,7 @@ impl Daemon {
 
     /// Ends the connections of addresses and networks, banned or not.
     pub(super) fn kick(&mut self, command: &KickCommand) -> Result<Done, Refusal> {
-        let nets = nets(&command.addresses)?;
+        let nets = steer::nets(&command.addresses)?;
         let Daemon { kernel, disconnect, .. } = self;
         let mut done = Vec::with_capacity(nets.len());
         for net in nets {
@@ -147,13 +302,15 @@ impl Daemon {
         Ok(Done { done })
     }
 
-    /// Takes the ledger's own allowances back. A row without sources: there was none.
+    /// Takes the ledger's own allowances back. A row without sources: there was none. Its text says what is
+    /// true then, where it is still allowed, or blocked.
     pub(super) fn unexempt(&mut self, command: &ExemptCommand) -> Result<Done, Refusal> {
-        let nets = nets(&command.addresses)?;
+        let nets = steer::nets(&command.addresses)?;
         let mut done = Vec::with_capacity(nets.len());
         for net in nets {
-            let allowances = self.ledger.allowances(clock::now());
-            let origins: Vec<AllowOrigin> = allowances.filter(|each| each.net == net).map(|each| each.origin).collect();
+            let allowances = self.ledger.allowances_around(clock::now(), net);
+            let allowances = allowances.filter(|each| each.net == net);
+            let origins: Vec<AllowOrigin> = allowances.map(|each| each.origin).collect();
             let mut row = row(net, String::new());
             if origins.contains(&AllowOrigin::Command) {
                 self.apply(Event::Disallow { origin: AllowOrigin::Command, net });
@@ -163,15 +320,16 @@ impl Daemon {
             if origins.contains(&AllowOrigin::Nats) {
                 row.sources.push("nats".into());
             }
+            let stands = self.standing(net, "");
+            if stands.allowed || stands.blocked {
+                row.text = stands.text;
+            }
             done.push(row);
         }
         self.kernel.commit();
         Ok(Done { done })
     }
 }
-
-/// Most lines about one change of the configuration.
-const LINES: usize = 20;
 
 /// Logs what a new configuration allows or blocks and the old one did not, and the other way round.
 pub fn tell_changes(list: &str, old: &[IpNet], new: &[IpNet]) {
@@ -191,22 +349,26 @@ fn row(net: IpNet, text: String) -> DoneRow {
     DoneRow { address: value::written(net), text, ..DoneRow::default() }
 }
 
-fn freed(net: IpNet, sources: &[Source]) -> DoneRow {
-    let net = value::written(net);
-    let names: Vec<String> = sources.iter().map(Source::to_string).collect();
-    let from_feed = sources.iter().any(|source| matches!(source, Source::Dynfw | Source::Nats));
-    let text = match (names.is_empty(), from_feed) {
-        (true, _) => format!("{net} is not banned"),
-        (false, false) => format!("{net} is free (it was banned by {})", names.join(" and ")),
-        (false, true) => format!(
-            "{net} is free (it was banned by {}) until the feed lists it again; an allowance would last",
-            names.join(" and ")
-        ),
-    };
-    if !names.is_empty() {
-        log::info!("unblock: {text}");
+/// Whose bans of a network have been taken back.
+#[derive(Default)]
+struct Taken {
+    names: Vec<String>,
+    sources: Vec<Source>,
+}
+
+fn of(by: Option<&str>) -> String {
+    by.map_or(String::new(), |by| format!(" by {}", who(by)))
+}
+
+fn no_room(error: HoldError) -> String {
+    match error {
+        HoldError::Holders => format!("{HOLDERS_MAX} other programs hold bans already; no more names are taken"),
+        HoldError::Full(most) => {
+            format!(
+                "there is no room for so many: {most} of a family may be banned by command and configuration (a quarter of max_entries); nothing was done"
+            )
+        }
     }
-    DoneRow { address: net, text, sources: names, connections: None }
 }
 
 fn in_brackets(comment: &str) -> String {

@@ -10,6 +10,7 @@
 mod change;
 mod escalation;
 mod hash;
+mod holders;
 mod moment;
 mod nets;
 mod never;
@@ -30,6 +31,7 @@ use ipnet::{IpNet, Ipv6Net};
 
 pub use change::{Desired, Range, SetChange, SetId};
 pub use escalation::{HISTORY_MAX, LONGEST_BAN, Ladder, Offence};
+pub use holders::{CONFIGURATION, HOLDERS_MAX, HoldError, OWNER};
 pub use moment::Moment;
 pub use never::{Refusal, may_ban, normal};
 pub use page::PAGE_MAX;
@@ -40,6 +42,7 @@ pub use snapshot::{AWAY_MAX, Restored, SnapshotError, Totals, VERSION};
 
 use crate::feed::{AllowOrigin, Entry, Event, Lifetime, List, Listed, Reason, Source};
 use escalation::Escalation;
+use holders::Holders;
 use nets::Nets;
 use protect::Protection;
 use reason::Texts;
@@ -87,7 +90,7 @@ struct Book {
     cut: u32,
 }
 
-/// Origin numbers in the owner's networks.
+/// Origin numbers in the owner's networks. Those of the programs that ban by command follow (`holders`).
 const CONFIG: u8 = 0;
 const COMMAND: u8 = 1;
 
@@ -97,6 +100,7 @@ pub struct Ledger {
     max_entries: u32,
     books: [Book; 3],
     manual: Nets,
+    holders: Holders,
     manual_cut: u32,
     allow: Nets,
     texts: Texts,
@@ -138,6 +142,7 @@ impl Ledger {
             max_entries,
             books: [(); 3].map(|()| Book { v4: Table::new(), v6: Table::new(), cut: 0 }),
             manual: Nets::new(SetId::Ban(Source::Manual)),
+            holders: Holders::default(),
             manual_cut: 0,
             allow: Nets::new(SetId::Allow),
             texts: Texts::default(),

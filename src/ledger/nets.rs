@@ -16,6 +16,9 @@ use super::number::{self, Family};
 use super::protect::Protection;
 use crate::feed::{Entry, Lifetime};
 
+/// Up to so many networks are put in one by one.
+pub(super) const FEW: usize = 8;
+
 /// One network of one origin.
 #[derive(Clone, Debug)]
 pub(super) struct Net {
@@ -92,6 +95,32 @@ impl Nets {
         })
     }
 
+    /// The networks that have all of this one and have not ended, the widest first. Costs a look-up of each
+    /// prefix length.
+    pub(super) fn around(&self, now: Moment, net: IpNet) -> impl Iterator<Item = (IpNet, &Net)> {
+        let (family, first, _) = number::bounds(net);
+        let nets = &self.halves[family as usize].nets;
+        (0..=net.prefix_len()).flat_map(move |prefix| {
+            let key = (first & !family.host_bits(prefix), prefix);
+            let from = nets.partition_point(|net| (net.first, net.prefix) < key);
+            let same = nets.iter().skip(from).take_while(move |net| (net.first, net.prefix) == key);
+            same.filter(move |net| !net.end.is_over(now)).map(move |net| (net.net(family), net))
+        })
+    }
+
+    /// How many networks of a family there is room for.
+    pub(super) fn room(&self, family: Family, most: usize) -> usize {
+        most.saturating_sub(self.halves[family as usize].nets.len())
+    }
+
+    /// This origin's entry of exactly this network, over or not.
+    pub(super) fn get(&self, origin: u8, net: IpNet) -> Option<&Net> {
+        let (family, first, _) = number::bounds(net);
+        let key = (first, net.prefix_len(), origin);
+        let nets = &self.halves[family as usize].nets;
+        nets.binary_search_by_key(&key, Net::key).ok().and_then(|place| nets.get(place))
+    }
+
     /// Is the address in an element that is in force by now?
     pub(super) fn covers(&self, now: Moment, address: IpAddr) -> bool {
         let (family, number) = number::of(address);
@@ -160,18 +189,68 @@ impl Nets {
         }
     }
 
+    /// As [`Nets::insert`] for each; the last of equal networks counts. Many cost one pass over all networks
+    /// instead of moving the tails of the arrays for each.
+    pub(super) fn insert_all(&mut self, cause: &mut Cause, origin: u8, list: Vec<Entry>) {
+        if list.len() <= FEW {
+            return list.into_iter().for_each(|entry| self.insert(cause, origin, entry));
+        }
+        for (family, fresh) in Family::ALL.into_iter().zip(by_family(cause.now, origin, list)) {
+            let half = &mut self.halves[family as usize];
+            let (Some(first), Some(last)) = (fresh.first(), fresh.iter().map(|net| net.last(family)).max()) else {
+                continue;
+            };
+            // The smallest network that has them all: `recompute` wants a network's bounds.
+            let host = u128::MAX.checked_shr((first.first ^ last).leading_zeros()).unwrap_or(0);
+            let (first, last) = (first.first & !host, last | host);
+            let mut added = Vec::new();
+            for mut net in fresh {
+                self.first_end = self.first_end.min(net.end);
+                match half.nets.binary_search_by_key(&net.key(), Net::key) {
+                    Ok(place) => {
+                        let Some(old) = half.nets.get_mut(place) else { continue };
+                        net.inherit(old, cause.now, cause.applied);
+                        *old = net;
+                    }
+                    Err(_) if half.nets.len() + added.len() >= cause.most => cause.applied.cut += 1,
+                    Err(_) => {
+                        cause.applied.added += 1;
+                        added.push(net);
+                    }
+                }
+            }
+            half.nets.append(&mut added);
+            // Two sorted runs, which this sort joins in one pass.
+            half.nets.sort_by_key(Net::key);
+            self.recompute(cause, family, first, last);
+        }
+    }
+
+    /// Takes back the origin's networks that are wanted, and says which; one pass over all networks.
+    pub(super) fn remove_all(&mut self, cause: &mut Cause, origin: u8, wanted: &dyn Fn(&IpNet) -> bool) -> Vec<IpNet> {
+        let mut gone = Vec::new();
+        for family in Family::ALL {
+            let half = &mut self.halves[family as usize];
+            let (before, held) = (gone.len(), half.nets.len());
+            half.nets.retain(|net| {
+                let goes = net.origin == origin && wanted(&net.net(family));
+                if goes && !net.end.is_over(cause.now) {
+                    gone.push(net.net(family));
+                }
+                !goes
+            });
+            cause.applied.removed += u32::try_from(gone.len() - before).unwrap_or(u32::MAX);
+            if half.nets.len() < held {
+                self.recompute(cause, family, 0, family.max());
+            }
+        }
+        self.find_first_end();
+        gone
+    }
+
     /// Makes these the origin's networks. Costs sorting them and one pass over all networks.
     pub(super) fn replace(&mut self, cause: &mut Cause, origin: u8, list: Vec<Entry>) {
-        let mut fresh: [Vec<Net>; 2] = Default::default();
-        for entry in list {
-            let (family, ..) = number::bounds(entry.net);
-            fresh[family as usize].push(Net::new(cause.now, origin, entry));
-        }
-        for (family, mut fresh) in Family::ALL.into_iter().zip(fresh) {
-            // The last duplicate counts: turned round, the stable sort puts it first and dedup keeps it.
-            fresh.reverse();
-            fresh.sort_by_key(Net::key);
-            fresh.dedup_by_key(|net| net.key());
+        for (family, fresh) in Family::ALL.into_iter().zip(by_family(cause.now, origin, list)) {
             self.replace_family(cause, family, origin, fresh);
             self.recompute(cause, family, 0, family.max());
         }
@@ -310,6 +389,22 @@ impl Nets {
     }
 }
 
+/// The entries as networks, a family each, sorted; the last of equal ones counts.
+fn by_family(now: Moment, origin: u8, list: Vec<Entry>) -> [Vec<Net>; 2] {
+    let mut fresh: [Vec<Net>; 2] = Default::default();
+    for entry in list {
+        let (family, ..) = number::bounds(entry.net);
+        fresh[family as usize].push(Net::new(now, origin, entry));
+    }
+    for nets in &mut fresh {
+        // Turned round, the stable sort puts the last of equal ones first, and dedup keeps it.
+        nets.reverse();
+        nets.sort_by_key(Net::key);
+        nets.dedup_by_key(|net| net.key());
+    }
+    fresh
+}
+
 impl Net {
     fn new(now: Moment, origin: u8, entry: Entry) -> Net {
         let (_, first, _) = number::bounds(entry.net);
@@ -334,6 +429,10 @@ impl Net {
 }
 
 impl Segment {
+    fn is_where(&self, other: &Segment) -> bool {
+        (self.first, self.last) == (other.first, other.last)
+    }
+
     fn range(&self, family: Family) -> Range {
         Range { first: family.address(self.first), last: family.address(self.last) }
     }
@@ -425,19 +524,21 @@ fn cut_out(segment: Segment, mask: &[(u128, u128)], out: &mut Joined) {
     out.push(rest);
 }
 
-/// Tells what leads from `old` to `new`, both sorted and disjoint.
+/// Tells what leads from `old` to `new`, both sorted and disjoint: deletions first, so that nothing overlaps.
 fn tell_difference(set: SetId, family: Family, old: &[Segment], new: &[Segment], cause: &mut Cause) {
-    let same = |list: &[Segment], segment: &Segment| -> Option<Segment> {
-        let place = list.binary_search_by_key(&segment.first, |other| other.first).ok()?;
-        list.get(place).copied().filter(|other| other.last == segment.last)
-    };
-    for segment in old.iter().filter(|segment| same(new, segment).is_none()) {
-        (cause.sink)(SetChange::Delete { set, range: segment.range(family) });
+    let mut others = new.iter().peekable();
+    for segment in old {
+        while others.next_if(|other| other.first < segment.first).is_some() {}
+        if others.peek().is_none_or(|other| !other.is_where(segment)) {
+            (cause.sink)(SetChange::Delete { set, range: segment.range(family) });
+        }
     }
+    let mut others = old.iter().peekable();
     for segment in new {
+        while others.next_if(|other| other.first < segment.first).is_some() {}
         let Some(lifetime) = segment.end.left(cause.now) else { continue };
         let range = segment.range(family);
-        match same(old, segment) {
+        match others.peek().filter(|other| other.is_where(segment)) {
             None => (cause.sink)(SetChange::Add { set, range, lifetime }),
             Some(before) if before.end != segment.end => (cause.sink)(SetChange::Renew { set, range, lifetime }),
             Some(_) => {}

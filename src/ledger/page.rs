@@ -36,10 +36,9 @@ fn rank(ban: &BanView, filter: &Filter) -> Rank {
         Sort::Ending => ban.end.map_or(u32::MAX, |end| end.0),
         Sort::Source => ban.source as u32,
     };
-    let (source, configured) = (ban.source as u8, u8::from(ban.configured));
-    let forward = (lead, family as u8, first, ban.net.prefix_len(), source, configured);
-    let (lead, family, first, prefix, source, configured) = forward;
-    if filter.reverse { (!lead, !family, !first, !prefix, !source, !configured) } else { forward }
+    let forward = (lead, family as u8, first, ban.net.prefix_len(), ban.source as u8, ban.origin);
+    let (lead, family, first, prefix, source, origin) = forward;
+    if filter.reverse { (!lead, !family, !first, !prefix, !source, !origin) } else { forward }
 }
 
 impl Ledger {

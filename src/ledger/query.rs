@@ -12,7 +12,7 @@ use super::number;
 use super::protect::Protected;
 use super::reason::ReasonRef;
 use super::table::{Ban, Key};
-use super::{CONFIG, Counts, Ledger, Place, Refusal, may_ban, place};
+use super::{Counts, Ledger, Place, Refusal, may_ban, place};
 use crate::feed::{AllowOrigin, Lifetime, Source};
 
 /// How much of a ban the kernel has been given.
@@ -39,8 +39,11 @@ pub struct BanView<'a> {
     pub end: Option<Moment>,
     /// Why.
     pub reason: ReasonRef<'a>,
-    /// Stated in UCI (only the owner's).
-    pub configured: bool,
+    /// In whose name: of the owner's bans [`CONFIGURATION`](super::CONFIGURATION), [`OWNER`](super::OWNER)
+    /// or a program's; empty for every other source.
+    pub by: &'a str,
+    /// The number of that name.
+    pub(super) origin: u8,
     /// How much of it the kernel has.
     pub force: Force,
 }
@@ -144,9 +147,8 @@ impl Ledger {
         let address = address.to_canonical();
         let mut bans: Vec<BanView> =
             Source::ALL.into_iter().filter_map(|source| self.get(now, source, address)).collect();
-        let networks = self.manual.iter(now).filter(|(net, _)| net.contains(&address));
-        bans.extend(networks.map(|(net, entry)| self.manual_view(net, entry)));
-        let allowances = self.allowances(now).filter(|allowance| allowance.net.contains(&address)).collect();
+        bans.extend(self.manual.around(now, address.into()).map(|(net, entry)| self.manual_view(net, entry)));
+        let allowances = self.allowances_around(now, address.into()).collect();
         let protection = self.protection.find(address);
         Verdict { address, bans, allowances, protection, outcome: self.outcome(now, address) }
     }
@@ -170,17 +172,21 @@ impl Ledger {
 
     /// All allowances, IPv4 first, by address.
     pub fn allowances(&self, now: Moment) -> impl Iterator<Item = AllowanceView<'_>> {
-        self.allow.iter(now).map(|(net, entry)| AllowanceView {
-            origin: match entry.origin {
-                0 => AllowOrigin::Config,
-                1 => AllowOrigin::Command,
-                _ => AllowOrigin::Nats,
-            },
-            net,
-            start: entry.start,
-            end: entry.end.moment(),
-            comment: &entry.comment,
-        })
+        self.allow.iter(now).map(|(net, entry)| allowance_view(net, entry))
+    }
+
+    /// The allowances that have all of the network.
+    pub fn allowances_around(&self, now: Moment, net: IpNet) -> impl Iterator<Item = AllowanceView<'_>> {
+        self.allow.around(now, net).map(|(net, entry)| allowance_view(net, entry))
+    }
+
+    /// The bans that have all of the network: the owner's, and of a single address everybody's.
+    pub fn bans_around(&self, now: Moment, net: IpNet) -> impl Iterator<Item = BanView<'_>> {
+        let single = net.prefix_len() == net.max_prefix_len();
+        let is_scan = move |source: Source| source == Source::Scan && self.scan_net(net.addr()) == net;
+        let sources = Source::ALL.into_iter().filter(move |source| single || is_scan(*source));
+        let others = sources.filter_map(move |source| self.get(now, source, net.addr()));
+        others.chain(self.manual.around(now, net).map(|(net, entry)| self.manual_view(net, entry)))
     }
 
     /// Every ban of one source, or of all; those of one source and family as they began.
@@ -251,25 +257,32 @@ impl Ledger {
             start: ban.start,
             end: ban.end.moment(),
             reason: self.texts.unpack(ban.word),
-            configured: false,
+            by: "",
+            origin: 0,
             force: if ban.word.is_withheld() { Force::Withheld } else { Force::Full },
         }
     }
 
-    fn manual_view<'a>(&self, net: IpNet, entry: &'a Net) -> BanView<'a> {
+    fn manual_view<'a>(&'a self, net: IpNet, entry: &'a Net) -> BanView<'a> {
         BanView {
             source: Source::Manual,
             net,
             start: entry.start,
             end: entry.end.moment(),
             reason: ReasonRef::Comment(&entry.comment),
-            configured: entry.origin == CONFIG,
+            by: self.holders.name(entry.origin),
+            origin: entry.origin,
             force: self.force(net),
         }
     }
 
+    /// Whether none of it is given to the kernel.
+    pub fn is_protected(&self, net: IpNet) -> bool {
+        self.force(net) == Force::Withheld
+    }
+
     /// How much of an owner's network is left when the holes are cut.
-    pub(super) fn force(&self, net: IpNet) -> Force {
+    pub fn force(&self, net: IpNet) -> Force {
         let (family, first, last) = number::bounds(net);
         let mask = self.protection.mask(family);
         let from = mask.partition_point(|&(_, high)| high < first);
@@ -278,6 +291,20 @@ impl Ledger {
             Some(&(low, _)) if low <= last => Force::Partial,
             _ => Force::Full,
         }
+    }
+}
+
+fn allowance_view(net: IpNet, entry: &Net) -> AllowanceView<'_> {
+    AllowanceView {
+        origin: match entry.origin {
+            0 => AllowOrigin::Config,
+            1 => AllowOrigin::Command,
+            _ => AllowOrigin::Nats,
+        },
+        net,
+        start: entry.start,
+        end: entry.end.moment(),
+        comment: &entry.comment,
     }
 }
 

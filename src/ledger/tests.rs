@@ -218,21 +218,22 @@ fn check_tells_every_ban_and_allowance() {
     changes(&mut ledger, at(7), Event::BlockList { list });
     let address = "::ffff:198.51.100.7".parse().unwrap();
     let verdict = ledger.check(at(10), address);
-    let view = |source, what, start, end, reason, configured| BanView {
+    let view = |source, what, start, end, reason, by| BanView {
         source,
         net: net(what),
         start: at(start),
         end,
         reason,
-        configured,
+        by,
+        origin: 0,
         force: Force::Full,
     };
     assert_eq!(
         verdict.bans,
         [
-            view(Source::Dynfw, "198.51.100.7", 5, None, ReasonRef::Announced, false),
-            view(Source::Nats, "198.51.100.7", 6, Some(at(66)), ReasonRef::Tagged("ssh"), false),
-            view(Source::Manual, "198.51.100.0/24", 7, None, ReasonRef::Comment("scanner farm"), true),
+            view(Source::Dynfw, "198.51.100.7", 5, None, ReasonRef::Announced, ""),
+            view(Source::Nats, "198.51.100.7", 6, Some(at(66)), ReasonRef::Tagged("ssh"), ""),
+            view(Source::Manual, "198.51.100.0/24", 7, None, ReasonRef::Comment("scanner farm"), CONFIGURATION),
         ]
     );
     assert_eq!((verdict.outcome, ledger.outcome(at(10), address)), (Outcome::Blocked, Outcome::Blocked));

@@ -109,6 +109,7 @@ fn what_is_wrong_is_refused_by_name_and_nothing_is_half_done() {
         (&["allow", "--comment", "two\nlines", "198.51.100.7"], 2, &["line end"]),
         (&["unblock", "198.51.100.7"], 1, &["198.51.100.7", "not banned"]),
         (&["unblock", "nonsense"], 2, &["nonsense"]),
+        (&["clear"], 2, &["by"]),
         (&["disallow", "198.51.100.7"], 1, &["198.51.100.7", "not allowed"]),
         (&["kick", "nonsense"], 2, &["nonsense"]),
         (&["kick"], 2, &["address"]),
@@ -204,6 +205,102 @@ fn lasting_commands_write_uci_and_are_in_force_at_once() {
     daemon.cli(&["disallow", "198.51.100.7", "192.0.2.3"]);
     assert!(manual().is_empty() && allowed().is_empty());
     assert_eq!(fs::read_to_string(daemon.config()).unwrap().trim_end(), before.trim_end());
+}
+
+/// Every answer says what is true afterwards, and names what still blocks or allows.
+#[test]
+fn answers_say_what_is_true_afterwards() {
+    let _netns = Netns::enter();
+    let sections = "config block\n\toption ip '198.51.100.0/24'\nconfig allow\n\toption ip '192.0.2.7'\n\toption comment 'office'\n";
+    let daemon = Daemon::start("", &[&no_feed(), sections].join("\n"));
+    type Step<'a> = (&'a [&'a str], i32, &'a [&'a str], &'a [&'a str]);
+    let steps: &[Step] = &[
+        (
+            &["block", "--timeout", "1h", "198.51.100.3"],
+            0,
+            &["blocked until taken back", "198.51.100.0/24", "you for"],
+            &[],
+        ),
+        (&["unblock", "198.51.100.3"], 0, &["is still blocked", "198.51.100.0/24", "the configuration"], &["free"]),
+        (
+            &["unblock", "198.51.100.3"],
+            1,
+            &["is still blocked", "198.51.100.0/24", "no ban of it alone"],
+            &["not banned"],
+        ),
+        (&["block", "--timeout", "1h", "192.0.2.7"], 0, &["is allowed", "office", "you for 1h"], &["is blocked"]),
+        (&["block", "192.0.2.7"], 0, &["is allowed", "office"], &["is blocked"]),
+        (&["unblock", "192.0.2.7"], 0, &["is allowed", "office"], &["free"]),
+        (&["block", "203.0.113.9"], 0, &["203.0.113.9 is blocked until taken back"], &[]),
+        (
+            &["block", "--timeout", "5", "203.0.113.9"],
+            0,
+            &["blocked until taken back", "the configuration", "you for 5s"],
+            &["blocked for"],
+        ),
+        (
+            &["block", "--timeout", "5", "--by", "probe", "203.0.113.9"],
+            0,
+            &["until taken back", "by probe for 5s"],
+            &["blocked for"],
+        ),
+        (&["unblock", "--by", "probe", "203.0.113.9"], 0, &["is still blocked", "no longer by probe"], &["free"]),
+        (&["unblock", "--by", "probe", "203.0.113.9"], 0, &["is still blocked", "probe had no ban"], &[]),
+        (&["unblock", "203.0.113.9"], 0, &["is free"], &[]),
+        (&["unblock", "--by", "probe", "203.0.113.9"], 0, &["not banned by probe"], &[]),
+        (&["block", "--by", "probe", "203.0.113.9"], 2, &["--timeout"], &[]),
+        (&["block", "--by", "config", "--timeout", "1h", "203.0.113.9"], 2, &["no name"], &[]),
+        (&["block", "--by", "two words", "--timeout", "1h", "203.0.113.9"], 2, &["no name"], &[]),
+        (&["allow", "--timeout", "1h", "198.51.100.9"], 0, &["is allowed for 1h", "198.51.100.0/24"], &[]),
+        (&["disallow", "198.51.100.9"], 0, &["no longer allowed by you", "is blocked", "198.51.100.0/24"], &[]),
+        (
+            &["block", "--timeout", "1h", "--by", "probe", "203.0.113.1", "203.0.113.2", "203.0.113.3"],
+            0,
+            &["203.0.113.3"],
+            &[],
+        ),
+        (&["block", "--timeout", "1h", "203.0.113.2"], 0, &["by you", "by probe"], &[]),
+        (&["clear", "--by", "probe"], 0, &["3 of probe's bans", "1 of them"], &[]),
+        (&["clear", "--by", "config"], 2, &["no name"], &[]),
+        (&["clear", "--by", "owner"], 0, &["1 of your bans"], &[]),
+    ];
+    for (args, status, words, absent) in steps {
+        let (got, printed) = daemon.exit(args);
+        assert_eq!(got, Some(*status), "{args:?}: {printed}");
+        for word in *words {
+            assert!(printed.contains(word), "{args:?} does not say {word:?}: {printed}");
+        }
+        for word in *absent {
+            assert!(!printed.contains(word), "{args:?} says {word:?}: {printed}");
+        }
+    }
+    assert_eq!(manual(), BTreeSet::from(["198.51.100.0/24".to_owned()]));
+}
+
+/// Bans of several programs stand side by side: each ends, and is taken back, by itself.
+#[test]
+fn each_program_takes_back_its_own_ban_alone() {
+    let _netns = Netns::enter();
+    let daemon = Daemon::start("", &no_feed());
+    let before = fs::read_to_string(daemon.config()).unwrap();
+    for (by, time) in [("fail2ban/sshd", "1h"), ("fail2ban/recidive", "7d"), ("sieve", "2h")] {
+        daemon.cli(&["block", "203.0.113.8", "--timeout", time, "--by", by]);
+    }
+    let check: Value = serde_json::from_str(&daemon.cli(&["check", "203.0.113.8", "--json"])).unwrap();
+    let bans = check["bans"].as_array().unwrap();
+    let held: BTreeSet<(&str, u64)> =
+        bans.iter().map(|ban| (ban["by"].as_str().unwrap(), (ban["left"].as_u64().unwrap() + 30) / 3600)).collect();
+    assert_eq!(held, BTreeSet::from([("fail2ban/sshd", 1), ("fail2ban/recidive", 168), ("sieve", 2)]));
+    assert_eq!(daemon.cli(&["list", "manual"]).lines().count(), 3);
+    let left = || nft_set_elements("diswall_manual4").get("203.0.113.8").and_then(|element| element.expires);
+    assert!(left().unwrap() > 6 * 86_400);
+    daemon.cli(&["unblock", "203.0.113.8", "--by", "fail2ban/recidive"]);
+    assert!((3600..=7200).contains(&left().unwrap()), "{:?}", left());
+    daemon.cli(&["clear", "--by", "sieve"]);
+    assert!((3000..=3600).contains(&left().unwrap()), "{:?}", left());
+    daemon.cli(&["unblock", "203.0.113.8", "--by", "fail2ban/sshd"]);
+    assert!(manual().is_empty());
+    assert_eq!(fs::read_to_string(daemon.config()).unwrap(), before);
 }
 
 #[test]

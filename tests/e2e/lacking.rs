@@ -26,7 +26,7 @@ fn without(parts: &[&str], command: &Command) -> Command {
 
 /// Starts the daemon on a kernel without `parts`.
 fn start_without(parts: &[&str], daemon: &mut Daemon) {
-    let run = daemon.command(&["run", "--foreground"]);
+    let run = daemon.as_installed();
     daemon.spawn(&without(parts, &run));
     daemon.wait_answering();
 }

@@ -136,7 +136,6 @@ fn a_line_of_64_kb_and_a_rotated_log() {
     assert_eq!(nft_set_elements("diswall_scan4").len(), 2);
 }
 
-/// As a router runs it: in a jail whose whole environment is one word, where `PATH` helps nobody.
 #[test]
 fn a_follower_that_dies_is_said_and_started_again() {
     let _netns = Netns::enter();
@@ -146,11 +145,11 @@ fn a_follower_that_dies_is_said_and_started_again() {
     // In logread's place: dies at once the first time, and gives a line the second.
     let bin = daemon.path("bin");
     std::fs::create_dir(&bin).unwrap();
-    let mark = daemon.path("mark");
+    let mark = daemon.state_dir().join("mark");
     let mut script = File::create(bin.join("logread")).unwrap();
     write!(
         script,
-        "#!/bin/sh\n[ -e '{mark}' ] || {{ touch '{mark}'; exit 3; }}\n\
+        "#!/bin/sh\n[ -e '{mark}' ] || {{ echo >'{mark}'; exit 3; }}\n\
          echo \"Sat Nov 21 10:00:00 2026 authpriv.warn dropbear[1]: Bad password attempt for 'root' from 203.0.113.5:22\"\n\
          exec sleep 1000\n",
         mark = mark.display()
@@ -159,10 +158,7 @@ fn a_follower_that_dies_is_said_and_started_again() {
     drop(script);
     run("chmod", &["755", bin.join("logread").to_str().unwrap()]);
     let _logread = Mount::bind(&bin, Path::new("/usr/local/sbin"));
-    let mut jailed = Command::new("env");
-    jailed.args(["-i", "container=ujail", env!("CARGO_BIN_EXE_diswall"), "run", "--foreground", "--config"]);
-    jailed.arg(daemon.config());
-    daemon.spawn(&jailed);
+    daemon.spawn(&daemon.as_installed());
     daemon.process().stderr_with("the program that follows the system log ended", DEADLINE);
     daemon.wait_answering();
     wait_until(DEADLINE, "the second follower is heard", || nft_set_elements("diswall_scan4").contains_key(GUESSER));

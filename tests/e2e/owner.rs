@@ -411,7 +411,7 @@ fn bans_outlive_a_reboot_and_are_in_the_kernel_before_any_feed_has_answered() {
         sleep(Duration::from_secs(2));
         nft(&["delete", "table", "inet", "fw4"]);
         daemon.load_rules();
-        let run = daemon.command(&["run", "--foreground"]);
+        let run = daemon.as_installed();
         let mut moved = Command::new("unshare");
         moved.args(["--time", "--boottime", boottime]).arg(run.get_program()).args(run.get_args());
         daemon.spawn(&moved);
@@ -536,15 +536,7 @@ fn a_change_reaches_a_daemon_that_is_not_root() {
     let mut daemon = Daemon::prepare("\toption local_only '1'", &no_feed());
     daemon.load_rules();
     let path = |path: &std::path::Path| path.to_string_lossy().into_owned();
-    for place in [daemon.directory(), &daemon.state_dir(), &daemon.config()] {
-        run("chown", &["914:914", &path(place)]);
-    }
-    let start = daemon.command(&["run", "--foreground"]);
-    let mut weak = Command::new("setpriv");
-    weak.args(["--reuid=914", "--regid=914", "--clear-groups", "--inh-caps=-all,+net_admin"]);
-    weak.arg("--ambient-caps=+net_admin").arg(start.get_program()).args(start.get_args());
-    daemon.spawn(&weak);
-    daemon.wait_answering();
+    daemon.run();
     run("chown", &["0:0", &path(&daemon.config())]);
     run("chmod", &["0600", &path(&daemon.config())]);
     daemon.cli(&["allow", "198.51.100.9"]);

@@ -1,6 +1,8 @@
 //! The daemon under test: the real binary, in the test thread's namespace, with a configuration,
-//! a state directory and a control socket of its own.
+//! a state directory and a control socket of its own, started as a router starts it.
 
+use std::fs::Permissions;
+use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
 use std::time::Duration;
@@ -11,6 +13,7 @@ use tempfile::TempDir;
 
 use super::nft::nft_load;
 use super::process::{Proc, output_of};
+use super::router;
 use super::wait::wait_until;
 
 /// The program under test.
@@ -29,6 +32,8 @@ impl Daemon {
     /// beside `state_dir` and `control`, which are given; `sections` is the rest of the file.
     pub fn prepare(main: &str, sections: &str) -> Daemon {
         let directory = tempfile::Builder::new().prefix("diswall-test-").tempdir().expect("a temporary directory");
+        // As on a router, everybody may look for what is his.
+        std::fs::set_permissions(directory.path(), Permissions::from_mode(0o755)).expect("its mode");
         let daemon = Daemon { directory, process: None };
         daemon.configure(main, sections);
         daemon
@@ -44,9 +49,12 @@ impl Daemon {
 
     /// Writes the configuration anew; the daemon hears of it with [`Daemon::reload`].
     pub fn configure(&self, main: &str, sections: &str) {
-        let state = self.path("state");
-        let control = self.path("control.sock");
-        std::fs::create_dir_all(&state).expect("a state directory");
+        let state = self.state_dir();
+        let control = self.path("run/control.sock");
+        if !state.exists() {
+            std::fs::create_dir(&state).expect("a state directory");
+            chown(&state, Some(router::ACCOUNT), Some(router::ACCOUNT)).expect("its owner");
+        }
         let text = format!(
             "config diswall 'main'\n\toption state_dir '{}'\n\toption control '{}'\n{main}\n\n{sections}\n",
             state.display(),
@@ -73,10 +81,23 @@ impl Daemon {
         nft_load(&self.cli(&["rules", "--standalone"]));
     }
 
-    /// Starts the process and waits until it answers on the control socket.
+    /// Starts the process as a router does (see `router`) and waits until it answers on the control socket.
     pub fn run(&mut self) {
-        self.spawn(Command::new(DISWALL).args(["run", "--foreground", "--config"]).arg(self.config()));
+        let command = self.as_installed();
+        self.spawn(&command);
         self.wait_answering();
+    }
+
+    /// As [`Daemon::run`], by the ordinary door: as root, from a shell.
+    pub fn run_as_root(&mut self) {
+        let command = self.command(&["run", "--foreground"]);
+        self.spawn(&command);
+        self.wait_answering();
+    }
+
+    /// The command by which a router starts the daemon. Its directories are made when this is called.
+    pub fn as_installed(&self) -> Command {
+        router::command(DISWALL, &self.config(), &self.path("run"), self.directory.path())
     }
 
     /// Starts the process through a command of the caller's making (other rights, a limit); waits for nothing.

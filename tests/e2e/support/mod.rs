@@ -12,6 +12,7 @@ pub mod nats_server;
 mod netns;
 mod nft;
 mod process;
+mod router;
 mod sentinel;
 mod wait;
 
@@ -21,5 +22,6 @@ pub use mounts::{Mount, own_mounts};
 pub use netns::{Netns, Peer};
 pub use nft::{Element, nft, nft_load, nft_set_elements, try_nft};
 pub use process::{Proc, run, try_run};
+pub use router::ACCOUNT;
 pub use sentinel::Sentinel;
 pub use wait::{wait_for, wait_until};

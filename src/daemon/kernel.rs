@@ -8,10 +8,10 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::clock;
-use crate::config::{Main, Settings};
+use crate::config::{Main, Settings, States};
 use crate::control::protocol::Part;
 use crate::feed::{Lifetime, Source};
-use crate::firewall::{Counter, Error, Firewall, Names, Reconciled, TableEvent, Watch};
+use crate::firewall::{Counter, Error, Firewall, Hook, Names, Reconciled, TableEvent, Watch, Ways};
 use crate::ledger::{Desired, Ledger, Moment, Range, SetChange, SetId};
 
 /// A firewall restart comes as a burst of announcements: the repair waits for its end.
@@ -34,6 +34,15 @@ pub enum State {
     Error(String),
 }
 
+/// Whether a zone's packets come to our rules.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Guard {
+    InForce,
+    /// They would, if the firewall sent any to that zone.
+    NoDevice,
+    Missing,
+}
+
 /// What a repair did.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Repaired {
@@ -54,6 +63,11 @@ pub struct Kernel {
     /// What the rules in force were last seen to have: a part that looks for scans, one that keeps severed
     /// connections severed.
     parts: (bool, bool),
+    /// The zones to guard.
+    zones: Vec<String>,
+    states: States,
+    /// Whether they were last seen to be guarded; empty with rules of our own beside no fw4.
+    guards: Vec<(String, Guard)>,
     repair_at: Option<Instant>,
     retry: Duration,
     /// Sources whose sets may hold more than the ledger yet: what a former run put there stays in force
@@ -74,6 +88,9 @@ impl Kernel {
             link: None,
             state: State::Missing("not looked at yet".into()),
             parts: (true, true),
+            zones: main.zones.clone(),
+            states: main.states,
+            guards: Vec::new(),
             repair_at: None,
             retry: RETRY_FIRST,
             unsettled: Vec::new(),
@@ -112,18 +129,29 @@ impl Kernel {
         !self.parts.1
     }
 
-    /// Whether each guarded zone is guarded.
+    /// Whether each guarded zone is guarded; without fw4, whether the devices are.
     pub fn parts(&self, settings: &Settings) -> Vec<Part> {
-        let zone = |zone: &String| {
-            let name = format!("zone.{zone}");
-            match &self.state {
-                State::Ok => Part::in_force(name),
-                State::Missing(why) | State::Error(why) | State::Unguarded(why) => Part::broken(name, why)
-                    .losing("nothing is blocked there")
-                    .remedied("/etc/init.d/firewall restart, and see what the system log says of fw4"),
-            }
+        let nothing = |part: Part| part.losing("nothing is blocked there");
+        if let State::Missing(why) | State::Error(why) | State::Unguarded(why) = &self.state {
+            let broken = |zone: &String| {
+                nothing(Part::broken(zone_part(zone), why))
+                    .remedied("/etc/init.d/firewall restart, and see what the system log says of it")
+            };
+            return settings.main.zones.iter().map(broken).collect();
+        }
+        if self.guards.is_empty() {
+            return vec![Part::in_force("devices")];
+        }
+        let part = |(zone, guard): &(String, Guard)| match guard {
+            Guard::InForce => Part::in_force(zone_part(zone)),
+            Guard::NoDevice => nothing(Part::waiting(
+                zone_part(zone),
+                "the firewall sends no packets there: the zone has no device now",
+            )),
+            Guard::Missing => nothing(Part::broken(zone_part(zone), "none of its packets come to diswall's rules"))
+                .remedied("look whether the firewall has a zone of that name; then /etc/init.d/diswall restart"),
         };
-        settings.main.zones.iter().map(zone).collect()
+        self.guards.iter().map(part).collect()
     }
 
     /// Starts anew under other names or another size.
@@ -132,6 +160,9 @@ impl Kernel {
             let (refills, last_refill) = (self.refills, self.last_refill);
             let unsettled = std::mem::take(&mut self.unsettled);
             *self = Kernel { refills, last_refill, unsettled, ..Kernel::new(main) };
+            self.repair_soon();
+        } else if main.zones != self.zones || main.states != self.states {
+            (self.zones, self.states) = (main.zones.clone(), main.states);
             self.repair_soon();
         }
     }
@@ -263,11 +294,12 @@ impl Kernel {
 
     fn try_repair(&mut self, ledger: &Ledger, now: Moment) -> Result<(State, usize, usize), Error> {
         self.open()?;
-        let Kernel { link: Some((firewall, _)), names, unsettled, parts, .. } = self else {
+        let Kernel { link: Some((firewall, _)), names, unsettled, parts, zones, states, guards, .. } = self else {
             return Err(Error::NoTable);
         };
         let structure = firewall.structure()?;
         *parts = (structure.scans, structure.cuts);
+        *guards = guards_of(zones, *states, &structure.ways, names);
         if !structure.table {
             let text = format!("there is no nftables table 'inet {}'; waiting for the firewall", names.table);
             return Ok((State::Missing(text), 0, 0));
@@ -301,6 +333,17 @@ impl Kernel {
                 "no rule looks the sets up: reload the firewall, or without fw4 load `diswall rules --standalone`";
             return Ok((State::Unguarded(text.into()), changes, made));
         }
+        if !Hook::ALL.into_iter().all(|hook| structure.ways.has_base(hook)) {
+            let text = format!(
+                "the firewall itself is not loaded: table 'inet {}' has no chain that meets packets",
+                names.table
+            );
+            return Ok((State::Unguarded(text), changes, made));
+        }
+        if !guards.is_empty() && guards.iter().all(|(_, guard)| *guard == Guard::Missing) {
+            let text = "no rule of the firewall leads to diswall's rules: reload the firewall";
+            return Ok((State::Unguarded(text.into()), changes, made));
+        }
         Ok((State::Ok, changes, made))
     }
 
@@ -324,6 +367,41 @@ fn add_only(firewall: &mut Firewall, set: SetId, ledger: &Ledger, now: Moment) -
         firewall.push(SetChange::Add { set, range, lifetime });
     });
     firewall.commit()
+}
+
+fn zone_part(zone: &str) -> String {
+    format!("zone.{zone}")
+}
+
+/// Whether each zone is guarded at both hooks; empty where rules of our own guard devices.
+fn guards_of(zones: &[String], states: States, ways: &Ways, names: &Names) -> Vec<(String, Guard)> {
+    let entry = names.entry_chain();
+    if Hook::ALL.into_iter().all(|hook| ways.jumps(&names.base_chain(hook), &entry)) {
+        return Vec::new();
+    }
+    let guard = |zone: &String| {
+        let at = |hook: Hook| {
+            // With `states 'all'` the jump stands in fw4's base chain, for the devices of all zones.
+            let chain = match states {
+                States::New => format!("{}_{zone}", hook.name()),
+                States::All => hook.name().into(),
+            };
+            match (ways.jumps(&chain, &entry), ways.lead(hook, &chain)) {
+                (true, true) => Guard::InForce,
+                (true, false) => Guard::NoDevice,
+                (false, _) if states == States::All && ways.has_rules(&entry) => Guard::NoDevice,
+                (false, _) => Guard::Missing,
+            }
+        };
+        let [input, forward] = Hook::ALL.map(at);
+        let worst = match (input, forward) {
+            (Guard::Missing, _) | (_, Guard::Missing) => Guard::Missing,
+            (Guard::NoDevice, _) | (_, Guard::NoDevice) => Guard::NoDevice,
+            _ => Guard::InForce,
+        };
+        (zone.clone(), worst)
+    };
+    zones.iter().map(guard).collect()
 }
 
 fn names(main: &Main) -> Names {

@@ -111,9 +111,12 @@ impl Logins {
         if self.followers.is_empty() {
             return None;
         }
-        Some(match self.troubles().next() {
-            None => Part::in_force("login"),
-            Some(why) => Part::broken("login", why)
+        let absent = self.followers.iter().find_map(Follower::absent);
+        Some(match (self.troubles().next(), absent) {
+            (None, None) => Part::in_force("login"),
+            (None, Some(path)) => Part::waiting("login", format!("there is no file {} yet", path.display()))
+                .losing("nobody is banned for failed log-ins that stand there"),
+            (Some(why), _) => Part::broken("login", why)
                 .losing("nobody is banned for failed log-ins that stand there")
                 .remedied("see `option source`; another try is made by itself"),
         })

@@ -19,6 +19,7 @@ mod sets;
 mod sockets;
 pub(crate) mod sys;
 mod watch;
+mod ways;
 mod witness;
 
 use std::io;
@@ -33,6 +34,7 @@ pub use names::{Family, Names, SetKey};
 pub use reconcile::Reconciled;
 pub use sets::{Structure, WrongSet};
 pub use watch::{TableEvent, Watch};
+pub use ways::{Hook, Ways};
 pub use witness::{Claim, Proof, Witness};
 
 use rustix::io::Errno;

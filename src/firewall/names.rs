@@ -119,6 +119,11 @@ impl Names {
         format!("{}_from", self.prefix)
     }
 
+    /// Name of our own chain at a hook, where there is no fw4: `diswall_input`.
+    pub fn base_chain(&self, hook: super::Hook) -> String {
+        format!("{}_{}", self.prefix, hook.name())
+    }
+
     /// Name of the chain that packets to closed ports go through: `diswall_seen`.
     pub fn scan_chain(&self) -> String {
         format!("{}_seen", self.prefix)

@@ -11,17 +11,14 @@ use super::netlink::{
     open_netfilter, put_str, text,
 };
 use super::sys::{self, SetDefinition};
+use super::ways::{self, Ways};
 use crate::feed::Source;
 use crate::ledger::SetId;
 
 const GETTABLE: u16 = nft(1);
 const NEWSET: u16 = nft(9);
 const GETSET: u16 = nft(10);
-const NEWRULE: u16 = nft(6);
-const GETRULE: u16 = nft(7);
 const TABLE_NAME: u16 = 1;
-const RULE_TABLE: u16 = 1;
-const RULE_CHAIN: u16 = 2;
 const SET_TABLE: u16 = 1;
 const SET_NAME: u16 = 2;
 const SET_FLAGS: u16 = 3;
@@ -53,12 +50,15 @@ pub struct WrongSet {
 pub struct Structure {
     /// Whether the table exists. If not, every set is missing.
     pub table: bool,
-    /// Whether rules look the sets up. Without them everything else is in vain.
+    /// Whether rules look the sets up. Without them everything else is in vain. A firewall that was loaded
+    /// without our include leaves the chain empty, or does not have it.
     pub rules: bool,
     /// Whether rules look for scans.
     pub scans: bool,
     /// Whether rules keep severed connections severed.
     pub cuts: bool,
+    /// How packets come to them.
+    pub ways: Ways,
     /// Sets that do not exist.
     pub missing: Vec<SetKey>,
     /// Sets that exist with other flags or another type. A different `size` is no difference.
@@ -107,10 +107,10 @@ pub(super) fn structure(socket: &mut Socket, names: &Names) -> Result<Structure,
         });
         match outcome {
             Ok(Dump::Complete) => {
-                let mut has = |chain: String| has_rules(socket, names, &chain).map_err(failed);
-                let (rules, scans, cuts) =
-                    (has(names.entry_chain())?, has(names.scan_chain())?, has(names.cut_chain())?);
-                return Ok(Structure { rules, scans, cuts, ..compare(&found) });
+                let Some(ways) = ways::read(socket, names).map_err(failed)? else { continue };
+                let has = |chain: String| ways.has_rules(&chain);
+                let (rules, scans, cuts) = (has(names.entry_chain()), has(names.scan_chain()), has(names.cut_chain()));
+                return Ok(Structure { rules, scans, cuts, ways, ..compare(&found) });
             }
             Ok(Dump::Interrupted) => {}
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -120,22 +120,6 @@ pub(super) fn structure(socket: &mut Socket, names: &Names) -> Result<Structure,
         }
     }
     Err(Error::Busy)
-}
-
-/// Whether a chain of ours has rules. A firewall that was loaded without our include leaves it empty, or
-/// does not have it.
-fn has_rules(socket: &mut Socket, names: &Names, chain: &str) -> io::Result<bool> {
-    let sequence = socket.next_sequence();
-    let mut request = Vec::new();
-    let start = open_netfilter(&mut request, GETRULE, NLM_F_REQUEST | NLM_F_DUMP, sequence, INET, 0);
-    put_str(&mut request, RULE_TABLE, &names.table);
-    put_str(&mut request, RULE_CHAIN, chain);
-    close_message(&mut request, start);
-    let mut found = false;
-    match socket.dump(&request, &mut |message| found |= message.kind == NEWRULE) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => Ok(found),
-    }
 }
 
 fn table_exists(socket: &mut Socket, names: &Names) -> io::Result<bool> {

@@ -26,6 +26,10 @@ const GROUP: u32 = 1 << 6;
 
 const NEWTABLE: u16 = nft(0);
 const DELTABLE: u16 = nft(2);
+const NEWCHAIN: u16 = nft(3);
+const DELCHAIN: u16 = nft(5);
+const CHAIN_TABLE: u16 = 1;
+const CHAIN_NAME: u16 = 3;
 const NEWRULE: u16 = nft(6);
 const DELRULE: u16 = nft(8);
 const RULE_CHAIN: u16 = 2;
@@ -49,7 +53,7 @@ pub enum TableEvent {
     /// The table or one of our sets was made or deleted: look at [`super::Firewall::structure`], then
     /// reconcile every set.
     Structure,
-    /// The rules that look the sets up were loaded or flushed: look at [`super::Firewall::structure`].
+    /// Rules that look the sets up, or lead there, were loaded or taken out: look at [`super::Firewall::structure`].
     Rules,
     /// Elements of these sets were put in or taken out: reconcile them.
     Elements(Vec<SetId>),
@@ -162,8 +166,12 @@ impl Heard {
         match message.kind {
             NEWTABLE | DELTABLE if is_ours(TABLE_NAME) => self.table = Some(message.kind == NEWTABLE),
             NEWRULE | DELRULE if is_ours(ELEM_LIST_TABLE) => {
-                let chain = message.attributes().get(RULE_CHAIN).map(text);
-                self.rules |= chain == Some(names.entry_chain().as_bytes());
+                self.rules |=
+                    message.attributes().get(RULE_CHAIN).is_some_and(|chain| is_on_the_way(text(chain), names));
+            }
+            NEWCHAIN | DELCHAIN if is_ours(CHAIN_TABLE) => {
+                self.rules |=
+                    message.attributes().get(CHAIN_NAME).is_some_and(|chain| is_on_the_way(text(chain), names));
             }
             NEWSET | DELSET if is_ours(ELEM_LIST_TABLE) => self.sets |= set().is_some(),
             NEWSETELEM | DELSETELEM if is_ours(ELEM_LIST_TABLE) => {
@@ -189,6 +197,14 @@ impl Heard {
             _ => None,
         }
     }
+}
+
+/// Whether packets may come to our rules by way of that chain: ours, and fw4's of the hooks and of zones.
+fn is_on_the_way(chain: &[u8], names: &Names) -> bool {
+    let ours = chain.strip_prefix(names.prefix.as_bytes()).is_some_and(|rest| rest.first() == Some(&b'_'));
+    ours || [&b"input"[..], b"forward"]
+        .iter()
+        .any(|hook| chain.strip_prefix(*hook).is_some_and(|rest| rest.is_empty() || rest.first() == Some(&b'_')))
 }
 
 /// The ruleset's generation number.

@@ -19,6 +19,7 @@ mod namespaces;
 mod nats;
 mod owner;
 mod packets;
+mod parts;
 mod rules;
 mod scan;
 mod witness;

@@ -114,6 +114,14 @@ impl Follower {
         }
     }
 
+    /// The file that it is to follow, while there is none.
+    pub fn absent(&self) -> Option<&Path> {
+        match &self.state {
+            State::File(_, tail) if tail.file.is_none() => Some(&tail.path),
+            State::Program(..) | State::File(..) | State::Down(..) => None,
+        }
+    }
+
     /// Why it follows nothing at present, as a sentence.
     pub fn trouble(&self) -> Option<&str> {
         match &self.state {

@@ -23,6 +23,7 @@ use crate::control::rpcd;
 use crate::control::steer::{BlockOptions, Steer};
 use crate::feed::{Lifetime, Source};
 use crate::firewall::{files, rules};
+use crate::needs;
 
 /// Exit statuses, a public contract.
 pub mod exit {
@@ -611,13 +612,25 @@ fn print_rules(command: Rules) -> Outcome {
     Ok(exit::DONE)
 }
 
+/// For the daemon, which may not read every file that root may. Without it, it goes by what it can read.
+fn store_needs() {
+    let extract = Path::new(needs::EXTRACT);
+    let found = needs::read(Path::new(needs::UCI), Path::new(needs::RESOLVERS), Path::new(""));
+    let made = extract.parent().map_or(Ok(()), std::fs::create_dir_all);
+    if let Err(error) = made.and_then(|()| needs::store(&found, extract)) {
+        eprintln!("diswall: {}: {error}", extract.display());
+    }
+}
+
 fn write_rules(settings: &Settings) -> Outcome {
+    store_needs();
     let written = files::write(settings, Path::new(files::DIRECTORY)).map_err(rules_refused)?;
     tell_lacking(written.lacking);
     Ok(if written.changed { exit::DONE } else { exit::NO })
 }
 
 fn load_rules(settings: &Settings) -> Outcome {
+    store_needs();
     tell_lacking(files::load(settings).map_err(rules_refused)?);
     Ok(exit::DONE)
 }

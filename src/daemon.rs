@@ -372,7 +372,7 @@ impl Daemon {
 
     /// Brings the never-ban list up to date; the caller commits.
     fn read_surroundings(&mut self) {
-        let Some(list) = self.surroundings.read() else { return };
+        let Some(list) = self.surroundings.read(&self.settings) else { return };
         log::debug!("never banned: {} addresses and networks of the router's own", list.len());
         let Daemon { ledger, kernel, .. } = self;
         ledger.set_protected(clock::now(), list, &mut |change| kernel.push(change));

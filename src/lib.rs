@@ -14,6 +14,7 @@ pub mod feed;
 pub mod firewall;
 pub mod json;
 pub mod ledger;
+pub mod needs;
 pub mod programs;
 pub mod uptime;
 

@@ -46,7 +46,7 @@ impl Daemon {
             return refused(format!("{} cannot be blocked: {refusal}", value::written(*net)));
         }
         if net.prefix_len() == net.max_prefix_len()
-            && let Some(protected) = self.ledger.check(clock::now(), net.addr()).protection
+            && let Some(protected) = self.ledger.check(clock::now(), net.addr()).protection.filter(|net| net.own)
         {
             return refused(format!("{} is never blocked: it is {}", net.addr(), protected.why));
         }

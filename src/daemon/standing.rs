@@ -8,7 +8,7 @@ use super::clock;
 use crate::cli::duration_text;
 use crate::config::value;
 use crate::feed::{AllowOrigin, Source};
-use crate::ledger::{AllowanceView, BanView, CONFIGURATION, Force, Moment, OWNER};
+use crate::ledger::{AllowanceView, BanView, CONFIGURATION, Force, Moment, OWNER, Outcome};
 
 /// See the module's head.
 pub(super) struct Standing {
@@ -68,7 +68,10 @@ impl Daemon {
     /// Why the kernel has none of these bans, where it has none.
     fn withheld(&self, net: IpNet, bans: &[BanView<'_>]) -> Option<String> {
         if is_single(net) {
-            return self.ledger.check(clock::now(), net.addr()).protection.map(|protected| protected.why.to_string());
+            let verdict = self.ledger.check(clock::now(), net.addr());
+            // The owner's word counts for what is not the router's own.
+            let protection = verdict.protection.filter(|_| verdict.outcome != Outcome::Blocked);
+            return protection.map(|protected| protected.why.to_string());
         }
         let all = !bans.is_empty() && bans.iter().all(|ban| ban.net == net && ban.force == Force::Withheld);
         all.then(|| "what the router itself needs".into())
@@ -82,7 +85,7 @@ impl Daemon {
             if allowed > 0 {
                 text.push_str(&format!(", but for {allowed} allowed within it"));
             }
-            if self.ledger.force(net) == Force::Partial {
+            if self.ledger.force(Source::Manual, net) == Force::Partial {
                 text.push_str(", but for what the router itself needs");
             }
         } else {

@@ -1,41 +1,57 @@
-//! What must never be banned because the router lives by it: its own addresses, subnets and gateways,
-//! its resolvers and the feeds' servers.
+//! What must never be banned because the router lives by it: its own addresses, networks and gateways,
+//! its resolvers and time servers, the far ends of its VPNs, and the feeds' servers.
 //!
-//! Collected at start and a moment after addresses or routes change; the ledger is told when the result
-//! differs.
+//! Collected at start, a moment after addresses, routes or configuration files change, and each minute while
+//! there are tunnels, whose ends move without a word; the ledger is told when the result differs. Names are
+//! resolved by the system's resolver: feeds' servers, and those of time servers and VPN ends.
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::io;
 use std::net::IpAddr;
 use std::path::Path;
 use std::time::Duration;
 
 use ipnet::IpNet;
+use rustix::fs::inotify;
+use tokio::net::unix::pipe::Receiver;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use crate::config::Settings;
 use crate::firewall::routes::{self, Role, RouteWatch};
+use crate::firewall::tunnels;
 use crate::ledger::Protected;
+use crate::needs::{self, Host};
 
-/// Where resolvers are named: netifd's file for the uplinks first, then everybody's.
-const RESOLVER_FILES: [&str; 3] = ["/tmp/resolv.conf.d/resolv.conf.auto", "/tmp/resolv.conf.auto", "/etc/resolv.conf"];
+/// Directories whose changes may name others: UCI's files, the uplinks' resolvers, `resolv.conf`, and what the
+/// service's root half leaves.
+const WATCHED: [&str; 4] = [needs::UCI, needs::RESOLVERS, "/etc", "/var/run/diswall/fw4"];
 
 /// An uplink that comes up changes addresses, routes and resolvers within a second or so.
 const SETTLE: Duration = Duration::from_secs(1);
 
+/// How often the ends of tunnels are looked at.
+const TUNNELS: Duration = Duration::from_secs(60);
+
+/// A name is resolved again at the next change after so long; one that did not resolve, at the next change.
+const RESOLVED_FOR: Duration = Duration::from_secs(600);
+
+/// Most names that are resolved, and addresses of one that count.
+const NAMES: usize = 64;
+const ADDRESSES: usize = 32;
+
 /// What is known of the surroundings.
 pub struct Surroundings {
     watch: Option<RouteWatch>,
+    /// Wakes when a file in [`WATCHED`] changes.
+    files: Option<Receiver>,
     due: Option<Instant>,
-    /// Addresses of the feeds' servers by name, as far as they could be resolved.
-    servers: BTreeMap<String, Vec<IpAddr>>,
+    /// Addresses by name, as far as it could be resolved, and when that was asked.
+    names: BTreeMap<String, (Vec<IpAddr>, Instant)>,
     lookups: (mpsc::Sender<Resolved>, mpsc::Receiver<Resolved>),
     current: Vec<Protected>,
 }
 
-/// A server's name and its addresses.
+/// A name and its addresses.
 type Resolved = (String, Vec<IpAddr>);
 
 impl Surroundings {
@@ -45,38 +61,69 @@ impl Surroundings {
         if let Err(error) = &watch {
             log::warn!("changes of the router's own addresses are not noticed: {error}");
         }
-        let (servers, lookups) = (BTreeMap::new(), mpsc::channel(4));
-        Surroundings { watch: watch.ok(), due: None, servers, lookups, current: Vec::new() }
+        let files = watch_files();
+        if let Err(error) = &files {
+            log::info!("changes of the router's resolvers are noticed with its addresses alone: {error}");
+        }
+        Surroundings {
+            watch: watch.ok(),
+            files: files.ok(),
+            due: None,
+            names: BTreeMap::new(),
+            lookups: mpsc::channel(4),
+            current: Vec::new(),
+        }
     }
 
-    /// Waits for a change of addresses or routes, or for a server's name to be resolved.
+    /// Waits for a change of addresses, routes or files, or for a name to be resolved.
     pub async fn changed(&mut self) {
-        let Surroundings { watch, lookups: (_, resolved), servers, .. } = self;
+        let Surroundings { watch, files, lookups: (_, resolved), names, .. } = self;
         let routes = async {
             match watch {
                 Some(watch) => watch.changed().await,
                 None => std::future::pending().await,
             }
         };
+        let files = async {
+            match files {
+                Some(files) => heard(files).await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
             () = routes => {}
+            () = files => {}
             Some((name, addresses)) = resolved.recv() => {
-                servers.insert(name, addresses);
+                if let Some((known, _)) = names.get_mut(&name).filter(|_| !addresses.is_empty()) {
+                    *known = addresses;
+                }
             }
         }
     }
 
     /// Has the names of the feeds' servers resolved; the answers come through [`Surroundings::changed`].
-    pub fn look_up(&self, settings: &Settings) {
-        for (server, port) in settings.feed_servers() {
-            let (server, answer) = (server.to_string(), self.lookups.0.clone());
-            tokio::task::spawn_local(async move {
-                // The feed itself tells when its name does not resolve.
-                let Ok(found) = tokio::net::lookup_host((server.as_str(), port)).await else { return };
-                let addresses = found.map(|socket| socket.ip()).collect();
-                let _ = answer.send((server, addresses)).await;
-            });
+    pub fn look_up(&mut self, settings: &Settings) {
+        for (server, _) in settings.feed_servers() {
+            self.resolve(server, Duration::ZERO);
         }
+    }
+
+    /// Asks for a name's addresses unless that was done a moment ago; the old answer stays until there is one.
+    fn resolve(&mut self, name: &str, fresh: Duration) {
+        let now = Instant::now();
+        let known = self.names.get(name);
+        let fresh = if known.is_some_and(|(addresses, _)| addresses.is_empty()) { SETTLE * 5 } else { fresh };
+        if known.is_some_and(|(_, then)| now < *then + fresh) || known.is_none() && self.names.len() >= NAMES {
+            return;
+        }
+        self.names.entry(name.into()).or_insert_with(|| (Vec::new(), now)).1 = now;
+        let (name, answer) = (name.to_string(), self.lookups.0.clone());
+        tokio::task::spawn_local(async move {
+            // Whoever uses the name tells when it does not resolve.
+            let Ok(found) = tokio::net::lookup_host((name.as_str(), 0)).await else { return };
+            let addresses = found.map(|socket| socket.ip()).take(ADDRESSES).collect();
+            let _ = answer.send((name, addresses)).await;
+        });
     }
 
     /// Has everything read anew in a moment.
@@ -90,31 +137,48 @@ impl Surroundings {
     }
 
     /// Reads everything; the new list if it differs from the last.
-    pub fn read(&mut self) -> Option<Vec<Protected>> {
+    pub fn read(&mut self, settings: &Settings) -> Option<Vec<Protected>> {
         self.due = None;
         let mut list: Vec<Protected> = Vec::new();
-        match routes::read() {
-            Ok(found) => list.extend(found.into_iter().map(|(net, role)| protected(net, why(role)))),
+        let found = match routes::read(&settings.main.devices) {
+            Ok(found) => found,
             Err(error) => {
                 log::warn!("the router's own addresses cannot be read: {error}");
                 return None;
             }
+        };
+        list.extend(found.nets.into_iter().map(|(net, role)| protected(net, why(role), role == Role::Own)));
+        let ends = tunnels::ends(&found.wireguard);
+        if !(found.wireguard.is_empty() && ends.is_empty()) {
+            self.due = Some(Instant::now() + TUNNELS);
         }
-        let resolvers = RESOLVER_FILES.iter().filter_map(|path| resolvers(Path::new(path)).ok()).flatten();
-        list.extend(resolvers.map(|address| protected(address.into(), "a resolver of the router")));
-        for (name, addresses) in &self.servers {
+        list.extend(ends.into_iter().map(|end| protected(end.into(), needs::Role::VpnEnd.why(), false)));
+        for (role, host) in needs::read(Path::new(needs::UCI), Path::new(needs::RESOLVERS), Path::new(needs::EXTRACT)) {
+            match host {
+                Host::Address(address) => list.push(protected(address.into(), role.why(), false)),
+                Host::Name(name) => {
+                    self.resolve(&name, RESOLVED_FOR);
+                    list.extend(self.addresses(&name).map(|address| protected(address.into(), role.why(), false)));
+                }
+            }
+        }
+        for (name, _) in settings.feed_servers() {
             let why = format!("the feed server {name}");
-            list.extend(addresses.iter().map(|address| protected((*address).into(), &why)));
+            list.extend(self.addresses(name).map(|address| protected(address.into(), &why, false)));
         }
         (list != self.current).then(|| {
             self.current.clone_from(&list);
             list
         })
     }
+
+    fn addresses(&self, name: &str) -> impl Iterator<Item = IpAddr> {
+        self.names.get(name).into_iter().flat_map(|(addresses, _)| addresses).copied()
+    }
 }
 
-fn protected(net: IpNet, why: &str) -> Protected {
-    Protected { net, why: why.into() }
+fn protected(net: IpNet, why: &str, own: bool) -> Protected {
+    Protected { net, why: why.into(), own }
 }
 
 fn why(role: Role) -> &'static str {
@@ -125,9 +189,25 @@ fn why(role: Role) -> &'static str {
     }
 }
 
-/// The addresses behind `nameserver`. Scoped and malformed ones are passed over.
-fn resolvers(path: &Path) -> io::Result<Vec<IpAddr>> {
-    let text = fs::read_to_string(path)?;
-    let servers = text.lines().filter_map(|line| line.trim().strip_prefix("nameserver"));
-    Ok(servers.filter_map(|rest| rest.trim().parse().ok()).collect())
+/// A descriptor that wakes when something is written, put or taken away in [`WATCHED`]. A directory that is
+/// not there is not watched; what comes with an uplink is read when its address comes.
+fn watch_files() -> std::io::Result<Receiver> {
+    let events = inotify::init(inotify::CreateFlags::CLOEXEC | inotify::CreateFlags::NONBLOCK)?;
+    let flags = inotify::WatchFlags::CLOSE_WRITE
+        | inotify::WatchFlags::MOVED_TO
+        | inotify::WatchFlags::DELETE
+        | inotify::WatchFlags::ONLYDIR;
+    for directory in WATCHED {
+        let _ = inotify::add_watch(&events, directory, flags);
+    }
+    Receiver::from_owned_fd_unchecked(events)
+}
+
+/// Waits for a change, and reads away what waits.
+async fn heard(files: &mut Receiver) {
+    let mut buffer = [0; 1024];
+    if files.readable().await.is_err() {
+        return std::future::pending().await; // the runtime is shutting down
+    }
+    while files.try_read(&mut buffer).is_ok_and(|length| length > 0) {}
 }

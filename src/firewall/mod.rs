@@ -18,6 +18,7 @@ pub mod rules;
 mod sets;
 mod sockets;
 pub(crate) mod sys;
+pub mod tunnels;
 mod watch;
 mod ways;
 mod witness;

@@ -284,7 +284,7 @@ impl Ledger {
         let exempt = matches!(self.outcome(now, address), Outcome::Allowed | Outcome::Protected);
         let net = self.scan_net(address);
         if exempt
-            || net.prefix_len() < net.max_prefix_len() && self.force(net) != Force::Full
+            || net.prefix_len() < net.max_prefix_len() && self.force(Source::Scan, net) != Force::Full
             || may_ban(Source::Scan, address.into()).is_err()
             || self.is_banned_by(now, Source::Scan, address)
         {

@@ -378,8 +378,7 @@ impl Nets {
         for part in old.iter().filter(|part| part.first < first) {
             new.push(Segment { last: part.last.min(first - 1), ..*part });
         }
-        let mask = cause.protection.map_or(&[][..], |protection| protection.mask(family));
-        half.sweep(family, cause.now, (first, last), &mut |segment| cut_out(segment, mask, &mut new));
+        half.in_force(family, cause, (first, last)).into_iter().for_each(|segment| new.push(segment));
         for part in old.iter().filter(|part| part.last > last) {
             new.push(Segment { first: part.first.max(last + 1), ..*part });
         }
@@ -439,18 +438,45 @@ impl Segment {
 }
 
 impl Half {
-    /// The elements between `first` and `last`, before protection: networks either enclose each other or
-    /// are apart, so a stack of those around the current address is enough.
-    fn sweep(&self, family: Family, now: Moment, (first, last): (u128, u128), out: &mut dyn FnMut(Segment)) {
+    /// The elements between `bounds`. Protected addresses are left out of what is wider than they; what the
+    /// owner says of them alone stands beside it.
+    fn in_force(&self, family: Family, cause: &Cause, bounds: (u128, u128)) -> Vec<Segment> {
+        let mut out = Joined { now: cause.now, segments: Vec::new() };
+        let Some(protection) = cause.protection else {
+            self.sweep(family, cause.now, bounds, &|_| true, &mut |segment| out.push(segment));
+            return out.segments;
+        };
+        let mask = protection.mask(family);
+        self.sweep(family, cause.now, bounds, &|_| true, &mut |segment| cut_out(segment, mask, &mut out));
+        let meant = |net: &Net| protection.is_meant(family, net.first, net.last(family));
+        let (mask, parts) = (protection.own_mask(family), out.segments.len());
+        self.sweep(family, cause.now, bounds, &meant, &mut |segment| cut_out(segment, mask, &mut out));
+        if out.segments.len() > parts {
+            out.segments.sort_unstable_by_key(|segment| segment.first);
+        }
+        out.segments
+    }
+
+    /// The elements between `first` and `last` by the networks that `counts` says yes to, before protection:
+    /// networks either enclose each other or are apart, so a stack of those around the current address is
+    /// enough.
+    fn sweep(
+        &self,
+        family: Family,
+        now: Moment,
+        (first, last): (u128, u128),
+        counts: &dyn Fn(&Net) -> bool,
+        out: &mut dyn FnMut(Segment),
+    ) {
         let mut stack: Vec<(u128, End)> = Vec::new();
-        if let Some(end) = self.end_around(family, now, first, last) {
+        if let Some(end) = self.end_around(family, now, counts, first, last) {
             stack.push((last, end));
         }
         // The next address that is not told yet; `None` above the family's highest.
         let mut next = Some(first);
         let from = self.nets.partition_point(|net| net.first < first);
         let within = self.nets.iter().skip(from).take_while(|net| net.first <= last);
-        for net in within.filter(|net| net.last(family) <= last && !net.end.is_over(now)) {
+        for net in within.filter(|net| net.last(family) <= last && !net.end.is_over(now) && counts(net)) {
             while let Some(&(until, end)) = stack.last().filter(|&&(until, _)| until < net.first) {
                 emit(&mut next, until, end, out);
                 stack.pop();
@@ -471,14 +497,21 @@ impl Half {
     }
 
     /// The longest end of the networks that are wider than this range and have it.
-    fn end_around(&self, family: Family, now: Moment, first: u128, last: u128) -> Option<End> {
+    fn end_around(
+        &self,
+        family: Family,
+        now: Moment,
+        counts: &dyn Fn(&Net) -> bool,
+        first: u128,
+        last: u128,
+    ) -> Option<End> {
         let prefix = family.bits() - (128 - (last - first).leading_zeros()) as u8;
         let wider = (0..prefix).flat_map(|prefix| {
             let start = first & !family.host_bits(prefix);
             let from = self.nets.partition_point(|net| (net.first, net.prefix) < (start, prefix));
             self.nets.iter().skip(from).take_while(move |net| (net.first, net.prefix) == (start, prefix))
         });
-        wider.map(|net| net.end).filter(|end| !end.is_over(now)).max()
+        wider.filter(|net| counts(net)).map(|net| net.end).filter(|end| !end.is_over(now)).max()
     }
 }
 

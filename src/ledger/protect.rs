@@ -2,7 +2,8 @@
 //! resolvers, the feeds' servers. It changes while we run.
 //!
 //! A ban of such an address stays in the ledger and is withheld from the kernel, so that it takes force
-//! when the protection goes. The daemon gives the list, the ledger's tables ask.
+//! when the protection goes. The owner's word about such an address, or about a network that lies in such a
+//! one, counts all the same, unless it is the router's own; a wider network of his keeps clear of them. The daemon gives the list, the ledger's tables ask.
 
 use std::net::IpAddr;
 
@@ -18,6 +19,8 @@ pub struct Protected {
     pub net: IpNet,
     /// What it is, for people: `gateway of wan`.
     pub why: Box<str>,
+    /// An address of the router itself, which not even the owner can block.
+    pub own: bool,
 }
 
 /// Sorted ranges that do not touch.
@@ -28,26 +31,31 @@ type Ranges = Vec<(u128, u128)>;
 pub(super) struct Protection {
     nets: Vec<Protected>,
     ranges: [Ranges; 2],
+    /// `ranges` without the router's own addresses.
+    others: [Ranges; 2],
     /// `ranges` and what standards forbid: the holes in interval sets.
     masks: [Ranges; 2],
+    /// The router's own addresses and what standards forbid.
+    own_masks: [Ranges; 2],
 }
 
 impl Protection {
     pub(super) fn new(nets: Vec<Protected>) -> Protection {
-        let ranges = Family::ALL.map(|wanted| {
-            let bounds = nets.iter().map(|protected| number::bounds(never::normal(protected.net)));
-            merge(bounds.filter(|&(family, ..)| family == wanted).map(|(_, first, last)| (first, last)).collect())
-        });
-        let masks = Family::ALL.map(|family| {
-            let fixed: &[(u128, u128)] = match family {
-                Family::V4 => &never::V4_MASK,
-                Family::V6 => &never::V6_MASK,
-            };
-            let mut all = fixed.to_vec();
-            all.extend(&ranges[family as usize]);
-            merge(all)
-        });
-        Protection { nets, ranges, masks }
+        let ranges_of = |which: &dyn Fn(&Protected) -> bool, before: [&[(u128, u128)]; 2]| {
+            Family::ALL.map(|wanted| {
+                let nets = nets.iter().filter(|protected| which(protected));
+                let bounds = nets.map(|protected| number::bounds(never::normal(protected.net)));
+                let of_family = bounds.filter(|&(family, ..)| family == wanted);
+                let fixed = before[wanted as usize].iter().copied();
+                merge(fixed.chain(of_family.map(|(_, first, last)| (first, last))).collect())
+            })
+        };
+        let (nothing, fixed): (_, [&[_]; 2]) = ([&[][..]; 2], [&never::V4_MASK, &never::V6_MASK]);
+        let ranges = ranges_of(&|_| true, nothing);
+        let others = ranges_of(&|protected| !protected.own, nothing);
+        let masks = ranges_of(&|_| true, fixed);
+        let own_masks = ranges_of(&|protected| protected.own, fixed);
+        Protection { nets, ranges, others, masks, own_masks }
     }
 
     pub(super) fn is_same(&self, nets: &[Protected]) -> bool {
@@ -55,9 +63,12 @@ impl Protection {
     }
 
     pub(super) fn covers(&self, family: Family, number: u128) -> bool {
-        let ranges = &self.ranges[family as usize];
-        let above = ranges.partition_point(|&(first, _)| first <= number);
-        above.checked_sub(1).and_then(|place| ranges.get(place)).is_some_and(|&(_, last)| number <= last)
+        holds(&self.ranges[family as usize], number, number)
+    }
+
+    /// Whether the owner's word about these addresses is about protected ones alone, and so counts.
+    pub(super) fn is_meant(&self, family: Family, first: u128, last: u128) -> bool {
+        holds(&self.others[family as usize], first, last)
     }
 
     /// Ranges that no element of an interval set may touch.
@@ -65,11 +76,22 @@ impl Protection {
         &self.masks[family as usize]
     }
 
+    /// As [`Protection::mask`], where the owner means protected addresses.
+    pub(super) fn own_mask(&self, family: Family) -> &[(u128, u128)] {
+        &self.own_masks[family as usize]
+    }
+
     /// The smallest protected network that has the address.
     pub(super) fn find(&self, address: IpAddr) -> Option<&Protected> {
         let holding = self.nets.iter().filter(|protected| never::normal(protected.net).contains(&address));
-        holding.max_by_key(|protected| protected.net.prefix_len())
+        holding.max_by_key(|protected| (protected.net.prefix_len(), protected.own))
     }
+}
+
+/// Whether one of these sorted ranges has all of this one.
+fn holds(ranges: &[(u128, u128)], first: u128, last: u128) -> bool {
+    let above = ranges.partition_point(|&(low, _)| low <= first);
+    above.checked_sub(1).and_then(|place| ranges.get(place)).is_some_and(|&(_, high)| last <= high)
 }
 
 fn merge(mut ranges: Ranges) -> Ranges {

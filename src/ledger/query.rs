@@ -160,11 +160,14 @@ impl Ledger {
         if self.allow.covers(now, address) {
             return Outcome::Allowed;
         }
+        // The owner's word reaches what is protected where he means it.
+        if self.manual.covers(now, address) {
+            return Outcome::Blocked;
+        }
         if self.protection.covers(family, number) {
             return Outcome::Protected;
         }
-        let single = |source| self.get(now, source, address).is_some();
-        if self.manual.covers(now, address) || Source::ALL.into_iter().any(single) {
+        if Source::ALL.into_iter().any(|source| self.get(now, source, address).is_some()) {
             return Outcome::Blocked;
         }
         may_ban(Source::Scan, address.into()).map_or_else(Outcome::NeverBanned, |()| Outcome::NotBanned)
@@ -225,7 +228,7 @@ impl Ledger {
                 IpNet::V6(net) if net.prefix_len() == 128 => counts.v6 += 1,
                 _ => counts.nets += 1,
             }
-            counts.withheld += u32::from(self.force(net) != Force::Full);
+            counts.withheld += u32::from(self.force(Source::Manual, net) != Force::Full);
         }
         counts
     }
@@ -272,19 +275,20 @@ impl Ledger {
             reason: ReasonRef::Comment(&entry.comment),
             by: self.holders.name(entry.origin),
             origin: entry.origin,
-            force: self.force(net),
+            force: self.force(Source::Manual, net),
         }
     }
 
-    /// Whether none of it is given to the kernel.
+    /// Whether none of it is given to the kernel, although the owner says it.
     pub fn is_protected(&self, net: IpNet) -> bool {
-        self.force(net) == Force::Withheld
+        self.force(Source::Manual, net) == Force::Withheld
     }
 
-    /// How much of an owner's network is left when the holes are cut.
-    pub fn force(&self, net: IpNet) -> Force {
+    /// How much of a network is left when the holes are cut.
+    pub fn force(&self, source: Source, net: IpNet) -> Force {
         let (family, first, last) = number::bounds(net);
-        let mask = self.protection.mask(family);
+        let meant = source == Source::Manual && self.protection.is_meant(family, first, last);
+        let mask = if meant { self.protection.own_mask(family) } else { self.protection.mask(family) };
         let from = mask.partition_point(|&(_, high)| high < first);
         match mask.get(from) {
             Some(&(low, high)) if low <= first && last <= high => Force::Withheld,

@@ -165,7 +165,7 @@ fn the_longest_end_wins_where_networks_overlap() {
 #[test]
 fn a_block_of_everything_spares_what_is_never_banned() {
     let mut ledger = Ledger::new(1000);
-    let protected = Protected { net: net("203.0.113.1"), why: "gateway of wan".into() };
+    let protected = Protected { net: net("203.0.113.1"), why: "gateway of wan".into(), own: false };
     ledger.set_protected(at(0), vec![protected.clone()], &mut |_| {});
     changes(&mut ledger, at(0), ban(Source::Manual, "0.0.0.0/0", Lifetime::Forever));
     changes(&mut ledger, at(0), ban(Source::Manual, "::/0", Lifetime::Forever));
@@ -189,7 +189,7 @@ fn a_block_of_everything_spares_what_is_never_banned() {
 #[test]
 fn a_withheld_ban_takes_force_when_protection_goes() {
     let mut ledger = Ledger::new(10);
-    let protected = |text| vec![Protected { net: net(text), why: "resolver".into() }];
+    let protected = |text| vec![Protected { net: net(text), why: "resolver".into(), own: false }];
     ledger.set_protected(at(0), protected("198.51.100.0/30"), &mut |_| panic!("nothing is banned yet"));
     let (applied, out) = changes(&mut ledger, at(0), ban(Source::Nats, "198.51.100.3", Lifetime::Seconds(60)));
     assert_eq!((applied.added, applied.withheld, out.len()), (1, 1, 0));
@@ -330,7 +330,7 @@ fn a_scanners_whole_64_is_one_ban() {
         changes(&mut ledger, at(2), ban(Source::Scan, "2001:db8::1:2/128", lifetime));
     }
     // Not where the network holds something that the router needs.
-    let resolver = Protected { net: net("2001:db8:5::53/128"), why: "a resolver".into() };
+    let resolver = Protected { net: net("2001:db8:5::53/128"), why: "a resolver".into(), own: false };
     ledger.set_protected(at(3), vec![resolver], &mut |_| {});
     assert_eq!(ledger.offence(at(3), "2001:db8:5::1".parse().unwrap()), None);
 }

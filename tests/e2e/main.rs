@@ -22,4 +22,5 @@ mod packets;
 mod parts;
 mod rules;
 mod scan;
+mod surroundings;
 mod witness;

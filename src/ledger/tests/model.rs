@@ -202,11 +202,26 @@ impl Model {
     }
 
     fn protected(&self) -> Vec<Protected> {
-        self.protected.iter().map(|net| Protected { net: *net, why: "test".into() }).collect()
+        self.protected.iter().map(|net| Protected { net: *net, why: "test".into(), own: is_own(*net) }).collect()
     }
 
     fn is_protected(&self, address: IpAddr) -> bool {
         self.protected.iter().any(|net| plain(*net).contains(&address))
+    }
+
+    fn is_own(&self, address: IpAddr) -> bool {
+        self.protected.iter().any(|net| is_own(*net) && plain(*net).contains(&address))
+    }
+
+    /// Whether all of the network is protected, as something else than the router's own.
+    fn is_meant(&self, net: IpNet) -> bool {
+        let others = || self.protected.iter().filter(|net| !is_own(**net)).map(|net| plain(*net));
+        if others().any(|other| other.contains(&net)) {
+            return true;
+        }
+        net.prefix_len() < net.max_prefix_len()
+            && others().any(|other| net.contains(&other))
+            && net.subnets(net.prefix_len() + 1).unwrap().all(|half| self.is_meant(half))
     }
 
     /// The end that the set's element at this address should have.
@@ -216,15 +231,21 @@ impl Model {
             Who::Configured | Who::Command => set == SetId::Ban(Source::Manual),
             Who::Allow(_) => set == SetId::Allow,
         };
-        let exempt = set != SetId::Allow && (never(address, false) || self.is_protected(address));
+        let manual = set == SetId::Ban(Source::Manual);
+        let protected = if manual { self.is_own(address) } else { self.is_protected(address) };
+        let exempt = set != SetId::Allow && (never(address, false) || protected);
         let holding =
             self.entries.iter().filter(|((who, net), end)| belongs(*who) && net.contains(&address) && **end > now.0);
+        let holding = holding.filter(|((_, net), _)| !manual || !self.is_protected(address) || self.is_meant(*net));
         holding.map(|(_, end)| *end).max().filter(|_| !exempt)
     }
 
     fn outcome(&self, address: IpAddr, now: Moment) -> Outcome {
         if self.end_at(SetId::Allow, address, now).is_some() {
             return Outcome::Allowed;
+        }
+        if self.end_at(SetId::Ban(Source::Manual), address, now).is_some() {
+            return Outcome::Blocked;
         }
         if self.is_protected(address) {
             return Outcome::Protected;
@@ -234,6 +255,11 @@ impl Model {
         }
         may_ban(Source::Dynfw, address.into()).map_or_else(Outcome::NeverBanned, |()| Outcome::NotBanned)
     }
+}
+
+/// Some single addresses are the router's own.
+fn is_own(net: IpNet) -> bool {
+    super::super::number::bounds(plain(net)).1 % 2 == 1
 }
 
 fn plain(net: IpNet) -> IpNet {

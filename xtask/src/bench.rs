@@ -81,9 +81,14 @@ const LIVE_WITHIN: Duration = Duration::from_secs(60);
 fn bench(args: &[String]) -> Result<()> {
     if let Some(args) = sandbox::is_inside(args) {
         let wanted = parse(args)?;
-        let table = Bench::set_up(wanted.runs)?.run(&wanted.parts)?;
-        print!("\n{table}");
-        return Ok(());
+        let bench = Bench::set_up(wanted.runs)?;
+        let outcomes = measured(&wanted.parts, &|measure| {
+            // The flood's connections are nobody else's.
+            output(&mut command("conntrack", &["-F"]))?;
+            measure(&bench)
+        });
+        print!("\n{}", table(&outcomes));
+        return failures(&outcomes);
     }
     let wanted = parse(args)?;
     setup::require_root("the bench")?;
@@ -133,6 +138,35 @@ fn parse(args: &[String]) -> Result<Wanted> {
     Ok(Wanted { runs, parts })
 }
 
+/// What came of one part: its rows, or why there are none.
+struct Outcome {
+    part: &'static str,
+    rows: Result<Vec<Row>>,
+}
+
+/// Measures the parts one after the other. Each stands alone: one that fails costs its own rows.
+fn measured(parts: &[&str], measure: &dyn Fn(Measure) -> Result<Vec<Row>>) -> Vec<Outcome> {
+    let mut outcomes = Vec::new();
+    for (part, what, function) in PARTS {
+        if parts.contains(&part) {
+            println!("Measuring: {what}");
+            let rows = measure(function);
+            if let Err(error) = &rows {
+                eprintln!("{part}: {error}");
+            }
+            outcomes.push(Outcome { part, rows });
+        }
+    }
+    outcomes
+}
+
+/// Names the parts that failed, for the exit status.
+fn failures(outcomes: &[Outcome]) -> Result<()> {
+    let failed: Vec<&str> =
+        outcomes.iter().filter(|outcome| outcome.rows.is_err()).map(|outcome| outcome.part).collect();
+    if failed.is_empty() { Ok(()) } else { Err(format!("not measured: {}", failed.join(", "))) }
+}
+
 /// A line of the table.
 struct Row {
     work: &'static str,
@@ -164,19 +198,6 @@ impl Bench {
         let debug = own.parent().map(Path::to_path_buf).unwrap_or_default();
         let release = debug.with_file_name("release");
         Ok(Bench { runs, scratch, release, debug })
-    }
-
-    fn run(&self, parts: &[&str]) -> Result<String> {
-        let mut rows = Vec::new();
-        for (name, what, measure) in PARTS {
-            if parts.contains(&name) {
-                println!("Measuring: {what}");
-                // The flood's connections are nobody else's.
-                output(&mut command("conntrack", &["-F"]))?;
-                rows.extend(measure(self).map_err(|error| format!("{what}: {error}"))?);
-            }
-        }
-        Ok(table(&rows))
     }
 
     /// A fresh firewall and a daemon that is connected and waits for its list of `size`.
@@ -514,13 +535,24 @@ fn megabytes(kibibytes: u64) -> String {
     format!("{:.1} MB", kibibytes as f64 * 1024.0 / 1e6)
 }
 
-fn table(rows: &[Row]) -> String {
+fn table(outcomes: &[Outcome]) -> String {
     let mut table = String::from("| work | diswall | beside it | ratio | aim |\n| --- | --- | --- | --- | --- |\n");
-    for Row { work, own, other, ratio, aim } in rows {
-        let ratio = ratio.map_or_else(|| "–".into(), |ratio| format!("{ratio:.2}"));
-        let _ = writeln!(table, "| {work} | {own} | {other} | {ratio} | {aim} |");
+    for Outcome { part, rows } in outcomes {
+        match rows {
+            Ok(rows) => rows.iter().for_each(|row| line(&mut table, row)),
+            Err(error) => {
+                // One line, whatever a program printed.
+                let why: Vec<&str> = error.split_whitespace().collect();
+                let _ = writeln!(table, "| {part} | not measured: {} | – | – | – |", why.join(" "));
+            }
+        }
     }
     table
+}
+
+fn line(table: &mut String, Row { work, own, other, ratio, aim }: &Row) {
+    let ratio = ratio.map_or_else(|| "–".into(), |ratio| format!("{ratio:.2}"));
+    let _ = writeln!(table, "| {work} | {own} | {other} | {ratio} | {aim} |");
 }
 
 #[cfg(test)]
@@ -529,8 +561,30 @@ mod tests {
 
     #[test]
     fn a_row_becomes_a_line_of_markdown() {
-        let row = Row { work: "w", own: "1".into(), other: "2".into(), ratio: Some(0.5), aim: "a" };
-        assert_eq!(table(&[row]).lines().last(), Some("| w | 1 | 2 | 0.50 | a |"));
+        assert_eq!(
+            table(&[Outcome { part: "p", rows: Ok(vec![row()]) }]).lines().last(),
+            Some("| w | 1 | 2 | 0.50 | a |")
+        );
+    }
+
+    fn row() -> Row {
+        Row { work: "w", own: "1".into(), other: "2".into(), ratio: Some(0.5), aim: "a" }
+    }
+
+    #[test]
+    fn a_part_that_fails_costs_its_own_rows_alone_and_the_exit_status() {
+        let (first, second) = (PARTS[0].0, PARTS[1].0);
+        let calls = std::cell::Cell::new(0);
+        let outcomes = measured(&[first, second], &|_| {
+            calls.set(calls.get() + 1);
+            if calls.get() == 1 { Err("/proc/7/task:\nNo such file".into()) } else { Ok(vec![row()]) }
+        });
+        let table = table(&outcomes);
+        let lines: Vec<&str> = table.lines().skip(2).collect();
+        let failed = format!("| {first} | not measured: /proc/7/task: No such file | – | – | – |");
+        assert_eq!(lines, [failed.as_str(), "| w | 1 | 2 | 0.50 | a |"]);
+        assert_eq!(failures(&outcomes), Err(format!("not measured: {first}")));
+        assert_eq!(failures(&outcomes[1..]), Ok(()));
     }
 
     #[test]

@@ -22,8 +22,17 @@ const QUIET: Duration = Duration::from_millis(400);
 
 /// CPU time that all threads of a running process have used, to the nanosecond.
 pub fn cpu(pid: u32) -> Result<Duration> {
+    threads(pid)?.ok_or_else(|| format!("process {pid} has ended"))
+}
+
+/// As [`cpu`]; nothing for a process that has ended.
+fn threads(pid: u32) -> Result<Option<Duration>> {
     let directory = format!("/proc/{pid}/task");
-    let tasks = std::fs::read_dir(&directory).map_err(|error| format!("{directory}: {error}"))?;
+    let tasks = match std::fs::read_dir(&directory) {
+        Ok(tasks) => tasks,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(format!("{directory}: {error}")),
+    };
     let mut sum = Duration::ZERO;
     for task in tasks.flatten() {
         let file = task.path().join("schedstat");
@@ -35,7 +44,7 @@ pub fn cpu(pid: u32) -> Result<Duration> {
         let first = text.split_whitespace().next().and_then(|word| word.parse().ok());
         sum += Duration::from_nanos(first.ok_or_else(|| format!("{}: {text:?} is no time", file.display()))?);
     }
-    Ok(sum)
+    Ok(Some(sum))
 }
 
 /// Waits until a process has come to rest; its CPU time then.
@@ -51,11 +60,12 @@ pub fn cpu_at_rest(pid: u32) -> Result<Duration> {
     }
 }
 
-/// CPU time of a process group: of what runs, and of what has run and was waited for (that to 10 ms).
+/// CPU time of a process group: of what runs, and of what has run and was waited for (that to 10 ms). Who ends
+/// while this looks is waited for by its parent, which is counted at the next look.
 pub fn group_cpu(group: u32) -> Result<Duration> {
     let mut sum = Duration::ZERO;
     for member in members(group)? {
-        sum += cpu(member.pid)? + member.waited_for;
+        sum += threads(member.pid)?.unwrap_or_default() + member.waited_for;
     }
     Ok(sum)
 }
@@ -65,7 +75,12 @@ pub fn group_memory(group: u32) -> Result<u64> {
     let mut sum = 0;
     for member in members(group)? {
         let file = format!("/proc/{}/smaps_rollup", member.pid);
-        let text = std::fs::read_to_string(&file).map_err(|error| format!("{file}: {error}"))?;
+        let text = match std::fs::read_to_string(&file) {
+            Ok(text) => text,
+            // It has ended since it was listed: ESRCH once it is opened.
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound || error.raw_os_error() == Some(3) => continue,
+            Err(error) => return Err(format!("{file}: {error}")),
+        };
         let line = text.lines().find_map(|line| line.strip_prefix("Pss:"));
         let kibibytes: Option<u64> = line.and_then(|rest| rest.trim().trim_end_matches(" kB").parse().ok());
         sum += kibibytes.ok_or_else(|| format!("{file} has no Pss"))?;
@@ -212,5 +227,6 @@ mod tests {
         assert!(cpu(pid).expect("schedstat") > before);
         assert!(memory(pid, "VmRSS").expect("VmRSS") > 0);
         assert!(memory(pid, "VmNone").is_err());
+        assert_eq!(threads(u32::MAX), Ok(None), "no such process");
     }
 }

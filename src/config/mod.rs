@@ -239,7 +239,7 @@ pub struct Scan {
 
 impl Default for Scan {
     fn default() -> Scan {
-        // PROTOCOLS.md section 2: what DisWall bans on at once.
+        // docs/protocols.md section 2: what DisWall bans on at once.
         const SINGLE: [u16; 21] = [
             1433, 1434, 1521, 1583, 1830, 2049, 3050, 3306, 3351, 3389, 5432, 5900, 6379, 7210, 8080, 8081, 8443, 9200,
             9216, 9300, 11211,

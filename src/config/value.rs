@@ -391,7 +391,7 @@ pub fn login_service(value: &str) -> Checked<String> {
     refuse(value, &format!("is no service that is known; write {}", names.join(", ")))
 }
 
-/// The name of a log watch: DisWall is told it as the ban's tag (PROTOCOLS.md section 2).
+/// The name of a log watch: DisWall is told it as the ban's tag (docs/protocols.md section 2).
 pub fn watch_name(value: &str) -> Checked<String> {
     word(value, 25, "is no name of a log watch; write at most 25 letters, digits, - _ or .")
 }

@@ -11,7 +11,7 @@ use super::hash::Seed;
 use super::moment::{End, Moment};
 use crate::feed::Lifetime;
 
-/// The longest ban that DisWall announces, in seconds (PROTOCOLS.md, section 2).
+/// The longest ban that DisWall announces, in seconds (docs/protocols.md, section 2).
 pub const LONGEST_BAN: u32 = 2_147_483;
 
 /// Days without an offence after the end of the last ban until an address is forgotten.

@@ -3,7 +3,7 @@
 //! `wire` turns message bodies and subjects into values and back, `protocol` does the same for NATS's
 //! own lines, `session` decides what to subscribe, ask and post; all three are functions of bytes and
 //! time without a socket. `transport` makes the connection, `client` runs it, `publisher` is the way
-//! out for what this router saw. Facts of the service: PROTOCOLS.md section 2. The daemon calls
+//! out for what this router saw. Facts of the service: docs/protocols.md section 2. The daemon calls
 //! [`start`] and the [`Publisher`] it gives.
 
 mod client;

@@ -152,7 +152,7 @@ async fn read(child: &mut Child) -> io::Result<String> {
 }
 
 /// The public key of a ZeroMQ certificate: `public-key = "…"` in its section `curve`. Source: czmq's
-/// `zcert`, and PROTOCOLS.md section 1.
+/// `zcert`, and docs/protocols.md section 1.
 fn certificate(text: &str) -> Option<String> {
     let mut in_curve = false;
     for line in text.lines() {

@@ -4,7 +4,7 @@
 //! It promises: once it is synchronised, what it has posted adds up to the server's list at
 //! [`Sync::serial`]; nothing older ever undoes something newer of the same server run; whatever is lost,
 //! repeated, reordered or restarted, it is synchronised again after a few lists have arrived.
-//! The traps it is made for: PROTOCOLS.md section 1.
+//! The traps it is made for: docs/protocols.md section 1.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};

@@ -1,7 +1,7 @@
 //! DynFW messages: frames in, a typed message that borrows from them out.
 //!
 //! A function of bytes and nothing else: it knows no socket and no state, and never panics on any input
-//! (fuzz target `dynfw_message`). `client` calls it for every message. Source: PROTOCOLS.md section 1;
+//! (fuzz target `dynfw_message`). `client` calls it for every message. Source: docs/protocols.md section 1;
 //! integers of any width are taken, unknown keys are ignored.
 
 use std::fmt;

@@ -6,7 +6,7 @@
 /// A service: `name` is what the configuration and the ban's reason call it.
 #[derive(Clone, Copy, Debug)]
 pub struct Service {
-    /// Its name, and DisWall's tag for it where DisWall has one (PROTOCOLS.md section 2).
+    /// Its name, and DisWall's tag for it where DisWall has one (docs/protocols.md section 2).
     pub name: &'static str,
     /// Each program with its patterns.
     pub programs: &'static [(&'static str, &'static [&'static str])],

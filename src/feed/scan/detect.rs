@@ -16,7 +16,7 @@ use crate::ledger::Moment;
 pub const SUSPECTS: usize = 4096;
 
 /// Seconds within which packets to high ports count together, and within which the second packet that a
-/// flood calls for must come (PROTOCOLS.md, section 2).
+/// flood calls for must come (docs/protocols.md, section 2).
 const WINDOW: u32 = 3600;
 
 /// Bans on a single packet: so many a second, and so many at once. As the kernel's own (`rules::scan`),

@@ -66,14 +66,15 @@ const VALUES = {
 		high_port: PORTS, high_port_packets: HUNDRED, ipv6_prefix: [ '56' ], refresh: FLAG
 	},
 	login: {
-		enabled: FLAG, service: [ 'ssh', 'luci', 'smtp', 'sip', 'ftp', 'telnet' ], attempts: HUNDRED, window: DURATIONS, source: LOGS
+		enabled: FLAG, service: [ 'ssh', 'luci', 'smtp', 'imap', 'sip', 'ftp', 'nginx', 'home-assistant', 'telnet' ], attempts: HUNDRED, window: DURATIONS, source: LOGS
 	},
 	logwatch: {
-		enabled: FLAG, name: [ 'vpn', 'a.b/c', 'a b', 'a'.repeat(25), 'a'.repeat(26) ], program: [ 'openvpn', 'postfix/smtpd', 'sshd[1]', 'a'.repeat(65) ],
+		enabled: FLAG, name: [ 'vpn', 'a.b/c', 'a b', 'a'.repeat(25), 'a'.repeat(26) ], preset: [ 'telnet' ], program: [ 'openvpn', 'postfix/smtpd', 'sshd[1]', 'a'.repeat(65) ],
 		pattern: [ 'failed for <HOST>', '<HOST>:<NUM> TLS Auth Error: *', '* from <HOST>', 'no host', '<HOST> and <HOST>', '* <HOST> *', '*<HOST> x',
 			'from <HOST>*', 'from <HOST>:<NUM>*', 'from <HOST>:<NUM> *', 'from <HOST>:<WORD>', '*:<HOST>', '* :<HOST>', '*a<NUM>:<HOST>',
 			'<HOST><WORD> x', '<WORD>x <HOST>', '<WORD>, <HOST>', '<NUM>7 <HOST>', '<HOST>a', '<HOST>g', '<HOST>.', '* x <HOST> y', 'x <HOST> * <WORD> *',
-			'a*b*c <HOST>', '<WORD>é <HOST>', 'x'.repeat(506) + '<HOST>', 'x'.repeat(507) + '<HOST>' ],
+			'a*b*c <HOST>', '<HOST>:<PORT> (<TIMES>)', '<NAME>: <HOST>', '<NAME>a <HOST>', '* x=<HOST>,<REST>', '<REST> <HOST>', '<HOST> <REST>*x',
+			'<HOST> <REST>*', '<HOST>, <REST>', '<HOST><REST>', '* <HOST><NAME> x', '* x <HOST>:<NAME>, *', '* x <HOST>:<PORT>, *', '<WORD>é <HOST>', 'x'.repeat(506) + '<HOST>', 'x'.repeat(507) + '<HOST>' ],
 		attempts: HUNDRED, window: DURATIONS, source: LOGS
 	},
 	allow: { ip: NETS.filter(net => !net.endsWith('/0')), comment: COMMENTS },

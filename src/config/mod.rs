@@ -4,7 +4,6 @@
 //! other. Public contract: the README's UCI section. Nothing here touches the network or the firewall.
 
 pub mod edit;
-pub mod last_good;
 pub mod read;
 pub mod uci;
 pub mod value;
@@ -17,7 +16,7 @@ use ipnet::IpNet;
 
 use crate::feed::login::Pattern;
 use crate::feed::login::attempts::Limit;
-use crate::feed::login::known::SERVICES;
+use crate::feed::login::known;
 
 pub use read::{Loaded, Problem, Problems, Severity};
 
@@ -292,7 +291,7 @@ pub enum LogSource {
 pub struct Login {
     /// `enabled`; `config logwatch` goes by its own.
     pub enabled: bool,
-    /// `service`: names out of [`SERVICES`].
+    /// `service`: names out of [`known::names`].
     pub services: Vec<String>,
     /// `attempts` and `window`, for each address and service.
     pub limit: Limit,
@@ -304,7 +303,7 @@ impl Default for Login {
     fn default() -> Login {
         Login {
             enabled: true,
-            services: SERVICES.iter().map(|service| service.name.into()).collect(),
+            services: known::names().filter(|(_, preset)| !preset).map(|(name, _)| name.into()).collect(),
             limit: Limit::default(),
             source: LogSource::Auto,
         }
@@ -316,9 +315,11 @@ impl Default for Login {
 pub struct Logwatch {
     /// `name`: what the ban's reason says; at most 25 bytes, since it is DisWall's tag as well.
     pub name: String,
-    /// `program`: whose lines are looked at; empty: everybody's.
+    /// `preset`: the sentences of that name out of [`known::names`] are looked for.
+    pub preset: Option<String>,
+    /// `program`: whose lines are looked at for `pattern`; empty: everybody's.
     pub programs: Vec<String>,
-    /// `pattern`; never empty.
+    /// `pattern`; never empty where there is no preset.
     pub patterns: Vec<Pattern>,
     /// `attempts` and `window`.
     pub limit: Limit,

@@ -13,8 +13,8 @@ use super::clock;
 use crate::config::{LogSource, Settings};
 use crate::control::protocol::{Activity, Part};
 use crate::feed::login::attempts::Limit;
-use crate::feed::login::dropbear::Strangers;
-use crate::feed::login::{Attempts, Follower, Line, Pattern, known};
+use crate::feed::login::judge::Verdict;
+use crate::feed::login::{Attempts, Follower, Judge, Line, known};
 use crate::feed::scan::detect::Bucket;
 use crate::feed::{Reason, Source};
 use crate::ledger::{Outcome, ReasonRef};
@@ -25,38 +25,29 @@ const SHOWN: Bucket = Bucket::new(2, 20);
 /// One service, or one `config logwatch`.
 struct Watch {
     name: Box<str>,
-    source: LogSource,
     limit: Limit,
-    /// Programs with their patterns; no name: every program.
-    programs: Vec<(Option<Box<str>>, Vec<Pattern>)>,
-    /// For dropbear.
-    strangers: Option<Strangers>,
+    /// It was said that lines of this watch have names in the place of addresses.
+    named: bool,
 }
 
-impl Watch {
-    /// The addresses that failed by this line, each as often as it did.
-    fn failed(&mut self, line: &Line<'_>) -> impl Iterator<Item = IpAddr> + use<> {
-        let stranger = self.strangers.as_mut().and_then(|strangers| strangers.take(line));
-        let (address, count) = stranger.or_else(|| self.address(line).map(|address| (address, 1))).unzip();
-        address.into_iter().flat_map(move |address| std::iter::repeat_n(address, count.unwrap_or(0)))
-    }
-
-    fn address(&self, line: &Line<'_>) -> Option<IpAddr> {
-        // A line without a head stands in some program's own log: whose, nobody says.
-        let of = |program: &Option<Box<str>>| {
-            line.program.is_none() || program.as_ref().is_none_or(|program| line.is_of(program))
-        };
-        let programs = self.programs.iter().filter(|(program, _)| of(program));
-        programs.flat_map(|(_, patterns)| patterns).find_map(|pattern| pattern.address(line.message))
-    }
+/// A log, and who reads it.
+struct Log {
+    follower: Follower,
+    judge: Judge,
 }
 
-/// A failure: whose, and at which watch.
-type Failure = (IpAddr, u16);
+/// Failures: whose, and at which watch.
+#[derive(Clone, Copy)]
+struct Failure {
+    address: IpAddr,
+    watch: u16,
+    /// Fewer than none: one that was counted is taken back.
+    tries: Option<u32>,
+}
 
 /// The followed logs and what is known of those who failed.
 pub struct Logins {
-    followers: Vec<Follower>,
+    logs: Vec<Log>,
     watches: Vec<Watch>,
     attempts: Attempts,
     shown: Bucket,
@@ -65,7 +56,7 @@ pub struct Logins {
 impl Logins {
     /// Nothing is followed before [`Logins::configure`].
     pub fn new() -> Logins {
-        Logins { followers: Vec::new(), watches: Vec::new(), attempts: Attempts::default(), shown: SHOWN }
+        Logins { logs: Vec::new(), watches: Vec::new(), attempts: Attempts::default(), shown: SHOWN }
     }
 
     /// Follows what the settings ask for, and goes on with what is followed already. Needs the runtime.
@@ -74,21 +65,24 @@ impl Logins {
         if old.is_some_and(|old| parts(old) == parts(settings)) {
             return;
         }
-        self.watches = if settings.main.enabled { watches(settings) } else { Vec::new() };
         self.attempts.clear();
-        let sources: Vec<&LogSource> = self.watches.iter().map(|watch| &watch.source).collect();
-        self.followers.retain(|follower| sources.contains(&follower.source()));
-        for source in sources {
-            if !self.followers.iter().any(|follower| follower.source() == source) {
-                self.followers.push(Follower::start(source.clone()));
-            }
+        let (watches, judges) = if settings.main.enabled { watches(settings) } else { Default::default() };
+        self.watches = watches;
+        let mut before = std::mem::take(&mut self.logs);
+        for (source, judge) in judges {
+            let at = before.iter().position(|log| *log.follower.source() == source);
+            let follower = match at {
+                Some(at) => before.swap_remove(at).follower,
+                None => Follower::start(source),
+            };
+            self.logs.push(Log { follower, judge });
         }
     }
 
     /// Waits until a log has grown; its number, for [`Daemon::read_log`].
     pub async fn grown(&self) -> usize {
         std::future::poll_fn(|context| {
-            let ready = self.followers.iter().position(|follower| follower.poll_ready(context).is_ready());
+            let ready = self.logs.iter().position(|log| log.follower.poll_ready(context).is_ready());
             ready.map_or(std::task::Poll::Pending, std::task::Poll::Ready)
         })
         .await
@@ -96,22 +90,22 @@ impl Logins {
 
     /// When [`Logins::on_time`] is due.
     pub fn due(&self) -> Option<Instant> {
-        self.followers.iter().filter_map(Follower::due).min()
+        self.logs.iter().filter_map(|log| log.follower.due()).min()
     }
 
     /// Tries again what failed.
     pub fn on_time(&mut self) {
-        for follower in &mut self.followers {
-            follower.on_time();
+        for log in &mut self.logs {
+            log.follower.on_time();
         }
     }
 
     /// Whether failed log-ins are noticed; `None` while nothing is to be followed.
     pub fn part(&self) -> Option<Part> {
-        if self.followers.is_empty() {
+        if self.logs.is_empty() {
             return None;
         }
-        let absent = self.followers.iter().find_map(Follower::absent);
+        let absent = self.logs.iter().find_map(|log| log.follower.absent());
         Some(match (self.troubles().next(), absent) {
             (None, None) => Part::in_force("login"),
             (None, Some(path)) => Part::waiting("login", format!("there is no file {} yet", path.display()))
@@ -124,78 +118,109 @@ impl Logins {
 
     /// What is wrong, as sentences.
     pub fn troubles(&self) -> impl Iterator<Item = &str> {
-        self.followers.iter().filter_map(Follower::trouble)
+        self.logs.iter().filter_map(|log| log.follower.trouble())
     }
 
     /// The failures in the next piece of a log.
     fn read(&mut self, index: usize) -> Vec<Failure> {
-        let Logins { followers, watches, .. } = self;
+        let Logins { logs, watches, .. } = self;
         let mut failures = Vec::new();
-        let Some(follower) = followers.get_mut(index) else { return failures };
-        let source = follower.source().clone();
+        let Some(Log { follower, judge }) = logs.get_mut(index) else { return failures };
         follower.read(&mut |text| {
             let line = Line::parse(text);
             if line.program == Some(b"diswall") {
                 return;
             }
-            for (number, watch) in (0..).zip(&mut *watches).filter(|(_, watch)| watch.source == source) {
-                failures.extend(watch.failed(&line).map(|address| (address, number)));
+            let mut judged = false;
+            judge.judge(&line, &mut |watch, verdict| {
+                judged = true;
+                let tries = |address, tries| Failure { address, watch, tries };
+                match verdict {
+                    Verdict::Counts { address, tries: count, .. } => failures.push(tries(address, Some(count))),
+                    Verdict::TakenBack(address) => failures.push(tries(address, None)),
+                    _ => {}
+                }
+            });
+            if !judged {
+                say_named(judge, &line, watches);
             }
         });
         failures
     }
 }
 
-/// Built-in services first.
-fn watches(settings: &Settings) -> Vec<Watch> {
-    let login = &settings.login;
-    let services = login.services.iter().filter(|_| login.enabled).filter_map(|name| known::service(name));
-    let known = services.map(|service| Watch {
-        name: service.name.into(),
-        source: login.source.clone(),
-        limit: login.limit,
-        strangers: service.programs.iter().any(|(program, _)| *program == "dropbear").then(Strangers::new),
-        programs: service
-            .programs
-            .iter()
-            .map(|(program, patterns)| (Some((*program).into()), compiled(patterns)))
-            .collect(),
-    });
-    let own = settings.logwatch.iter().map(|watch| Watch {
-        name: watch.name.as_str().into(),
-        source: watch.source.clone(),
-        limit: watch.limit,
-        strangers: None,
-        programs: match watch.programs.is_empty() {
-            true => vec![(None, watch.patterns.clone())],
-            false => watch.programs.iter().map(|name| (Some(name.as_str().into()), watch.patterns.clone())).collect(),
-        },
-    });
-    known.chain(own).collect()
+/// Says once for each watch that names stand in the place of addresses.
+fn say_named(judge: &Judge, line: &Line<'_>, watches: &mut [Watch]) {
+    if watches.iter().all(|watch| watch.named) {
+        return;
+    }
+    let watch = judge.named(line).and_then(|watch| watches.get_mut(usize::from(watch)));
+    if let Some(watch) = watch.filter(|watch| !watch.named) {
+        watch.named = true;
+        log::warn!(
+            "login: lines about {} have host names in the place of addresses and are not counted; \
+             have the server log addresses (for sshd: UseDNS no)",
+            watch.name
+        );
+    }
 }
 
-/// Built-in patterns compile: `known`'s tests see to that.
-fn compiled(patterns: &[&str]) -> Vec<Pattern> {
-    patterns.iter().filter_map(|text| Pattern::new(text).ok()).collect()
+/// Every watch, and for each log its judge. Built-in services first.
+fn watches(settings: &Settings) -> (Vec<Watch>, Vec<(LogSource, Judge)>) {
+    let (mut watches, mut judges) = (Vec::new(), Vec::new());
+    let login = &settings.login;
+    for name in login.services.iter().filter(|_| login.enabled) {
+        let Some(service) = known::service(name) else { continue };
+        let number = number(&watches);
+        judge_of(&mut judges, &login.source).add_service(number, &service);
+        watches.push(Watch { name: service.name.into(), limit: login.limit, named: false });
+    }
+    for own in &settings.logwatch {
+        let number = number(&watches);
+        let judge = judge_of(&mut judges, &own.source);
+        if let Some(service) = own.preset.as_deref().and_then(known::service) {
+            judge.add_service(number, &service);
+        }
+        judge.add_own(number, &own.programs, &own.patterns);
+        watches.push(Watch { name: own.name.as_str().into(), limit: own.limit, named: false });
+    }
+    (watches, judges)
+}
+
+/// Every entry of a configuration, whose size is bounded, has its number.
+fn number(watches: &[Watch]) -> u16 {
+    u16::try_from(watches.len()).unwrap_or(u16::MAX)
+}
+
+fn judge_of<'a>(judges: &'a mut Vec<(LogSource, Judge)>, source: &LogSource) -> &'a mut Judge {
+    let at = judges.iter().position(|(known, _)| known == source).unwrap_or_else(|| {
+        judges.push((source.clone(), Judge::new(matches!(source, LogSource::File(_)))));
+        judges.len() - 1
+    });
+    &mut judges[at].1
 }
 
 impl Daemon {
     /// Reads a log that has grown; the caller commits.
     pub(super) fn read_log(&mut self, index: usize) {
-        for (address, number) in self.logins.read(index) {
-            self.failed_login(address, number);
+        for failure in self.logins.read(index) {
+            self.failed_login(failure);
         }
     }
 
-    fn failed_login(&mut self, address: IpAddr, number: u16) {
+    fn failed_login(&mut self, failure: Failure) {
+        let Failure { address, watch: number, tries } = failure;
         let now = clock::now();
         if self.ledger.outcome(now, address) != Outcome::NotBanned {
             return;
         }
         let element = self.ledger.element(Source::Scan, address);
+        let Some(tries) = tries else {
+            return self.logins.attempts.take_back(element, number);
+        };
         let Some(watch) = self.logins.watches.get(usize::from(number)) else { return };
         let reason = Reason::Login(watch.name.clone());
-        let too_many = self.logins.attempts.fail(now, element, number, watch.limit);
+        let too_many = self.logins.attempts.fail(now, element, number, tries, watch.limit);
         log::debug!("login: {address} failed at {}", watch.name);
         if self.logins.shown.take(now.0) {
             let reason = Some(super::answers::reason_view(ReasonRef::from(&reason)));

@@ -6,7 +6,6 @@
 
 mod support;
 
-mod configuration;
 mod conntrack;
 mod daemon;
 mod dynfw;

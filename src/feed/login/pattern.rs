@@ -1,13 +1,15 @@
-//! Patterns that find the address in a message: fixed text, `<HOST>`, `<WORD>`, `<NUM>` and `*`.
+//! Patterns that find the address in a message: fixed text, `<HOST>`, `<PORT>`, `<WORD>`, `<NAME>`, `<NUM>`,
+//! `<TIMES>`, `<REST>` and `*`.
 //!
 //! A pattern speaks of the whole message, from its first byte to its last. A piece that has found its place
 //! keeps it, so the cost grows with the message's length and no faster. Pure; made from the configuration
 //! and from `known`, matched by the daemon's `logins`.
 //!
-//! **What an attacker may write** (a user name, say) is `*`, and `<HOST>` has to stand before the first
-//! `*` or after the last: then the program's own fixed text, up to one end of the message, says where the
-//! address is, and no text in between can stand in for it. Between two `*` it is refused. A pattern that
-//! begins with `*` trusts every message of the program that ends like it.
+//! **What an attacker may write** (a user name, say) is `*`. Where `<HOST>` stands before the first `*` or
+//! after the last, the program's own fixed text, up to one end of the message, says where the address is,
+//! and no text in between can stand in for it; `<REST>`, at the end, is whatever the program itself writes
+//! there. Between two `*` an address counts only where there is one such place in the whole message. A
+//! pattern that begins with `*` trusts every message of the program that ends like it.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -35,8 +37,32 @@ type Piece = Vec<Part>;
 enum Part {
     Text(Box<[u8]>),
     Host,
+    Port,
     Word,
+    Name,
     Number,
+    Times,
+    Rest,
+}
+
+/// What a pattern found.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Found {
+    /// The address; `None` where the pattern has no `<HOST>`, or a name stands in its place. IPv4 in IPv6 comes
+    /// out as IPv4.
+    pub address: Option<IpAddr>,
+    /// `<PORT>`: the client's own.
+    pub port: Option<u16>,
+    /// `<TIMES>`.
+    pub times: Option<u16>,
+}
+
+/// How to read a message, and what was found so far.
+#[derive(Clone, Copy, Default)]
+struct Reading {
+    found: Found,
+    /// Names are looked for in the place of addresses.
+    names: bool,
 }
 
 /// Why a text is no pattern: a sentence that says what is accepted.
@@ -62,21 +88,23 @@ const OPEN: BadPattern =
 impl Pattern {
     /// Compiles a pattern.
     pub fn new(text: &str) -> Result<Pattern, BadPattern> {
+        let pattern = Pattern::sentence(text)?;
+        pattern.pieces.iter().flatten().any(|part| *part == Part::Host).then_some(pattern).ok_or(MISSING)
+    }
+
+    /// Compiles a pattern that may be without an address.
+    pub fn sentence(text: &str) -> Result<Pattern, BadPattern> {
         if text.len() > LONGEST {
             return Err(BadPattern("is too long; a pattern has at most 512 bytes"));
         }
         let pieces = text.split('*').map(piece).collect::<Result<Vec<Piece>, _>>()?;
-        let is_host = |piece: &&Piece| piece.contains(&Part::Host);
-        let hosts = pieces.iter().flatten().filter(|part| **part == Part::Host).count();
-        if hosts != 1 {
+        if pieces.iter().flatten().filter(|part| **part == Part::Host).count() > 1 {
             return Err(MISSING);
         }
-        let outer = pieces.first().filter(is_host).or(pieces.last().filter(is_host));
-        if outer.is_none() {
-            return Err(BadPattern(
-                "has <HOST> between two *, where an attacker's own words could stand; write the fixed text from \
-                 <HOST> to one end of the message",
-            ));
+        let (last, others) = pieces.split_last().map_or((&[][..], &[][..]), |(last, others)| (&last[..], others));
+        let inner = last.iter().rev().skip(1);
+        if others.iter().flatten().chain(inner).any(|part| *part == Part::Rest) {
+            return Err(BadPattern("has <REST> before its end; write * there"));
         }
         // Where to look for a piece is found by its first text.
         let unfixed = |piece: &Piece| !matches!(piece.first(), None | Some(Part::Text(_)));
@@ -100,25 +128,67 @@ impl Pattern {
         &self.text
     }
 
-    /// The address in the message, if the message is one of these. IPv4 in IPv6 comes out as IPv4.
+    /// The byte that every message of this kind begins with; `None`: it may be any.
+    pub fn first(&self) -> Option<u8> {
+        match self.pieces.first()?.first()? {
+            Part::Text(text) => text.first().copied(),
+            _ => None,
+        }
+    }
+
+    /// Does it need the message's end? Then a message that was cut is none of these.
+    pub fn needs_end(&self) -> bool {
+        let Some(first) = self.pieces.first() else { return true };
+        let open = self.pieces.len() > 1 || first.last() == Some(&Part::Rest);
+        !(open && first.contains(&Part::Host))
+    }
+
+    /// Does an attacker's text stand on either side of the address?
+    pub fn is_inner(&self) -> bool {
+        self.pieces.iter().skip(1).rev().skip(1).any(|piece| piece.contains(&Part::Host))
+    }
+
+    /// What the message says, if it is one of these.
+    pub fn find(&self, message: &[u8]) -> Option<Found> {
+        self.read(message, Reading::default())
+    }
+
+    /// The address in the message, if the message is one of these.
     pub fn address(&self, message: &[u8]) -> Option<IpAddr> {
-        let mut host = None;
+        self.find(message)?.address
+    }
+
+    /// Is the message one of these, but with a name in the place of the address?
+    pub fn is_named(&self, message: &[u8]) -> bool {
+        let named = self.read(message, Reading { names: true, ..Reading::default() });
+        named.is_some_and(|found| found.address.is_none())
+    }
+
+    fn read(&self, message: &[u8], mut reading: Reading) -> Option<Found> {
         let (first, others) = self.pieces.split_first()?;
-        let mut rest = match_here(first, message, &mut host)?;
+        let mut rest = match_here(first, message, &mut reading)?;
         let Some((last, middle)) = others.split_last() else {
-            return host.filter(|_| rest.is_empty());
+            return rest.is_empty().then_some(reading.found);
         };
         for piece in middle {
-            rest = match_first(piece, rest)?;
+            rest = match_first(piece, rest, &mut reading)?;
         }
-        match_end(last, rest, &mut host)?;
-        host
+        match_end(last, rest, &mut reading)?;
+        Some(reading.found)
     }
 }
 
 /// One piece of a pattern into its parts.
 fn piece(text: &str) -> Result<Piece, BadPattern> {
-    const NAMES: [(&str, Part); 3] = [("<HOST>", Part::Host), ("<WORD>", Part::Word), ("<NUM>", Part::Number)];
+    const NAMES: [(&str, Part); 7] = [
+        ("<HOST>", Part::Host),
+        ("<PORT>", Part::Port),
+        ("<WORD>", Part::Word),
+        ("<NAME>", Part::Name),
+        ("<NUM>", Part::Number),
+        ("<TIMES>", Part::Times),
+        ("<REST>", Part::Rest),
+    ];
     let mut parts = Piece::new();
     let mut rest = text;
     while !rest.is_empty() {
@@ -152,7 +222,7 @@ fn ends(piece: &Piece, followed: bool) -> bool {
     if after.next().is_none() {
         return true;
     }
-    let decisive = after.find(|part| part.is_apart() || **part == Part::Word);
+    let decisive = after.find(|part| part.is_apart() || matches!(part, Part::Word | Part::Name | Part::Rest));
     decisive.map_or(!followed, Part::is_apart)
 }
 
@@ -169,10 +239,12 @@ fn follows(pair: &[Part]) -> bool {
     let next = text.first().copied().unwrap_or_default();
     match first {
         Part::Text(_) => true,
+        Part::Rest => false,
         // A colon or a dot may follow: the address then ends at the last one.
         Part::Host => !next.is_ascii_hexdigit(),
         Part::Word => !is_word(next),
-        Part::Number => !next.is_ascii_digit(),
+        Part::Name => !is_name(next),
+        Part::Number | Part::Port | Part::Times => !next.is_ascii_digit(),
     }
 }
 
@@ -181,53 +253,97 @@ fn is_word(byte: u8) -> bool {
     !byte.is_ascii_whitespace() && !byte.is_ascii_control() && !b"()[]{}<>\"',;".contains(&byte)
 }
 
+/// Whatever a name may have in it.
+fn is_name(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"-_".contains(&byte)
+}
+
 fn is_address(byte: u8) -> bool {
     byte.is_ascii_hexdigit() || byte == b':' || byte == b'.'
 }
 
 /// Matches a piece at the beginning of the message; what is left of it.
-fn match_here<'m>(piece: &[Part], message: &'m [u8], host: &mut Option<IpAddr>) -> Option<&'m [u8]> {
+fn match_here<'m>(piece: &[Part], message: &'m [u8], reading: &mut Reading) -> Option<&'m [u8]> {
     let mut rest = message;
     for (index, part) in piece.iter().enumerate() {
         rest = match part {
             Part::Text(text) => rest.strip_prefix(&**text)?,
             Part::Word => skip(rest, is_word)?,
+            Part::Name => skip(rest, is_name)?,
             Part::Number => skip(rest, |byte| byte.is_ascii_digit())?,
+            Part::Port => number(rest, &mut reading.found.port)?,
+            Part::Times => number(rest, &mut reading.found.times)?,
+            Part::Rest => b"",
             Part::Host => {
                 let next = match piece.get(index + 1) {
                     Some(Part::Text(text)) => text.first().copied(),
                     _ => None,
                 };
-                let (address, after) = take_host(rest, next)?;
-                *host = Some(address);
-                after
+                if reading.names {
+                    skip_named(rest)?
+                } else {
+                    let (address, after) = take_host(rest, next)?;
+                    reading.found.address = Some(address);
+                    after
+                }
             }
         };
     }
     Some(rest)
 }
 
-/// The piece's leftmost place; what follows it.
-fn match_first<'m>(piece: &[Part], message: &'m [u8]) -> Option<&'m [u8]> {
+/// The piece's leftmost place; what follows it. An address must have no second place.
+fn match_first<'m>(piece: &[Part], message: &'m [u8], reading: &mut Reading) -> Option<&'m [u8]> {
     let Some(Part::Text(text)) = piece.first() else { return Some(message) };
     let places = message.windows(text.len()).enumerate().filter(|(_, window)| *window == &**text);
-    places.map(|(at, _)| at).find_map(|at| match_here(piece, message.get(at..)?, &mut None))
+    let mut matching = places.filter_map(|(at, _)| {
+        let mut found = *reading;
+        Some((match_here(piece, message.get(at..)?, &mut found)?, found))
+    });
+    let (rest, found) = matching.next()?;
+    if piece.contains(&Part::Host) && matching.next().is_some() {
+        return None;
+    }
+    *reading = found;
+    Some(rest)
 }
 
 /// The piece's place at the very end; the rightmost, if there were several.
-fn match_end(piece: &[Part], message: &[u8], host: &mut Option<IpAddr>) -> Option<()> {
+fn match_end(piece: &[Part], message: &[u8], reading: &mut Reading) -> Option<()> {
     let Some(Part::Text(text)) = piece.first() else { return Some(()) };
     let places = message.windows(text.len()).enumerate().rev().filter(|(_, window)| *window == &**text);
     places.map(|(at, _)| at).find_map(|at| {
-        let mut found = *host;
-        match_here(piece, message.get(at..)?, &mut found)?.is_empty().then(|| *host = found)
+        let mut found = *reading;
+        match_here(piece, message.get(at..)?, &mut found)?.is_empty().then(|| *reading = found)
     })
+}
+
+/// A name in the place of an address.
+fn skip_named(message: &[u8]) -> Option<&[u8]> {
+    let rest = skip(message, |byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte))?;
+    let name = message.get(..message.len() - rest.len())?;
+    let number = name.iter().all(|byte| byte.is_ascii_digit() || *byte == b'.');
+    (name.contains(&b'.') && !number).then_some(rest)
+}
+
+/// A number of at most five digits.
+fn number<'m>(message: &'m [u8], value: &mut Option<u16>) -> Option<&'m [u8]> {
+    let rest = skip(message, |byte| byte.is_ascii_digit())?;
+    let digits = message.get(..message.len() - rest.len())?;
+    *value = Some(std::str::from_utf8(digits).ok()?.parse().ok()?);
+    Some(rest)
 }
 
 /// At least one byte of a kind, and at most [`WORD`].
 fn skip(message: &[u8], kind: fn(u8) -> bool) -> Option<&[u8]> {
     let end = message.iter().take(WORD).position(|byte| !kind(*byte)).unwrap_or(message.len().min(WORD));
     message.get(end..).filter(|_| end > 0)
+}
+
+/// Is it an IPv4 address?
+fn is_quad(text: Option<&[u8]>) -> bool {
+    let text = text.and_then(|text| std::str::from_utf8(text).ok());
+    text.is_some_and(|text| text.parse::<std::net::Ipv4Addr>().is_ok())
 }
 
 /// An address, in brackets or not, and what follows. `next` is what the pattern has after it.
@@ -241,9 +357,12 @@ fn take_host(message: &[u8], next: Option<u8>) -> Option<(IpAddr, &[u8])> {
             let all = message.iter().take(ADDRESS).position(|byte| !is_address(*byte));
             let all = all.unwrap_or(message.len().min(ADDRESS));
             let run = message.get(..all)?;
-            let end = match next.filter(|byte| is_address(*byte)) {
-                Some(next) => run.iter().rposition(|byte| *byte == next)?,
-                None => all,
+            let quad = run.iter().position(|byte| *byte == b':').filter(|end| is_quad(run.get(..*end)));
+            let end = match (next.filter(|byte| is_address(*byte)), quad) {
+                // The colon behind four numbers ends them, whatever follows.
+                (Some(b':'), Some(end)) => end,
+                (Some(next), _) => run.iter().rposition(|byte| *byte == next)?,
+                (None, _) => all,
             };
             message.split_at_checked(end)?
         }
@@ -271,6 +390,8 @@ mod tests {
             ("from <HOST>:<NUM>", "from 192.0.2.1:22", "192.0.2.1"),
             ("from <HOST>:<NUM>", "from 2001:db8::1:22", "2001:db8::1"),
             ("from <HOST>:<NUM>", "from [2001:db8::1]:22", "2001:db8::1"),
+            ("from <HOST>:<NUM>: x", "from 192.0.2.1:22: x", "192.0.2.1"),
+            ("from <HOST>:<NUM>: x", "from [2001:db8::1]:22: x", "2001:db8::1"),
             ("from <HOST>.", "from 192.0.2.1.", "192.0.2.1"),
             ("from <HOST>: no", "from 2001:db8::1: no", "2001:db8::1"),
             ("from <HOST>", "from ::ffff:192.0.2.1", "192.0.2.1"),
@@ -279,6 +400,15 @@ mod tests {
             ("a * b * c <HOST> <NUM>", "a b b b b c c 192.0.2.1 7", "192.0.2.1"),
             ("from <HOST>:<NUM> *", "from 2001:db8::1:22 :9", "2001:db8::1"),
             ("* :<HOST>", "x :2001:db8::1", "2001:db8::1"),
+            ("* rip=<HOST>,<REST>", "a rip=192.0.2.1, b rip=192.0.2.2, c", "192.0.2.2"),
+            ("u <NAME>: <HOST>", "u imap-login: 192.0.2.1", "192.0.2.1"),
+            // Between two *: the only place or none.
+            ("a * from <HOST> b*", "a x from 192.0.2.1 b y", "192.0.2.1"),
+            ("a * from <HOST> b*", "a from 192.0.2.1 from 192.0.2.2 b y", "192.0.2.2"),
+            ("a * from <HOST> b*", "a x from 192.0.2.1 b y from 192.0.2.2 b", ""),
+            ("a * from <HOST> b*", "a x from 192.0.2.1 b from 192.0.2.1 b", ""),
+            ("a * from <HOST> b*c", "a x from 192.0.2.1 b c", "192.0.2.1"),
+            ("a * from <HOST> b*c", "a x from 192.0.2.1 b", ""),
             ("*c<WORD>;<HOST>*", "", ""),
             ("from <HOST>", "from 192.0.2.1 ", ""),
             ("from <HOST>", " from 192.0.2.1", ""),
@@ -308,7 +438,11 @@ mod tests {
             ("", "has no <HOST>"),
             ("from <host>", "has no <HOST>"),
             ("<HOST> <HOST>", "more than one"),
-            ("* from <HOST> *", "between two *"),
+            ("<REST> from <HOST>", "where <HOST>"),
+            ("<HOST> <REST>*x", "before its end"),
+            ("<HOST> <REST>*", "before its end"),
+            ("* from <HOST><REST>", "where <HOST>"),
+            ("* from <HOST>:<REST>", "where <HOST>"),
             ("*<HOST>", "right after a *"),
             ("<HOST><NUM>", "where <HOST>"),
             ("from <HOST>*", "where <HOST>"),
@@ -327,6 +461,26 @@ mod tests {
             let error = Pattern::new(pattern).unwrap_err().to_string();
             assert!(error.contains(want), "{pattern}: {error}");
         }
+    }
+
+    #[test]
+    fn ports_and_times_are_read() {
+        let find = |pattern: &str, message: &str| Pattern::sentence(pattern).unwrap().find(message.as_bytes());
+        let found = find("from <HOST> port <PORT> (<TIMES> fails)", "from 192.0.2.1 port 22 (3 fails)").unwrap();
+        assert_eq!((found.port, found.times), (Some(22), Some(3)));
+        assert_eq!(find("from <HOST> port <PORT>", "from 192.0.2.1 port 65536"), None);
+        let bare = find("* user", "no such user").unwrap();
+        assert_eq!(bare, Found::default());
+    }
+
+    #[test]
+    fn a_name_is_no_address() {
+        let pattern = Pattern::new("* from <HOST> port <NUM>").unwrap();
+        assert!(pattern.is_named(b"x from host.example port 1"));
+        for message in ["x from 192.0.2.1 port 1", "x from 192.0.2.256 port 1", "x from host port 1", "x"] {
+            assert!(!pattern.is_named(message.as_bytes()), "{message}");
+        }
+        assert_eq!(pattern.address(b"x from fe80::1%br-lan port 1"), None);
     }
 
     #[test]

@@ -126,8 +126,9 @@ function isPath(value) {
 	return value[0] == '/' && !value.split('/').includes('..') && !/[\x00-\x1f\x7f]/.test(value);
 }
 
-const PARTS = /<HOST>|<WORD>|<NUM>|(?:(?!<HOST>|<WORD>|<NUM>)[^])+/g;
-const isPart = part => part == '<HOST>' || part == '<WORD>' || part == '<NUM>';
+const NAMES = [ '<HOST>', '<PORT>', '<WORD>', '<NAME>', '<NUM>', '<TIMES>', '<REST>' ];
+const PARTS = new RegExp(`${NAMES.join('|')}|(?:(?!${NAMES.join('|')})[^])+`, 'g');
+const isPart = part => NAMES.includes(part);
 
 /* Can a reader tell where `part` ends, with `next` behind it? */
 function endsBefore(part, next) {
@@ -137,7 +138,9 @@ function endsBefore(part, next) {
 	switch (part) {
 	case '<HOST>': return !/^[0-9a-fA-F]/.test(next);
 	case '<WORD>': return /^[ \x00-\x1f\x7f()[\]{}<>"',;]/.test(next);
-	case '<NUM>': return !/^[0-9]/.test(next);
+	case '<NAME>': return !/^[0-9A-Za-z_-]/.test(next);
+	case '<REST>': return false;
+	case '<PORT>': case '<NUM>': case '<TIMES>': return !/^[0-9]/.test(next);
 	default: return true;
 	}
 }
@@ -148,24 +151,27 @@ const isApart = part => !isPart(part) && /[^0-9a-fA-F:.]/.test(part);
 /* Can nothing beside this piece of a pattern go on like the address in it, at either end? */
 function isFramed(piece, isFirst, isLast) {
 	const host = piece.indexOf('<HOST>');
-	const decisive = piece.slice(host + 1).find(part => isApart(part) || part == '<WORD>');
+	const decisive = piece.slice(host + 1).find(part => isApart(part) || [ '<WORD>', '<NAME>', '<REST>' ].includes(part));
 
 	return host < 0 || ((isFirst || piece.slice(0, host).some(isApart))
-		&& (decisive === undefined ? isLast : decisive != '<WORD>'));
+		&& (decisive === undefined ? isLast : isApart(decisive)));
 }
 
 /* A pattern of log messages: see src/feed/login/pattern.rs for the why of each rule. */
 function isPattern(value) {
 	const pieces = value.split('*').map(piece => piece.match(PARTS) || []);
-	const has = piece => piece.includes('<HOST>');
 
 	return encoder.encode(value).length <= 512
 		&& pieces.every(piece => piece.every((part, index) => index == 0 || endsBefore(piece[index - 1], part)))
 		&& pieces.flat().filter(part => part == '<HOST>').length == 1
-		&& (has(pieces[0]) || has(pieces[pieces.length - 1]))
+		&& !pieces.flat().concat(pieces[pieces.length - 1].length ? [] : [ '' ]).slice(0, -1).includes('<REST>')
 		&& pieces.slice(1).every(piece => !piece.length || !isPart(piece[0]))
 		&& pieces.every((piece, index) => isFramed(piece, index == 0, index == pieces.length - 1));
 }
+
+/* The services whose log-ins the daemon knows; those behind ftp only where they are named. */
+const SERVICES = [ 'ssh', 'luci', 'smtp', 'imap', 'sip', 'ftp',
+	'openvpn', 'strongswan', 'nginx', 'lighttpd', 'nextcloud', 'home-assistant', 'vaultwarden', 'gitea' ];
 
 return baseclass.extend({
 	isEverything: isEverything,
@@ -212,10 +218,11 @@ return baseclass.extend({
 		() => _('Expecting the program\'s name as the log has it, without [ ] and number')),
 
 	pattern: rule(isPattern, () =>
-		_('Expecting the whole message with one <HOST>, not between two *, and fixed text around <HOST>, <WORD>, <NUM> and *')),
+		_('Expecting the whole message with one <HOST>, and fixed text around <HOST>, <WORD>, <NUM> and *')),
 
-	loginService: rule(value => [ 'ssh', 'luci', 'smtp', 'sip', 'ftp' ].includes(value),
-		() => _('Expecting ssh, luci, smtp, sip or ftp')),
+	loginServices: SERVICES,
+
+	loginService: rule(value => SERVICES.includes(value), () => _('Expecting one of %s').format(SERVICES.join(', '))),
 
 	logSource: rule(value => value == 'auto' || isPath(value),
 		() => _('Expecting "auto" or the absolute path of a file')),

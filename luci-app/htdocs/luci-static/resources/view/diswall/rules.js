@@ -28,6 +28,11 @@ function logPatterns(map) {
 	option.placeholder = 'vpn';
 	option.validate = values.watchName;
 
+	option = section.option(form.ListValue, 'preset', _('Service'), _('One whose messages are known, or patterns of your own.'));
+	option.value('', _('own patterns'));
+	for (const service of values.loginServices)
+		option.value(service, service);
+
 	option = section.option(form.DynamicList, 'program', _('Programs'), _('Whose lines to look at; none means those of all.'));
 	option.placeholder = 'openvpn';
 	option.validate = values.program;
@@ -35,6 +40,8 @@ function logPatterns(map) {
 	option = section.option(form.DynamicList, 'pattern', _('Patterns'),
 		_('The whole message: &lt;HOST&gt; is the address, &lt;WORD&gt; a word, &lt;NUM&gt; a number, * any text. Write * for what the other side chooses.'));
 	option.rmempty = false;
+	option.depends('preset', '');
+	option.retain = true;
 	option.validate = values.pattern;
 
 	option = section.option(form.Value, 'attempts', _('Failures'), _('So many of an address within the time below are too many.'));

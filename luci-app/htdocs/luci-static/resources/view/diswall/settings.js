@@ -155,7 +155,7 @@ function detection(section) {
 
 	login(form.Flag, 'enabled', _('Watch failed log-ins'),
 		_('Ban who fails to log in too often, as the system log tells. Patterns of your own are on the page "Own rules".'), YES);
-	login(form.DynamicList, 'service', _('Services'), _('Any of ssh, luci, smtp, sip and ftp; empty for all of them.'),
+	login(form.DynamicList, 'service', _('Services'), _('Empty for ssh, luci, smtp, imap, sip and ftp. Also: %s').format(values.loginServices.slice(6).join(', ')),
 		{ optional: true, placeholder: 'ssh', validate: values.loginService });
 	login(form.Value, 'attempts', _('Failures'), _('So many of an address within the time below are too many.'),
 		{ placeholder: '5', validate: values.number(1, 100) });

@@ -1,8 +1,9 @@
 //! The command line: what can be said, and which exit status answers it.
 //!
-//! Every command but `run`, `rules` and `config` is a client of the control socket, found through the
+//! Every command but `run`, `rules`, `config` and `logs` is a client of the control socket, found through the
 //! configuration. `main` calls [`main`] and does nothing else.
 
+mod logs;
 mod show;
 mod table;
 
@@ -67,6 +68,7 @@ enum Command {
     Resync(Resync),
     Rules(Rules),
     Config(Config),
+    Logs(Logs),
     Rpcd(Rpcd),
 }
 
@@ -337,10 +339,47 @@ struct ConfigCheck {
     file: Option<PathBuf>,
 }
 
+/// Look into logs.
+#[derive(FromArgs)]
+#[argh(subcommand, name = "logs")]
+struct Logs {
+    #[argh(subcommand)]
+    command: LogsCommand,
+}
+
+#[derive(FromArgs)]
+#[argh(subcommand)]
+enum LogsCommand {
+    Test(LogsTest),
+}
+
+/// Say for each line of a log what the daemon would make of it: whose line it is, which address failed to log
+/// in at which service, or why nothing is counted; and the sum.
+#[derive(FromArgs)]
+#[argh(subcommand, name = "test")]
+struct LogsTest {
+    /// configuration file (default /etc/config/diswall)
+    #[argh(option)]
+    config: Option<PathBuf>,
+    /// print one JSON object a line
+    #[argh(switch)]
+    json: bool,
+    /// a service to look for in place of what is configured, such as ssh; may be repeated
+    #[argh(option)]
+    service: Vec<String>,
+    /// the log; none, or -: standard input
+    #[argh(positional)]
+    file: Option<String>,
+}
+
 /// Runs what the process's arguments say.
 pub fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect();
-    let words: Vec<&str> = arguments.iter().skip(1).map(String::as_str).collect();
+    let mut words: Vec<&str> = arguments.iter().skip(1).map(String::as_str).collect();
+    if words.starts_with(&["logs", "test"]) {
+        // Taken for an option otherwise.
+        words.retain(|word| *word != "-");
+    }
     let parsed = match Arguments::from_args(&["diswall"], &words) {
         Ok(parsed) => parsed,
         Err(early) => return early_exit(early),
@@ -371,6 +410,7 @@ pub fn main() -> ExitCode {
         Command::Resync(command) => resync(command),
         Command::Rules(command) => print_rules(command),
         Command::Config(Config { command: ConfigCommand::Check(command) }) => config_check(command),
+        Command::Logs(Logs { command: LogsCommand::Test(command) }) => logs::test(&command),
         Command::Rpcd(command) => rpcd(command),
     };
     ExitCode::from(status.unwrap_or_else(Failure::report))

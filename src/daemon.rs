@@ -17,7 +17,7 @@ mod journal;
 mod keeper;
 mod kernel;
 mod logging;
-mod logins;
+pub(crate) mod logins;
 mod parts;
 mod standing;
 mod surroundings;

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use super::Daemon;
 use super::clock;
-use crate::config::{LogSource, Settings};
+use crate::config::{LogSource, Logwatch, Settings};
 use crate::control::protocol::{Activity, Part};
 use crate::feed::login::attempts::Limit;
 use crate::feed::login::judge::Verdict;
@@ -165,26 +165,50 @@ fn say_named(judge: &Judge, line: &Line<'_>, watches: &mut [Watch]) {
     }
 }
 
-/// Every watch, and for each log its judge. Built-in services first.
+/// Every watch, and for each log its judge.
 fn watches(settings: &Settings) -> (Vec<Watch>, Vec<(LogSource, Judge)>) {
     let (mut watches, mut judges) = (Vec::new(), Vec::new());
-    let login = &settings.login;
-    for name in login.services.iter().filter(|_| login.enabled) {
-        let Some(service) = known::service(name) else { continue };
+    each_watch(settings, &mut |watch| {
         let number = number(&watches);
-        judge_of(&mut judges, &login.source).add_service(number, &service);
-        watches.push(Watch { name: service.name.into(), limit: login.limit, named: false });
-    }
-    for own in &settings.logwatch {
-        let number = number(&watches);
-        let judge = judge_of(&mut judges, &own.source);
-        if let Some(service) = own.preset.as_deref().and_then(known::service) {
+        watch.add_to(judge_of(&mut judges, watch.source), number);
+        watches.push(Watch { name: watch.name.into(), limit: watch.limit, named: false });
+    });
+    (watches, judges)
+}
+
+/// A watch as the settings have it.
+pub(crate) struct Wanted<'s> {
+    /// What a ban's reason says.
+    pub name: &'s str,
+    /// Where to look.
+    pub source: &'s LogSource,
+    limit: Limit,
+    service: Option<&'s str>,
+    own: Option<&'s Logwatch>,
+}
+
+impl Wanted<'_> {
+    /// Has a judge look for it, under this number.
+    pub fn add_to(&self, judge: &mut Judge, number: u16) {
+        if let Some(service) = self.service.and_then(known::service) {
             judge.add_service(number, &service);
         }
-        judge.add_own(number, &own.programs, &own.patterns);
-        watches.push(Watch { name: own.name.as_str().into(), limit: own.limit, named: false });
+        if let Some(own) = self.own {
+            judge.add_own(number, &own.programs, &own.patterns);
+        }
     }
-    (watches, judges)
+}
+
+/// Every watch of the settings, built-in services first.
+pub(crate) fn each_watch<'s>(settings: &'s Settings, each: &mut dyn FnMut(Wanted<'s>)) {
+    let login = &settings.login;
+    for name in login.services.iter().filter(|_| login.enabled) {
+        each(Wanted { name, source: &login.source, limit: login.limit, service: Some(name), own: None });
+    }
+    for own in &settings.logwatch {
+        let service = own.preset.as_deref();
+        each(Wanted { name: &own.name, source: &own.source, limit: own.limit, service, own: Some(own) });
+    }
 }
 
 /// Every entry of a configuration, whose size is bounded, has its number.

@@ -179,3 +179,47 @@ fn no_follower_is_a_problem_in_status() {
     let problem = problems.as_array().unwrap().iter().find(|problem| problem["key"] == "logwatch");
     assert!(problem.is_some_and(|problem| problem["text"].to_string().contains("/nowhere/auth.log")), "{problems}");
 }
+
+/// The command line judges as the daemon does.
+#[test]
+fn logs_test_says_what_becomes_of_each_line() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name).display().to_string();
+    let (config, log) = (path("diswall"), path("log"));
+    std::fs::write(&config, "config login 'login'\n\tlist service 'ssh'\n").unwrap();
+    let lines = "Nov 21 10:00:00 h sshd[1]: Invalid user x from 203.0.113.5 port 22\n\
+        Nov 21 10:00:00 h sshd[1]: Failed password for invalid user x from 203.0.113.5 port 22 ssh2\n\
+        Nov 21 10:00:00 h sshd[2]: message repeated 2 times: [ Failed password for root from 203.0.113.6 port 22 ssh2]\n\
+        Nov 21 10:00:00 h sshd[3]: Invalid user x from host.example port 22\n\
+        Nov 21 10:00:00 h any[4]: sshd[3]: Invalid user x from 203.0.113.7 port 22\n\
+        Nov 21 10:00:00 h sshd[5]: Accepted password for \x1b[1mx from 203.0.113.8 port 22 ssh2\n\
+        ?\n";
+    std::fs::write(&log, lines.replace('?', "\u{9b}")).unwrap();
+    let say = |arguments: &[&str], input: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_diswall"));
+        command.args(["logs", "test", "--config", &config]).args(arguments).stdin(File::open(input).unwrap());
+        let output = command.output().unwrap();
+        (output.status.code(), String::from_utf8(output.stdout).unwrap())
+    };
+    let (status, text) = say(&[&log], "/dev/null");
+    assert_eq!(status, Some(0));
+    for part in [
+        "  1: sshd, ssh, 203.0.113.5: counted\n",
+        "  2: sshd, ssh, 203.0.113.5: counts nothing more",
+        "  3: sshd, ssh, 203.0.113.6, 2 tries: counted\n",
+        "  4: sshd, ssh: a name stands in the address's place",
+        "  5: any: nobody asks about this program\n",
+        "  6: sshd, ssh, 203.0.113.8: no failed log-in\n",
+        "  7: no head: ",
+        "\n7 lines, 2 of them counted\n203.0.113.6, ssh: 2\n203.0.113.5, ssh: 1\n",
+    ] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    assert!(!text.contains(['\x1b', '\u{9b}']), "what a terminal obeys");
+    assert_eq!(say(&["-"], &log), (Some(0), text), "standard input");
+    let (_, rows) = say(&["--json", "--service", "nginx", "--service", "ssh"], &log);
+    let row: serde_json::Value = serde_json::from_str(rows.lines().next().unwrap()).unwrap();
+    assert_eq!((&row["address"], &row["port"], &row["tries"]), (&"203.0.113.5".into(), &22.into(), &1.into()), "{row}");
+    assert_eq!(say(&["--service", "telnet", &log], "/dev/null").0, Some(2));
+    assert_eq!(say(&[&path("nothing")], "/dev/null").0, Some(1));
+}

@@ -49,8 +49,10 @@ pub enum Verdict {
         /// So often.
         tries: u32,
     },
-    /// It was counted by an earlier line, or counts nothing itself.
+    /// An earlier line told of the same try.
     Joined(IpAddr),
+    /// It tells of a session, but of no try.
+    NoTry(IpAddr),
     /// A success: a failure told by another part of the program is taken back.
     TakenBack(IpAddr),
     /// Its address comes with another line.
@@ -59,8 +61,6 @@ pub enum Verdict {
     TwoHosts,
     /// It may have been cut, and then another line might end like this.
     Cut,
-    /// A name stands in the address's place.
-    Named,
 }
 
 impl Judge {
@@ -195,7 +195,8 @@ impl Judge {
         };
         let address = tries.address;
         match u32::try_from(tries.tries) {
-            Ok(0) => Verdict::Joined(address),
+            Ok(0) if matches!(counts, Counts::Try(_) | Counts::Session) => Verdict::Joined(address),
+            Ok(0) => Verdict::NoTry(address),
             Ok(tries) => Verdict::Counts { address, port: found.port, tries },
             Err(_) => Verdict::TakenBack(address),
         }
@@ -292,7 +293,8 @@ mod tests {
             let compiled = Pattern::sentence(pattern).unwrap_or_else(|error| panic!("{pattern}: {error}"));
             let found = compiled.find(text.as_bytes()).unwrap_or_else(|| panic!("{pattern} is not {text}"));
             let address = found.address.map(|address| address.to_string());
-            assert_eq!(address.is_none(), *word == "held", "{pattern}");
+            assert_eq!(address.is_some(), pattern.contains("<HOST>"), "{pattern}");
+            let nowhere = address.is_none();
             assert!(address.is_none_or(|address| REFUSED.contains(&&*address)), "{text}");
             for program in programs.split(' ') {
                 let program = program.strip_suffix('-').map_or(program.to_owned(), |begin| format!("{begin}-x"));
@@ -300,11 +302,11 @@ mod tests {
                 let found = verdicts(&mut judge, &format!("{HEAD}{program}[7]: {text}"));
                 let [(0, verdict)] = found[..] else { panic!("{program}: {text}: {found:?}") };
                 let fits = match *word {
+                    _ if nowhere => verdict == Verdict::Held,
                     "try" | "pam" | "event" | "session" => {
                         matches!(verdict, Verdict::Counts { address, .. } if REFUSED.contains(&&*address.to_string()))
                     }
-                    "held" => verdict == Verdict::Held,
-                    _ => matches!(verdict, Verdict::Joined(_)),
+                    _ => matches!(verdict, Verdict::NoTry(_)),
                 };
                 assert!(fits, "{program}: {word} {text}: {verdict:?}");
             }

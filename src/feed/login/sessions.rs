@@ -114,8 +114,10 @@ impl Sessions {
             Counts::Success => Tries { address: session.address?, tries: -i32::from(counted > own.max(end)) },
             _ => {
                 let new = tries.saturating_sub(counted);
-                session.counted = counted.max(tries);
                 let address = session.address;
+                if address.is_some() {
+                    session.counted = counted.max(tries);
+                }
                 // The counters of one who is never banned must not come to their end.
                 if tries < u16::MAX / 2 {
                     self.open.push_back(session);
@@ -223,6 +225,10 @@ mod tests {
             [0, 0, 2, 0]
         );
         assert_eq!(story(&[(Counts::Held, ""), (Counts::Session, A)]), [0, 1]);
+        // A session that failed without an address is one, whatever its tries were.
+        assert_eq!(story(&[(OWN, A), (OWN, A), (Counts::Session, "")]), [1, 1, 0]);
+        assert_eq!(story(&[(Counts::Session, ""), (Counts::Ends, A)]), [0, 1]);
+        assert_eq!(story(&[(Counts::Ends, A), (Counts::Session, "")]), [0, 1]);
         assert_eq!(story(&[(Counts::Ends, A)]), [0]);
         let mut sessions = Sessions::default();
         sessions.take(told(Counts::Held, "", Some(Common::Process(1))));

@@ -15,6 +15,7 @@ pub mod firewall;
 pub mod json;
 pub mod ledger;
 pub mod needs;
+mod own;
 pub mod programs;
 pub mod uptime;
 

@@ -5,7 +5,7 @@
 
 use std::fs;
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -67,7 +67,8 @@ impl Server {
     /// # Errors
     /// Another daemon answers there, or the file cannot be made.
     pub fn start(path: &Path, questions: mpsc::Sender<Question>) -> io::Result<Server> {
-        let listener = listen(path)?;
+        let path = place(path);
+        let listener = listen(&path)?;
         let accepting = tokio::task::spawn_local(async move {
             let places = Arc::new(Semaphore::new(CLIENTS_MAX));
             loop {
@@ -85,7 +86,17 @@ impl Server {
                 }
             }
         });
-        Ok(Server { path: path.to_path_buf(), accepting })
+        Ok(Server { path, accepting })
+    }
+}
+
+/// Where the socket is made. Root may have put a link at its place, which leads into a directory of the
+/// daemon's own. Anybody else's link is not followed.
+fn place(path: &Path) -> PathBuf {
+    let is_roots = fs::symlink_metadata(path).is_ok_and(|link| link.uid() == 0);
+    match (fs::read_link(path), path.parent()) {
+        (Ok(target), Some(directory)) if is_roots => directory.join(target),
+        _ => path.to_path_buf(),
     }
 }
 
@@ -101,13 +112,11 @@ fn listen(path: &Path) -> io::Result<UnixListener> {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
     }
-    // The file must never be open to others, not even between bind and chmod.
+    // Mode 0600 from its first moment on, and nothing done by its name afterwards.
     let before = rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o177));
     let listener = UnixListener::bind(path);
     rustix::process::umask(before);
-    let listener = listener?;
-    fs::set_permissions(path, fs::Permissions::from_mode(0o600))?;
-    Ok(listener)
+    listener
 }
 
 async fn serve(stream: UnixStream, questions: mpsc::Sender<Question>, _place: OwnedSemaphorePermit) -> io::Result<()> {

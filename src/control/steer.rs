@@ -250,13 +250,21 @@ impl Steer {
 /// runs as whoever owns its socket.
 fn lend(config: &Path, control: &Path) -> io::Result<()> {
     // Without a daemon nobody is to be told, and as root it may read everything.
-    let Some(daemon) = fs::symlink_metadata(control).ok().filter(|daemon| daemon.uid() != 0) else { return Ok(()) };
+    let Some(daemon) = owner(control).filter(|daemon| daemon.uid() != 0) else { return Ok(()) };
     let file = fs::metadata(config)?;
     if file.uid() == daemon.uid() || file.gid() == daemon.gid() && file.mode() & 0o040 != 0 {
         return Ok(());
     }
     chown(config, None, Some(daemon.gid()))?;
     fs::set_permissions(config, fs::Permissions::from_mode(file.mode() & 0o7777 | 0o040))
+}
+
+/// The socket's metadata, where it lies in a directory of its owner's own or of root's: in another, somebody
+/// could have put anybody's file there.
+fn owner(control: &Path) -> Option<fs::Metadata> {
+    let socket = fs::canonicalize(control).ok()?;
+    let (daemon, directory) = (fs::symlink_metadata(&socket).ok()?, fs::metadata(socket.parent()?).ok()?);
+    [0, daemon.uid()].contains(&directory.uid()).then_some(daemon)
 }
 
 /// The networks of a command.

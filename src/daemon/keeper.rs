@@ -12,6 +12,7 @@ use super::clock;
 use crate::control::protocol::Part;
 use crate::ledger::snapshot_file::{self, Found};
 use crate::ledger::{Ledger, Totals};
+use crate::own;
 
 /// Name of the file in `state_dir`.
 const FILE: &str = "ledger";
@@ -50,9 +51,16 @@ impl Keeper {
         Keeper { path: state_dir.join(FILE), step, due: Instant::now() + step, changed: false, trouble: None }
     }
 
+    fn directory(&self) -> &Path {
+        self.path.parent().unwrap_or(Path::new("/"))
+    }
+
     /// Notes early where a copy could not be written: on flash the first one is due in twelve hours.
     pub fn look(&mut self) {
-        let directory = existing(self.path.parent().unwrap_or(Path::new("/")));
+        if let Err(error) = own::check(self.directory()) {
+            self.trouble.get_or_insert(format!("bans cannot be kept over a restart: {error}"));
+        }
+        let directory = existing(self.directory());
         let Ok(stat) = rustix::fs::statvfs(directory) else { return };
         let why = if stat.f_flag.contains(rustix::fs::StatVfsMountFlags::RDONLY) {
             "is on a read-only file system"
@@ -69,6 +77,10 @@ impl Keeper {
     pub fn read(&mut self, max_entries: u32) -> Kept {
         let (now, wall) = (clock::now(), clock::wall());
         let nothing = Kept { ledger: Ledger::new(max_entries), totals: Totals::new() };
+        if own::check(self.directory()).is_err() {
+            // `look` says why.
+            return nothing;
+        }
         match snapshot_file::read(&self.path, now, Some(wall).filter(|wall| *wall > 0), max_entries) {
             Ok(Found::Nothing) => nothing,
             Ok(Found::Snapshot(restored)) => {
@@ -114,7 +126,8 @@ impl Keeper {
     pub fn write(&mut self, ledger: &Ledger, totals: &Totals) {
         self.due = Instant::now() + self.step;
         self.changed = false;
-        let written = snapshot_file::write(&self.path, ledger, clock::now(), clock::wall(), totals);
+        let written = own::check(self.directory())
+            .and_then(|()| snapshot_file::write(&self.path, ledger, clock::now(), clock::wall(), totals));
         let trouble = written.err().map(|error| format!("bans cannot be kept over a restart: {error}"));
         if let Some(text) = trouble.as_ref().filter(|_| trouble != self.trouble) {
             log::warn!("{text}");

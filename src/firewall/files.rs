@@ -13,6 +13,7 @@ use std::process::Stdio;
 
 use super::rules::{self, ZoneDevices};
 use crate::config::{Settings, States, uci};
+use crate::own;
 use crate::programs;
 
 /// Where fw4's include looks: `/usr/share/nftables.d/ruleset-post/90-diswall.nft` names `*.nft` in here.
@@ -82,6 +83,7 @@ impl std::error::Error for Error {}
 /// See [`Error`]; then everything is as it was.
 pub fn write(settings: &Settings, directory: &Path) -> Result<Written, Error> {
     let path = directory.join(FILE);
+    own::check(directory).map_err(|error| Error::File { path: directory.to_path_buf(), error })?;
     if !settings.main.enabled {
         return match fs::remove_file(&path) {
             Ok(()) => Ok(Written { changed: true, lacking: None }),

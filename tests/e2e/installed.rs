@@ -38,8 +38,9 @@ fn the_daemon_has_what_procd_and_the_init_script_leave_it() {
     assert_eq!(status["Umask"], "0022");
     assert_eq!(lines(&file("limits"))["Max open files"], "1024 4096 files");
 
-    // Its directory of /var/run is made by the script, its socket by itself.
-    let socket = fs::symlink_metadata(daemon.path("run/control.sock")).expect("the socket");
+    // Its directory is made by the script in root's own, its socket by itself.
+    assert_eq!(fs::symlink_metadata(daemon.path("run")).expect("root's directory").uid(), 0);
+    let socket = fs::symlink_metadata(daemon.path("run/daemon/control.sock")).expect("the socket");
     assert_eq!((socket.uid(), socket.mode() & 0o777), (ACCOUNT, 0o600));
 }
 

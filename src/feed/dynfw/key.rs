@@ -17,6 +17,7 @@ use tokio::net::unix::pipe;
 use tokio::time::{Instant, timeout};
 
 use crate::config;
+use crate::own;
 use crate::programs;
 
 /// How long the server must have refused the key.
@@ -46,7 +47,8 @@ impl Keys {
     pub fn new(settings: &config::Dynfw, state_dir: &Path) -> Keys {
         let file = state_dir.join(KEPT);
         let configured = settings.server_key.clone();
-        let fetched = configured.as_deref().and_then(|configured| kept(&file, configured));
+        let usable = own::check(state_dir).is_ok();
+        let fetched = configured.as_deref().filter(|_| usable).and_then(|configured| kept(&file, configured));
         Keys { configured, fetched, url: settings.key_url.clone(), file, refused_since: None, asked: None }
     }
 
@@ -89,13 +91,15 @@ impl Keys {
             return Ok(false);
         }
         self.refused_since = None;
+        let usable = own::check(self.file.parent().unwrap_or(Path::new("/")));
         if self.configured.as_deref() == Some(&published) {
             self.fetched = None;
-            fs::remove_file(&self.file)?;
+            usable.and_then(|()| fs::remove_file(&self.file))?;
             return Ok(true);
         }
         let text = format!("{}\n{published}\n", self.configured.as_deref().unwrap_or_default());
         self.fetched = Some(published);
+        usable?;
         let temporary = self.file.with_extension("new");
         fs::write(&temporary, text)?;
         fs::rename(&temporary, &self.file)?;

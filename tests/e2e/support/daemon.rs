@@ -90,6 +90,8 @@ impl Daemon {
 
     /// As [`Daemon::run`], by the ordinary door: as root, from a shell.
     pub fn run_as_root(&mut self) {
+        // Root writes to nobody's directory but its own.
+        chown(self.state_dir(), Some(0), Some(0)).expect("the state directory's owner");
         let command = self.command(&["run", "--foreground"]);
         self.spawn(&command);
         self.wait_answering();

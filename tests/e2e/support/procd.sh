@@ -31,6 +31,10 @@ PROG=$PROGRAM
 CONFIG=$CONFIGURATION
 CAPABILITIES=${INIT%/*}/diswall.capabilities
 RUN=$PLACE
+RULES_DIRECTORY=$RUN/fw4
+RULES=$RULES_DIRECTORY/diswall.nft
+NOTES=${PLACE%/*}/notes
+LAST_GOOD=$NOTES/last-good
 UJAIL=$JAIL
 # Each test loads rules into a network of its own.
 apply_rules() { :; }

@@ -60,7 +60,7 @@ fn ask(program: &str, config: &Path, place: &Path, scratch: &Path) -> Asked {
 }
 
 /// The command that starts the daemon as procd would, with `--foreground` beside what the script says.
-/// `place` stands for `/var/run/diswall`.
+/// `place` stands for `/var/run/diswall`, `notes` beside it for `/etc/diswall`.
 pub fn command(program: &str, config: &Path, place: &Path, scratch: &Path) -> Command {
     let asked = ask(program, config, place, scratch);
     for name in ["user", "group"] {

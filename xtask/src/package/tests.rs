@@ -10,6 +10,8 @@ use std::process::Command;
 use super::recipe::{self, Package};
 use super::{apk, ipk};
 
+mod attack;
+
 const TIME: u64 = 1_700_000_000;
 
 /// A directory of its own that is gone when the test is over.
@@ -169,7 +171,8 @@ fn router(name: &str, uci: &str) -> Scratch {
     fs::create_dir_all(root.0.join("bin")).unwrap();
     fs::copy("/bin/busybox", root.0.join("bin/busybox")).unwrap();
     let applets = [
-        "ls", "sh", "awk", "sed", "grep", "mkdir", "rmdir", "rm", "mv", "cat", "wc", "chmod", "chown", "chgrp", "sleep",
+        "ls", "sh", "awk", "sed", "grep", "mkdir", "rmdir", "rm", "mv", "cat", "wc", "chmod", "chown", "chgrp",
+        "sleep", "ln", "mkfifo", "pidof",
     ];
     for applet in applets {
         symlink("busybox", root.0.join("bin").join(applet)).unwrap();
@@ -356,25 +359,20 @@ fn with_ujail_only_one_capability_is_left() {
     ] {
         assert!(log.lines().any(|found| found == line), "no {line:?} in\n{log}");
     }
-    let mode = |path: &str| fs::metadata(root.0.join(path)).unwrap().permissions().mode() & 0o7777;
-    assert_eq!(mode("var/run/diswall"), 0o1775);
-    assert_eq!(mode("var/run/diswall/fw4"), 0o755);
-    assert_eq!(mode("etc/config/diswall"), 0o640);
-}
-
-#[test]
-fn a_state_directory_with_files_of_others_is_left_alone() {
-    let root = router("state-dir", &format!("{FRESH}diswall.main.state_dir=/srv\n"));
-    root.write("sbin/ujail", "", 0o755);
-    root.write("srv/ledger", "", 0o600);
-    root.write("srv/accounts", "", 0o600);
-    let owner = |path: &str| fs::metadata(root.0.join(path)).unwrap().uid();
-    service(&root, "start");
-    assert_eq!((owner("srv"), owner("srv/ledger")), (0, 0));
-    assert!(root.read("log").contains("files of others"));
-    fs::remove_file(root.0.join("srv/accounts")).unwrap();
-    service(&root, "start");
-    assert_eq!((owner("srv"), owner("srv/ledger")), (914, 914));
+    // What is root's is root's alone, and the daemon has places of its own.
+    let found = |path: &str| {
+        let metadata = fs::metadata(root.0.join(path)).unwrap();
+        (metadata.uid(), metadata.gid(), metadata.mode() & 0o7777)
+    };
+    for path in ["var/run/diswall", "var/run/diswall/fw4", "etc/diswall"] {
+        assert_eq!(found(path), (0, 0, 0o755), "{path}");
+    }
+    for path in ["var/run/diswall/daemon", "etc/diswall/kept", "var/lib/diswall"] {
+        assert_eq!(found(path), (914, 914, 0o755), "{path}");
+    }
+    assert_eq!(found("etc/config/diswall"), (0, 914, 0o640));
+    let socket = fs::read_link(root.0.join("var/run/diswall/control.sock")).unwrap();
+    assert_eq!(socket, Path::new("daemon/control.sock"));
 }
 
 #[test]

@@ -1,0 +1,60 @@
+//! Whether diswall may write to a directory by the names in it.
+//!
+//! Root must not where somebody else can put a link under a name that root is about to use. Whoever writes
+//! files asks here first: the daemon for its state, the root half for the rules.
+
+use std::fs;
+use std::io::{Error, ErrorKind, Result};
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+/// Nothing is wrong with a directory that is not there yet.
+///
+/// # Errors
+/// A sentence: as root, others can write to it; as anybody else, diswall cannot.
+pub fn check(directory: &Path) -> Result<()> {
+    let Ok(found) = fs::metadata(directory) else { return Ok(()) };
+    let why = if rustix::process::geteuid().is_root() {
+        let others = found.uid() != 0 || found.mode() & 0o002 != 0 || found.mode() & 0o020 != 0 && found.gid() != 0;
+        others.then_some("others than root can write to it, and diswall runs as root")
+    } else {
+        let denied = rustix::fs::access(directory, rustix::fs::Access::WRITE_OK) == Err(rustix::io::Errno::ACCESS);
+        denied.then_some("it was there before and is not diswall's own; one that is not there yet is made at the start")
+    };
+    match why {
+        Some(why) => Err(Error::new(ErrorKind::PermissionDenied, format!("{}: {why}", directory.display()))),
+        None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use std::os::unix::fs::{PermissionsExt, chown};
+
+    use super::*;
+
+    #[test]
+    fn root_writes_where_root_alone_can() {
+        if !rustix::process::geteuid().is_root() {
+            return;
+        }
+        let directory = tempfile::tempdir().unwrap();
+        let place = directory.path().join("place");
+        assert!(check(&place).is_ok(), "not there yet");
+        fs::create_dir(&place).unwrap();
+        for (uid, gid, mode, fine) in [
+            (0, 0, 0o755, true),
+            (0, 0, 0o770, true),
+            (0, 914, 0o750, true),
+            (0, 914, 0o1775, false),
+            (0, 0, 0o1777, false),
+            (914, 0, 0o700, false),
+        ] {
+            chown(&place, Some(uid), Some(gid)).unwrap();
+            fs::set_permissions(&place, fs::Permissions::from_mode(mode)).unwrap();
+            assert_eq!(check(&place).is_ok(), fine, "{uid}:{gid} {mode:o}");
+        }
+    }
+}

@@ -19,6 +19,7 @@ mod kernel;
 mod logging;
 pub(crate) mod logins;
 mod parts;
+mod scene;
 mod standing;
 mod surroundings;
 mod tally;
@@ -294,6 +295,7 @@ impl Daemon {
                 self.kernel.note(&TableEvent::Elements(vec![SetId::Ban(Source::Scan)]));
             }
             self.release_unconfirmed();
+            self.look_around();
             self.kernel.commit();
         }
         self.logins.on_time();

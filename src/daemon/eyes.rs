@@ -1,8 +1,8 @@
 //! The router's own eyes: packets that its rules saw at closed ports, judged, and banned for.
 //!
-//! Reads the NFLOG group, asks the ledger who is exempt and the detector what a touch amounts to, posts
-//! the ban, and puts right what the kernel did by itself. Log-ins that fail end in the same
-//! [`Daemon::offend`]. Under a flood it says less than it does.
+//! Reads the NFLOG group, asks the ledger who is exempt, the detector what a touch amounts to, and `scene`
+//! whether the sender is no stranger; posts the ban, and puts right what the kernel did by itself. Log-ins
+//! that fail end in the same [`Daemon::offend`]. Under a flood it says less than it does.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -11,13 +11,15 @@ use tokio::time::Instant;
 
 use super::Daemon;
 use super::clock;
+use super::scene::{Scene, Standing};
 use crate::config::{Settings, value};
 use crate::control::protocol::{self, Activity, Part};
 use crate::feed::scan::detect::Bucket;
 use crate::feed::scan::{Detector, Finding, Touch, packet};
 use crate::feed::{Event, Lifetime, Reason, Source};
 use crate::firewall::nflog::{Heard, Nflog, Packet};
-use crate::ledger::{Ladder, Outcome, Range, ReasonRef, SetChange, SetId};
+use crate::firewall::rules;
+use crate::ledger::{Ladder, Ledger, Outcome, Range, ReasonRef, SetChange, SetId};
 
 /// Time until binding the group is tried again.
 const RETRY: Duration = Duration::from_secs(60);
@@ -38,11 +40,16 @@ const COMPARE: Duration = Duration::from_secs(5);
 /// flood they are hundreds a second, and a real second packet comes later than that.
 const COLLECT: Duration = Duration::from_millis(100);
 
+/// So many senders within so long of whom a second packet is wanted are a flood; it is over when so long passes
+/// without.
+const FLOOD: u32 = 50;
+const FLOOD_WITHIN: Duration = Duration::from_secs(10);
+
 /// What a packet says, without its bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Seen {
-    /// Somebody touched a closed port.
-    Touch(Touch),
+    /// Somebody touched a closed port; `true`: no firewall stands before us.
+    Touch(Touch, bool),
     /// A banned host sent another packet.
     Again(IpAddr),
     /// Packets were lost.
@@ -63,6 +70,8 @@ pub struct Eyes {
     /// The group it is to be bound to.
     group: Option<u16>,
     detector: Detector,
+    scene: Scene,
+    flood: Flood,
     bans: Minutes,
     logged: Bucket,
     shown: Bucket,
@@ -87,6 +96,8 @@ impl Eyes {
             link: Link::Off,
             group: None,
             detector: Detector::new(&crate::config::Scan::default()),
+            scene: Scene::new(),
+            flood: Flood::default(),
             bans: Minutes::default(),
             logged: LOGGED,
             shown: SHOWN,
@@ -103,6 +114,10 @@ impl Eyes {
     /// Binds, closes or changes the group as the settings say. Needs the runtime.
     pub fn configure(&mut self, settings: &Settings) {
         self.detector.configure(&settings.scan);
+        if let Some(ports) = ephemeral_ports() {
+            self.detector.set_ephemeral(ports);
+        }
+        self.scene.watch(settings.main.enabled && settings.scan.enabled);
         let wanted = settings.main.enabled && (settings.scan.enabled || settings.nats.refresh);
         let group = wanted.then_some(settings.scan.nflog_group);
         if group != self.group || matches!(self.link, Link::Broken(..)) {
@@ -171,7 +186,7 @@ impl Eyes {
             Link::Broken(_, at) => Some(*at),
             Link::Off | Link::On(_) => None,
         };
-        [retry, self.summary, self.compare, self.release].into_iter().flatten().min()
+        [retry, self.summary, self.compare, self.release, self.scene.due()].into_iter().flatten().min()
     }
 
     /// Tries again what failed, and says what was left out. `true`: the scan set is to be compared with the
@@ -206,7 +221,12 @@ impl Eyes {
         };
         let lost = (self.lost > 0)
             .then(|| format!("packets to closed ports came faster than they could be read, {} times", self.lost));
-        broken.into_iter().chain(lost).collect()
+        let flood = self.flood.is_on(Instant::now()).then(|| {
+            "a flood of packets to closed ports is on: whoever sends one alone is not banned, since most senders are \
+             forged; who comes again is"
+                .to_string()
+        });
+        broken.into_iter().chain(lost).chain(flood).collect()
     }
 
     /// Whether scans are seen; `None` while nobody wants to. `unruled`: the rules tell of none.
@@ -239,16 +259,22 @@ impl Eyes {
 
 /// What the packet says; `None` for one that is not of our rules' making, or has no port.
 fn read(packet: &Packet<'_>) -> Option<Seen> {
-    match packet.prefix {
-        b"seen" => match packet::parse(packet.bytes) {
-            Ok(touch) => Some(Seen::Touch(touch)),
-            Err(why) => {
-                log::debug!("scan: a packet of {} bytes is no touch: {why}", packet.bytes.len());
-                None
-            }
-        },
-        b"again" => packet::source(packet.bytes).map(Seen::Again),
-        _ => None,
+    if packet.prefix == b"again" {
+        return packet::source(packet.bytes).map(Seen::Again);
+    }
+    let prefixes = [
+        (rules::SEEN, false, false),
+        (rules::SEEN_AGAIN, true, false),
+        (rules::SEEN_BARE, false, true),
+        (rules::SEEN_AGAIN_BARE, true, true),
+    ];
+    let (_, again, bare) = prefixes.into_iter().find(|(text, ..)| text.as_bytes() == packet.prefix)?;
+    match packet::parse(packet.bytes) {
+        Ok(touch) => Some(Seen::Touch(Touch { again, ..touch }, bare)),
+        Err(why) => {
+            log::debug!("scan: a packet of {} bytes is no touch: {why}", packet.bytes.len());
+            None
+        }
     }
 }
 
@@ -256,16 +282,16 @@ impl Daemon {
     /// Takes in what was seen; the caller commits.
     pub(super) fn see(&mut self, seen: Seen) {
         match seen {
-            Seen::Touch(touch) if self.settings.scan.enabled => self.touched(&touch),
+            Seen::Touch(touch, bare) if self.settings.scan.enabled => self.touched(&touch, bare),
             Seen::Again(address) => self.came_again(address),
             Seen::Lost => {
                 log::debug!("scan: packets to closed ports came faster than they could be read");
             }
-            Seen::Touch(_) | Seen::Failed => {}
+            Seen::Touch(..) | Seen::Failed => {}
         }
     }
 
-    fn touched(&mut self, touch: &Touch) {
+    fn touched(&mut self, touch: &Touch, bare: bool) {
         let now = clock::now();
         match self.ledger.outcome(now, touch.source) {
             Outcome::NotBanned => {}
@@ -275,21 +301,50 @@ impl Daemon {
                 return self.take_back_kernel_ban(touch.source);
             }
         }
+        if self.eyes.scene.was_called(touch) {
+            return self.take_back_kernel_ban(touch.source);
+        }
         let element = self.ledger.element(Source::Scan, touch.source);
         let reason = Reason::Port { protocol: touch.protocol, port: touch.port };
         match self.eyes.detector.touch(now, &Touch { source: element, ..*touch }) {
-            Finding::Offence => {
-                if !self.offend(touch.source, reason) {
+            Finding::Offence => self.offended(touch, bare, reason),
+            Finding::Suspect => self.show(touch, &reason),
+            Finding::Unconfirmed => self.wait_for_second(touch.source),
+        }
+    }
+
+    /// A touch that is an offence, unless the sender is no stranger or the port no closed one.
+    fn offended(&mut self, touch: &Touch, bare: bool, reason: Reason) {
+        let Daemon { ledger, eyes, .. } = self;
+        let now = clock::now();
+        match eyes.scene.standing(touch, bare, &|address| is_inside(ledger, address)) {
+            Standing::Stranger => {}
+            Standing::Served => return self.take_back_kernel_ban(touch.source),
+            Standing::Talking => {
+                let element = ledger.element(Source::Scan, touch.source);
+                if !eyes.detector.talking(now, element) {
                     self.take_back_kernel_ban(touch.source);
+                    return self.show(touch, &reason);
                 }
             }
-            Finding::Suspect => self.show(touch, &reason),
-            // The kernel may have banned it already, and the second packet must be seen.
-            Finding::Unconfirmed => {
-                self.eyes.unconfirmed.push(touch.source);
-                self.eyes.release.get_or_insert_with(|| Instant::now() + COLLECT);
-            }
+            Standing::Unknown => return self.wait_for_second(touch.source),
         }
+        if !self.offend(touch.source, reason) {
+            self.take_back_kernel_ban(touch.source);
+        }
+    }
+
+    /// The kernel may have banned it already, and the second packet must be seen.
+    fn wait_for_second(&mut self, address: IpAddr) {
+        self.eyes.unconfirmed.push(address);
+        self.eyes.release.get_or_insert_with(|| Instant::now() + COLLECT);
+        self.eyes.flood.count(Instant::now());
+    }
+
+    /// Remembers of the connection table what it will have forgotten when it is asked for.
+    pub(super) fn look_around(&mut self) {
+        let Daemon { ledger, eyes, .. } = self;
+        eyes.scene.on_time(&|address| is_inside(ledger, address));
     }
 
     /// Bans an address for something that the router itself saw, for as long as it has earned; the caller
@@ -358,6 +413,46 @@ impl Daemon {
             account: publisher.is_some().then(|| nats.client_name.clone()),
             queued: publisher.map_or(0, |publisher| publisher.queued() as u64),
         }
+    }
+}
+
+/// Whether the address is the router's own, in its LAN, or of somebody it needs.
+fn is_inside(ledger: &Ledger, address: IpAddr) -> bool {
+    matches!(ledger.outcome(clock::now(), address), Outcome::Protected | Outcome::NeverBanned(_))
+}
+
+/// The ports that the system sends from, where it says.
+fn ephemeral_ports() -> Option<std::ops::RangeInclusive<u16>> {
+    let text = std::fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").ok()?;
+    let mut bounds = text.split_whitespace().filter_map(|bound| bound.parse().ok());
+    Some(bounds.next()?..=bounds.next()?)
+}
+
+/// Senders of whom a second packet was wanted.
+#[derive(Debug, Default)]
+struct Flood {
+    /// How many since when.
+    count: u32,
+    since: Option<Instant>,
+    until: Option<Instant>,
+}
+
+impl Flood {
+    fn count(&mut self, now: Instant) {
+        if self.since.is_none_or(|since| now > since + FLOOD_WITHIN) {
+            (self.since, self.count) = (Some(now), 0);
+        }
+        self.count += 1;
+        if self.count >= FLOOD {
+            if !self.is_on(now) {
+                log::warn!("scan: a flood of packets to closed ports is on");
+            }
+            self.until = Some(now + FLOOD_WITHIN);
+        }
+    }
+
+    fn is_on(&self, now: Instant) -> bool {
+        self.until.is_some_and(|until| now < until)
     }
 }
 

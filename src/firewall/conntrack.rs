@@ -39,7 +39,7 @@ pub(super) const PROTO_SRC_PORT: u16 = 2;
 pub(super) const PROTO_DST_PORT: u16 = 3;
 pub(super) const IPPROTO_UDP: u8 = 17;
 pub(super) const FILTER_ORIG_FLAGS: u16 = 1;
-pub(super) const FILTER_REPLY_FLAGS: u16 = 2;
+const FILTER_REPLY_FLAGS: u16 = 2;
 /// Compare the source address of the tuple and nothing else.
 const FILTER_SOURCE: u32 = 1;
 
@@ -275,7 +275,7 @@ pub(super) fn source(ip: &[u8]) -> Option<IpAddr> {
     address(ip, IP_V4_SRC, IP_V6_SRC)
 }
 
-pub(super) fn destination(ip: &[u8]) -> Option<IpAddr> {
+fn destination(ip: &[u8]) -> Option<IpAddr> {
     address(ip, IP_V4_DST, IP_V6_DST)
 }
 

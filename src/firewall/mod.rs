@@ -36,7 +36,7 @@ pub use reconcile::Reconciled;
 pub use sets::{Structure, WrongSet};
 pub use watch::{TableEvent, Watch};
 pub use ways::{Hook, Ways};
-pub use witness::{Claim, Proof, Witness};
+pub use witness::{Claim, Picture, Proof, Witness};
 
 use rustix::io::Errno;
 

@@ -8,7 +8,7 @@
 mod cut;
 mod scan;
 
-pub use scan::SNAP_LENGTH;
+pub use scan::{SEEN, SEEN_AGAIN, SEEN_AGAIN_BARE, SEEN_BARE, SNAP_LENGTH};
 
 use super::names::{Family, Names, SetKey};
 use crate::config::{Action, Block, Direction, Main, PortRange, Proto, Settings, States};

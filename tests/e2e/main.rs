@@ -11,6 +11,7 @@ mod daemon;
 mod dynfw;
 mod fail2ban;
 mod firewall;
+mod forged;
 mod installed;
 mod key;
 mod lacking;

@@ -109,7 +109,7 @@ fn every_kind_of_scan_is_banned() {
         ("203.0.113.4", &["-sN", "-p", "25"], "tcp", 25),
         ("203.0.113.5", &["-sX", "-p", "5555"], "tcp", 5555),
         ("2001:db8:bad::1", &["-sS", "-p", "3389"], "tcp", 3389),
-        ("2001:db8:bad:2::2", &["-sU", "-p", "40000"], "udp", 40_000),
+        ("2001:db8:bad:2::2", &["-sU", "-p", "20000"], "udp", 20_000),
     ];
     for (source, arguments, protocol, port) in scans {
         yard.nmap(source, arguments);

@@ -7,6 +7,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::net::IpAddr;
+use std::ops::RangeInclusive;
 
 use super::packet::Touch;
 use crate::config::{PortRange, Scan};
@@ -26,6 +27,17 @@ const AT_ONCE: Bucket = Bucket::new(20, 100);
 /// Bans on a second packet, in a flood. Forging every source twice gets no further than this.
 const CONFIRMED: Bucket = Bucket::new(50, 500);
 
+/// A host that somebody here talks with offends by so many touches, each so many seconds after the one before:
+/// whoever forges its packets would have to go on, and gets no connection of the inside's ended by it.
+const TALKING_TOUCHES: u8 = 3;
+const TALKING_PAUSE: u32 = 10;
+
+/// Such hosts remembered.
+const TALKING: usize = 256;
+
+/// Linux's own choice, where the system does not say.
+const EPHEMERAL: RangeInclusive<u16> = 32_768..=60_999;
+
 /// What a touch amounts to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Finding {
@@ -42,9 +54,13 @@ pub enum Finding {
 pub struct Detector {
     honeypots: Vec<PortRange>,
     high_port: u16,
+    /// From which the router's own flows get their ports, where late packets arrive.
+    ephemeral: RangeInclusive<u16>,
     /// Packets before the one that offends at a high port.
     before: usize,
     suspects: HashMap<IpAddr, Suspect>,
+    /// Touches of hosts that somebody talks with, and when the last one counted.
+    talking: HashMap<IpAddr, (u8, u32)>,
     /// Suspects by age. An entry whose number is no longer the suspect's own is void.
     ages: VecDeque<(u32, IpAddr)>,
     next_number: u32,
@@ -67,8 +83,10 @@ impl Detector {
         let mut detector = Detector {
             honeypots: Vec::new(),
             high_port: 0,
+            ephemeral: EPHEMERAL,
             before: 0,
             suspects: HashMap::new(),
+            talking: HashMap::new(),
             ages: VecDeque::new(),
             next_number: 0,
             at_once: AT_ONCE,
@@ -85,6 +103,11 @@ impl Detector {
         self.before = settings.high_port_packets.saturating_sub(1) as usize;
     }
 
+    /// The ports from which the router's own flows are sent.
+    pub fn set_ephemeral(&mut self, ports: RangeInclusive<u16>) {
+        self.ephemeral = ports;
+    }
+
     /// How many sources are under suspicion, those included whose packets no longer count.
     pub fn suspects(&self) -> usize {
         self.suspects.len()
@@ -99,10 +122,33 @@ impl Detector {
         finding
     }
 
+    /// Judges the offence of a host that somebody here talks with: whether it has touched often enough, and
+    /// over time.
+    pub fn talking(&mut self, now: Moment, source: IpAddr) -> bool {
+        let recent = |then: u32| now.0.saturating_sub(then) < WINDOW;
+        if self.talking.len() >= TALKING && !self.talking.contains_key(&source) {
+            self.talking.retain(|_, (_, then)| recent(*then));
+            // One more or less of those that come and go is no matter.
+            let one = self.talking.keys().next().copied().filter(|_| self.talking.len() >= TALKING);
+            one.and_then(|one| self.talking.remove(&one));
+        }
+        let (count, then) = self.talking.entry(source).or_insert((0, 0));
+        if *count > 0 && now.0.saturating_sub(*then) < TALKING_PAUSE {
+            return false;
+        }
+        (*count, *then) = (if recent(*then) { *count + 1 } else { 1 }, now.0);
+        let offends = *count >= TALKING_TOUCHES;
+        if offends {
+            self.talking.remove(&source);
+        }
+        offends
+    }
+
     fn judge(&mut self, now: u32, touch: &Touch) -> Finding {
         let recent = |then: u32| now.saturating_sub(then) < WINDOW;
-        let before = self.before;
-        let harmless = self.is_high(touch.port) && before > 0;
+        let is_ephemeral = self.ephemeral.contains(&touch.port);
+        let before = if is_ephemeral { self.before.max(1) } else { self.before };
+        let harmless = before > 0 && !self.is_honeypot(touch.port) && (is_ephemeral || touch.port >= self.high_port);
         if harmless {
             let suspect = self.suspect(touch.source);
             suspect.touches.retain(|then| recent(*then));
@@ -111,7 +157,8 @@ impl Detector {
                 return Finding::Suspect;
             }
         }
-        let again = self.suspects.get(&touch.source).and_then(|suspect| suspect.unconfirmed).is_some_and(recent);
+        let unconfirmed = self.suspects.get(&touch.source).and_then(|suspect| suspect.unconfirmed);
+        let again = touch.again || unconfirmed.is_some_and(recent);
         if self.at_once.take(now) || again && self.confirmed.take(now) {
             return Finding::Offence;
         }
@@ -119,9 +166,8 @@ impl Detector {
         Finding::Unconfirmed
     }
 
-    /// A port at which one packet says nothing yet.
-    fn is_high(&self, port: u16) -> bool {
-        port >= self.high_port && !self.honeypots.iter().any(|range| (range.first..=range.last).contains(&port))
+    fn is_honeypot(&self, port: u16) -> bool {
+        self.honeypots.iter().any(|range| (range.first..=range.last).contains(&port))
     }
 
     /// The source's entry, made if need be, for which the oldest gives way.
@@ -190,7 +236,8 @@ mod tests {
     use crate::feed::scan::packet::{TCP, UDP};
 
     fn from(source: u32, port: u16) -> Touch {
-        Touch { source: Ipv4Addr::from_bits(0xc633_6400 + source).into(), protocol: TCP, port }
+        let source = Ipv4Addr::from_bits(0xc633_6400 + source).into();
+        Touch { source, protocol: TCP, port, from_port: 40_000, again: false }
     }
 
     fn at(seconds: u32) -> Moment {
@@ -201,11 +248,12 @@ mod tests {
     fn diswalls_port_rules() {
         let (offence, suspect) = (Finding::Offence, Finding::Suspect);
         type Case = (&'static str, &'static [(u32, u16)], Finding);
-        let cases: [Case; 9] = [
+        let cases: [Case; 10] = [
             ("telnet", &[(0, 23)], offence),
             ("port 0", &[(0, 0)], offence),
             ("a honeypot port", &[(0, 3389)], offence),
-            ("another low port", &[(0, 49_151)], offence),
+            ("another low port", &[(0, 32_767)], offence),
+            ("a port of the router's own flows", &[(0, 32_768)], suspect),
             ("a high port", &[(0, 49_152)], suspect),
             ("twice", &[(0, 49_152), (1, 65_535)], suspect),
             ("the third", &[(0, 49_152), (1, 65_535), (3599, 50_000)], offence),
@@ -230,8 +278,34 @@ mod tests {
         assert_eq!([touch(3, 1024), touch(3, 1024)], [Finding::Suspect, Finding::Offence]);
         settings.high_port_packets = 1;
         detector.configure(&settings);
-        assert_eq!(detector.touch(at(0), &from(4, 40_000)), Finding::Offence);
+        assert_eq!(detector.touch(at(0), &from(4, 20_000)), Finding::Offence);
+        let once = [40_000, 40_001].map(|port| detector.touch(at(0), &from(5, port)));
+        assert_eq!(once, [Finding::Suspect, Finding::Offence], "never at one packet");
         assert_eq!(detector.suspects(), 0);
+    }
+
+    #[test]
+    fn whom_somebody_talks_with_must_go_on_for_a_while() {
+        let mut detector = Detector::new(&Scan::default());
+        let one = from(1, 22).source;
+        let mut judged = |seconds: u32| detector.talking(at(seconds), one);
+        assert_eq!([0, 1, 5, 9, 10, 11, 19].map(&mut judged), [false; 7]);
+        assert!(judged(20), "the third after two pauses");
+        assert_eq!([30, 40, 40 + 3600, 4000].map(&mut judged), [false; 4], "and anew");
+        for source in 2..5000 {
+            detector.talking(at(5000), from(source, 22).source);
+        }
+        assert!(detector.talking.len() <= TALKING);
+    }
+
+    #[test]
+    fn in_a_flood_who_comes_twice_in_a_moment_is_told_from_the_crowd() {
+        let mut detector = Detector::new(&Scan::default());
+        for source in 0..1000 {
+            detector.touch(at(0), &from(source, 22));
+        }
+        assert_eq!(detector.touch(at(0), &Touch { again: true, ..from(2000, 22) }), Finding::Offence);
+        assert_eq!(detector.touch(at(0), &from(2001, 22)), Finding::Unconfirmed);
     }
 
     #[test]

@@ -30,6 +30,10 @@ pub struct Touch {
     pub protocol: u8,
     /// Destination port.
     pub port: u16,
+    /// Source port.
+    pub from_port: u16,
+    /// The kernel met another packet of it a moment ago.
+    pub again: bool,
 }
 
 /// Why a packet tells of no touched port.
@@ -130,8 +134,9 @@ fn touch(packet: &[u8], source: IpAddr, protocol: u8, at: usize) -> Result<Touch
     if protocol != TCP && protocol != UDP {
         return Err(Unread::Protocol(protocol));
     }
-    let [_, _, high, low] = bytes(packet, at)?;
-    Ok(Touch { source, protocol, port: u16::from_be_bytes([high, low]) })
+    let [from_high, from_low, high, low] = bytes(packet, at)?;
+    let (from_port, port) = (u16::from_be_bytes([from_high, from_low]), u16::from_be_bytes([high, low]));
+    Ok(Touch { source, protocol, port, from_port, again: false })
 }
 
 fn bytes<const N: usize>(packet: &[u8], at: usize) -> Result<[u8; N], Unread> {
@@ -170,8 +175,12 @@ mod tests {
 
     #[test]
     fn what_has_ports_is_a_touch() {
-        let four = |protocol| Ok(Touch { source: "198.51.100.7".parse().unwrap(), protocol, port: 23 });
-        let six = |protocol| Ok(Touch { source: "2001:db8:5::9".parse().unwrap(), protocol, port: 23 });
+        let touch = |source: &str, protocol| {
+            let source = source.parse().unwrap();
+            Touch { source, protocol, port: 23, from_port: 40_000, again: false }
+        };
+        let four = |protocol| Ok(touch("198.51.100.7", protocol));
+        let six = |protocol| Ok(touch("2001:db8:5::9", protocol));
         let src = "2001:db8:5::9";
         let options = [&[17, 1][..], &[0; 14], &[43, 0, 0, 0, 0, 0, 0, 0], &[6, 0, 0, 0, 0, 0, 0, 0]].concat();
         let routing_then_tcp = [&[43, 1][..], &[0; 14], &[6, 0, 0, 0, 0, 0, 0, 0]].concat();

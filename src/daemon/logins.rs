@@ -106,13 +106,14 @@ impl Logins {
             return None;
         }
         let absent = self.logs.iter().find_map(|log| log.follower.absent());
+        let remedy = || self.logs.iter().find(|log| log.follower.trouble().is_some()).map(|log| log.follower.remedy());
         Some(match (self.troubles().next(), absent) {
             (None, None) => Part::in_force("login"),
             (None, Some(path)) => Part::waiting("login", format!("there is no file {} yet", path.display()))
                 .losing("nobody is banned for failed log-ins that stand there"),
             (Some(why), _) => Part::broken("login", why)
                 .losing("nobody is banned for failed log-ins that stand there")
-                .remedied("see `option source`; another try is made by itself"),
+                .remedied(remedy().unwrap_or_default()),
         })
     }
 

@@ -3,6 +3,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::Write as _;
+use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -168,6 +169,60 @@ fn a_follower_that_dies_is_said_and_started_again() {
     wait_until(DEADLINE, "the second follower is heard", || nft_set_elements("diswall_scan4").contains_key(GUESSER));
     let problems = daemon.status()["problems"].to_string();
     assert!(!problems.contains("logwatch"), "{problems}");
+}
+
+/// As after an installation on a router whose ubusd has not heard of the account's right yet: logread runs and
+/// waits for ever.
+#[test]
+fn a_program_that_delivers_nothing_is_found_out_and_started_again() {
+    let _netns = Netns::enter();
+    own_mounts();
+    let mut daemon = Daemon::prepare("\toption local_only '1'", "config login 'login'\n\toption attempts '1'\n");
+    daemon.load_rules();
+    let (bin, devices, log) = (daemon.path("bin"), daemon.path("dev"), daemon.path("system.log"));
+    std::fs::create_dir(&bin).unwrap();
+    std::fs::create_dir(&devices).unwrap();
+    File::create(&log).unwrap();
+    let logread = |text: &str| {
+        std::fs::write(bin.join("logread.new"), format!("#!/bin/sh\n{text}\n")).unwrap();
+        run("chmod", &["755", bin.join("logread.new").to_str().unwrap()]);
+        std::fs::rename(bin.join("logread.new"), bin.join("logread")).unwrap();
+    };
+    logread("exec sleep 1000");
+    run("mknod", &["-m", "666", devices.join("null").to_str().unwrap(), "c", "1", "3"]);
+    // In logd's place: what is written to /dev/log comes to stand in a file.
+    let syslog = UnixDatagram::bind(devices.join("log")).unwrap();
+    run("chmod", &["666", devices.join("log").to_str().unwrap()]);
+    let mut file = OpenOptions::new().append(true).open(&log).unwrap();
+    let written = std::thread::spawn(move || {
+        let (mut line, mut count) = ([0; 1024], 0);
+        while let Ok(length @ 1..) = syslog.recv(&mut line) {
+            let text = String::from_utf8_lossy(&line[..length]).replace("<30>", "");
+            writeln!(file, "Sat Nov 21 10:00:00 2026 daemon.info {text}").unwrap();
+            count += 1;
+        }
+        count
+    });
+    let _logread = Mount::bind(&bin, Path::new("/usr/local/sbin"));
+    let _dev = Mount::bind(&devices, Path::new("/dev"));
+    daemon.run();
+    let part = || {
+        let parts = daemon.status()["parts"].clone();
+        parts.as_array().unwrap().iter().find(|part| part["name"] == "login").unwrap().clone()
+    };
+    wait_until(DEADLINE, "the silence is found out", || part()["state"] == "broken");
+    assert!(part()["why"].as_str().unwrap().contains("did not come back"), "{}", part());
+    assert!(part()["remedy"].as_str().unwrap().contains("ubusd"), "{}", part());
+
+    logread(&format!("exec tail -n 0 -f '{}'", log.display()));
+    wait_until(DEADLINE, "the way is proven", || part()["state"] == "in_force");
+    let line = format!(
+        "Sat Nov 21 10:00:00 2026 authpriv.warn dropbear[1]: Bad password attempt for 'root' from {GUESSER}:22\n"
+    );
+    OpenOptions::new().append(true).open(&log).unwrap().write_all(line.as_bytes()).unwrap();
+    wait_until(DEADLINE, "and is heard", || nft_set_elements("diswall_scan4").contains_key(GUESSER));
+    UnixDatagram::unbound().unwrap().send_to(&[], devices.join("log")).unwrap();
+    assert!(written.join().unwrap() <= 4, "a line or two for each try, and no more");
 }
 
 #[test]

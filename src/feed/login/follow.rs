@@ -2,11 +2,13 @@
 //!
 //! Owns one descriptor that wakes it, the program's output or an inotify, and sleeps on nothing else. It
 //! reads bounded pieces and hands on whole lines; what it cannot follow it says and tries again, later
-//! each time. The daemon's `logins` calls it.
+//! each time. A program that runs and delivers nothing is found out: where the log is silent, a line of
+//! diswall's own is written to it and has to come back. The daemon's `logins` calls it.
 
 use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, ErrorKind, Read, Seek, SeekFrom};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 use std::task::{Context, Poll};
@@ -28,6 +30,59 @@ const PIECE: usize = 16 * 1024;
 const PROGRAMS: [(&str, &[&str]); 2] =
     [("logread", &["-f"]), ("journalctl", &["--follow", "--lines=0", "--output=short", "--quiet"])];
 
+/// Where the system's log takes lines.
+const SYSLOG: &str = "/dev/log";
+
+/// Waits between a program's start, the lines that have to come back, and the end of patience: a line that is
+/// written before the program listens is lost.
+const PATIENCE: [Duration; 3] = [Duration::from_secs(1), Duration::from_secs(3), Duration::from_secs(6)];
+
+/// A log that has been silent for so long may be dead.
+const SILENT: Duration = Duration::from_secs(3600);
+
+/// Whether a program delivers, as far as is known.
+struct Proof {
+    /// Lines of our own that were written and have not come back.
+    asked: usize,
+    /// When to write the next, or to give up.
+    at: Instant,
+}
+
+impl Proof {
+    fn new() -> Proof {
+        Proof { asked: 0, at: Instant::now() + PATIENCE.first().copied().unwrap_or_default() }
+    }
+
+    /// Something came.
+    fn given() -> Proof {
+        Proof { asked: 0, at: Instant::now() + SILENT }
+    }
+
+    /// Does what is due; `false`: nothing came back in all the time.
+    fn on_time(&mut self) -> bool {
+        self.asked += 1;
+        match PATIENCE.get(self.asked) {
+            None => return false,
+            Some(wait) if write_line() => self.at = Instant::now() + *wait,
+            // Without a log to write to nothing can be shown, and the daemon's own log says so.
+            Some(_) => *self = Proof::given(),
+        }
+        true
+    }
+}
+
+/// Writes a line into the system's log.
+fn write_line() -> bool {
+    // Facility "daemon", severity "info".
+    let line = format!("<30>diswall[{}]: login: looks whether this line comes back", std::process::id());
+    let written = UnixDatagram::unbound().and_then(|socket| {
+        socket.set_nonblocking(true)?;
+        socket.connect(SYSLOG)?;
+        socket.send(line.as_bytes())
+    });
+    written.is_ok()
+}
+
 /// See the module's head.
 pub struct Follower {
     source: LogSource,
@@ -36,10 +91,12 @@ pub struct Follower {
     lines: Lines,
     /// A file is read from its end when diswall starts, and from its beginning when it comes later.
     from_start: bool,
+    /// The program delivered nothing the last time, and has not since.
+    silent: Option<String>,
 }
 
 enum State {
-    Program(Receiver, Guarded),
+    Program(Receiver, Guarded, Proof),
     File(Receiver, Tail),
     Down(String, Instant),
 }
@@ -64,6 +121,7 @@ impl Follower {
             backoff: Backoff::new(Duration::from_secs(2), Duration::from_secs(300)),
             lines: Lines::default(),
             from_start: false,
+            silent: None,
         };
         follower.open();
         follower
@@ -78,7 +136,7 @@ impl Follower {
     pub fn poll_ready(&self, context: &mut Context<'_>) -> Poll<()> {
         match &self.state {
             State::File(_, tail) if tail.unread => Poll::Ready(()),
-            State::Program(descriptor, _) | State::File(descriptor, _) => {
+            State::Program(descriptor, ..) | State::File(descriptor, _) => {
                 descriptor.poll_read_ready(context).map(|_| ())
             }
             State::Down(..) => Poll::Pending,
@@ -88,7 +146,14 @@ impl Follower {
     /// Reads what is there, one bounded piece of it; every whole line goes to `each`.
     pub fn read(&mut self, each: &mut dyn FnMut(&[u8])) {
         let outcome = match &mut self.state {
-            State::Program(output, child) => read_program(output, child, &mut self.lines, each),
+            State::Program(output, child, proof) => {
+                let outcome = read_program(output, child, &mut self.lines, each);
+                if matches!(outcome, Ok(1..)) {
+                    *proof = Proof::given();
+                    self.silent = None;
+                }
+                outcome
+            }
             State::File(events, tail) => tail.read(events, &mut self.lines, each),
             State::Down(..) => return,
         };
@@ -103,14 +168,36 @@ impl Follower {
     pub fn due(&self) -> Option<Instant> {
         match &self.state {
             State::Down(_, at) => Some(*at),
-            State::Program(..) | State::File(..) => None,
+            State::Program(_, _, proof) => Some(proof.at),
+            State::File(..) => None,
         }
     }
 
-    /// Tries again what failed.
+    /// Tries again what failed, and whether a silent program still delivers.
     pub fn on_time(&mut self) {
-        if self.due().is_some_and(|at| at <= Instant::now()) {
-            self.open();
+        if self.due().is_none_or(|at| at > Instant::now()) {
+            return;
+        }
+        match &mut self.state {
+            State::Program(_, _, proof) => {
+                if proof.on_time() {
+                    return;
+                }
+                let why = "the system log does not come through: a line of diswall's own did not come back";
+                self.fail(why.into());
+                self.silent = Some(why.into());
+            }
+            _ => self.open(),
+        }
+    }
+
+    /// What the owner can do about the trouble.
+    pub fn remedy(&self) -> &'static str {
+        match self.silent {
+            Some(_) => {
+                "have ubusd read its rights again and the log start anew: killall -HUP ubusd; /etc/init.d/log restart"
+            }
+            None => "see `option source`; another try is made by itself",
         }
     }
 
@@ -126,7 +213,9 @@ impl Follower {
     pub fn trouble(&self) -> Option<&str> {
         match &self.state {
             State::Down(trouble, _) => Some(trouble),
-            State::Program(..) | State::File(..) => None,
+            // Started anew is not proven yet.
+            State::Program(..) => self.silent.as_deref(),
+            State::File(..) => None,
         }
     }
 
@@ -146,7 +235,10 @@ impl Follower {
     }
 
     fn fail(&mut self, trouble: String) {
-        log::warn!("login: {trouble}");
+        // It is tried again and again, and said once.
+        if self.silent.as_ref() != Some(&trouble) {
+            log::warn!("login: {trouble}");
+        }
         self.from_start = true;
         self.state = State::Down(trouble, Instant::now() + self.backoff.delay());
     }
@@ -160,7 +252,7 @@ fn start_program() -> Result<State, String> {
             command.spawn().map(Guarded).map_err(|error| format!("{program} cannot be started: {error}"))?;
         let output = child.0.stdout.take().ok_or_else(|| format!("{program} has no output"))?;
         let output = Receiver::from_owned_fd(output.into()).map_err(|error| format!("{program}'s output: {error}"))?;
-        return Ok(State::Program(output, child));
+        return Ok(State::Program(output, child, Proof::new()));
     }
     Err("the system log cannot be followed: there is neither logread nor journalctl".into())
 }

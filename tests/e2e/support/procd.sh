@@ -38,4 +38,5 @@ LAST_GOOD=$NOTES/last-good
 UJAIL=$JAIL
 # Each test loads rules into a network of its own.
 apply_rules() { :; }
+include_in_fw4() { :; }
 start_service

@@ -334,6 +334,44 @@ fn fw4_is_told_where_it_does_not_look_by_itself() {
     assert!(!root.read("uci").contains("firewall.diswall"), "{}", root.read("uci"));
 }
 
+/// Set at any time after the installation: the next reload of the service tells fw4, and takes it back.
+#[test]
+fn fw4_that_is_forbidden_to_look_by_itself_later_is_told_at_the_next_reload() {
+    let root = router("include-later", FRESH);
+    service(&root, "start");
+    assert!(!root.read("uci").contains("firewall.diswall"), "{}", root.read("uci"));
+    for (automatic, told) in [("0", true), ("1", false)] {
+        sh(&root, &format!("uci set 'firewall.@defaults[0].auto_includes={automatic}'"));
+        root.write("log", "", 0o644);
+        for _ in 0..2 {
+            service(&root, "reload");
+        }
+        assert_eq!(root.read("uci").contains("firewall.diswall.position=ruleset-append"), told, "{}", root.read("uci"));
+        assert_eq!(root.read("log").matches("committed firewall").count(), 1, "written when it changes, and only then");
+    }
+}
+
+/// The daemon starts on what is good; who started it is told what is not.
+#[test]
+fn a_start_with_a_broken_configuration_says_the_line_and_ends_with_1() {
+    let root = router("broken", FRESH);
+    let start = |action: &str| {
+        let command = format!("/bin/sh /etc/rc.common /etc/init.d/diswall {action}");
+        let run = Command::new("chroot").arg(&root.0).args(["/bin/busybox", "ash", "-c", &command]).output().unwrap();
+        (run.status.code(), String::from_utf8_lossy(&run.stderr).into_owned())
+    };
+    assert_eq!(start("start"), (Some(0), String::new()));
+    root.write("answers/diswall", "2", 0o644);
+    root.write("answers/diswall-says", "/etc/config/diswall:3: the quote is not closed\n", 0o644);
+    root.write("log", "", 0o644);
+    let (status, said) = start("start");
+    assert_eq!(status, Some(1), "{said}");
+    assert!(said.contains("/etc/config/diswall:3: the quote is not closed"), "{said}");
+    assert!(root.read("log").contains("procd_set_param command /usr/bin/diswall"), "{}", root.read("log"));
+    // Since rc.common restarts a service whose reload fails, and a restart is a gap.
+    assert_eq!(start("reload").0, Some(0));
+}
+
 #[test]
 fn at_boot_the_rules_are_there_before_the_firewall() {
     let root = router("boot", FRESH);

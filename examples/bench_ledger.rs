@@ -122,7 +122,7 @@ fn operations(ledger: &mut Ledger, bans: u32) -> Value {
     let search = Filter { text: "no such word", ..Filter::default() };
     let searched = nanoseconds(|| drop(black_box(ledger.page(NOW, &search, 0, 50))));
     let mut snapshot = Vec::new();
-    let save = nanoseconds(|| ledger.save(NOW, 1, &Totals::new(), &mut snapshot).unwrap_or_default());
+    let save = nanoseconds(|| ledger.save(NOW, 1, true, &Totals::new(), &mut snapshot).unwrap_or_default());
     let restore = nanoseconds(|| drop(Ledger::restore(&mut snapshot.as_slice(), NOW, Some(1), bans)));
     json!({
         "ban": each(add), "ban_unchanged": each(again), "outcome": each(outcome), "expire_one": each(expire),

@@ -247,7 +247,7 @@ impl Daemon {
                 self.tally.read(&counters, clock::wall());
             }
         }
-        self.keep();
+        self.keep(true);
         log::info!("stops; the sets stay as they are");
         Ok(())
     }
@@ -303,8 +303,9 @@ impl Daemon {
             self.end_connections();
         }
         if self.keeper.due().is_some_and(|due| due <= now) {
-            self.keep();
+            self.keep(false);
         }
+        self.keeper.note_clock();
         self.ledger.expire(clock::now(), &mut |source, net| {
             log::debug!("{source}: {net} has served its ban");
         });
@@ -330,11 +331,11 @@ impl Daemon {
         }
     }
 
-    /// Writes the snapshot.
-    fn keep(&mut self) {
+    /// Writes what is due to be kept; at the stop, all.
+    fn keep(&mut self, stops: bool) {
         let counters = self.kernel.counters();
         self.tally.read(&counters, clock::wall());
-        self.keeper.write(&self.ledger, &self.tally.totals());
+        self.keeper.write(&self.ledger, &self.tally.totals(), stops);
     }
 
     /// Compares kernel and ledger where that is due, and tells what came of it.
@@ -359,9 +360,11 @@ impl Daemon {
     }
 
     /// Takes bans of the router's and the owner's own into the ledger that only the kernel still has,
-    /// because a former run was killed before it had written them down.
+    /// because a former run was killed before it had written them down. What was said by command is in the
+    /// record; where there was none, the kernel knows.
     fn adopt(&mut self) {
-        for source in [Source::Scan, Source::Manual] {
+        let sources = if self.keeper.had_words() { &[Source::Scan][..] } else { &[Source::Scan, Source::Manual] };
+        for source in sources.iter().copied() {
             for (range, seconds) in self.kernel.left_behind(source, &self.ledger, clock::now()) {
                 let lifetime = Lifetime::Seconds(seconds);
                 for net in range.nets() {
@@ -369,6 +372,9 @@ impl Daemon {
                     self.apply(Event::Ban { source, net, lifetime, reason });
                 }
             }
+        }
+        if !self.keeper.had_words() {
+            self.keeper.renew(&self.ledger);
         }
     }
 
@@ -530,6 +536,7 @@ impl Daemon {
         if old.is_some_and(|old| old.main.state_dir != main.state_dir) {
             self.keeper = Keeper::new(&main.state_dir);
             self.keeper.look();
+            self.keeper.renew(&self.ledger);
             self.keeper.note_change();
         }
         self.kernel.configure(main);

@@ -13,7 +13,7 @@ pub fn check(data: &[u8]) {
     let bytes = [data, &checksum(data).to_be_bytes()].concat();
     let Ok(first) = read(&bytes) else { return };
     let mut written = Vec::new();
-    first.ledger.save(NOW, 0, &first.totals, &mut written).expect("a vector takes everything");
+    first.ledger.save(NOW, 0, first.words, &first.totals, &mut written).expect("a vector takes everything");
     let second = read(&written).expect("what was written is a snapshot");
     assert_eq!(contents(&first), contents(&second));
     for set in SetId::ALL {

@@ -16,7 +16,7 @@ use crate::control::protocol::{
 };
 use crate::control::steer;
 use crate::feed::{AllowOrigin, Entry, Event, Lifetime, Reason, Source};
-use crate::ledger::{BanView, HOLDERS_MAX, HoldError, OWNER, may_ban};
+use crate::ledger::{BanView, HOLDERS_MAX, HoldError, OWNER, Word, may_ban};
 
 /// Addresses of one command that are told one by one: to the log and to whoever watches, …
 const LINES: usize = 20;
@@ -75,7 +75,7 @@ impl Daemon {
                 text.push_str(&format!(", but for {exempt} that are allowed or never blocked"));
             }
             log::info!("block: {text}{}", in_brackets(comment));
-            return Done { done: vec![DoneRow { text, ..DoneRow::default() }] };
+            return self.kept(vec![DoneRow { text, ..DoneRow::default() }]);
         }
         let row = |(index, net): (usize, &IpNet)| {
             let text = format!("{} {}", value::written(*net), self.standing(*net, holder).text);
@@ -84,11 +84,11 @@ impl Daemon {
             }
             row(*net, text)
         };
-        let done = Done { done: nets.iter().enumerate().map(row).collect() };
+        let done = nets.iter().enumerate().map(row).collect();
         if nets.len() > LINES {
             log::info!("block{name}: and {} more{}", nets.len() - LINES, in_brackets(comment));
         }
-        done
+        self.kept(done)
     }
 
     /// Whether a ban of it changes nothing for now.
@@ -100,6 +100,7 @@ impl Daemon {
     fn hold(&mut self, holder: &str, nets: &[IpNet], lifetime: Lifetime, comment: &str) -> Result<(), Refusal> {
         let held = self.change(|ledger, sink| ledger.hold(clock::now(), holder, nets, (lifetime, comment), sink));
         let applied = held.map_err(|error| Refusal { code: Code::Refused, message: no_room(error) })?;
+        self.keeper.said(&self.ledger, Word::Ban { by: holder, lifetime, comment, nets });
         self.tally.count_bans(Source::Manual, applied.added, clock::wall());
         self.note_commanded("ban", holder, nets, |net| {
             let reason = Reason::Comment(comment.into());
@@ -163,7 +164,7 @@ impl Daemon {
         if done.len() > LINES {
             log::info!("unblock: and {} more", done.len() - LINES);
         }
-        Ok(Done { done })
+        Ok(self.kept(done))
     }
 
     /// Takes back a holder's bans of these, or every holder's, and says for each whose there were.
@@ -181,6 +182,7 @@ impl Daemon {
         }
         for (holder, nets) in by_holder {
             self.change(|ledger, sink| ledger.let_go(clock::now(), &holder, Some(&nets), sink));
+            self.keeper.said(&self.ledger, Word::LetGo { by: &holder, nets: &nets });
             self.note_commanded("unban", &holder, &nets, |net| Event::Unban { source: Source::Manual, net });
         }
         taken
@@ -191,6 +193,7 @@ impl Daemon {
             None | Some(Source::Manual) => self.take_back(nets, None),
             Some(_) => nets.iter().map(|_| Taken::default()).collect(),
         };
+        let mut own = Vec::new();
         for (net, taken) in nets.iter().zip(&mut taken) {
             for source in self.banning(*net, only) {
                 self.apply(Event::Unban { source, net: *net });
@@ -199,7 +202,13 @@ impl Daemon {
                 }
                 taken.names.push(source.to_string());
                 taken.sources.push(source);
+                if source == Source::Scan {
+                    own.push(self.ledger.scan_net(net.addr()));
+                }
             }
+        }
+        if !own.is_empty() {
+            self.keeper.said(&self.ledger, Word::Free(&own));
         }
         taken
     }
@@ -235,6 +244,9 @@ impl Daemon {
     pub(super) fn clear(&mut self, command: &ClearCommand) -> Result<Done, Refusal> {
         let holder = steer::holder(Some(&command.by))?;
         let (_, gone) = self.change(|ledger, sink| ledger.let_go(clock::now(), holder, None, sink));
+        if !gone.is_empty() {
+            self.keeper.said(&self.ledger, Word::LetGo { by: holder, nets: &[] });
+        }
         self.note_commanded("unban", holder, &gone, |net| Event::Unban { source: Source::Manual, net });
         self.kernel.commit();
         let whose = if holder == OWNER { "your".into() } else { format!("{holder}'s") };
@@ -245,7 +257,15 @@ impl Daemon {
             text.push_str(&format!("; {still} of them are still banned by others"));
         }
         log::info!("clear: {text}");
-        Ok(Done { done: vec![DoneRow { text, ..DoneRow::default() }] })
+        Ok(self.kept(vec![DoneRow { text, ..DoneRow::default() }]))
+    }
+
+    /// The answer, with a row more where what was said would not outlive a power cut.
+    fn kept(&self, mut done: Vec<DoneRow>) -> Done {
+        if let Some(why) = self.keeper.unkept() {
+            done.push(DoneRow { text: why.into(), ..DoneRow::default() });
+        }
+        Done { done }
     }
 
     /// What is true of these now; nothing is changed.
@@ -273,15 +293,16 @@ impl Daemon {
         let comment = steer::comment(command.comment.as_deref().unwrap_or_default())?;
         let lifetime = lifetime(command.timeout);
         let mut done = Vec::with_capacity(nets.len());
-        for net in nets {
+        for net in nets.iter().copied() {
             let entry = Entry { net, lifetime, comment: comment.as_str().into() };
             self.apply(Event::Allow { origin: AllowOrigin::Command, entry });
             let text = format!("{} {}", value::written(net), self.standing(net, OWNER).text);
             log::info!("allow: {text}{}", in_brackets(&comment));
             done.push(row(net, text));
         }
+        self.keeper.said(&self.ledger, Word::Allow { lifetime, comment: &comment, nets: &nets });
         self.kernel.commit();
-        Ok(Done { done })
+        Ok(self.kept(done))
     }
 
     /// Ends the connections of addresses and networks, banned or not.
@@ -306,7 +327,7 @@ impl Daemon {
     /// true then, where it is still allowed, or blocked.
     pub(super) fn unexempt(&mut self, command: &ExemptCommand) -> Result<Done, Refusal> {
         let nets = steer::nets(&command.addresses)?;
-        let mut done = Vec::with_capacity(nets.len());
+        let (mut done, mut gone) = (Vec::with_capacity(nets.len()), Vec::new());
         for net in nets {
             let allowances = self.ledger.allowances_around(clock::now(), net);
             let allowances = allowances.filter(|each| each.net == net);
@@ -315,6 +336,7 @@ impl Daemon {
             if origins.contains(&AllowOrigin::Command) {
                 self.apply(Event::Disallow { origin: AllowOrigin::Command, net });
                 row.sources.push("command".into());
+                gone.push(net);
                 log::info!("allow: {} is no longer allowed", value::written(net));
             }
             if origins.contains(&AllowOrigin::Nats) {
@@ -326,8 +348,11 @@ impl Daemon {
             }
             done.push(row);
         }
+        if !gone.is_empty() {
+            self.keeper.said(&self.ledger, Word::Disallow(&gone));
+        }
         self.kernel.commit();
-        Ok(Done { done })
+        Ok(self.kept(done))
     }
 }
 

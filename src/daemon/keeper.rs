@@ -1,8 +1,11 @@
-//! Keeps the ledger over restarts: reads the snapshot at start, writes it when it is worth it.
+//! Keeps the ledger over restarts: reads snapshot and record at start, writes them when it is worth it.
 //!
-//! In RAM a copy every ten minutes costs nothing and survives a crash; flash wears, so there it is
-//! written at most every twelve hours, and at the stop.
+//! The snapshot has everything. In RAM a copy every ten minutes costs nothing and survives a crash; flash
+//! wears, so there it is written at most every twelve hours, and at the stop. The record is small and on
+//! flash: what was said by command is in it before the command is answered, what the router saw itself
+//! every hour and at the stop.
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -10,12 +13,25 @@ use tokio::time::Instant;
 
 use super::clock;
 use crate::control::protocol::Part;
+use crate::ledger::record_file::RecordFile;
 use crate::ledger::snapshot_file::{self, Found};
-use crate::ledger::{Ledger, Totals};
+use crate::ledger::{Clocks, Ledger, Moment, Totals, Word, read_record, record_frame};
 use crate::own;
 
 /// Name of the file in `state_dir`.
 const FILE: &str = "ledger";
+
+/// Name of the record: there too where the owner chose the directory, else in [`RECORD_DIRECTORY`].
+const RECORD: &str = "record";
+
+/// On flash, the daemon's own; root makes it (the init script).
+const RECORD_DIRECTORY: &str = "/etc/diswall/kept";
+
+/// Time between two looks at what the router saw itself.
+const OWN: Duration = Duration::from_secs(3600);
+
+/// A wall clock that was set by more than so many seconds is noted in the record.
+const SET: i64 = 60;
 
 /// Time between copies in RAM, and on anything that wears or is slow.
 const RAM: Duration = Duration::from_secs(600);
@@ -34,6 +50,18 @@ pub struct Keeper {
     changed: bool,
     /// Why the last copy failed.
     pub trouble: Option<String>,
+    record: RecordFile,
+    /// Why what is said by command would not outlive a power cut.
+    unkept: Option<String>,
+    /// The record that was read had what was said.
+    had_words: bool,
+    own_due: Instant,
+    /// Bans of the router's own that began later are not in the record yet.
+    own_since: Moment,
+    /// Something has changed since the last look at them.
+    own_changed: bool,
+    /// The wall clock less the ledger's, as the record knows it.
+    offset: i64,
 }
 
 /// What was kept.
@@ -48,7 +76,22 @@ impl Keeper {
     /// For this directory, which is made when it is first written to.
     pub fn new(state_dir: &Path) -> Keeper {
         let step = if is_in_ram(state_dir) { RAM } else { FLASH };
-        Keeper { path: state_dir.join(FILE), step, due: Instant::now() + step, changed: false, trouble: None }
+        let is_default = state_dir == crate::config::Main::default().state_dir;
+        let directory = if is_default { Path::new(RECORD_DIRECTORY) } else { state_dir };
+        Keeper {
+            path: state_dir.join(FILE),
+            step,
+            due: Instant::now() + step,
+            changed: false,
+            trouble: None,
+            record: RecordFile::new(directory.join(RECORD)),
+            unkept: None,
+            had_words: false,
+            own_due: Instant::now() + OWN,
+            own_since: before(clock::now()),
+            own_changed: false,
+            offset: offset(),
+        }
     }
 
     fn directory(&self) -> &Path {
@@ -73,38 +116,131 @@ impl Keeper {
         self.trouble.get_or_insert(text);
     }
 
-    /// Reads what is there. Whatever is wrong with it is said in the log, and the ledger begins empty.
+    /// Reads what is there. Whatever is wrong with it is said in the log, and what can be read is taken.
     pub fn read(&mut self, max_entries: u32) -> Kept {
+        let (mut kept, words_of) = self.read_snapshot(max_entries);
+        match self.may_record().and_then(|()| self.record.read()) {
+            Ok(None) => {}
+            Ok(Some(bytes)) => {
+                let record = read_record(&bytes, clocks());
+                if record.lost > 0 {
+                    let aside = self.record.set_aside();
+                    let text = format!(
+                        "{} bytes of the record could not be read; as it was: {}",
+                        record.lost,
+                        aside.display()
+                    );
+                    log::warn!("{text}");
+                    self.trouble = Some(text);
+                }
+                // A snapshot that was written while the record could not be has what the record lacks.
+                let words = !record.is_empty() && words_of.is_none_or(|written| written < record.newest);
+                self.had_words = words;
+                kept.ledger.recall(clock::now(), record, words);
+            }
+            Err(error) => self.unkept = Some(not_kept(&error)),
+        }
+        self.renew(&kept.ledger);
+        kept
+    }
+
+    /// The snapshot, and when it was written if it knows more of what was said than the record.
+    fn read_snapshot(&mut self, max_entries: u32) -> (Kept, Option<u64>) {
         let (now, wall) = (clock::now(), clock::wall());
         let nothing = Kept { ledger: Ledger::new(max_entries), totals: Totals::new() };
         if own::check(self.directory()).is_err() {
             // `look` says why.
-            return nothing;
+            return (nothing, None);
         }
         match snapshot_file::read(&self.path, now, Some(wall).filter(|wall| *wall > 0), max_entries) {
-            Ok(Found::Nothing) => nothing,
+            Ok(Found::Nothing) => (nothing, None),
             Ok(Found::Snapshot(restored)) => {
                 let away = restored.away.map_or("a time that the clock cannot tell".into(), |seconds| {
                     crate::cli::duration_text(seconds.into())
                 });
                 log::info!("bans restored from {}, written {away} ago", self.path.display());
-                Kept { ledger: restored.ledger, totals: restored.totals }
+                let words_of = (!restored.words).then_some(restored.wall);
+                (Kept { ledger: restored.ledger, totals: restored.totals }, words_of)
             }
             Ok(Found::SetAside { error, path }) => {
                 self.trouble =
                     Some(format!("the kept bans could not be read ({error}); set aside as {}", path.display()));
-                nothing
+                (nothing, None)
             }
             Err(error) => {
                 self.trouble = Some(format!("the kept bans could not be read: {error}"));
-                nothing
+                (nothing, None)
             }
         }
     }
 
+    /// Puts a word that the ledger has taken in on the medium. Where that fails, [`Keeper::unkept`] says why.
+    pub fn said(&mut self, ledger: &Ledger, word: Word<'_>) {
+        let frame = record_frame(clocks(), word);
+        match self.record.append(&frame) {
+            // Where the new one cannot be written, the old one stands.
+            Ok(()) if self.record.has_grown() => drop(self.write_record(ledger)),
+            Ok(()) => {}
+            Err(_) => self.renew(ledger),
+        }
+    }
+
+    /// Whether all that was said by command before the start has been read.
+    pub fn had_words(&self) -> bool {
+        self.had_words
+    }
+
+    /// Why what is said by command would not outlive a power cut; `None`: it would.
+    pub fn unkept(&self) -> Option<&str> {
+        self.unkept.as_deref()
+    }
+
+    fn may_record(&self) -> io::Result<()> {
+        self.record.path().parent().map_or(Ok(()), own::check)
+    }
+
+    /// Writes the record anew.
+    pub fn renew(&mut self, ledger: &Ledger) {
+        let unkept = self.write_record(ledger).err().map(|error| not_kept(&error));
+        if let Some(text) = unkept.as_ref().filter(|_| unkept != self.unkept) {
+            log::warn!("{text}");
+        }
+        self.unkept = unkept;
+    }
+
+    fn write_record(&mut self, ledger: &Ledger) -> io::Result<()> {
+        let clocks = clocks();
+        self.may_record()?;
+        self.record.replace(&ledger.record(clocks))?;
+        (self.own_since, self.own_changed, self.offset) = (before(clocks.now), false, offset());
+        Ok(())
+    }
+
+    /// Notes in the record that the wall clock has been set, so that what was said before keeps its time.
+    pub fn note_clock(&mut self) {
+        let offset = offset();
+        if self.unkept.is_none() && (offset - self.offset).abs() > SET {
+            self.offset = offset;
+            // The next word says it too.
+            let _ = self.record.append(&record_frame(clocks(), Word::Clock));
+        }
+    }
+
+    fn keep_own(&mut self, ledger: &Ledger) {
+        self.own_due = Instant::now() + OWN;
+        self.own_changed = false;
+        let clocks = clocks();
+        if let Some(frame) = ledger.record_of_own(clocks, self.own_since)
+            && (self.record.append(&frame).is_err() || self.record.has_grown())
+        {
+            return self.renew(ledger);
+        }
+        self.own_since = before(clocks.now);
+    }
+
     /// Whether a restart forgets nothing.
     pub fn part(&self) -> Part {
-        match &self.trouble {
+        match self.trouble.as_ref().or(self.unkept.as_ref()) {
             None => Part::in_force("keep"),
             Some(why) => Part::broken("keep", why)
                 .losing("bans are forgotten at the next restart")
@@ -114,26 +250,62 @@ impl Keeper {
 
     /// The ledger has changed.
     pub fn note_change(&mut self) {
-        self.changed = true;
+        (self.changed, self.own_changed) = (true, true);
     }
 
-    /// When the next copy is due; `None` while nothing has changed.
+    /// When [`Keeper::write`] is due; `None` while nothing has changed.
     pub fn due(&self) -> Option<Instant> {
-        self.changed.then_some(self.due)
+        let own = self.own_changed.then_some(self.own_due);
+        self.changed.then_some(self.due).into_iter().chain(own).min()
     }
 
-    /// Writes a copy.
-    pub fn write(&mut self, ledger: &Ledger, totals: &Totals) {
+    /// Writes what is due; at the stop, all.
+    pub fn write(&mut self, ledger: &Ledger, totals: &Totals, stops: bool) {
+        if stops || self.own_changed && self.own_due <= Instant::now() {
+            self.note_clock();
+            self.keep_own(ledger);
+        }
+        if stops || self.changed && self.due <= Instant::now() {
+            self.write_snapshot(ledger, totals);
+        }
+    }
+
+    fn write_snapshot(&mut self, ledger: &Ledger, totals: &Totals) {
         self.due = Instant::now() + self.step;
         self.changed = false;
-        let written = own::check(self.directory())
-            .and_then(|()| snapshot_file::write(&self.path, ledger, clock::now(), clock::wall(), totals));
+        let about = (clock::now(), clock::wall(), self.unkept.is_none());
+        let written =
+            own::check(self.directory()).and_then(|()| snapshot_file::write(&self.path, ledger, about, totals));
         let trouble = written.err().map(|error| format!("bans cannot be kept over a restart: {error}"));
         if let Some(text) = trouble.as_ref().filter(|_| trouble != self.trouble) {
             log::warn!("{text}");
         }
         self.trouble = trouble;
     }
+}
+
+/// Bans that begin later within a second count as after it.
+fn before(now: Moment) -> Moment {
+    Moment(now.0.saturating_sub(1))
+}
+
+fn not_kept(error: &io::Error) -> String {
+    format!("what is banned or allowed by command will not outlive a power cut: {error}")
+}
+
+fn clocks() -> Clocks {
+    Clocks { boot: boot(), wall: clock::wall(), now: clock::now() }
+}
+
+/// The wall clock less the ledger's.
+fn offset() -> i64 {
+    i64::try_from(clock::wall()).unwrap_or(i64::MAX).saturating_sub(i64::from(clock::now().0))
+}
+
+/// A number of this boot of the machine: the head of the kernel's random name for it; 0 if it has none.
+fn boot() -> u32 {
+    let id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    id.get(..8).and_then(|head| u32::from_str_radix(head, 16).ok()).unwrap_or(0)
 }
 
 /// Whether the directory lives, or would live, in RAM.

@@ -76,7 +76,7 @@ pub(super) struct Escalation {
 /// One number for an offender: an IPv4 address as it is, an IPv6 address by its /64, which is what one
 /// customer has and can change addresses in. Numbers of the two do not meet: those below 2³² would be
 /// IPv6 networks in `::/32`, where no routed address is.
-fn offender(address: IpAddr) -> u64 {
+pub(super) fn offender(address: IpAddr) -> u64 {
     match address.to_canonical() {
         IpAddr::V4(address) => u64::from(address.to_bits()),
         IpAddr::V6(address) => (address.to_bits() >> 64) as u64,
@@ -119,6 +119,13 @@ impl Escalation {
     /// Puts an address's past back as the snapshot has it.
     pub(super) fn restore(&mut self, key: u64, past: Past) {
         self.remember(0, key, past);
+    }
+
+    /// As [`Escalation::restore`], unless a later past is known.
+    pub(super) fn restore_later(&mut self, key: u64, past: Past) {
+        if self.past.get(&key).is_none_or(|known| known.until < past.until) {
+            self.restore(key, past);
+        }
     }
 
     pub(super) fn len(&self) -> usize {

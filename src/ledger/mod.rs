@@ -20,6 +20,8 @@ mod page;
 mod protect;
 mod query;
 mod reason;
+mod record;
+pub mod record_file;
 mod rows;
 mod snapshot;
 pub mod snapshot_file;
@@ -38,6 +40,7 @@ pub use page::PAGE_MAX;
 pub use protect::Protected;
 pub use query::{AllowanceView, BanView, DesiredSet, Filter, Force, Outcome, Page, Sort, Verdict};
 pub use reason::{ReasonRef, Refused};
+pub use record::{Clocks, RECORD_MAX, Record, Word, frame as record_frame, read as read_record};
 pub use snapshot::{AWAY_MAX, Restored, SnapshotError, Totals, VERSION};
 
 use crate::feed::{AllowOrigin, Entry, Event, Lifetime, List, Listed, Reason, Source};

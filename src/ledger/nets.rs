@@ -312,6 +312,11 @@ impl Nets {
         }
     }
 
+    /// Drops what is of these origins, without a word to the kernel; [`Nets::restored`] follows.
+    pub(super) fn forget(&mut self, origins: &dyn Fn(u8) -> bool) {
+        self.halves.iter_mut().for_each(|half| half.nets.retain(|net| !origins(net.origin)));
+    }
+
     /// Sorts what was restored and computes the ranges.
     pub(super) fn restored(&mut self, cause: &mut Cause) {
         for family in Family::ALL {

@@ -8,11 +8,13 @@
 //!
 //! ```text
 //! magic "diswall\n", version u16, wall clock u64 (Unix seconds; 0: unknown)
+//! words u8   1: what was said by command is in the record (`record`); from version 2 on
 //! texts      count u32, each: number varint, text
 //! 3 sources  (dynfw, nats, scan), each: count u32 of IPv4 bans, count u32 of IPv6 bans,
 //!            each: address, head u8, age varint, remaining varint if it ends, value varint if it has one
 //! blocks     count u32, then allowances count u32,
-//!            each: family u8 (4, 6), prefix u8, address, origin u8, head u8, age, remaining, text
+//!            each: family u8 (4, 6), prefix u8, address, origin u8, head u8, age, remaining, text,
+//!            and the holder's name as a text where the origin of a block is 2 (from version 2 on)
 //! offenders  count u32, each: key u64, bans varint, end of the last ban i32 (seconds from now)
 //! totals     count u32, each: text, u64
 //! CRC-32 (IEEE) u32 of all before
@@ -36,7 +38,7 @@ use super::{Applied, COMMAND, CONFIG, Ledger, may_ban, normal};
 use crate::feed::{Lifetime, Source};
 
 /// The version that is written. Every version up to it is read.
-pub const VERSION: u16 = 1;
+pub const VERSION: u16 = 2;
 
 const MAGIC: &[u8; 8] = b"diswall\n";
 
@@ -63,6 +65,10 @@ pub struct Restored {
     pub ledger: Ledger,
     /// As given to [`Ledger::save`].
     pub totals: Totals,
+    /// Unix seconds at which it was written; 0: unknown.
+    pub wall: u64,
+    /// What was said by command was in the record too.
+    pub words: bool,
     /// Seconds between writing and now, taken off what was left of each ban; `None`: the clocks do not
     /// tell, and the remaining seconds stand.
     pub away: Option<u32>,
@@ -120,15 +126,16 @@ impl From<io::Error> for SnapshotError {
 
 impl Ledger {
     /// Writes everything but what the configuration states anyway. `wall` is the time in Unix seconds, 0
-    /// if unknown.
+    /// if unknown; `words`: what was said by command is in the record.
     ///
     /// # Errors
     /// Those of `out`.
-    pub fn save(&self, now: Moment, wall: u64, totals: &Totals, out: &mut dyn Write) -> io::Result<()> {
+    pub fn save(&self, now: Moment, wall: u64, words: bool, totals: &Totals, out: &mut dyn Write) -> io::Result<()> {
         let mut out = Output { out: BufWriter::with_capacity(4096, out), crc: Crc::new() };
         out.bytes(MAGIC)?;
         out.bytes(&VERSION.to_be_bytes())?;
         out.bytes(&wall.to_be_bytes())?;
+        out.bytes(&[u8::from(words)])?;
         out.count(self.texts.iter().count())?;
         for (number, text) in self.texts.iter() {
             out.varint(u64::from(number))?;
@@ -146,8 +153,8 @@ impl Ledger {
                 out.ban(now, ban, ban.word.text(), self.texts.unpack(ban.word))?;
             }
         }
-        out.nets(now, &self.manual)?;
-        out.nets(now, &self.allow)?;
+        out.nets(now, &self.manual, &|origin| (origin > COMMAND).then(|| self.holders.name(origin)))?;
+        out.nets(now, &self.allow, &|_| None)?;
         out.count(self.escalation.len())?;
         for (key, past) in self.escalation.iter() {
             out.bytes(&key.to_be_bytes())?;
@@ -180,11 +187,13 @@ impl Ledger {
         if input.array().map_err(foreign_if_short)? != *MAGIC {
             return Err(SnapshotError::Foreign);
         }
-        match u16::from_be_bytes(input.array()?) {
-            VERSION => {}
+        let version = match u16::from_be_bytes(input.array()?) {
+            version @ 1..=VERSION => version,
             found => return Err(SnapshotError::Version(found)),
-        }
-        let away = away(u64::from_be_bytes(input.array()?), wall);
+        };
+        let written = u64::from_be_bytes(input.array()?);
+        let away = away(written, wall);
+        let words = version >= 2 && input.byte()? == 1;
         let clock = Clock { now, away: away.unwrap_or(0) };
         let mut ledger = Ledger::new(max_entries);
         let names = input.names()?;
@@ -195,7 +204,7 @@ impl Ledger {
             reader.table(&mut book.v6, v6, &mut input, |input| Ok(Ipv6Addr::from(input.array::<16>()?)))?;
         }
         drop(names);
-        ledger.read_nets(clock, &mut input)?;
+        ledger.read_nets(version, clock, &mut input)?;
         for _ in 0..input.count()? {
             let key = u64::from_be_bytes(input.array()?);
             let bans = u32::try_from(input.varint()?).map_err(|_| SnapshotError::Damaged("number of bans"))?;
@@ -207,15 +216,19 @@ impl Ledger {
         if u32::from_be_bytes(input.array()?) != crc || input.input.read(&mut [0])? != 0 {
             return Err(SnapshotError::Checksum);
         }
-        Ok(Restored { ledger, totals, away })
+        Ok(Restored { ledger, totals, wall: written, words, away })
     }
 
-    fn read_nets(&mut self, clock: Clock, input: &mut Input) -> Result<(), SnapshotError> {
+    fn read_nets(&mut self, version: u16, clock: Clock, input: &mut Input) -> Result<(), SnapshotError> {
         let most = self.most_nets();
         let (now, sink, applied) = (clock.now, &mut |_| {}, &mut Applied::default());
         for _ in 0..input.count()? {
-            let (net, found) = input.net(clock)?;
-            if let Some((origin @ COMMAND, start, end, comment)) = found
+            let (net, origin, found) = input.net(clock)?;
+            let origin = match origin {
+                NAMED if version >= 2 => self.holders.take(&input.text()?, &self.manual),
+                origin => Some(origin).filter(|origin| *origin == COMMAND),
+            };
+            if let (Some(origin), Some((start, end, comment))) = (origin, found)
                 && may_ban(Source::Manual, net).is_ok()
             {
                 self.manual.restore(most, origin, net, start, end, comment);
@@ -224,8 +237,8 @@ impl Ledger {
         let protection = Some(&self.protection);
         self.manual.restored(&mut nets::Cause { now, most, protection, sink, applied });
         for _ in 0..input.count()? {
-            let (net, found) = input.net(clock)?;
-            if let Some((origin @ 1..=2, start, end, comment)) = found {
+            let (net, origin, found) = input.net(clock)?;
+            if let (1..=2, Some((start, end, comment))) = (origin, found) {
                 self.allow.restore(most, origin, net, start, end, comment);
             }
         }
@@ -269,13 +282,13 @@ impl Clock {
 }
 
 /// The kinds of reason in a head.
-mod kind {
-    pub(super) const LISTED: u8 = 0;
-    pub(super) const ANNOUNCED: u8 = 1;
-    pub(super) const TAGGED: u8 = 2;
-    pub(super) const PORT: u8 = 3;
-    pub(super) const LOGIN: u8 = 4;
-    pub(super) const COMMENT: u8 = 5;
+pub(super) mod kind {
+    pub(in crate::ledger) const LISTED: u8 = 0;
+    pub(in crate::ledger) const ANNOUNCED: u8 = 1;
+    pub(in crate::ledger) const TAGGED: u8 = 2;
+    pub(in crate::ledger) const PORT: u8 = 3;
+    pub(in crate::ledger) const LOGIN: u8 = 4;
+    pub(in crate::ledger) const COMMENT: u8 = 5;
 }
 
 /// Reads the bans of a book.
@@ -381,7 +394,7 @@ impl Output<'_> {
     }
 
     /// The networks of every origin but UCI's.
-    fn nets(&mut self, now: Moment, nets: &Nets) -> io::Result<()> {
+    fn nets<'a>(&mut self, now: Moment, nets: &Nets, name: &dyn Fn(u8) -> Option<&'a str>) -> io::Result<()> {
         let kept = || nets.iter(now).filter(|(_, entry)| entry.origin != CONFIG);
         self.count(kept().count())?;
         for (net, entry) in kept() {
@@ -395,9 +408,12 @@ impl Output<'_> {
                     self.bytes(&address.octets())?;
                 }
             }
-            self.bytes(&[entry.origin, if entry.end == End::NEVER { FOREVER } else { 0 }])?;
+            let name = name(entry.origin);
+            let origin = if name.is_some() { NAMED } else { entry.origin };
+            self.bytes(&[origin, if entry.end == End::NEVER { FOREVER } else { 0 }])?;
             self.span(now, entry.start, entry.end)?;
             self.text(&entry.comment)?;
+            name.map_or(Ok(()), |name| self.text(name))?;
         }
         Ok(())
     }
@@ -409,8 +425,11 @@ struct Input<'a> {
     crc: Crc,
 }
 
-/// Origin, start, end and comment of a network.
-type NetRecord = (u8, Moment, End, Box<str>);
+/// Start, end and comment of a network.
+type NetRecord = (Moment, End, Box<str>);
+
+/// The origin of a block whose holder's name follows.
+const NAMED: u8 = 2;
 
 impl Input<'_> {
     fn array<const N: usize>(&mut self) -> io::Result<[u8; N]> {
@@ -471,8 +490,8 @@ impl Input<'_> {
         Ok(names)
     }
 
-    /// A network, and the rest of its record if it has not ended.
-    fn net(&mut self, clock: Clock) -> Result<(IpNet, Option<NetRecord>), SnapshotError> {
+    /// A network, its origin, and the rest of its record if it has not ended.
+    fn net(&mut self, clock: Clock) -> Result<(IpNet, u8, Option<NetRecord>), SnapshotError> {
         let (family, prefix) = (self.byte()?, self.byte()?);
         let address = match family {
             4 => IpAddr::from(self.array::<4>()?),
@@ -483,7 +502,7 @@ impl Input<'_> {
         let (origin, head) = (self.byte()?, self.byte()?);
         let (start, end) = self.span(clock, head)?;
         let comment = self.text()?;
-        Ok((normal(net), end.map(|end| (origin, start, end, comment))))
+        Ok((normal(net), origin, end.map(|end| (start, end, comment))))
     }
 
     fn totals(&mut self) -> Result<Totals, SnapshotError> {
@@ -501,7 +520,7 @@ impl Input<'_> {
 }
 
 /// CRC-32 as in Ethernet and gzip: enough to tell a truncated or damaged file, which is all it is for.
-struct Crc(u32);
+pub(super) struct Crc(u32);
 
 impl Crc {
     const TABLE: [u32; 256] = {
@@ -519,17 +538,17 @@ impl Crc {
         table
     };
 
-    fn new() -> Crc {
+    pub(super) fn new() -> Crc {
         Crc(u32::MAX)
     }
 
-    fn add(&mut self, bytes: &[u8]) {
+    pub(super) fn add(&mut self, bytes: &[u8]) {
         for &byte in bytes {
             self.0 = self.0 >> 8 ^ Crc::TABLE[usize::from(self.0 as u8 ^ byte)];
         }
     }
 
-    fn value(&self) -> u32 {
+    pub(super) fn value(&self) -> u32 {
         !self.0
     }
 }

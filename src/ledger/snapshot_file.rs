@@ -12,11 +12,11 @@ use std::path::{Path, PathBuf};
 use super::{Ledger, Moment, Restored, SnapshotError, Totals};
 
 /// Writes the snapshot for its owner's eyes alone, through to the medium. The directory is made if it is
-/// missing. `wall` in Unix seconds, 0 if unknown.
+/// missing. `wall` in Unix seconds, 0 if unknown; `words` as in [`Ledger::save`].
 ///
 /// # Errors
 /// Those of the file system, with the path in them; the old snapshot is then still there.
-pub fn write(path: &Path, ledger: &Ledger, now: Moment, wall: u64, totals: &Totals) -> io::Result<()> {
+pub fn write(path: &Path, ledger: &Ledger, (now, wall, words): (Moment, u64, bool), totals: &Totals) -> io::Result<()> {
     let temporary = with_ending(path, ".new");
     let named = |error| naming(&temporary, "cannot write", error);
     if let Some(directory) = directory(path) {
@@ -24,7 +24,7 @@ pub fn write(path: &Path, ledger: &Ledger, now: Moment, wall: u64, totals: &Tota
     }
     let mut file =
         OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary).map_err(named)?;
-    let written = ledger.save(now, wall, totals, &mut file).and_then(|()| file.sync_all());
+    let written = ledger.save(now, wall, words, totals, &mut file).and_then(|()| file.sync_all());
     if let Err(error) = written {
         // A full disk is no place for half a snapshot; that it cannot be removed changes nothing.
         let _ = fs::remove_file(&temporary);
@@ -76,16 +76,16 @@ pub fn read(path: &Path, now: Moment, wall: Option<u64>, max_entries: u32) -> io
     }
 }
 
-fn directory(path: &Path) -> Option<&Path> {
+pub(super) fn directory(path: &Path) -> Option<&Path> {
     path.parent().filter(|directory| !directory.as_os_str().is_empty())
 }
 
-fn with_ending(path: &Path, ending: &str) -> PathBuf {
+pub(super) fn with_ending(path: &Path, ending: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(ending);
     name.into()
 }
 
-fn naming(path: &Path, what: &str, error: io::Error) -> io::Error {
+pub(super) fn naming(path: &Path, what: &str, error: io::Error) -> io::Error {
     io::Error::new(error.kind(), format!("{what} {}: {error}", path.display()))
 }

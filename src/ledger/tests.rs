@@ -11,6 +11,7 @@ use super::*;
 use crate::feed::{Lifetime, Reason};
 
 mod model;
+mod record;
 mod snapshot;
 
 fn net(text: &str) -> IpNet {

@@ -439,6 +439,124 @@ fn a_kill_costs_no_ban_that_the_kernel_has() {
     assert!(kept.iter().all(|net| listed.contains(net.as_str())), "{listed}");
 }
 
+/// As a power cut, or the kernel's OOM killer and a firewall restart: nothing is left but the record.
+#[test]
+fn what_was_said_outlives_a_kill_and_a_flushed_firewall() {
+    let _netns = Netns::enter();
+    let mut daemon = Daemon::start("", &no_feed());
+    daemon.cli(&["block", "--timeout", "1h", "192.0.2.1", "2001:db8:bad::/48", "--comment", "said"]);
+    daemon.cli(&["block", "--timeout", "2h", "--by", "fail2ban/sshd", "192.0.2.1", "192.0.2.2"]);
+    daemon.cli(&["block", "--timeout", "0", "--by", "sieve", "192.0.2.3"]);
+    daemon.cli(&["block", "--timeout", "1h", "192.0.2.4"]);
+    daemon.cli(&["allow", "--timeout", "1h", "192.0.2.9", "192.0.2.10"]);
+    daemon.cli(&["unblock", "192.0.2.4"]);
+    daemon.cli(&["disallow", "192.0.2.10"]);
+    daemon.cli(&["unblock", "--by", "fail2ban/sshd", "192.0.2.2"]);
+    let list = |daemon: &Daemon| {
+        let rows = daemon.cli(&["list", "manual", "--json"]);
+        let rows = rows.lines().map(|row| serde_json::from_str::<Value>(row).unwrap());
+        rows.map(|row| format!("{} {} {}", row["address"], row["by"], row["reason"]["text"])).collect::<BTreeSet<_>>()
+    };
+    let before = list(&daemon);
+    assert_eq!(before.len(), 4);
+    let record = daemon.state_dir().join("record");
+    for _ in 0..3 {
+        daemon.kill();
+        let _ = fs::remove_file(daemon.state_dir().join("ledger"));
+        nft(&["flush", "ruleset"]);
+        // Torn in the middle of what would have been said next.
+        let torn = [fs::read(&record).unwrap(), b"\xd1dw1\0\0\0\x40torn".to_vec()].concat();
+        fs::write(&record, torn).unwrap();
+        daemon.load_rules();
+        daemon.run();
+        assert_eq!(list(&daemon), before);
+        assert_eq!(manual(), ["192.0.2.1", "192.0.2.3", "2001:db8:bad::/48"].map(str::to_owned).into());
+        assert_eq!(allowed(), BTreeSet::from(["192.0.2.9".to_owned()]));
+        let left = nft_set_elements("diswall_manual4")["192.0.2.1"].expires.expect("an end");
+        assert!((7000..=7200).contains(&left), "{left}");
+    }
+    // A stop, and one second of its own for each ban, costs nothing either.
+    daemon.stop(DEADLINE);
+    nft(&["flush", "set", "inet", "fw4", "diswall_manual4"]);
+    daemon.run();
+    assert_eq!(list(&daemon), before);
+}
+
+/// What the router saw itself is in the record after a clean stop.
+#[test]
+fn growing_bans_outlive_a_reboot() {
+    let _netns = Netns::enter();
+    let mut daemon = Daemon::start("", &[NO_DYNFW, NO_NATS, NO_SCAN, LOGIN].join("\n").replace("LOG", "/dev/null"));
+    let log = daemon.path("log");
+    fs::write(&log, "").unwrap();
+    daemon.configure("", &[NO_DYNFW, NO_NATS, NO_SCAN, &LOGIN.replace("LOG", log.to_str().unwrap())].join("\n"));
+    daemon.reload();
+    let fail = |address: &str| {
+        let line = format!("Nov 27 10:00:00 router door[1]: bad {address}\n");
+        use std::io::Write;
+        fs::OpenOptions::new().append(true).open(&log).unwrap().write_all(line.as_bytes()).unwrap();
+    };
+    let bans = |daemon: &Daemon, address: &str| {
+        let check: Value =
+            serde_json::from_str(&daemon.try_cli(&["check", address, "--json"]).unwrap_or("{}".into())).unwrap();
+        check["bans"][0]["offences"].as_u64().unwrap_or(0)
+    };
+    wait_until(DEADLINE, "the log is followed", || {
+        fail("198.51.100.7");
+        bans(&daemon, "198.51.100.7") == 1
+    });
+    for cleanly in [true, false] {
+        if cleanly {
+            daemon.stop(DEADLINE);
+        } else {
+            daemon.kill();
+        }
+        let _ = fs::remove_file(daemon.state_dir().join("ledger"));
+        nft(&["flush", "ruleset"]);
+        daemon.load_rules();
+        daemon.run();
+        assert_eq!(bans(&daemon, "198.51.100.7"), 1, "stopped cleanly: {cleanly}");
+    }
+    // The owner's word about it is kept at once.
+    daemon.cli(&["unblock", "198.51.100.7"]);
+    daemon.kill();
+    let _ = fs::remove_file(daemon.state_dir().join("ledger"));
+    nft(&["flush", "ruleset"]);
+    daemon.load_rules();
+    daemon.run();
+    assert_eq!(bans(&daemon, "198.51.100.7"), 0);
+}
+
+const LOGIN: &str = "config login 'login'\n\toption enabled '0'\nconfig logwatch 'door'\n\tlist program 'door'\n\tlist pattern 'bad <HOST>'\n\toption attempts '1'\n\toption source 'LOG'\n";
+
+/// A command works without its record, and says what that means.
+#[test]
+fn a_record_that_cannot_be_written_is_said_and_heals() {
+    let _netns = Netns::enter();
+    let mut daemon = Daemon::start("", &no_feed());
+    let record = daemon.state_dir().join("record");
+    daemon.kill();
+    // No file system refuses root, but nobody writes over a directory.
+    fs::remove_file(&record).unwrap();
+    fs::create_dir(&record).unwrap();
+    daemon.run();
+    let said = daemon.cli(&["block", "--timeout", "1h", "192.0.2.1"]);
+    assert!(said.contains("192.0.2.1 is blocked for 1h") && said.contains("will not outlive a power cut"), "{said}");
+    assert_eq!(manual(), BTreeSet::from(["192.0.2.1".to_owned()]));
+    let part = |daemon: &Daemon| {
+        daemon.status()["parts"].as_array().unwrap().iter().find(|part| part["name"] == "keep").unwrap().clone()
+    };
+    assert_eq!(part(&daemon)["state"], "broken");
+    fs::remove_dir(&record).unwrap();
+    let said = daemon.cli(&["block", "--timeout", "1h", "192.0.2.2"]);
+    assert!(!said.contains("power cut"), "{said}");
+    assert_eq!(part(&daemon)["state"], "in_force");
+    daemon.kill();
+    nft(&["flush", "set", "inet", "fw4", "diswall_manual4"]);
+    daemon.run();
+    assert_eq!(manual(), BTreeSet::from(["192.0.2.1-192.0.2.2".to_owned()]), "what was said meanwhile is kept too");
+}
+
 #[test]
 fn a_kill_during_a_snapshot_leaves_the_old_one_or_the_new() {
     let _netns = Netns::enter();
@@ -476,7 +594,18 @@ fn a_snapshot_that_is_foreign_or_cut_off_is_set_aside_and_said() {
         let problems = daemon.status()["problems"].to_string();
         assert!(problems.contains("ledger.damaged"), "{} bytes: {problems}", broken.len());
         assert_eq!(fs::read(daemon.state_dir().join("ledger.damaged")).unwrap(), broken);
-        assert!(manual().is_empty());
+        assert_eq!(manual(), BTreeSet::from(["192.0.2.1".to_owned()]), "the record has it");
+        daemon.stop(DEADLINE);
+    }
+    // A record with nothing to be read in it: the snapshot has what was said.
+    let record = daemon.state_dir().join("record");
+    for broken in [&b"#!/bin/sh\necho not mine\n"[..], &[0xff; 3000], b""] {
+        fs::write(&record, broken).unwrap();
+        nft(&["flush", "set", "inet", "fw4", "diswall_manual4"]);
+        daemon.run();
+        let problems = daemon.status()["problems"].to_string();
+        assert_eq!(problems.contains("record.damaged"), !broken.is_empty(), "{problems}");
+        assert_eq!(manual(), BTreeSet::from(["192.0.2.1".to_owned()]));
         daemon.stop(DEADLINE);
     }
 }

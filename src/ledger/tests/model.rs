@@ -398,7 +398,7 @@ impl World {
     /// The daemon stops, and another one starts from the snapshot onto the same kernel.
     fn restart(&mut self, seconds: u32) {
         let mut bytes = Vec::new();
-        self.ledger.save(self.now, 1_700_000_000, &Totals::new(), &mut bytes).unwrap();
+        self.ledger.save(self.now, 1_700_000_000, true, &Totals::new(), &mut bytes).unwrap();
         self.now.0 += seconds;
         let now = self.now;
         let restored = Ledger::restore(&mut bytes.as_slice(), now, Some(1_700_000_000 + u64::from(seconds)), 10_000);

@@ -8,7 +8,7 @@ const WALL: u64 = 1_700_000_000;
 fn saved(ledger: &Ledger, now: Moment, wall: u64) -> Vec<u8> {
     let mut bytes = Vec::new();
     let totals = Totals::from([("dynfw packets".into(), 12), ("nats bytes".into(), u64::MAX)]);
-    ledger.save(now, wall, &totals, &mut bytes).unwrap();
+    ledger.save(now, wall, true, &totals, &mut bytes).unwrap();
     bytes
 }
 
@@ -69,7 +69,7 @@ fn contents(ledger: &Ledger, now: Moment) -> Vec<String> {
 
 #[test]
 fn what_is_saved_comes_back() {
-    for mut ledger in [Ledger::new(10), small(), crowd()] {
+    for mut ledger in [Ledger::new(10), small(), held(), crowd()] {
         let now = at(1110);
         ledger.expire(now, &mut |_, _| {});
         let back = restored(&saved(&ledger, now, WALL), now, Some(WALL)).unwrap();
@@ -134,7 +134,7 @@ fn clocks_that_jump() {
 
 #[test]
 fn no_prefix_and_no_flipped_byte_passes() {
-    let bytes = saved(&small(), at(1100), WALL);
+    let bytes = saved(&held(), at(1100), WALL);
     for length in 0..bytes.len() {
         let error = restored(&bytes[..length], at(0), Some(WALL)).unwrap_err();
         let expected = if length < 8 { "is no diswall snapshot" } else { "is a truncated snapshot" };
@@ -153,11 +153,11 @@ fn no_prefix_and_no_flipped_byte_passes() {
 
 #[test]
 fn foreign_and_newer_files_are_named_as_such() {
-    let newer = [b"diswall\n", &[0, 2][..], &[0; 40]].concat();
+    let newer = [b"diswall\n", &[0, 3][..], &[0; 40]].concat();
     for (bytes, expected) in [
         (&b""[..], "is no diswall snapshot"),
         (b"config diswall 'main'\n", "is no diswall snapshot"),
-        (&newer, "is a snapshot of version 2; this diswall reads up to 1"),
+        (&newer, "is a snapshot of version 3; this diswall reads up to 2"),
     ] {
         assert_eq!(restored(bytes, at(0), None).unwrap_err().to_string(), expected);
     }
@@ -169,6 +169,26 @@ fn version_1_is_read_for_ever() {
     let back = restored(bytes, at(1100), Some(WALL)).unwrap();
     assert_eq!(contents(&back.ledger, at(1100)), contents(&small(), at(1100)));
     assert_eq!(back.totals.get("dynfw packets"), Some(&12));
+    assert!(!back.words, "there was no record then");
+}
+
+/// What came with version 2.
+fn held() -> Ledger {
+    let mut ledger = small();
+    for (by, what) in
+        [(crate::ledger::OWNER, "203.0.113.8"), ("fail2ban/sshd", "203.0.113.8"), ("fail2ban/sshd", "2001:db8:9::/48")]
+    {
+        ledger.hold(at(700), by, &[net(what)], (Lifetime::Seconds(5000), "by name"), &mut |_| {}).unwrap();
+    }
+    ledger
+}
+
+#[test]
+fn version_2_is_read_for_ever() {
+    let bytes = include_bytes!("../../../tests/fixtures/snapshot-v2.bin");
+    let back = restored(bytes, at(1100), Some(WALL)).unwrap();
+    assert_eq!(contents(&back.ledger, at(1100)), contents(&held(), at(1100)));
+    assert!(back.words && back.wall == WALL);
 }
 
 #[test]
@@ -190,7 +210,7 @@ fn the_file_is_replaced_whole_and_set_aside_when_broken() {
     let read = || snapshot_file::read(&path, at(1100), Some(WALL), 1000).unwrap();
     assert!(matches!(read(), Found::Nothing));
     for _ in 0..2 {
-        snapshot_file::write(&path, &small(), at(1100), WALL, &Totals::new()).unwrap();
+        snapshot_file::write(&path, &small(), (at(1100), WALL, true), &Totals::new()).unwrap();
         let Found::Snapshot(back) = read() else { panic!("it was written") };
         assert_eq!(contents(&back.ledger, at(1100)), contents(&small(), at(1100)));
         assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o600);
@@ -208,19 +228,19 @@ fn a_file_that_cannot_be_written_names_itself() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("bans");
     std::fs::create_dir(&path).unwrap();
-    let error = snapshot_file::write(&path, &small(), at(0), WALL, &Totals::new()).unwrap_err();
+    let error = snapshot_file::write(&path, &small(), (at(0), WALL, true), &Totals::new()).unwrap_err();
     assert!(error.to_string().contains(&*path.to_string_lossy()), "{error}");
     std::fs::remove_dir(&path).unwrap();
     std::fs::write(&path, "").unwrap();
     let below = path.join("bans");
-    let error = snapshot_file::write(&below, &small(), at(0), WALL, &Totals::new()).unwrap_err();
+    let error = snapshot_file::write(&below, &small(), (at(0), WALL, true), &Totals::new()).unwrap_err();
     assert!(error.to_string().starts_with("cannot make"), "{error}");
 }
 
 proptest::proptest! {
     #[test]
     fn random_bytes_behind_a_header_are_refused(tail in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..400)) {
-        let bytes = [b"diswall\n\0\x01".as_slice(), &tail].concat();
+        let bytes = [b"diswall\n\0\x02".as_slice(), &tail].concat();
         // A checksum that fits by chance would be one in four thousand million.
         assert!(restored(&bytes, at(0), Some(WALL)).is_err());
     }
@@ -231,5 +251,5 @@ proptest::proptest! {
 #[ignore = "writes tests/fixtures"]
 fn write_fixture() {
     let path = format!("{}/tests/fixtures/snapshot-v{VERSION}.bin", env!("CARGO_MANIFEST_DIR"));
-    std::fs::write(path, saved(&small(), at(1100), WALL)).unwrap();
+    std::fs::write(path, saved(&held(), at(1100), WALL)).unwrap();
 }

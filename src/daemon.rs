@@ -19,6 +19,7 @@ mod kernel;
 mod logging;
 pub(crate) mod logins;
 mod parts;
+mod proof;
 mod scene;
 mod standing;
 mod surroundings;

@@ -66,7 +66,8 @@ const VALUES = {
 		high_port: PORTS, high_port_packets: HUNDRED, ipv6_prefix: [ '56' ], refresh: FLAG
 	},
 	login: {
-		enabled: FLAG, service: [ 'ssh', 'luci', 'smtp', 'imap', 'sip', 'ftp', 'nginx', 'home-assistant', 'telnet' ], attempts: HUNDRED, window: DURATIONS, source: LOGS
+		enabled: FLAG, service: [ 'ssh', 'luci', 'smtp', 'imap', 'sip', 'ftp', 'nginx', 'home-assistant', 'telnet' ], attempts: HUNDRED, window: DURATIONS, source: LOGS,
+		proof: [ 'maybe' ]
 	},
 	logwatch: {
 		enabled: FLAG, name: [ 'vpn', 'a.b/c', 'a b', 'a'.repeat(25), 'a'.repeat(26) ], preset: [ 'telnet' ], program: [ 'openvpn', 'postfix/smtpd', 'sshd[1]', 'a'.repeat(65) ],

@@ -286,6 +286,18 @@ pub enum LogSource {
     File(PathBuf),
 }
 
+/// When a failed log-in counts only if the kernel knows of a connection from there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Proving {
+    /// In the system's log; in a file, if its service is served here.
+    #[default]
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
 /// `config login 'login'`: the services whose failed log-ins are known.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Login {
@@ -297,6 +309,8 @@ pub struct Login {
     pub limit: Limit,
     /// `source`.
     pub source: LogSource,
+    /// `proof`; for `config logwatch` too.
+    pub proof: Proving,
 }
 
 impl Default for Login {
@@ -306,6 +320,7 @@ impl Default for Login {
             services: known::names().filter(|(_, preset)| !preset).map(|(name, _)| name.into()).collect(),
             limit: Limit::default(),
             source: LogSource::Auto,
+            proof: Proving::Auto,
         }
     }
 }

@@ -216,6 +216,7 @@ const LOGIN: &[(&str, Setter<Login>)] = &[
     ("attempts", |r, e, login| r.set(e, &mut login.limit.attempts, |text| value::number(text, 1, Limit::MOST))),
     ("window", |r, e, login| r.set(e, &mut login.limit.window, value::positive_duration)),
     ("source", |r, e, login| r.set(e, &mut login.source, value::log_source)),
+    ("proof", |r, e, login| r.set(e, &mut login.proof, value::proving)),
 ];
 
 /// `config logwatch` while it is read.

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use super::{Action, Direction, LogSource, PortRange, Proto, States};
+use super::{Action, Direction, LogSource, PortRange, Proto, Proving, States};
 use crate::feed::login::{Pattern, known};
 use crate::feed::{Lifetime, TAG_MAX};
 
@@ -352,6 +352,16 @@ pub fn log_source(value: &str) -> Checked<LogSource> {
         "auto" => Ok(LogSource::Auto),
         _ if value.starts_with('/') => path(value).map(LogSource::File),
         _ => refuse(value, "is no source of log lines; write auto or a file's absolute path"),
+    }
+}
+
+/// `auto`, `always` or `never`.
+pub fn proving(value: &str) -> Checked<Proving> {
+    match value {
+        "auto" => Ok(Proving::Auto),
+        "always" => Ok(Proving::Always),
+        "never" => Ok(Proving::Never),
+        _ => refuse(value, "is no way to prove log-ins; write auto, always or never"),
     }
 }
 

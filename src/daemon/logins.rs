@@ -10,6 +10,7 @@ use tokio::time::Instant;
 
 use super::Daemon;
 use super::clock;
+use super::proof::{Place, Prover};
 use crate::config::{LogSource, Logwatch, Settings};
 use crate::control::protocol::{Activity, Part};
 use crate::feed::login::attempts::Limit;
@@ -22,10 +23,14 @@ use crate::ledger::{Outcome, ReasonRef};
 /// Failures told to watchers: so many a second, and so many at once.
 const SHOWN: Bucket = Bucket::new(2, 20);
 
+/// Bans for failed log-ins: so many a second, and so many at once. Who is passed over fails again.
+const BANS: Bucket = Bucket::new(20, 100);
+
 /// One service, or one `config logwatch`.
 struct Watch {
     name: Box<str>,
     limit: Limit,
+    place: Place,
     /// It was said that lines of this watch have names in the place of addresses.
     named: bool,
 }
@@ -41,7 +46,9 @@ struct Log {
 struct Failure {
     address: IpAddr,
     watch: u16,
-    /// Fewer than none: one that was counted is taken back.
+    /// The client's port, where the line tells.
+    port: Option<u16>,
+    /// `None`: one that was counted is taken back.
     tries: Option<u32>,
 }
 
@@ -50,13 +57,22 @@ pub struct Logins {
     logs: Vec<Log>,
     watches: Vec<Watch>,
     attempts: Attempts,
+    prover: Prover,
     shown: Bucket,
+    bans: Bucket,
 }
 
 impl Logins {
     /// Nothing is followed before [`Logins::configure`].
     pub fn new() -> Logins {
-        Logins { logs: Vec::new(), watches: Vec::new(), attempts: Attempts::default(), shown: SHOWN }
+        Logins {
+            logs: Vec::new(),
+            watches: Vec::new(),
+            attempts: Attempts::default(),
+            prover: Prover::default(),
+            shown: SHOWN,
+            bans: BANS,
+        }
     }
 
     /// Follows what the settings ask for, and goes on with what is followed already. Needs the runtime.
@@ -66,6 +82,7 @@ impl Logins {
             return;
         }
         self.attempts.clear();
+        self.prover.configure(settings.login.proof);
         let (watches, judges) = if settings.main.enabled { watches(settings) } else { Default::default() };
         self.watches = watches;
         let mut before = std::mem::take(&mut self.logs);
@@ -108,12 +125,17 @@ impl Logins {
         let absent = self.logs.iter().find_map(|log| log.follower.absent());
         let remedy = || self.logs.iter().find(|log| log.follower.trouble().is_some()).map(|log| log.follower.remedy());
         Some(match (self.troubles().next(), absent) {
-            (None, None) => Part::in_force("login"),
             (None, Some(path)) => Part::waiting("login", format!("there is no file {} yet", path.display()))
                 .losing("nobody is banned for failed log-ins that stand there"),
+            (None, None) if self.prover.trouble().is_some() => {
+                Part::broken("login", self.prover.trouble().unwrap_or_default())
+                    .losing("nobody is banned for failed log-ins")
+                    .remedied("a kernel with nf_conntrack_netlink; or `option proof 'never'`, see the manual")
+            }
             (Some(why), _) => Part::broken("login", why)
                 .losing("nobody is banned for failed log-ins that stand there")
                 .remedied(remedy().unwrap_or_default()),
+            (None, None) => Part::in_force("login"),
         })
     }
 
@@ -135,10 +157,11 @@ impl Logins {
             let mut judged = false;
             judge.judge(&line, &mut |watch, verdict| {
                 judged = true;
-                let tries = |address, tries| Failure { address, watch, tries };
                 match verdict {
-                    Verdict::Counts { address, tries: count, .. } => failures.push(tries(address, Some(count))),
-                    Verdict::TakenBack(address) => failures.push(tries(address, None)),
+                    Verdict::Counts { address, port, tries } => {
+                        failures.push(Failure { address, watch, port, tries: Some(tries) });
+                    }
+                    Verdict::TakenBack(address) => failures.push(Failure { address, watch, port: None, tries: None }),
                     _ => {}
                 }
             });
@@ -172,7 +195,7 @@ fn watches(settings: &Settings) -> (Vec<Watch>, Vec<(LogSource, Judge)>) {
     each_watch(settings, &mut |watch| {
         let number = number(&watches);
         watch.add_to(judge_of(&mut judges, watch.source), number);
-        watches.push(Watch { name: watch.name.into(), limit: watch.limit, named: false });
+        watches.push(Watch { name: watch.name.into(), limit: watch.limit, place: watch.place(), named: false });
     });
     (watches, judges)
 }
@@ -197,6 +220,14 @@ impl Wanted<'_> {
         if let Some(own) = self.own {
             judge.add_own(number, &own.programs, &own.patterns);
         }
+    }
+}
+
+impl Wanted<'_> {
+    fn place(&self) -> Place {
+        let service = self.service.and_then(known::service);
+        let ports = |tcp| service.as_ref().map(|service| service.ports(tcp)).unwrap_or_default();
+        Place::new([ports(true), ports(false)], self.source)
     }
 }
 
@@ -234,7 +265,7 @@ impl Daemon {
     }
 
     fn failed_login(&mut self, failure: Failure) {
-        let Failure { address, watch: number, tries } = failure;
+        let Failure { address, watch: number, port, tries } = failure;
         let now = clock::now();
         if self.ledger.outcome(now, address) != Outcome::NotBanned {
             return;
@@ -243,7 +274,10 @@ impl Daemon {
         let Some(tries) = tries else {
             return self.logins.attempts.take_back(element, number);
         };
-        let Some(watch) = self.logins.watches.get(usize::from(number)) else { return };
+        let Some(watch) = self.logins.watches.get_mut(usize::from(number)) else { return };
+        if !self.logins.prover.is_proven(clock::boot_seconds(), address, port, &mut watch.place) {
+            return;
+        }
         let reason = Reason::Login(watch.name.clone());
         let too_many = self.logins.attempts.fail(now, element, number, tries, watch.limit);
         log::debug!("login: {address} failed at {}", watch.name);
@@ -252,7 +286,7 @@ impl Daemon {
             let (address, source) = (Some(address.to_string()), Some(Source::Scan.to_string()));
             self.happened("login", Activity { address, source, reason, ..Activity::default() });
         }
-        if too_many {
+        if too_many && self.logins.bans.take(now.0) {
             self.offend(address, reason);
         }
     }

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
+use crate::support::flow::{Attempt, echo, open_flow};
 use crate::support::{Daemon, Mount, Netns, Peer, Proc, nft_set_elements, own_mounts, run, wait_until};
 
 const DEADLINE: Duration = Duration::from_secs(30);
@@ -145,7 +146,10 @@ fn a_line_of_64_kb_and_a_rotated_log() {
 fn a_follower_that_dies_is_said_and_started_again() {
     let _netns = Netns::enter();
     own_mounts();
-    let mut daemon = Daemon::prepare("\toption local_only '1'", "config login 'login'\n\toption attempts '1'\n");
+    let mut daemon = Daemon::prepare(
+        "\toption local_only '1'",
+        "config login 'login'\n\toption attempts '1'\n\toption proof 'never'\n",
+    );
     daemon.load_rules();
     // In logread's place: dies at once the first time, and gives a line the second.
     let bin = daemon.path("bin");
@@ -177,7 +181,10 @@ fn a_follower_that_dies_is_said_and_started_again() {
 fn a_program_that_delivers_nothing_is_found_out_and_started_again() {
     let _netns = Netns::enter();
     own_mounts();
-    let mut daemon = Daemon::prepare("\toption local_only '1'", "config login 'login'\n\toption attempts '1'\n");
+    let mut daemon = Daemon::prepare(
+        "\toption local_only '1'",
+        "config login 'login'\n\toption attempts '1'\n\toption proof 'never'\n",
+    );
     daemon.load_rules();
     let (bin, devices, log) = (daemon.path("bin"), daemon.path("dev"), daemon.path("system.log"));
     std::fs::create_dir(&bin).unwrap();
@@ -233,6 +240,27 @@ fn no_follower_is_a_problem_in_status() {
     let problems = daemon.status()["problems"].clone();
     let problem = problems.as_array().unwrap().iter().find(|problem| problem["key"] == "logwatch");
     assert!(problem.is_some_and(|problem| problem["text"].to_string().contains("/nowhere/auth.log")), "{problems}");
+}
+
+/// A log of this machine's own services is believed where the kernel saw the one whom it accuses.
+#[test]
+fn who_was_not_there_is_not_banned() {
+    let door = Door::new(1);
+    let _server = echo(None, 22, &["192.0.2.1"]);
+    let line = |process: u32, address: &str, port: &str| {
+        format!("Nov 21 10:00:00 h sshd[{process}]: Invalid user x from {address}{port}\n")
+    };
+    let flow = |source| open_flow(Some(&door.wan), Attempt { kind: "tcp", source, server: "192.0.2.1", port: 22 });
+    let _flows = [flow(GUESSER), flow("203.0.113.9")];
+    // Nobody; somebody, but from another port; somebody else.
+    door.write(&line(1, "203.0.113.6", ""));
+    door.write(&line(2, GUESSER, " port 1"));
+    door.write(&line(3, "203.0.113.9", ""));
+    wait_until(DEADLINE, "who was there is banned", || nft_set_elements("diswall_scan4").contains_key("203.0.113.9"));
+    assert_eq!(nft_set_elements("diswall_scan4").len(), 1, "and nobody else");
+    door.write(&line(4, GUESSER, ""));
+    wait_until(DEADLINE, "the other one too, without a port", || door.is_banned());
+    assert_eq!(nft_set_elements("diswall_scan4").len(), 2);
 }
 
 /// The command line judges as the daemon does.

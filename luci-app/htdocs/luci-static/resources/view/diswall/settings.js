@@ -163,6 +163,10 @@ function detection(section) {
 		{ placeholder: '10m', validate: values.duration });
 	login(form.Value, 'source', _('Log'), _('"auto" for the system log, or the path of a file.'),
 		{ placeholder: 'auto', validate: values.logSource });
+	login(form.ListValue, 'proof', _('Proof'),
+		_('A failure counts only if the kernel saw a connection from there. Without proof, whoever can write into a log can have any address banned.'), {
+			default: 'auto', values: [ [ 'auto', _('for this machine\'s services') ], [ 'always', _('always') ], [ 'never', _('never') ] ]
+		});
 }
 
 function firewall(section) {

@@ -108,6 +108,7 @@ fn files_are_roots_and_have_their_modes() {
     let expected = [
         "-rw-r--r-- 0/0 ./etc/capabilities/diswall.json",
         "-rw------- 0/0 ./etc/config/diswall",
+        "-rw-r--r-- 0/0 ./etc/hotplug.d/iface/19-diswall",
         "-rwxr-xr-x 0/0 ./etc/init.d/diswall",
         "-rw-r--r-- 0/0 ./etc/uci-defaults/60_diswall",
         "-rw-r--r-- 0/0 ./lib/upgrade/keep.d/diswall",
@@ -151,7 +152,7 @@ fn shellcheck_finds_nothing() {
     for file in package.files.iter().filter(|file| file.content.starts_with(b"#!/bin/sh")) {
         scripts.push((file.path.replace('/', "-"), String::from_utf8(file.content.clone()).unwrap()));
     }
-    assert_eq!(scripts.len(), 6, "three of the package's, the service, uci-defaults, rpcd");
+    assert_eq!(scripts.len(), 7, "three of the package's, the service, uci-defaults, rpcd, hotplug");
     for (name, text) in &scripts {
         scratch.write(&format!("scripts/{name}"), text, 0o755);
         printed(Command::new("shellcheck").args(["--shell", "sh"]).arg(scratch.0.join("scripts").join(name)));
@@ -349,6 +350,23 @@ fn fw4_that_is_forbidden_to_look_by_itself_later_is_told_at_the_next_reload() {
         assert_eq!(root.read("uci").contains("firewall.diswall.position=ruleset-append"), told, "{}", root.read("uci"));
         assert_eq!(root.read("log").matches("committed firewall").count(), 1, "written when it changes, and only then");
     }
+}
+
+/// Before fw4 is reloaded for an interface that is up, the rules that name devices are written anew.
+#[test]
+fn a_device_of_another_name_is_in_the_rules_before_fw4_loads_them() {
+    let root = router("hotplug", &format!("{FRESH}diswall.main.states=all\n"));
+    let interface = |action: &str| {
+        root.write("log", "", 0o644);
+        sh(&root, &format!("ACTION={action} INTERFACE=wan /bin/sh /etc/hotplug.d/iface/19-diswall"));
+        root.read("log")
+    };
+    assert_eq!(interface("ifup"), "", "the service has not started");
+    service(&root, "start");
+    assert_eq!(interface("ifup"), "diswall rules --write\n");
+    assert_eq!(interface("ifdown"), "");
+    sh(&root, "uci set diswall.main.states=new");
+    assert_eq!(interface("ifup"), "", "those name no devices");
 }
 
 /// The daemon starts on what is good; who started it is told what is not.

@@ -4,9 +4,10 @@
 //! name and does no I/O. Called by `read` (typed settings) and `edit` (which needs each statement's
 //! place in the text).
 //!
-//! Where it is deliberately stricter than libuci: a NUL byte ends the reading with an error (libuci joins
-//! lines there), `;` right after a bare word is an error unless nothing follows (libuci silently drops the
-//! rest of the line), an empty word too many is one word too many, and words must be UTF-8. Limits: [`MAX_FILE`] and [`MAX_WORD`].
+//! Where it differs from libuci (2025): a NUL byte ends the reading with an error (libuci joins lines
+//! there); bytes that are no UTF-8 are read as U+FFFD; a text longer than [`MAX_FILE`] and a section with
+//! more than [`MAX_OPTIONS`] different options are refused. `;` right after a bare word drops the rest of
+//! the line there and here; here it is said.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -15,8 +16,6 @@ use std::ops::Range;
 
 /// Longest text that is read, in bytes: some 20,000 sections.
 pub const MAX_FILE: usize = 1 << 20;
-/// Longest type, name or value, in bytes, after quotes and escapes are taken off.
-pub const MAX_WORD: usize = 4096;
 /// Most different options and lists in one section.
 pub const MAX_OPTIONS: usize = 256;
 /// After so many errors the rest of the text is not read.
@@ -62,6 +61,8 @@ pub struct Statement<'a> {
     pub bytes: Range<usize>,
     /// What it says.
     pub command: Command<'a>,
+    /// What the owner hardly meant, as a sentence.
+    pub oddity: Option<&'static str>,
 }
 
 /// A place that does not follow the syntax, as a sentence.
@@ -71,6 +72,14 @@ pub struct SyntaxError {
     pub line: u32,
     /// What is wrong and what was expected.
     pub message: String,
+    /// An oddity, which is read all the same.
+    pub harmless: bool,
+}
+
+impl SyntaxError {
+    fn new(line: u32, message: impl Into<String>) -> SyntaxError {
+        SyntaxError { line, message: message.into(), harmless: false }
+    }
 }
 
 impl fmt::Display for SyntaxError {
@@ -89,6 +98,10 @@ pub struct Statements<'a> {
     line: u32,
     /// Where the last word (or the keyword) ended.
     word_end: usize,
+    /// The next command is on the line of the last one.
+    same_line: bool,
+    /// Of the statement that is being read.
+    oddity: Option<&'static str>,
     /// Reported once everything before it has been read.
     last: Option<SyntaxError>,
 }
@@ -96,7 +109,8 @@ pub struct Statements<'a> {
 impl<'a> Statements<'a> {
     /// Starts at the beginning of `text`.
     pub fn new(text: &'a [u8]) -> Statements<'a> {
-        let mut statements = Statements { text, pos: 0, line: 1, word_end: 0, last: None };
+        let mut statements =
+            Statements { text, pos: 0, line: 1, word_end: 0, same_line: false, oddity: None, last: None };
         let end = text.len().min(MAX_FILE);
         let nul = text.iter().take(end).position(|byte| *byte == 0);
         let (cut, message) = match nul {
@@ -111,7 +125,7 @@ impl<'a> Statements<'a> {
         // The broken line itself is not read: half a value is worse than none.
         let start = before.iter().rposition(|byte| *byte == b'\n').map_or(0, |newline| newline + 1);
         statements.text = before.get(..start).unwrap_or_default();
-        statements.last = Some(SyntaxError { line, message });
+        statements.last = Some(SyntaxError::new(line, message));
         statements
     }
 
@@ -127,7 +141,7 @@ impl<'a> Statements<'a> {
     }
 
     fn error<T>(&self, message: impl Into<String>) -> Result<T, SyntaxError> {
-        Err(SyntaxError { line: self.line, message: message.into() })
+        Err(SyntaxError::new(self.line, message))
     }
 
     /// To the next byte that is no blank, or to the line's end.
@@ -145,6 +159,13 @@ impl<'a> Statements<'a> {
 
     /// To the next keyword, over empty lines and comments. `false` at the end.
     fn find_keyword(&mut self) -> bool {
+        if std::mem::take(&mut self.same_line) {
+            self.skip_between();
+            // What libuci takes for a command without a name.
+            if self.peek().is_some_and(is_space) {
+                return true;
+            }
+        }
         while let Some(byte) = self.peek() {
             match byte {
                 b'#' => self.skip_line(),
@@ -155,9 +176,19 @@ impl<'a> Statements<'a> {
         false
     }
 
+    /// Over what stands between commands of one line, and after a keyword: less than what stands between words.
+    fn skip_between(&mut self) {
+        while matches!(self.peek(), Some(b' ' | b'\t')) {
+            self.pos += 1;
+        }
+    }
+
     fn statement(&mut self) -> Result<Statement<'a>, SyntaxError> {
         let (start, line) = (self.pos, self.line);
-        while self.peek().is_some_and(|byte| !is_space(byte)) {
+        if self.peek().is_some_and(is_space) {
+            return self.error("nothing follows here; expected another command");
+        }
+        while self.peek().is_some_and(|byte| !matches!(byte, b' ' | b'\t' | b'\n')) {
             self.pos += 1;
         }
         self.word_end = self.pos;
@@ -167,11 +198,14 @@ impl<'a> Statements<'a> {
             b"c" | b"config" => self.config(),
             b"o" | b"option" => self.name_and_value("option").map(|(name, value)| Command::Option { name, value }),
             b"l" | b"list" => self.name_and_value("list").map(|(name, value)| Command::List { name, value }),
-            other => self.error(format!("{} is none of package, config, option, list", shown(other))),
+            other => {
+                let other = shown(other.trim_ascii_end());
+                self.error(format!("{other} is none of package, config, option, list"))
+            }
         }?;
         let bytes = start..self.word_end;
         self.end_of_command()?;
-        Ok(Statement { line, bytes, command })
+        Ok(Statement { line, bytes, command, oddity: self.oddity.take() })
     }
 
     fn package(&mut self) -> Result<Command<'a>, SyntaxError> {
@@ -211,26 +245,31 @@ impl<'a> Statements<'a> {
         Ok((name, self.word()?))
     }
 
-    /// After the last word: a line's end, a comment, or `;` with another command.
+    /// After the last word: a line's end, a comment, or `;` (or an empty word) with another command.
     fn end_of_command(&mut self) -> Result<(), SyntaxError> {
         self.skip_blanks();
-        match self.peek() {
-            None | Some(b'\n' | b'#') => Ok(()),
-            Some(b';') => {
-                self.pos += 1;
-                self.skip_blanks();
-                match self.peek() {
-                    Some(b'\n') => self.error("nothing follows ';'; expected another command"),
-                    _ => Ok(()),
+        let start = self.pos;
+        let separated = self.peek() == Some(b';');
+        let extra = self.word()?;
+        if !extra.is_empty() {
+            let rest = self.text.get(start..).unwrap_or_default();
+            let end = rest.iter().position(|byte| *byte == b'\n').unwrap_or(rest.len());
+            let rest = shown(rest.get(..end).unwrap_or_default().trim_ascii_end());
+            return self.error(format!("{rest} is one word too many; a value with blanks needs quotes"));
+        }
+        if separated {
+            self.same_line = true;
+        } else if self.pos > start {
+            // The byte that ended the empty word is gone with it.
+            match self.peek() {
+                Some(b'\n') | None => {}
+                Some(byte) => {
+                    self.pos += usize::from(is_space(byte));
+                    self.same_line = true;
                 }
             }
-            Some(_) => {
-                let rest = self.text.get(self.pos..).unwrap_or_default();
-                let end = rest.iter().position(|byte| *byte == b'\n').unwrap_or(rest.len());
-                let rest = shown(rest.get(..end).unwrap_or_default().trim_ascii_end());
-                self.error(format!("{rest} is one word too many; a value with blanks needs quotes"))
-            }
         }
+        Ok(())
     }
 
     /// The next word of this command, its quotes and escapes taken off; empty where there is none.
@@ -241,7 +280,7 @@ impl<'a> Statements<'a> {
             self.pos += 1;
             return Ok(Cow::Borrowed(""));
         }
-        let (start, line) = (self.pos, self.line);
+        let start = self.pos;
         let mut word = Word::new(start);
         while let Some(byte) = self.peek() {
             match byte {
@@ -260,18 +299,22 @@ impl<'a> Statements<'a> {
             self.word_end = self.pos;
         }
         if word.bare && self.peek() == Some(b';') {
-            self.end_after_bare_word()?;
+            self.drop_rest_of_line();
         }
-        let bytes = word.finish(self.text);
-        let error = |message| Err(SyntaxError { line, message });
-        if bytes.len() > MAX_WORD {
-            return error(format!("a word of {} bytes; at most {MAX_WORD} are accepted", bytes.len()));
+        let (word, valid) = match word.finish(self.text) {
+            Cow::Borrowed(bytes) => match String::from_utf8_lossy(bytes) {
+                Cow::Borrowed(word) => (Cow::Borrowed(word), true),
+                word => (word, false),
+            },
+            Cow::Owned(bytes) => match String::from_utf8(bytes) {
+                Ok(word) => (Cow::Owned(word), true),
+                Err(error) => (Cow::Owned(String::from_utf8_lossy(error.as_bytes()).into_owned()), false),
+            },
+        };
+        if !valid {
+            self.oddity = Some("bytes that are no UTF-8 text; each is read as \u{fffd}");
         }
-        match bytes {
-            Cow::Borrowed(bytes) => std::str::from_utf8(bytes).map(Cow::Borrowed).ok(),
-            Cow::Owned(bytes) => String::from_utf8(bytes).map(Cow::Owned).ok(),
-        }
-        .map_or_else(|| error("a word that is not UTF-8".to_owned()), Ok)
+        Ok(word)
     }
 
     /// At a quote: up to the closing one, over line ends.
@@ -291,10 +334,7 @@ impl<'a> Statements<'a> {
                 self.advance();
             }
         }
-        Err(SyntaxError {
-            line: opened,
-            message: format!("the quote {} opened here is never closed", char::from(quote)),
-        })
+        Err(SyntaxError::new(opened, format!("the quote {} opened here is never closed", char::from(quote))))
     }
 
     /// At a backslash: the next byte counts as it is; before a line's end both go.
@@ -316,16 +356,17 @@ impl<'a> Statements<'a> {
         }
     }
 
-    /// At a `;` that touches a bare word: libuci drops the rest of the line, so there may be none.
-    fn end_after_bare_word(&mut self) -> Result<(), SyntaxError> {
+    /// At a `;` that touches a bare word: libuci reads nothing more of the line.
+    fn drop_rest_of_line(&mut self) {
         self.pos += 1;
         self.skip_blanks();
-        match self.peek() {
-            None | Some(b'\n' | b'#') => Ok(()),
-            Some(_) => {
-                self.error("uci drops what follows ';' here; put quotes around the word before it, or start a new line")
-            }
+        if !matches!(self.peek(), None | Some(b'\n' | b'#')) {
+            self.oddity = Some(
+                "what follows ';' here is not read, by uci neither; put quotes around the word before it, or start a \
+                 new line",
+            );
         }
+        self.skip_line();
     }
 }
 
@@ -336,6 +377,7 @@ impl<'a> Iterator for Statements<'a> {
         if !self.find_keyword() {
             return self.last.take().map(Err);
         }
+        self.oddity = None;
         let statement = self.statement();
         if statement.is_err() {
             self.skip_line();
@@ -428,12 +470,16 @@ pub fn sections(text: &[u8]) -> (Vec<Section<'_>>, Vec<SyntaxError>) {
     let mut builder = Builder::default();
     let mut errors = Vec::new();
     for statement in Statements::new(text) {
-        let line = statement.as_ref().map_or(0, |statement| statement.line);
-        let added =
-            statement.and_then(|statement| builder.add(statement).map_err(|message| SyntaxError { line, message }));
+        let (line, oddity) = statement.as_ref().map_or((0, None), |statement| (statement.line, statement.oddity));
+        let added = statement.and_then(|statement| builder.add(statement).map_err(|text| SyntaxError::new(line, text)));
+        let added = added
+            .and(oddity.map_or(Ok(()), |text| Err(SyntaxError { harmless: true, ..SyntaxError::new(line, text) })));
         let Err(error) = added else { continue };
-        if errors.len() == MAX_ERRORS {
-            errors.push(SyntaxError { line: error.line, message: "and more errors from here on".to_owned() });
+        if errors.len() >= MAX_ERRORS {
+            if error.harmless {
+                continue;
+            }
+            errors.push(SyntaxError::new(error.line, "and more errors from here on"));
             break;
         }
         errors.push(error);

@@ -14,14 +14,14 @@ use std::process::ExitCode;
 
 use argh::FromArgs;
 
-use crate::config::{self, Settings, value};
+use crate::config::{self, Loaded, Settings, Severity, last_good, value};
 use crate::control::client::{self, ClientError};
 use crate::control::protocol::{
     self, AllowancesQuery, CheckQuery, Code, HistoryQuery, ListQuery, Nothing, PAGE_MAX, Refusal, Request, ResyncQuery,
     WatchQuery,
 };
 use crate::control::rpcd;
-use crate::control::steer::{BlockOptions, Steer};
+use crate::control::steer::{self, BlockOptions, Steer};
 use crate::feed::{Lifetime, Source};
 use crate::firewall::{files, rules};
 use crate::needs;
@@ -325,6 +325,7 @@ struct Config {
 #[argh(subcommand)]
 enum ConfigCommand {
     Check(ConfigCheck),
+    Restore(ConfigRestore),
 }
 
 /// Print every problem of a configuration file with its line. Exit status 2: it has errors.
@@ -372,6 +373,15 @@ struct LogsTest {
     file: Option<String>,
 }
 
+/// Put the last good configuration in the place of the file, which is set aside as /etc/diswall/set-aside.
+#[derive(FromArgs)]
+#[argh(subcommand, name = "restore")]
+struct ConfigRestore {
+    /// configuration file (default /etc/config/diswall; a last good one is kept for no other)
+    #[argh(option)]
+    config: Option<PathBuf>,
+}
+
 /// Runs what the process's arguments say.
 pub fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect();
@@ -411,6 +421,7 @@ pub fn main() -> ExitCode {
         Command::Rules(command) => print_rules(command),
         Command::Config(Config { command: ConfigCommand::Check(command) }) => config_check(command),
         Command::Logs(Logs { command: LogsCommand::Test(command) }) => logs::test(&command),
+        Command::Config(Config { command: ConfigCommand::Restore(command) }) => config_restore(command),
         Command::Rpcd(command) => rpcd(command),
     };
     ExitCode::from(status.unwrap_or_else(Failure::report))
@@ -471,9 +482,13 @@ fn config_path(given: Option<PathBuf>) -> PathBuf {
     given.unwrap_or_else(|| PathBuf::from(config::DEFAULT_PATH))
 }
 
-/// The settings, with warnings left to `config check` and the daemon's log.
-fn settings(path: &Path) -> Result<Settings, Failure> {
-    Settings::load(path).map(|loaded| loaded.settings).map_err(|problems| Failure::usage(problems.to_string()))
+/// What is to be in force; errors are told, warnings left to `config check` and the daemon's log.
+fn in_force(path: &Path) -> Result<Loaded, Failure> {
+    let loaded = last_good::load(path).map_err(|problems| Failure::usage(problems.to_string()))?;
+    for (_, line) in loaded.problems.lines().filter(|(severity, _)| *severity == Severity::Error) {
+        eprintln!("diswall: {line}");
+    }
+    Ok(loaded)
 }
 
 /// The control socket's path, also from a configuration with errors, so that `status` can tell what the
@@ -483,13 +498,34 @@ fn control_path(given: Option<PathBuf>) -> PathBuf {
 }
 
 fn status(command: Status) -> Outcome {
-    let answer: protocol::Status = client::ask(&control_path(command.config), &Request::Status(Nothing {}))?;
+    let config = config_path(command.config);
+    let answer: protocol::Status = match client::ask(&Settings::control_in(&config), &Request::Status(Nothing {})) {
+        Err(error @ ClientError::Unreachable { .. }) => return Err(why_none(error, &config)),
+        answer => answer?,
+    };
     if command.json {
         show::json(&answer);
     } else {
         show::status(&answer);
     }
     Ok(if matches!(answer.state.as_str(), "protected" | "local") { exit::DONE } else { exit::NO })
+}
+
+/// Why there is no daemon, as far as the configuration tells.
+fn why_none(error: ClientError, config: &Path) -> Failure {
+    let mut failure = Failure::from(error);
+    match last_good::load(config) {
+        Ok(loaded) => {
+            if !loaded.settings.main.enabled {
+                failure.text.push_str("\ndiswall is switched off: option enabled '0' in config diswall 'main'");
+            }
+            if !loaded.problems.is_empty() {
+                failure.text.push_str(&format!("\n{}", loaded.problems));
+            }
+        }
+        Err(problems) => failure.text.push_str(&format!("\n{problems}")),
+    }
+    failure
 }
 
 fn check(command: Check) -> Outcome {
@@ -634,18 +670,19 @@ fn resync(command: Resync) -> Outcome {
 
 fn print_rules(command: Rules) -> Outcome {
     let config = config_path(command.config);
-    let settings = settings(&config)?;
+    let loaded = in_force(&config)?;
+    let settings = &loaded.settings;
     if !command.standalone && !command.load && !command.delete && settings.main.enabled {
         // fw4's configuration is diswall's neighbour: /etc/config/firewall.
         let refused = |error: files::Error| Failure::usage(error.to_string());
-        files::check_zones(&settings, &config.with_file_name("firewall")).map_err(refused)?;
+        files::check_zones(settings, &config.with_file_name("firewall")).map_err(refused)?;
     }
     let text = match (command.standalone, command.write, command.load, command.delete) {
-        (true, false, false, false) => rules::standalone(&settings),
-        (false, false, false, true) => rules::removal(&settings),
-        (false, false, false, false) => rules::for_fw4(&settings, &files::zone_devices(&settings)),
-        (false, true, false, false) => return write_rules(&settings),
-        (_, false, true, false) => return load_rules(&settings),
+        (true, false, false, false) => rules::standalone(settings),
+        (false, false, false, true) => rules::removal(settings),
+        (false, false, false, false) => rules::for_fw4(settings, &files::zone_devices(settings)),
+        (false, true, false, false) => return write_rules(&config, &loaded),
+        (_, false, true, false) => return load_rules(&config, &loaded),
         _ => return Err(Failure::usage("--standalone, --write, --load and --delete exclude each other")),
     };
     print!("{text}");
@@ -662,17 +699,26 @@ fn store_needs() {
     }
 }
 
-fn write_rules(settings: &Settings) -> Outcome {
+fn write_rules(config: &Path, loaded: &Loaded) -> Outcome {
     store_needs();
-    let written = files::write(settings, Path::new(files::DIRECTORY)).map_err(rules_refused)?;
+    let written = files::write(&loaded.settings, Path::new(files::DIRECTORY)).map_err(rules_refused)?;
     tell_lacking(written.lacking);
+    accept(config, loaded);
     Ok(if written.changed { exit::DONE } else { exit::NO })
 }
 
-fn load_rules(settings: &Settings) -> Outcome {
+fn load_rules(config: &Path, loaded: &Loaded) -> Outcome {
     store_needs();
-    tell_lacking(files::load(settings).map_err(rules_refused)?);
+    tell_lacking(files::load(&loaded.settings).map_err(rules_refused)?);
+    accept(config, loaded);
     Ok(exit::DONE)
+}
+
+/// The rules of this configuration are in place: it is kept as the last good one.
+fn accept(config: &Path, loaded: &Loaded) {
+    if let Err(error) = last_good::keep(config, loaded) {
+        eprintln!("diswall: the last good configuration cannot be kept: {error}");
+    }
 }
 
 fn rules_refused(error: files::Error) -> Failure {
@@ -687,17 +733,20 @@ fn tell_lacking(lacking: Option<String>) {
 
 fn config_check(command: ConfigCheck) -> Outcome {
     let path = config_path(command.file.or(command.config));
-    match Settings::load(&path) {
-        Ok(loaded) => {
-            if !loaded.warnings.is_empty() {
-                println!("{}", loaded.warnings);
-            }
-            println!("{}: no errors", path.display());
-            Ok(exit::DONE)
-        }
-        Err(problems) => {
-            println!("{problems}");
-            Ok(exit::USAGE)
-        }
+    let in_force = last_good::text(&path).unwrap_or_default();
+    let problems = Settings::load(&path, &in_force).map_or_else(|problems| problems, |loaded| loaded.problems);
+    if !problems.is_empty() {
+        println!("{problems}");
     }
+    if problems.has_errors() {
+        return Ok(exit::USAGE);
+    }
+    println!("{}: no errors", path.display());
+    Ok(exit::DONE)
+}
+
+fn config_restore(command: ConfigRestore) -> Outcome {
+    let config = config_path(command.config);
+    println!("{}", steer::restore(&config)?);
+    Ok(exit::DONE)
 }

@@ -37,7 +37,7 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use crate::cli::exit;
-use crate::config::{Allow, Block, Settings};
+use crate::config::{Allow, Block, Loaded, Settings, last_good};
 use crate::control::protocol::{Activity, Refusal};
 use crate::control::server::{Question, Server};
 use crate::feed::{AllowOrigin, Entry, Event, FeedName, FeedState, Lifetime, Reason, Source, Update};
@@ -62,7 +62,9 @@ const BURST: usize = 256;
 struct Daemon {
     config: PathBuf,
     settings: Settings,
-    /// Why the last reread of the configuration was refused, and its warnings.
+    /// The options that `settings` came from, as UCI text: where the file has a bad one, this one stays.
+    options: String,
+    /// What is wrong with the configuration as it was read last.
     config_notes: Vec<(crate::config::Severity, String)>,
     /// Why the log does not go where it should.
     log_trouble: Option<String>,
@@ -84,7 +86,7 @@ struct Daemon {
 
 /// Runs the daemon until SIGTERM or SIGINT.
 pub fn run(config: PathBuf, foreground: bool) -> ExitCode {
-    let loaded = match Settings::load(&config) {
+    let loaded = match last_good::load(&config) {
         Ok(loaded) => loaded,
         Err(problems) => {
             // Both, because a service manager may show neither or only one.
@@ -144,7 +146,7 @@ enum Wake {
 }
 
 impl Daemon {
-    fn start(config: PathBuf, loaded: crate::config::Loaded) -> io::Result<(Daemon, Inputs)> {
+    fn start(config: PathBuf, loaded: Loaded) -> io::Result<(Daemon, Inputs)> {
         let settings = loaded.settings;
         let (feeds, updates) = Feeds::new();
         let (questions, asked) = mpsc::channel(8);
@@ -179,10 +181,11 @@ impl Daemon {
             questions,
             config,
             config_notes: Vec::new(),
+            options: loaded.options,
             log_trouble: None,
             settings,
         };
-        daemon.note_config(loaded.warnings.lines().collect());
+        daemon.note_config(loaded.problems.lines().collect());
         daemon.control = Some(Server::start(&daemon.settings.main.control, daemon.questions.clone())?);
         for feed in [FeedName::Dynfw, FeedName::Nats] {
             let counts = daemon.ledger.counts(feed.source());
@@ -492,12 +495,13 @@ impl Daemon {
         self.journal.record(Activity { kind: kind.into(), at: clock::wall(), ..activity });
     }
 
-    /// Rereads the configuration. One with errors changes nothing.
+    /// Rereads the configuration. What is bad in it stays as it was; a broken one changes nothing.
     fn reload(&mut self) -> Result<(), Refusal> {
-        match Settings::load(&self.config) {
-            Ok(loaded) => {
+        match Settings::load(&self.config, self.options.as_bytes()) {
+            Ok(loaded) if !loaded.broken => {
                 let old = std::mem::replace(&mut self.settings, loaded.settings);
-                self.note_config(loaded.warnings.lines().collect());
+                self.options = loaded.options;
+                self.note_config(loaded.problems.lines().collect());
                 self.configure(Some(&old));
                 self.kernel.commit();
                 log::info!("configuration read again");
@@ -505,7 +509,7 @@ impl Daemon {
                 self.happened("config", Activity { text, ..Activity::default() });
                 Ok(())
             }
-            Err(problems) => {
+            Ok(Loaded { problems, .. }) | Err(problems) => {
                 log::error!("configuration refused; the one in force stays");
                 self.note_config(problems.lines().collect());
                 Err(Refusal::failed(format!("configuration refused; the one in force stays\n{problems}")))

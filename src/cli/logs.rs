@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::io::{BufRead, Read};
 use std::net::IpAddr;
 
-use super::{Failure, LogsTest, Outcome, exit, settings, show};
+use super::{Failure, LogsTest, Outcome, exit, in_force, show};
 use crate::daemon::logins::each_watch;
 use crate::feed::login::judge::Verdict;
 use crate::feed::login::{Judge, Line, known, line};
@@ -40,7 +40,7 @@ pub fn test(command: &LogsTest) -> Outcome {
 fn judge(command: &LogsTest) -> Result<(Judge, Vec<String>), Failure> {
     let (mut judge, mut names) = (Judge::new(true), Vec::new());
     if command.service.is_empty() {
-        let settings = settings(&super::config_path(command.config.clone()))?;
+        let settings = in_force(&super::config_path(command.config.clone()))?.settings;
         each_watch(&settings, &mut |watch| {
             watch.add_to(&mut judge, number(&names));
             names.push(watch.name.to_owned());

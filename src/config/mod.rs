@@ -4,6 +4,7 @@
 //! other. Public contract: the README's UCI section. Nothing here touches the network or the firewall.
 
 pub mod edit;
+pub mod last_good;
 pub mod read;
 pub mod uci;
 pub mod value;

@@ -129,11 +129,26 @@ pub fn net(value: &str) -> Checked<IpNet> {
     let prefix = if is_number(prefix) { prefix.parse::<u8>().ok() } else { None };
     match prefix.and_then(|prefix| IpNet::new(address, prefix).ok()) {
         Some(net) if net.addr() == net.network() => Ok(net),
-        Some(net) => refuse(
-            value,
-            &format!("has host bits set; write {} for the network or {address} for the address", net.trunc()),
-        ),
+        Some(net) => refuse(value, &host_bits(net)),
         None => refuse(value, &format!("has no prefix length from 0 to {most} after the /")),
+    }
+}
+
+fn host_bits(net: IpNet) -> String {
+    format!("has host bits set; write {} for the network or {} for the address", net.trunc(), net.addr())
+}
+
+/// As [`net`], and a network with host bits set is taken, with a sentence that says so. Not one of the
+/// prefix length 0: nobody who writes an address means everybody.
+pub fn net_or_near(value: &str) -> Checked<(IpNet, Option<BadValue>)> {
+    let near = value.parse::<IpNet>().ok().filter(|near| near.addr() != near.network() && near.prefix_len() > 0);
+    match (net(value), near) {
+        (Ok(net), _) => Ok((net, None)),
+        (Err(_), Some(near)) if not_mapped(value, near.addr()).is_ok() => {
+            let taken = format!("{} {}; taken as {}", shown(value), host_bits(near), near.trunc());
+            Ok((near.trunc(), Some(BadValue(taken))))
+        }
+        (Err(error), _) => Err(error),
     }
 }
 
@@ -236,6 +251,18 @@ pub fn holder(value: &str) -> Checked<&str> {
             "is no name of a holder; write 1 to {MAX_HOLDER} letters, digits and signs without blanks and quotes, and not config"
         ),
     )
+}
+
+/// The beginning of a [`comment`] that is too long, control characters as blanks; a sentence where that
+/// changed it.
+pub fn comment_cut(value: &str) -> (String, Option<BadValue>) {
+    let Err(why) = comment(value) else { return (value.to_owned(), None) };
+    let mut end = value.len().min(TAG_MAX);
+    while !value.is_char_boundary(end) {
+        end -= 1;
+    }
+    let kept = value.get(..end).unwrap_or_default();
+    (kept.chars().map(|c| if c.is_control() { ' ' } else { c }).collect(), Some(BadValue(format!("{why}; it was cut"))))
 }
 
 /// A server: host name or address, without a port.

@@ -9,16 +9,18 @@ use std::io::Read;
 use std::path::Path;
 
 use super::client::{self, ClientError};
-use super::protocol::{ClearCommand, ErrorAnswer, ExemptCommand, KickCommand, Refusal, Request, UnbanCommand};
+use super::protocol::{
+    ClearCommand, Done, DoneRow, ErrorAnswer, ExemptCommand, KickCommand, Problem, Refusal, Request, UnbanCommand,
+};
 use super::steer::{BlockOptions, Steer};
-use crate::config::{Settings, value};
+use crate::config::{Settings, Severity, last_good, value};
 use crate::json::{self, Json, fields};
 
 /// Most bytes of arguments.
 const ARGUMENTS_MAX: u64 = 64 * 1024;
 
 /// The methods with a sample of each argument, from which rpcd takes the types.
-pub const METHODS: &str = r#"{"status":{},"feeds":{},"bans":{"source":"text","search":"text","family":4,"sort":"text","desc":true,"offset":0,"limit":50},"check":{"address":"text"},"allowances":{"origin":"text","search":"text","offset":0,"limit":100},"history":{"hours":168},"events":{"cursor":"text","limit":50,"kinds":["text"]},"allow":{"addresses":["text"],"comment":"text","timeout":3600},"disallow":{"addresses":["text"]},"block":{"addresses":["text"],"comment":"text","timeout":3600,"action":"text","force":true,"by":"text"},"unblock":{"addresses":["text"],"source":"text","by":"text"},"clear":{"by":"text"},"kick":{"addresses":["text"]},"resync":{"source":"text"}}"#;
+pub const METHODS: &str = r#"{"status":{},"feeds":{},"bans":{"source":"text","search":"text","family":4,"sort":"text","desc":true,"offset":0,"limit":50},"check":{"address":"text"},"allowances":{"origin":"text","search":"text","offset":0,"limit":100},"history":{"hours":168},"events":{"cursor":"text","limit":50,"kinds":["text"]},"allow":{"addresses":["text"],"comment":"text","timeout":3600},"disallow":{"addresses":["text"]},"block":{"addresses":["text"],"comment":"text","timeout":3600,"action":"text","force":true,"by":"text"},"unblock":{"addresses":["text"],"source":"text","by":"text"},"clear":{"by":"text"},"kick":{"addresses":["text"]},"resync":{"source":"text"},"config":{},"restore":{}}"#;
 
 /// Methods that the daemon answers itself, with their arguments as they come.
 const PASSED_ON: [&str; 8] = ["status", "feeds", "bans", "check", "allowances", "history", "events", "resync"];
@@ -36,14 +38,47 @@ struct BlockArguments {
 
 fields!(BlockArguments { addresses, timeout, comment, action, force, by });
 
+/// What `config` answers, without a daemon as well: how the configuration file was read.
+#[derive(Default)]
+struct ConfigAnswer {
+    /// The file.
+    file: String,
+    /// What is in force: `file`, `last_good`, `readable` (what could be read of a broken file), `nothing`.
+    in_force: String,
+    /// A last good configuration is kept, for `restore`.
+    restorable: bool,
+    /// What is wrong with the file, each with its line.
+    problems: Vec<Problem>,
+}
+
+fields!(ConfigAnswer { file, in_force, restorable, problems });
+
+fn config_answer(config: &Path) -> ConfigAnswer {
+    let restorable = last_good::text(config).is_some();
+    let (in_force, problems) = match last_good::load(config) {
+        Ok(loaded) if !loaded.broken => ("file", loaded.problems),
+        Ok(loaded) => (if restorable { "last_good" } else { "readable" }, loaded.problems),
+        Err(problems) => ("nothing", problems),
+    };
+    let problem = |(severity, text)| Problem {
+        key: "config".into(),
+        severity: if severity == Severity::Error { "error" } else { "warning" }.into(),
+        text,
+    };
+    ConfigAnswer {
+        file: config.display().to_string(),
+        in_force: in_force.into(),
+        restorable,
+        problems: problems.lines().map(problem).collect(),
+    }
+}
+
 /// The answer to one call: one JSON object.
 pub fn call(method: &str, config: &Path, arguments: &mut dyn Read) -> String {
-    let answer = read_arguments(arguments).and_then(|arguments| {
-        if PASSED_ON.contains(&method) {
-            pass_on(method, &arguments, config)
-        } else {
-            steer(method, &arguments, config)
-        }
+    let answer = read_arguments(arguments).and_then(|arguments| match method {
+        "config" => Ok(json::to_string(&config_answer(config))),
+        _ if PASSED_ON.contains(&method) => pass_on(method, &arguments, config),
+        _ => steer(method, &arguments, config),
     });
     answer.unwrap_or_else(|error| json::to_string(&ErrorAnswer { error }))
 }
@@ -85,6 +120,10 @@ fn steer(method: &str, arguments: &str, config: &Path) -> Result<String, Refusal
             steer()?.unblock(&addresses, source, by)
         }
         "clear" => steer()?.clear(&typed::<ClearCommand>(arguments)?.by),
+        "restore" => {
+            let text = super::steer::restore(config)?;
+            Ok(Done { done: vec![DoneRow { text, ..DoneRow::default() }] })
+        }
         "kick" => steer()?.kick(&typed::<KickCommand>(arguments)?.addresses),
         other => Err(Refusal::invalid(format!("'{other}' is no method; see: diswall rpcd list"))),
     }?;

@@ -17,7 +17,7 @@ use super::protocol::{
     BanCommand, ClearCommand, Code, Done, DoneRow, ExemptCommand, KickCommand, Nothing, Refusal, Request, UnbanCommand,
 };
 use crate::config::edit::{self, EditError, Outcome};
-use crate::config::{Action, Allow, Block, Proto, Settings, value};
+use crate::config::{Action, Allow, Block, Proto, Settings, last_good, value};
 use crate::ledger::{OWNER, may_ban};
 use crate::programs;
 
@@ -53,9 +53,9 @@ impl Steer {
     /// Reads the configuration.
     ///
     /// # Errors
-    /// It has errors: nothing can be written into it before they are mended.
+    /// It cannot be read.
     pub fn new(config: &Path) -> Result<Steer, Refusal> {
-        let loaded = Settings::load(config).map_err(|problems| Refusal::failed(problems.to_string()))?;
+        let loaded = last_good::load(config).map_err(|problems| Refusal::failed(problems.to_string()))?;
         Ok(Steer { config: config.to_path_buf(), settings: loaded.settings })
     }
 
@@ -220,10 +220,19 @@ impl Steer {
 
     /// Has rules and daemon take the new configuration. A daemon that does not run takes it at start.
     fn reload(&self) -> Result<(), Refusal> {
-        let rules_changed = Settings::load(&self.config).is_ok_and(|loaded| {
+        let rules_changed = last_good::load(&self.config).is_ok_and(|loaded| {
             let text = |settings: &Settings| crate::firewall::rules::standalone(settings);
-            text(&loaded.settings) != text(&self.settings)
+            let changed = text(&loaded.settings) != text(&self.settings);
+            // Where rules change, it is kept once they are written.
+            if !changed && let Err(error) = last_good::keep(&self.config, &loaded) {
+                log::warn!("the last good configuration cannot be kept: {error}");
+            }
+            changed
         });
+        self.take_up(rules_changed)
+    }
+
+    fn take_up(&self, rules_changed: bool) -> Result<(), Refusal> {
         if rules_changed && Path::new(INIT_SCRIPT).exists() {
             // It writes the rules, reloads fw4 and signals the daemon.
             let run = programs::command(INIT_SCRIPT)
@@ -244,6 +253,17 @@ impl Steer {
             Err(error) => Err(error.into_refusal()),
         }
     }
+}
+
+/// Puts the last good configuration back and has it taken up; what was done, as a sentence.
+///
+/// # Errors
+/// There is none, or it cannot be written or taken up.
+pub fn restore(config: &Path) -> Result<String, Refusal> {
+    last_good::restore(config).map_err(|error| Refusal::failed(error.to_string()))?;
+    Steer::new(config)?.take_up(true)?;
+    let (file, set_aside) = (config.display(), last_good::SET_ASIDE);
+    Ok(format!("{file} is the last good configuration again; what was there is in {set_aside}"))
 }
 
 /// Lets the daemon read the file that has just been written. `uci` makes it root's alone, and the daemon

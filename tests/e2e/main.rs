@@ -6,6 +6,7 @@
 
 mod support;
 
+mod configuration;
 mod conntrack;
 mod daemon;
 mod dynfw;

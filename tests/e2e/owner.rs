@@ -126,35 +126,6 @@ fn what_is_wrong_is_refused_by_name_and_nothing_is_half_done() {
 }
 
 #[test]
-fn a_hand_edited_file_with_an_error_changes_nothing() {
-    let _netns = Netns::enter();
-    let daemon = Daemon::start("", &[&no_feed(), "config block\n\toption ip '198.51.100.7'\n"].join("\n"));
-    wait_until(DEADLINE, "the block", || manual() == BTreeSet::from(["198.51.100.7".to_owned()]));
-    for (section, words) in [
-        ("config block\n\toption ip '198.51.100.8'\n\tlist dest_port '70000'\n", ["70000", "65535"]),
-        ("config block\n\toption ip '198.51.100.8/24'\n", ["198.51.100.8/24", "host bits"]),
-        ("config block\n\toption ip 'evil.example.com'\n", ["evil.example.com", "neither"]),
-        ("config block\n\toption ip '198.51.100.8'\n\toption action 'explode'\n", ["explode", "reject"]),
-        ("config allow\n\toption comment 'nobody'\n", ["allow", "ip"]),
-    ] {
-        daemon.configure("", &[&no_feed(), "config allow\n\toption ip '192.0.2.1'\n", section].join("\n"));
-        daemon.reload();
-        let refused = |word: &str| {
-            let problems = daemon.status()["problems"].to_string();
-            problems.contains(word)
-        };
-        for word in words {
-            wait_until(DEADLINE, &format!("{section} is refused with {word:?}"), || refused(word));
-        }
-        assert_eq!(manual(), BTreeSet::from(["198.51.100.7".to_owned()]), "{section}");
-        assert!(allowed().is_empty(), "{section}");
-        // Nor is anything written into a file that is broken.
-        let (status, printed) = daemon.exit(&["block", "198.51.100.9"]);
-        assert_eq!(status, Some(1), "{printed}");
-    }
-}
-
-#[test]
 fn a_zone_that_fw4_does_not_have_is_refused() {
     let daemon = Daemon::prepare("\tlist zone 'wan'\n\tlist zone 'dmz'", &no_feed());
     // Nobody can tell without the firewall's configuration.

@@ -140,7 +140,7 @@ impl Lab {
     fn load(&self, daemon: &Daemon, wrapping: Wrapping) {
         match wrapping {
             Wrapping::Fw4 => {
-                let settings = Settings::load(&daemon.config()).expect("a valid configuration").settings;
+                let settings = Settings::load(&daemon.config(), b"").expect("a valid configuration").settings;
                 let zones = [ZoneDevices { zone: "wan".into(), devices: vec!["wan".into()] }];
                 nft_load(&format!("{RULESET}{}", rules::for_fw4(&settings, &zones)));
             }

@@ -30,10 +30,8 @@ fn read_all(file: &File) -> io::Result<Vec<u8>> {
 
 /// The settings in `text`, which is what `path` holds.
 pub(super) fn parse(text: &[u8], path: &Path) -> Result<Settings, EditError> {
-    match Settings::parse(text, &path.display().to_string()) {
-        Ok(loaded) => Ok(loaded.settings),
-        Err(problems) => Err(EditError::Invalid(problems)),
-    }
+    let loaded = Settings::parse(text, &path.display().to_string(), &[]);
+    if loaded.problems.has_errors() { Err(EditError::Invalid(loaded.problems)) } else { Ok(loaded.settings) }
 }
 
 /// Waits for other edits of files in the directory of `path`; they wait until the result is dropped.

@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 
 use ipnet::IpNet;
 
-use super::{Action, Allow, Block, Problems, Proto, Settings, value};
+use super::{Action, Allow, Block, Loaded, Problems, Proto, Settings, value};
 
 /// What is asked for; each item has its [`Outcome`].
 #[derive(Clone, Copy, Debug)]
@@ -221,6 +221,7 @@ impl Plan {
     }
 
     fn allow(&mut self, new: &Allow, in_file: usize) -> Result<(), EditError> {
+        refuse_bad_comment(&new.comment)?;
         let found = self.expected.allow.iter_mut().enumerate().find(|(_, old)| old.net == new.net);
         let Some((index, old)) = found else {
             let mut options = vec![single("ip", value::written(new.net))];
@@ -234,6 +235,7 @@ impl Plan {
     }
 
     fn block(&mut self, new: &Block, in_file: usize) -> Result<(), EditError> {
+        refuse_bad_comment(&new.comment)?;
         let same = |old: &Block| old.net == new.net && old.proto == new.proto && old.dest_ports == new.dest_ports;
         let found = self.expected.block.iter_mut().enumerate().find(|(_, old)| same(old));
         let Some((index, old)) = found else {
@@ -276,12 +278,20 @@ impl Plan {
 
     /// Does `text` say exactly what was meant? If not, a sentence.
     fn verify(&self, text: &[u8]) -> Result<(), String> {
-        match Settings::parse(text, "the new text") {
-            Ok(loaded) if loaded.settings == self.expected => Ok(()),
-            Ok(_) => Err("the change would alter other settings too, so it was not made".to_owned()),
-            Err(problems) => Err(format!("the change would leave errors, so it was not made: {problems}")),
+        let Loaded { settings, problems, .. } = Settings::parse(text, "the new text", &[]);
+        if problems.has_errors() {
+            return Err(format!("the change would leave errors, so it was not made: {problems}"));
         }
+        if settings != self.expected {
+            return Err("the change would alter other settings too, so it was not made".to_owned());
+        }
+        Ok(())
     }
+}
+
+/// It would be cut when it is read.
+fn refuse_bad_comment(comment: &str) -> Result<(), EditError> {
+    value::comment(comment).map(drop).map_err(|error| EditError::Refused(error.to_string()))
 }
 
 fn refuse_everything(block: &Block) -> Result<(), EditError> {

@@ -112,7 +112,7 @@ config block
 	option ip '192.0.2.9'
 ";
     assert_eq!(config.text(), format!("{HAND_WRITTEN}{added}"));
-    let settings = Settings::load(&config.path()).expect("settings").settings;
+    let settings = Settings::load(&config.path(), b"").expect("settings").settings;
     assert_eq!(settings.block[3..], blocks);
 }
 
@@ -247,7 +247,7 @@ fn edits_at_the_same_time_are_all_made() {
             });
         }
     });
-    assert_eq!(Settings::load(&config.path()).expect("settings").settings.allow.len(), 31);
+    assert_eq!(Settings::load(&config.path(), b"").expect("settings").settings.allow.len(), 31);
 }
 
 #[test]
@@ -266,7 +266,7 @@ fn a_file_that_uci_has_locked_is_waited_for() {
         drop(held);
         assert_eq!(edit.join().expect("the edit"), [Outcome::Added]);
     });
-    let settings = Settings::load(&config.path()).expect("settings").settings;
+    let settings = Settings::load(&config.path(), b"").expect("settings").settings;
     assert_eq!(settings.allow, [allow("192.0.2.2", ""), allow("192.0.2.1", "")]);
 }
 
@@ -345,14 +345,14 @@ fn uci_and_the_text_edit_agree() {
         let by_uci = edit_with(&theirs.path(), request, &uci).expect("an edit");
         assert_eq!(by_uci.method, Method::Program);
         assert_eq!(by_uci.outcomes, ours.outcomes(request));
-        let settings = |config: &Config| Settings::load(&config.path()).expect("settings").settings;
+        let settings = |config: &Config| Settings::load(&config.path(), b"").expect("settings").settings;
         assert_eq!(settings(&theirs), settings(&ours));
     }
     // An empty server_key means something here and is lost in uci, so the text is edited.
     let config = Config::new("config dynfw 'dynfw'\n\toption server_key ''\n");
     let done = edit_with(&config.path(), &Request::Allow(&[allow("192.0.2.1", "")]), &uci).expect("an edit");
     assert!(matches!(done.method, Method::File(Some(_))), "{done:?}");
-    assert_eq!(Settings::load(&config.path()).expect("settings").settings.dynfw.server_key, None);
+    assert_eq!(Settings::load(&config.path(), b"").expect("settings").settings.dynfw.server_key, None);
 }
 
 fn line() -> impl Strategy<Value = &'static str> {
@@ -377,7 +377,7 @@ proptest! {
         let nets: Vec<IpNet> = addresses.iter().map(|bits| IpNet::from(IpAddr::from(bits.to_be_bytes()))).collect();
         let blocks: Vec<Block> =
             nets.iter().map(|net| Block { net: *net, ..block("192.0.2.1", "a 'comment'") }).collect();
-        let settings = |text: &[u8]| Settings::parse(text, "f").expect("settings").settings;
+        let settings = |text: &[u8]| Settings::parse(text, "f", b"").settings;
 
         let added = Plan::new(settings(text.as_bytes()), &Request::Block { blocks: &blocks, force: false }).expect("a plan");
         let with = text::apply(text.as_bytes(), &added.steps).expect("a text");

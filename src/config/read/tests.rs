@@ -9,14 +9,13 @@ use crate::config::{Action, Direction, PortRange, States};
 const SHIPPED: &str = include_str!("../../../openwrt/files/diswall.config");
 
 fn loaded(text: &str) -> Loaded {
-    Settings::parse(text.as_bytes(), "f").unwrap_or_else(|problems| panic!("{text}\n{problems}"))
+    let loaded = Settings::parse(text.as_bytes(), "f", b"");
+    assert!(!loaded.problems.has_errors(), "{text}\n{}", loaded.problems);
+    loaded
 }
 
 fn problems(text: &str) -> String {
-    match Settings::parse(text.as_bytes(), "f") {
-        Ok(loaded) => loaded.warnings.to_string(),
-        Err(problems) => problems.to_string(),
-    }
+    Settings::parse(text.as_bytes(), "f", b"").problems.to_string()
 }
 
 #[test]
@@ -24,14 +23,14 @@ fn an_empty_file_gives_the_defaults() {
     for text in ["", "\n# nothing\n", "package diswall\n", "config diswall 'main'\n"] {
         let loaded = loaded(text);
         assert_eq!(loaded.settings, Settings::default());
-        assert!(loaded.warnings.is_empty(), "{}", loaded.warnings);
+        assert!(loaded.problems.is_empty(), "{}", loaded.problems);
     }
 }
 
 #[test]
 fn the_shipped_file_is_the_default() {
     let loaded = loaded(SHIPPED);
-    assert_eq!(loaded.warnings.to_string(), "");
+    assert_eq!(loaded.problems.to_string(), "");
     assert_eq!(loaded.settings, Settings::default());
 }
 
@@ -40,7 +39,7 @@ fn the_shipped_file_shows_every_option_with_its_default() {
     let bare = |line: &str| line.strip_prefix('#').filter(|rest| rest.starts_with(['\t', 'c'])).map(str::to_owned);
     let text: String = SHIPPED.lines().map(|line| bare(line).unwrap_or(line.to_owned()) + "\n").collect();
     let mut loaded = loaded(&text);
-    assert_eq!(loaded.warnings.to_string(), "");
+    assert_eq!(loaded.problems.to_string(), "");
     assert_eq!(loaded.settings.main.devices, ["eth0"]);
     assert_eq!((loaded.settings.allow.len(), loaded.settings.block.len()), (1, 1));
     assert_eq!(loaded.settings.scan.ban_times.len(), 3);
@@ -216,7 +215,7 @@ config block
     };
     let loaded = loaded(text);
     assert_eq!(loaded.settings, expected);
-    assert_eq!(loaded.warnings.to_string(), "");
+    assert_eq!(loaded.problems.to_string(), "");
 }
 
 #[test]
@@ -224,7 +223,7 @@ fn an_empty_value_leaves_the_default() {
     let text = "config diswall 'main'\n\toption table ''\n\toption zone ''\nconfig nats 'nats'\n\toption hostname ''\n\toption ca_file ''\n";
     let loaded = loaded(text);
     assert_eq!(loaded.settings, Settings::default());
-    assert_eq!(loaded.warnings.to_string(), "");
+    assert_eq!(loaded.problems.to_string(), "");
 }
 
 #[test]
@@ -232,7 +231,7 @@ fn an_empty_key_switches_curve_off_and_says_what_uci_would_do_to_it() {
     let loaded = loaded("config dynfw 'dynfw'\n\toption server_key ''\n");
     assert_eq!(loaded.settings.dynfw.server_key, None);
     assert_eq!(
-        loaded.warnings.to_string(),
+        loaded.problems.to_string(),
         "f:2: warning: an empty server_key is lost when uci or LuCI writes the file; write option server_key 'none'"
     );
 }
@@ -272,43 +271,46 @@ fn warnings() {
         ),
     ];
     for (text, expected) in table {
-        assert_eq!(loaded(text).warnings.to_string(), expected, "{text}");
+        assert_eq!(loaded(text).problems.to_string(), expected, "{text}");
     }
 }
 
 #[test]
 fn errors() {
-    let host_bits = "has host bits set; write 203.0.113.0/24 for the network or 203.0.113.7 for the address";
     let table = [
-        ("config dynfw 'dynfw'\n\toption port '70000'\n", "f:2: error: port: 70000 is no port; write a number from 1 to 65535".to_owned()),
-        ("config block\n\toption ip '203.0.113.7/24'\n", format!("f:2: error: ip: 203.0.113.7/24 {host_bits}")),
+        ("config dynfw 'dynfw'\n\toption port '70000'\n", "f:2: error: port: 70000 is no port; write a number from 1 to 65535; its default is in force".to_owned()),
+        (
+            "config block\n\toption ip '203.0.113.7/0'\n",
+            "f:2: error: ip: 203.0.113.7/0 has host bits set; write 0.0.0.0/0 for the network or 203.0.113.7 for the address; config block of line 1 is left out".into(),
+        ),
         (
             "config block\n\toption ip '0.0.0.0/0'\n",
-            "f:2: error: block 0.0.0.0/0: every address of that family, so that nothing from outside gets in; add option force '1' if that is meant".into(),
+            "f:2: error: block 0.0.0.0/0: every address of that family, so that nothing from outside gets in; add option force '1' if that is meant; config block of line 1 is left out".into(),
         ),
-        ("config block\n\toption comment 'x'\n", "f:1: error: config block without option ip, an address or a network".into()),
-        ("config allow\n\toption ip ''\n", "f:1: error: config allow without option ip, an address or a network".into()),
+        ("config block\n\toption comment 'x'\n", "f:1: error: config block without option ip, an address or a network; config block of line 1 is left out".into()),
+        ("config allow 'a'\n\toption ip ''\n", "f:1: error: config allow without option ip, an address or a network; config allow 'a' of line 1 is left out".into()),
         (
             "config block\n\toption ip '192.0.2.1'\n\toption proto 'icmp'\n\tlist dest_port '22'\n",
-            "f:4: error: dest_port needs option proto 'tcp' or 'udp' beside it".into(),
+            "f:4: error: dest_port needs option proto 'tcp' or 'udp' beside it; config block of line 1 is left out".into(),
         ),
         (
-            "config scan 'scan'\n\tlist enabled '1'\n",
-            "f:2: error: list enabled: enabled takes one value; write option enabled 'VALUE'".into(),
+            "config scan 'scan'\n\tlist enabled '1'\n\tlist enabled '0'\n",
+            "f:2: error: list enabled: enabled takes one value; write option enabled 'VALUE'; its default is in force".into(),
         ),
         (
             "config scan 'scan'\n\tlist honeypot_port '1'\n\tlist honeypot_port '0'\n",
-            "f:3: error: honeypot_port: 0 is neither a port nor a range of ports; write 22 or 6000-6010, numbers from 1 to 65535".into(),
+            "f:3: error: honeypot_port: 0 is neither a port nor a range of ports; write 22 or 6000-6010, numbers from 1 to 65535; it is left out".into(),
         ),
         (
             "config diswall 'main'\n\toption max_entries '4194305'\n",
-            "f:2: error: max_entries: 4194305 is no whole number from 1 to 4194304".into(),
+            "f:2: error: max_entries: 4194305 is no whole number from 1 to 4194304; its default is in force".into(),
         ),
-        ("config dynfw 'dynfw'\n\toption max_age '0'\n", "f:2: error: max_age: 0 is too short; the least is 1s".into()),
+        ("config dynfw 'dynfw'\n\toption max_age '0'\n", "f:2: error: max_age: 0 is too short; the least is 1s; its default is in force".into()),
     ];
     for (text, expected) in table {
-        let problems = Settings::parse(text.as_bytes(), "f").expect_err(text);
-        assert_eq!(problems.to_string(), expected, "{text}");
+        let loaded = Settings::parse(text.as_bytes(), "f", b"");
+        assert!(loaded.problems.has_errors() && !loaded.broken, "{text}");
+        assert_eq!(loaded.problems.to_string(), expected, "{text}");
     }
 }
 
@@ -321,14 +323,14 @@ fn every_problem_is_reported_in_the_order_of_its_line() {
 
 #[test]
 fn a_file_that_cannot_be_read_is_named() {
-    let problems = Settings::load(Path::new("/nonexistent/diswall")).expect_err("no such file");
+    let problems = Settings::load(Path::new("/nonexistent/diswall"), b"").expect_err("no such file");
     assert_eq!(
         problems.to_string(),
         "/nonexistent/diswall: error: cannot be read: No such file or directory (os error 2)"
     );
     let directory = tempfile::tempdir().expect("a directory");
     assert!(
-        Settings::load(directory.path())
+        Settings::load(directory.path(), b"")
             .expect_err("a directory")
             .to_string()
             .contains("cannot be read: Is a directory")
@@ -340,9 +342,9 @@ fn a_file_is_read_from_disk() {
     let directory = tempfile::tempdir().expect("a directory");
     let path = directory.path().join("diswall");
     std::fs::write(&path, "config scan 'scan'\n\toption enabled '0'\n").expect("a file");
-    assert!(!Settings::load(&path).expect("settings").settings.scan.enabled);
+    assert!(!Settings::load(&path, b"").expect("settings").settings.scan.enabled);
     std::fs::write(&path, vec![b'#'; uci::MAX_FILE + 1]).expect("a file");
-    let problems = Settings::load(&path).expect_err("too long").to_string();
+    let problems = Settings::load(&path, b"").expect("what fits").problems.to_string();
     assert!(problems.ends_with(":1: error: the text goes on after 1048576 bytes, the most accepted"), "{problems}");
 }
 
@@ -401,4 +403,115 @@ fn mistakes_in_log_watches() {
     ] {
         assert!(problems(text).contains(want), "{text}: {}", problems(text));
     }
+}
+
+/// What is in force of a text, over `in_force`.
+fn over(text: &str, in_force: &str) -> Loaded {
+    Settings::parse(text.as_bytes(), "f", in_force.as_bytes())
+}
+
+#[test]
+fn one_bad_entry_costs_that_entry() {
+    let good = "config block\n\toption ip '198.51.100.66'\n";
+    for bad in [
+        "config block\n\toption ip 'Eo203.0.113.243'\n",
+        "config block 'b'\n\toption ip '203.0.113.1'\n\toption proto 'tpc'\n",
+        "config block\n\toption ip '203.0.113.1'\n\toption proto 'tcp'\n\tlist dest_port 'ssh'\n",
+        "config block\n\toption ip '0.0.0.0/0'\n",
+        "config allow\n\toption ip '198.51.100.300'\n",
+        "config allow\n\tlist ip '198.51.100.1'\n\tlist ip '198.51.100.2'\n",
+        "config logwatch 'vpn'\n\tlist pattern 'TLS Auth Error'\n",
+        "config logwatch 'vpn'\n\tlist pattern '<HOST> x'\n\tlist program 'a b'\n",
+        "config logwatch 'vpn'\n\tlist pattern '<HOST> x'\n\toption enabled 'nein'\n",
+    ] {
+        let loaded = over(&format!("{bad}{good}"), "");
+        let said = loaded.problems.to_string();
+        assert!(loaded.problems.has_errors() && !loaded.broken && said.ends_with("is left out"), "{bad}: {said}");
+        let settings = Settings { block: over(good, "").settings.block, ..Settings::default() };
+        assert_eq!(loaded.settings, settings, "{bad}");
+        let kept = over(std::str::from_utf8(loaded.good(b"")).expect("text"), "");
+        assert_eq!((kept.settings, kept.problems.to_string()), (settings, String::new()), "{bad}");
+    }
+}
+
+#[test]
+fn what_was_plainly_meant_is_taken_and_said() {
+    let long = "é".repeat(200);
+    let text = format!(
+        "config block\n\toption ip '203.0.113.7/24'\nconfig allow\n\toption ip ' 198.51.100.9\t'\n\toption comment '{long}'\n\
+         config allow\n\toption ip '2001:db8::7/32 '\n\toption comment 'a\tb'\nconfig scan 'scan'\n\toption enabled ' 0 '\n"
+    );
+    let loaded = loaded(&text);
+    assert_eq!(loaded.settings.block[0].net.to_string(), "203.0.113.0/24");
+    let nets: Vec<String> = loaded.settings.allow.iter().map(|allow| allow.net.to_string()).collect();
+    assert_eq!(nets, ["198.51.100.9/32", "2001:db8::/32"]);
+    assert_eq!(
+        (loaded.settings.allow[0].comment.as_str(), loaded.settings.allow[1].comment.as_str()),
+        (&*"é".repeat(60), "a b")
+    );
+    assert!(!loaded.settings.scan.enabled);
+    let said = loaded.problems.to_string();
+    assert_eq!(said.lines().count(), 7, "{said}");
+    assert!(
+        said.contains("f:2: warning: ip: 203.0.113.7/24 has host bits set") && said.contains("taken as 203.0.113.0/24"),
+        "{said}"
+    );
+}
+
+#[test]
+fn a_bad_option_leaves_the_value_in_force_else_the_default() {
+    let bad = "config diswall 'main'\n\toption action 'shoot'\n\toption states 'all'\n\tlist zone 'w!'\nconfig dynfw 'dynfw'\n\toption port 'x'\n";
+    let start = over(bad, "");
+    assert_eq!((start.settings.main.action, start.settings.main.states), (Action::Drop, States::All));
+    assert_eq!((start.settings.dynfw.port, &start.settings.main.zones[..]), (7087, &["wan".to_owned()][..]));
+    assert!(start.problems.to_string().contains("write drop or reject; its default is in force"), "{}", start.problems);
+
+    let former = "config diswall 'main'\n\toption action 'reject'\n\toption states 'new'\n\tlist zone 'a'\n\tlist zone 'b'\nconfig dynfw 'dynfw'\n\toption port '99'\n";
+    let reload = over(bad, former);
+    assert_eq!((reload.settings.main.action, reload.settings.main.states), (Action::Reject, States::All));
+    assert_eq!((reload.settings.dynfw.port, reload.settings.main.zones.len()), (99, 2));
+    assert!(reload.problems.to_string().contains("write drop or reject; the value in force stays"));
+    // A second reload, and a start from what was kept, find the same.
+    assert_eq!(over(bad, &reload.options).settings, reload.settings);
+    let kept = over(std::str::from_utf8(reload.good(b"")).expect("text"), "");
+    assert_eq!((kept.settings, kept.problems.to_string()), (reload.settings, String::new()));
+}
+
+#[test]
+fn bad_items_of_a_list_are_left_out() {
+    let loaded = over("config diswall 'main'\n\tlist zone 'wan'\n\tlist zone 'w!'\n\tlist zone 'vpn'\n", "");
+    assert_eq!(loaded.settings.main.zones, ["wan", "vpn"]);
+    assert!(loaded.problems.has_errors());
+    assert!(String::from_utf8_lossy(loaded.good(b"")).contains("\tlist zone 'wan'\n\tlist zone 'vpn'\n"));
+    let ports = "config block\n\toption ip '203.0.113.1'\n\toption proto 'tcp'\n\toption dest_port '22 ssh 80'\n";
+    let block = &over(ports, "").settings.block[0];
+    assert_eq!(block.dest_ports.len(), 2);
+}
+
+#[test]
+fn an_account_is_not_told_to_a_server_that_was_not_meant() {
+    let account = "\toption client_name 'me'\n\toption client_pass 'secret'\n\toption share_bans '1'\n";
+    for bad in ["server 'my server'", "tls 'ja'", "ca_file 'ca.pem'"] {
+        let text = format!("config nats 'nats'\n\toption {bad}\n{account}");
+        let nats = over(&text, "").settings.nats;
+        assert_eq!(
+            (nats.client_name.as_str(), nats.client_pass.as_str(), nats.share_bans),
+            ("default", "default", false)
+        );
+        let former = format!("config nats 'nats'\n\toption server 'a.example'\n{}", account.replace("'me'", "'you'"));
+        let nats = over(&text, &former).settings.nats;
+        assert_eq!(
+            (nats.server == "diswall.stream", nats.client_name.as_str(), nats.share_bans),
+            (false, "you", true),
+            "{bad}"
+        );
+    }
+}
+
+#[test]
+fn the_problems_that_are_told_are_bounded() {
+    let loaded = over(&"config block\n\toption ip 'x'\n".repeat(5000), "");
+    let said = loaded.problems.to_string();
+    assert_eq!(said.lines().count(), MAX_PROBLEMS + 1);
+    assert!(said.ends_with("f: and 4900 more"), "{said}");
 }

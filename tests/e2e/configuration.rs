@@ -1,0 +1,197 @@
+//! A configuration with mistakes in it: what of it is in force at a start, at a reload and in the rules, and
+//! who is told.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use crate::support::{Daemon, Mount, Netns, Proc, nft_load, nft_set_elements, own_mounts, wait_until};
+
+const DEADLINE: Duration = Duration::from_secs(10);
+
+const ALONE: &str = "config dynfw 'dynfw'\n\toption enabled '0'\nconfig nats 'nats'\n\toption enabled '0'\n\
+                     config scan 'scan'\n\toption enabled '0'\nconfig login 'login'\n\toption enabled '0'\n";
+const GOOD: &str = "config block\n\toption ip '198.51.100.66'\n";
+
+/// The program under test.
+const DISWALL: &str = env!("CARGO_BIN_EXE_diswall");
+
+fn set(name: &str) -> BTreeSet<String> {
+    nft_set_elements(name).into_keys().collect()
+}
+
+fn only(address: &str) -> BTreeSet<String> {
+    BTreeSet::from([address.to_owned()])
+}
+
+/// Sections that cannot be used, and what is said of each.
+const UNUSABLE: [(&str, [&str; 2]); 5] = [
+    ("config block\n\toption ip '198.51.100.8'\n\toption proto 'tcp'\n\tlist dest_port '70000'\n", ["70000", "65535"]),
+    ("config block 'typo'\n\toption ip 'Eo203.0.113.243'\n", ["Eo203.0.113.243", "config block 'typo' of line"]),
+    ("config allow\n\toption ip '198.51.100.300'\n", ["198.51.100.300", "is left out"]),
+    ("config allow\n\toption comment 'nobody'\n", ["without option ip", "is left out"]),
+    ("config logwatch 'vpn'\n\tlist pattern 'TLS Auth Error'\n", ["TLS Auth Error", "config logwatch 'vpn'"]),
+];
+
+fn said(daemon: &Daemon) -> String {
+    daemon.status()["problems"].to_string()
+}
+
+#[test]
+fn one_bad_entry_costs_that_entry_at_a_start_and_at_a_reload() {
+    let _netns = Netns::enter();
+    let bad: String = UNUSABLE.iter().map(|(section, _)| *section).collect();
+    // The rules as at a boot, before there is a daemon.
+    let mut daemon = Daemon::start("\toption states 'sometimes'", &[ALONE, &bad, GOOD].concat());
+    wait_until(DEADLINE, "the good block", || set("diswall_manual4") == only("198.51.100.66"));
+    let problems = said(&daemon);
+    for word in UNUSABLE.iter().flat_map(|(_, words)| words).chain(&["sometimes", "its default is in force"]) {
+        assert!(problems.contains(word), "{word}: {problems}");
+    }
+    let (status, printed) = daemon.exit(&["config", "check"]);
+    assert!(status == Some(2) && printed.lines().count() == 6, "{status:?} {printed}");
+    // Mended, and broken again one by one.
+    daemon.configure("\toption states 'all'", &[ALONE, GOOD].concat());
+    daemon.reload();
+    wait_until(DEADLINE, "nothing is wrong", || !said(&daemon).contains("config"));
+    for (section, words) in UNUSABLE {
+        let rest = [ALONE, section, "config allow\n\toption ip '192.0.2.1'\n", GOOD].concat();
+        daemon.configure("\toption states 'sometimes'", &rest);
+        daemon.reload();
+        for word in words.iter().chain(&["the value in force stays"]) {
+            wait_until(DEADLINE, &format!("{section} {word:?}"), || said(&daemon).contains(word));
+        }
+        assert_eq!(
+            (set("diswall_manual4"), set("diswall_allow4")),
+            (only("198.51.100.66"), only("192.0.2.1")),
+            "{section}"
+        );
+    }
+    assert!(daemon.stop(DEADLINE).success());
+}
+
+#[test]
+fn a_broken_file_at_a_first_start_is_read_as_far_as_it_can_be() {
+    let _netns = Netns::enter();
+    let mut daemon = Daemon::prepare("", &[ALONE, GOOD, "config diswall 'main'\n\toption log_drops '1\n"].concat());
+    daemon.load_rules();
+    daemon.run();
+    wait_until(DEADLINE, "the block", || set("diswall_manual4") == only("198.51.100.66"));
+    let problems = said(&daemon);
+    assert!(
+        problems.contains("the quote ' opened here is never closed") && problems.contains("rest is the default"),
+        "{problems}"
+    );
+    assert_eq!(daemon.exit(&["config", "check"]).0, Some(2));
+    daemon.configure("", &[ALONE, "config block\n\toption ip '198.51.100.67'\n"].concat());
+    daemon.reload();
+    wait_until(DEADLINE, "the mended file", || set("diswall_manual4") == only("198.51.100.67"));
+    assert!(!said(&daemon).contains("config"), "{}", said(&daemon));
+    // A reload of a broken one changes nothing.
+    daemon.configure("", "config block\n\toption ip '198.51.100.68\n");
+    daemon.reload();
+    wait_until(DEADLINE, "it is refused", || said(&daemon).contains("never closed"));
+    assert_eq!(set("diswall_manual4"), only("198.51.100.67"));
+    assert!(daemon.stop(DEADLINE).success());
+}
+
+/// A machine whose `/etc` and `/var/run/diswall` are the test's own.
+struct Etc {
+    _mounts: Vec<Mount>,
+    directory: tempfile::TempDir,
+    daemon: Option<Proc>,
+}
+
+impl Etc {
+    fn enter() -> Etc {
+        own_mounts();
+        let directory = tempfile::Builder::new().prefix("diswall-config-").tempdir().expect("a directory");
+        let etc = directory.path().join("etc");
+        fs::create_dir_all(etc.join("config")).expect("a directory");
+        for file in ["passwd", "group", "nsswitch.conf", "resolv.conf", "ld.so.cache", "protocols"] {
+            let _ = fs::copy(Path::new("/etc").join(file), etc.join(file));
+        }
+        Etc { _mounts: vec![Mount::bind(&etc, Path::new("/etc"))], directory, daemon: None }
+    }
+
+    fn configure(&self, text: &str) {
+        let main = format!(
+            "config diswall 'main'\n\toption control '{0}/control.sock'\n\toption state_dir '{0}/state'\n",
+            self.directory.path().display()
+        );
+        fs::write("/etc/config/diswall", [&main, ALONE, text].concat()).expect("the configuration");
+    }
+
+    fn cli(&self, args: &[&str]) -> (Option<i32>, String) {
+        let output = Command::new(DISWALL).args(args).output().expect("diswall runs");
+        let text = [output.stdout, output.stderr].concat();
+        (output.status.code(), String::from_utf8_lossy(&text).into_owned())
+    }
+
+    fn start(&mut self) {
+        self.daemon = None;
+        let rules = Command::new(DISWALL).args(["rules", "--standalone"]).output().expect("diswall runs");
+        nft_load(&String::from_utf8_lossy(&rules.stdout));
+        self.daemon = Some(Proc::spawn(Command::new(DISWALL).args(["run", "--foreground"])));
+        wait_until(DEADLINE, "the daemon answers", || {
+            self.cli(&["status"]).1.contains("Ledger") || self.cli(&["status"]).0 != Some(3)
+        });
+    }
+
+    fn reload(&self) {
+        self.daemon.as_ref().expect("the daemon").signal(nix::sys::signal::Signal::SIGHUP);
+    }
+}
+
+#[test]
+fn the_last_good_configuration_is_in_force_while_the_file_is_broken() {
+    let _netns = Netns::enter();
+    let mut etc = Etc::enter();
+    let kept = Path::new("/etc/diswall/last-good");
+    // One bad section does not keep the rest from being kept.
+    etc.configure(&[GOOD, "config block\n\toption ip 'x'\n"].concat());
+    let (status, printed) = etc.cli(&["rules", "--load"]);
+    assert_eq!(status, Some(0), "{printed}");
+    let text = fs::read_to_string(kept).expect("what was accepted is kept");
+    assert!(text.contains("198.51.100.66") && !text.contains("'x'"), "{text}");
+    etc.configure(GOOD);
+    assert_eq!(etc.cli(&["rules", "--load"]).0, Some(0));
+    assert_eq!(fs::read("/etc/config/diswall").unwrap(), fs::read(kept).unwrap());
+
+    let broken = "config diswall 'main'\n\toption log_drops '1\n";
+    fs::write("/etc/config/diswall", broken).unwrap();
+    let (status, printed) = etc.cli(&["status", "--config", "/etc/config/diswall"]);
+    assert!(status == Some(3) && printed.contains("/etc/config/diswall:2: error: the quote ' opened"), "{printed}");
+    assert!(printed.contains("the last good configuration is in force"), "{printed}");
+    assert!(etc.cli(&["rules", "--standalone"]).1.contains("never closed"));
+    etc.start();
+    wait_until(DEADLINE, "the block of the last good one", || set("diswall_manual4") == only("198.51.100.66"));
+    let (_, printed) = etc.cli(&["status"]);
+    assert!(printed.contains("never closed") && printed.contains("last good configuration is in force"), "{printed}");
+    // What is in force is not edited away, and nothing is kept of it.
+    assert_eq!(etc.cli(&["block", "192.0.2.77"]).0, Some(1));
+    assert_eq!(etc.cli(&["rules", "--load"]).0, Some(0));
+    assert_eq!(fs::read_to_string("/etc/config/diswall").unwrap(), broken);
+    assert!(fs::read_to_string(kept).unwrap().contains("198.51.100.66"));
+
+    // Mended by hand.
+    etc.configure("config block\n\toption ip '198.51.100.67'\n");
+    etc.reload();
+    wait_until(DEADLINE, "the mended file", || set("diswall_manual4") == only("198.51.100.67"));
+
+    // Broken again, and the last good one put back.
+    fs::write("/etc/config/diswall", broken).unwrap();
+    let (status, printed) = etc.cli(&["config", "restore"]);
+    assert_eq!(status, Some(0), "{printed}");
+    wait_until(DEADLINE, "the last good one", || set("diswall_manual4") == only("198.51.100.66"));
+    assert_eq!(fs::read_to_string("/etc/diswall/set-aside").unwrap(), broken);
+    assert_eq!(fs::read("/etc/config/diswall").unwrap(), fs::read(kept).unwrap());
+
+    // An owner's edit is kept as well; what another than root could have written is not taken.
+    assert_eq!(etc.cli(&["block", "192.0.2.77"]).0, Some(0));
+    assert!(fs::read_to_string(kept).unwrap().contains("192.0.2.77"));
+    std::os::unix::fs::chown(kept, Some(914), None).unwrap();
+    assert_eq!(etc.cli(&["config", "restore"]).0, Some(1));
+}

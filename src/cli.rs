@@ -670,6 +670,9 @@ fn resync(command: Resync) -> Outcome {
 
 fn print_rules(command: Rules) -> Outcome {
     let config = config_path(command.config);
+    if command.write || command.load {
+        config::edit::sweep(&config);
+    }
     let loaded = in_force(&config)?;
     let settings = &loaded.settings;
     if !command.standalone && !command.load && !command.delete && settings.main.enabled {

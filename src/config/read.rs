@@ -11,9 +11,10 @@
 use std::borrow::Cow;
 use std::fmt;
 use std::fmt::Write as _;
-use std::fs::File;
+use std::fs::{File, TryLockError};
 use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::last_good;
 use super::uci::{self, Entry, Section, Value};
@@ -215,11 +216,56 @@ fn control_of(text: &[u8]) -> Option<PathBuf> {
     })
 }
 
-/// One byte above the limit at most, so that the syntax can say that the text is too long.
+/// The file's text, while nobody is writing it: one byte above the limit at most, so that the syntax can
+/// say that it is too long. Whoever keeps it locked is waited for a moment.
 pub(super) fn read_bounded(path: &Path) -> std::io::Result<Vec<u8>> {
+    const STEP: Duration = Duration::from_millis(2);
+    let file = File::open(path)?;
+    // libuci's readers wait for as long as it takes; the daemon has other things to do.
+    for _ in 0..50 {
+        match file.try_lock_shared() {
+            Err(TryLockError::WouldBlock) => std::thread::sleep(STEP),
+            _ => break,
+        }
+    }
+    read_all(&file)
+}
+
+/// As [`read_bounded`], from where the file stands.
+pub(super) fn read_all(file: &File) -> std::io::Result<Vec<u8>> {
     let mut text = Vec::new();
-    File::open(path)?.take(uci::MAX_FILE as u64 + 1).read_to_end(&mut text)?;
+    file.take(uci::MAX_FILE as u64 + 1).read_to_end(&mut text)?;
     Ok(text)
+}
+
+/// A `config allow` or `config block` as an edit sees it; `None`: it cannot be used.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Listed {
+    Allow(Option<Allow>),
+    Block(Option<Block>),
+}
+
+/// Every `config allow` and `config block` of a text, in order, and all its other sections as UCI text.
+/// Errors: `uci` would refuse the text.
+pub(super) fn listed(text: &[u8], file_name: &str) -> Result<(Vec<Listed>, String), Problems> {
+    let (sections, errors) = uci::sections(text);
+    let mut reader = Reader { problems: Problems::new(file_name), in_force: &[], taken: Vec::new() };
+    for error in errors.into_iter().filter(|error| !error.harmless) {
+        reader.problems.add(error.line, Severity::Error, error.message);
+    }
+    if reader.problems.has_errors() {
+        return Err(reader.problems);
+    }
+    let (mut listed, mut rest) = (Vec::new(), String::new());
+    for mut section in sections {
+        match section.kind.as_ref() {
+            "allow" => listed.push(Listed::Allow(reader.allow(&mut section).flatten())),
+            "block" => listed.push(Listed::Block(reader.block(&mut section).flatten())),
+            // Writing to a String cannot fail.
+            _ => drop(write!(rest, "{section}")),
+        }
+    }
+    Ok((listed, rest))
 }
 
 /// What became of one option.

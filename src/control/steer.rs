@@ -212,7 +212,7 @@ impl Steer {
 
     fn edit(&self, request: &edit::Request<'_>) -> Result<Vec<Outcome>, Refusal> {
         match edit::edit(&self.config, request) {
-            Ok(done) => Ok(done.outcomes),
+            Ok(outcomes) => Ok(outcomes),
             Err(EditError::Invalid(problems)) => Err(Refusal::failed(problems.to_string())),
             Err(error) => Err(Refusal::failed(error.to_string())),
         }

@@ -1,21 +1,24 @@
 //! Changes the owner's allow and block lists in the configuration file: `diswall allow`, `disallow`,
 //! `block` and `unblock` without `--timeout`, and the same calls from LuCI.
 //!
-//! A request is planned on the typed settings, carried out by OpenWrt's own `uci` where it exists and by
-//! editing the text where not, and put in place only if reading the result gives exactly the settings
-//! that were meant: all of it or nothing. It does not tell the daemon; its caller does.
+//! A request is planned on the allow and block sections that are there, carried out on the text, and put in
+//! place only if reading the result gives exactly the sections that were meant, and all others as they were.
+//! Not by `uci`: it would lose the file's comments, and it writes over what others commit at the same time.
+//! Afterwards the file is read again: somebody's `uci commit` may have been about to replace it. It does not
+//! tell the daemon; its caller does.
 
 mod file;
-mod program;
 mod text;
 
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use ipnet::IpNet;
 
-use super::{Action, Allow, Block, Loaded, Problems, Proto, Settings, value};
+use super::read::{self, Listed};
+use super::{Action, Allow, Block, Problems, Proto, value};
 
 /// What is asked for; each item has its [`Outcome`].
 #[derive(Clone, Copy, Debug)]
@@ -49,26 +52,6 @@ pub enum Outcome {
     Removed,
     /// There was nothing to take out.
     NotThere,
-}
-
-/// Who wrote the file.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Method {
-    /// Nobody: there was nothing to change.
-    None,
-    /// `uci`.
-    Program,
-    /// diswall itself, because `uci` is not installed, or could not do it (then why not).
-    File(Option<String>),
-}
-
-/// A request that was carried out.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Done {
-    /// One for each item, in the order of the request.
-    pub outcomes: Vec<Outcome>,
-    /// Who wrote the file.
-    pub method: Method,
 }
 
 /// A request that was not carried out; the file is as it was.
@@ -124,35 +107,53 @@ impl std::error::Error for EditError {
     }
 }
 
-/// Carries `request` out on the configuration at `path`. Blocks, for 5 s at most if another program
-/// holds the file.
-pub fn edit(path: &Path, request: &Request<'_>) -> Result<Done, EditError> {
-    edit_with(path, request, "uci")
-}
+/// So often an edit is made anew because somebody else's write of the file lost it.
+const TRIES: usize = 50;
 
-/// As [`edit`], with the name or path of the `uci` program.
-fn edit_with(path: &Path, request: &Request<'_>, uci: &str) -> Result<Done, EditError> {
-    // A link is followed, so that the rename at the end replaces what it points to.
+/// Carries `request` out on the configuration at `path`; an outcome for each of its items, in their order.
+/// Waits for other edits, in the order in which they came, and for whoever else holds the file: a minute
+/// at most.
+///
+/// # Errors
+/// The file is as it was, as far as the request goes.
+pub fn edit(path: &Path, request: &Request<'_>) -> Result<Vec<Outcome>, EditError> {
+    // A link is followed: what it points to is edited.
     let path = path.canonicalize().map_err(EditError::io("opening", path))?;
     let _others = file::lock_directory(&path)?;
-    let text = file::read(&path)?;
-    let plan = Plan::new(file::parse(&text, &path)?, request)?;
-    if plan.steps.is_empty() {
-        return Ok(Done { outcomes: plan.outcomes, method: Method::None });
+    file::clear_away(&path);
+    let mut outcomes = None;
+    for _ in 0..TRIES {
+        let locked = file::Locked::open(&path)?;
+        let old = locked.read()?;
+        let plan = Plan::new(&old, &path, request)?;
+        let done = plan.steps.is_empty();
+        // What was there before the first try is what the owner is told.
+        let told = outcomes.get_or_insert(plan.outcomes.clone());
+        if done {
+            return Ok(std::mem::take(told));
+        }
+        let new = text::apply(&old, &plan.steps).map_err(EditError::Refused)?;
+        plan.verify(&new).map_err(EditError::Refused)?;
+        locked.write(&old, &new)?;
+        drop(locked);
+        // A `uci` that read the file before that would put its own in its place now.
+        file::wait_for_commits(&path);
+        if file::read(&path)? == new && !file::commit_is_under_way(&path) {
+            return Ok(outcomes.unwrap_or_default());
+        }
     }
-    let why_not = match program::apply(uci, &path, &plan) {
-        Ok(()) => return Ok(Done { outcomes: plan.outcomes, method: Method::Program }),
-        Err(program::Failure::Absent) => None,
-        Err(program::Failure::NothingDone(why)) => Some(why),
-        Err(program::Failure::Unsure(why)) => return Err(EditError::Refused(why)),
-    };
-    let locked = file::Locked::open(&path)?;
-    let text = locked.read()?;
-    let plan = Plan::new(file::parse(&text, &path)?, request)?;
-    let new = text::apply(&text, &plan.steps).map_err(EditError::Refused)?;
-    plan.verify(&new).map_err(EditError::Refused)?;
-    locked.replace(&new)?;
-    Ok(Done { outcomes: plan.outcomes, method: Method::File(why_not) })
+    let path = path.display();
+    Err(EditError::Refused(format!("another program writes {path} again and again; the change did not last")))
+}
+
+/// Brings to an end what a killed edit or `uci`, or a power failure, left beside the configuration at
+/// `path`. For root at a start.
+pub fn sweep(path: &Path) {
+    if let Ok(path) = path.canonicalize()
+        && let Ok(_others) = file::lock_directory(&path)
+    {
+        file::clear_away(&path);
+    }
 }
 
 /// The two kinds of section that are written here.
@@ -191,30 +192,59 @@ enum Step {
 struct Plan {
     steps: Vec<Step>,
     outcomes: Vec<Outcome>,
-    expected: Settings,
+    /// The allow and block sections in their order; `None`: one that cannot be used, and is left alone.
+    allows: Vec<Option<Allow>>,
+    blocks: Vec<Option<Block>>,
+    /// Every other section.
+    rest: String,
+    /// Where the networks of the request's kind are.
+    places: HashMap<IpNet, Vec<usize>>,
 }
 
 impl Plan {
-    /// In a file without errors each `config allow` is one of `settings.allow`, in order, so an index into
-    /// one is an index into the other; the same goes for blocks.
-    fn new(settings: Settings, request: &Request<'_>) -> Result<Plan, EditError> {
-        let (allows, blocks) = (settings.allow.len(), settings.block.len());
-        let mut plan = Plan { steps: Vec::new(), outcomes: Vec::new(), expected: settings };
+    /// An index into `allows` is one into the file's `config allow`, before any change; so with blocks.
+    fn new(text: &[u8], path: &Path, request: &Request<'_>) -> Result<Plan, EditError> {
+        let mut plan = Plan::of(text, &path.display().to_string()).map_err(EditError::Invalid)?;
+        let (allows, blocks) = (plan.allows.len(), plan.blocks.len());
         match *request {
-            Request::Allow(new) => new.iter().try_for_each(|allow| plan.allow(allow, allows))?,
+            Request::Allow(new) => {
+                plan.places = places(plan.allows.iter().map(|allow| allow.as_ref().map(|allow| allow.net)));
+                new.iter().try_for_each(|allow| plan.allow(allow, allows))?;
+            }
             Request::Block { blocks: new, force } => {
                 new.iter().filter(|_| !force).try_for_each(refuse_everything)?;
+                plan.places = places(plan.blocks.iter().map(|block| block.as_ref().map(|block| block.net)));
                 new.iter().try_for_each(|block| plan.block(block, blocks))?;
             }
             Request::Disallow(nets) => {
-                let found: Vec<IpNet> = plan.expected.allow.iter().map(|allow| allow.net).collect();
-                plan.remove(Kind::Allow, nets, &found);
-                plan.expected.allow.retain(|allow| !nets.contains(&allow.net));
+                let found = places(plan.allows.iter().map(|allow| allow.as_ref().map(|allow| allow.net)));
+                let gone = plan.remove(Kind::Allow, nets, &found);
+                plan.allows = without(plan.allows, &gone);
             }
             Request::Unblock(nets) => {
-                let found: Vec<IpNet> = plan.expected.block.iter().map(|block| block.net).collect();
-                plan.remove(Kind::Block, nets, &found);
-                plan.expected.block.retain(|block| !nets.contains(&block.net));
+                let found = places(plan.blocks.iter().map(|block| block.as_ref().map(|block| block.net)));
+                let gone = plan.remove(Kind::Block, nets, &found);
+                plan.blocks = without(plan.blocks, &gone);
+            }
+        }
+        Ok(plan)
+    }
+
+    /// Nothing is to be done; what `text` says.
+    fn of(text: &[u8], file_name: &str) -> Result<Plan, Problems> {
+        let (listed, rest) = read::listed(text, file_name)?;
+        let mut plan = Plan {
+            steps: Vec::new(),
+            outcomes: Vec::new(),
+            allows: Vec::new(),
+            blocks: Vec::new(),
+            rest,
+            places: HashMap::new(),
+        };
+        for section in listed {
+            match section {
+                Listed::Allow(allow) => plan.allows.push(allow),
+                Listed::Block(block) => plan.blocks.push(block),
             }
         }
         Ok(plan)
@@ -222,12 +252,14 @@ impl Plan {
 
     fn allow(&mut self, new: &Allow, in_file: usize) -> Result<(), EditError> {
         refuse_bad_comment(&new.comment)?;
-        let found = self.expected.allow.iter_mut().enumerate().find(|(_, old)| old.net == new.net);
+        let index = self.places.get(&new.net).and_then(|places| places.first()).copied();
+        let found = index.and_then(|index| Some((index, self.allows.get_mut(index)?.as_mut()?)));
         let Some((index, old)) = found else {
             let mut options = vec![single("ip", value::written(new.net))];
             options.extend(comment_option(&new.comment));
             self.append(Kind::Allow, options);
-            self.expected.allow.push(new.clone());
+            self.places.entry(new.net).or_default().push(self.allows.len());
+            self.allows.push(Some(new.clone()));
             return Ok(());
         };
         let steps = changed_comment(&mut old.comment, &new.comment, Kind::Allow, index);
@@ -236,11 +268,14 @@ impl Plan {
 
     fn block(&mut self, new: &Block, in_file: usize) -> Result<(), EditError> {
         refuse_bad_comment(&new.comment)?;
-        let same = |old: &Block| old.net == new.net && old.proto == new.proto && old.dest_ports == new.dest_ports;
-        let found = self.expected.block.iter_mut().enumerate().find(|(_, old)| same(old));
+        let same = |old: &Block| old.proto == new.proto && old.dest_ports == new.dest_ports;
+        let mut of_net = self.places.get(&new.net).into_iter().flatten().copied();
+        let index = of_net.find(|index| self.blocks.get(*index).is_some_and(|old| old.as_ref().is_some_and(same)));
+        let found = index.and_then(|index| Some((index, self.blocks.get_mut(index)?.as_mut()?)));
         let Some((index, old)) = found else {
             self.append(Kind::Block, block_options(new));
-            self.expected.block.push(new.clone());
+            self.places.entry(new.net).or_default().push(self.blocks.len());
+            self.blocks.push(Some(new.clone()));
             return Ok(());
         };
         let mut steps: Vec<Step> =
@@ -268,25 +303,42 @@ impl Plan {
         Ok(())
     }
 
-    /// `found`: the network of every section of that kind.
-    fn remove(&mut self, kind: Kind, nets: &[IpNet], found: &[IpNet]) {
-        let outcome = |net| if found.contains(net) { Outcome::Removed } else { Outcome::NotThere };
-        self.outcomes.extend(nets.iter().map(outcome));
-        let gone = found.iter().enumerate().filter(|(_, net)| nets.contains(net));
-        self.steps.extend(gone.map(|(index, _)| Step::Remove { kind, index }));
+    /// `found`: where the networks of every section of that kind are. The indices that go, in their order.
+    fn remove(&mut self, kind: Kind, nets: &[IpNet], found: &HashMap<IpNet, Vec<usize>>) -> Vec<usize> {
+        let has = |net| if found.contains_key(net) { Outcome::Removed } else { Outcome::NotThere };
+        self.outcomes.extend(nets.iter().map(has));
+        let wanted: HashSet<&IpNet> = nets.iter().collect();
+        let mut gone: Vec<usize> = wanted.into_iter().filter_map(|net| found.get(net)).flatten().copied().collect();
+        gone.sort_unstable();
+        self.steps.extend(gone.iter().map(|index| Step::Remove { kind, index: *index }));
+        gone
     }
 
     /// Does `text` say exactly what was meant? If not, a sentence.
     fn verify(&self, text: &[u8]) -> Result<(), String> {
-        let Loaded { settings, problems, .. } = Settings::parse(text, "the new text", &[]);
-        if problems.has_errors() {
-            return Err(format!("the change would leave errors, so it was not made: {problems}"));
+        let found = Plan::of(text, "the new text")
+            .map_err(|problems| format!("the change would leave errors, so it was not made: {problems}"))?;
+        if found.allows == self.allows && found.blocks == self.blocks && found.rest == self.rest {
+            return Ok(());
         }
-        if settings != self.expected {
-            return Err("the change would alter other settings too, so it was not made".to_owned());
-        }
-        Ok(())
+        Err("the change would alter other settings too, so it was not made".to_owned())
     }
+}
+
+fn places(nets: impl Iterator<Item = Option<IpNet>>) -> HashMap<IpNet, Vec<usize>> {
+    let mut places: HashMap<IpNet, Vec<usize>> = HashMap::new();
+    for (index, net) in nets.enumerate() {
+        if let Some(net) = net {
+            places.entry(net).or_default().push(index);
+        }
+    }
+    places
+}
+
+/// What is left once the indices of `gone`, which are in order, are taken out.
+fn without<T>(all: Vec<T>, gone: &[usize]) -> Vec<T> {
+    let stays = |(index, item): (usize, T)| gone.binary_search(&index).is_err().then_some(item);
+    all.into_iter().enumerate().filter_map(stays).collect()
 }
 
 /// It would be cut when it is read.

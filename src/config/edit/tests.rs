@@ -10,9 +10,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::*;
-use crate::config::PortRange;
-
-const ABSENT: &str = "/nonexistent/uci";
+use crate::config::{PortRange, Settings};
 
 struct Config {
     directory: tempfile::TempDir,
@@ -33,12 +31,12 @@ impl Config {
         fs::read_to_string(self.path()).expect("the file")
     }
 
-    fn edit(&self, request: &Request<'_>) -> Result<Done, EditError> {
-        edit_with(&self.path(), request, ABSENT)
+    fn edit(&self, request: &Request<'_>) -> Result<Vec<Outcome>, EditError> {
+        edit(&self.path(), request)
     }
 
     fn outcomes(&self, request: &Request<'_>) -> Vec<Outcome> {
-        self.edit(request).expect("an edit").outcomes
+        self.edit(request).expect("an edit")
     }
 }
 
@@ -97,7 +95,7 @@ fn sections_are_added_at_the_end() {
         block("192.0.2.9", ""),
     ];
     let done = config.edit(&Request::Block { blocks: &blocks, force: false }).expect("an edit");
-    assert_eq!(done, Done { outcomes: vec![Outcome::Added; 2], method: Method::File(None) });
+    assert_eq!(done, [Outcome::Added; 2]);
     let added = "
 
 config block
@@ -121,7 +119,7 @@ fn what_is_there_is_not_written_twice() {
     let config = Config::new(HAND_WRITTEN);
     let same = [allow("198.51.100.7", ""), allow("198.51.100.7", "office")];
     let done = config.edit(&Request::Allow(&same)).expect("an edit");
-    assert_eq!(done, Done { outcomes: vec![Outcome::Unchanged; 2], method: Method::None });
+    assert_eq!(done, [Outcome::Unchanged; 2]);
     assert_eq!(config.text(), HAND_WRITTEN);
 }
 
@@ -188,9 +186,9 @@ fn a_refused_request_changes_nothing() {
     let everything = Request::Block { blocks: &blocks, force: false };
     refused(HAND_WRITTEN, &everything, "block 0.0.0.0/0 would block every address of that family");
     refused(
-        "config block\n\toption ip 'x'\n",
+        "config block\n\toption ip 'x\n",
         &Request::Allow(&[allow("192.0.2.1", "")]),
-        ":2: error: ip: x is neither",
+        ":2: error: the quote ' opened here is never closed",
     );
     let lines = [allow("192.0.2.1", "fine"), allow("192.0.2.2", "two\nlines")];
     refused(HAND_WRITTEN, &Request::Allow(&lines), "has a line end");
@@ -209,7 +207,7 @@ fn everything_is_blocked_by_force_alone() {
 
 #[test]
 fn a_missing_file_is_named() {
-    let error = edit_with(Path::new("/nonexistent/diswall"), &Request::Allow(&[]), ABSENT).expect_err("no file");
+    let error = edit(Path::new("/nonexistent/diswall"), &Request::Allow(&[])).expect_err("no file");
     assert_eq!(error.to_string(), "opening /nonexistent/diswall: No such file or directory (os error 2)");
 }
 
@@ -225,7 +223,7 @@ fn mode_owner_and_link_are_kept() {
     // What a killed edit left behind is no obstacle.
     fs::write(config.directory.path().join(".diswall.diswall-new"), "half").expect("a file");
 
-    edit_with(&link, &Request::Allow(&[allow("192.0.2.1", "")]), ABSENT).expect("an edit");
+    edit(&link, &Request::Allow(&[allow("192.0.2.1", "")])).expect("an edit");
     let after = fs::metadata(config.path()).expect("the file");
     assert_eq!((before.mode(), before.uid(), before.gid()), (after.mode(), after.uid(), after.gid()));
     assert!(fs::symlink_metadata(&link).expect("the link").is_symlink());
@@ -271,88 +269,145 @@ fn a_file_that_uci_has_locked_is_waited_for() {
 }
 
 #[test]
-fn a_uci_that_fails_is_replaced_by_an_edit_of_the_text() {
+fn many_at_once_are_one_edit() {
     let config = Config::new(HAND_WRITTEN);
-    // Says nothing and does nothing.
-    let done = edit_with(&config.path(), &Request::Allow(&[allow("192.0.2.1", "")]), "false").expect("an edit");
-    assert!(matches!(done.method, Method::File(Some(_))), "{done:?}");
-    assert!(config.text().starts_with(HAND_WRITTEN));
-    assert!(config.text().ends_with("option ip '192.0.2.1'\n"));
-
-    // Its name has a dot, so uci cannot know it.
-    let other = config.directory.path().join("diswall.conf");
-    fs::rename(config.path(), &other).expect("a rename");
-    let done = edit_with(&other, &Request::Disallow(&[net("192.0.2.1")]), "false").expect("an edit");
-    let Method::File(Some(why)) = done.method else { panic!("{done:?}") };
-    assert!(why.ends_with("diswall.conf is no name of a uci configuration"), "{why}");
-}
-
-#[test]
-fn many_at_once_are_not_left_to_uci() {
-    let config = Config::new(HAND_WRITTEN);
-    let many: Vec<Allow> = (0..1000).map(|n| allow(&format!("198.18.{}.{}", n / 256, n % 256), "x")).collect();
-    let done = edit_with(&config.path(), &Request::Allow(&many), "false").expect("an edit");
-    assert_eq!(done.outcomes, vec![Outcome::Added; 1000]);
-    let Method::File(Some(why)) = done.method else { panic!("{:?}", done.method) };
-    assert_eq!(why, "1000 changes would take uci too long; it gets 32 at most");
+    let many: Vec<Allow> = (0..10_000).map(|n| allow(&format!("198.18.{}.{}", n / 256, n % 256), "x")).collect();
+    assert_eq!(config.outcomes(&Request::Allow(&many)), vec![Outcome::Added; 10_000]);
     let nets: Vec<IpNet> = many.iter().map(|allow| allow.net).collect();
-    assert_eq!(config.outcomes(&Request::Disallow(&nets)), vec![Outcome::Removed; 1000]);
+    assert_eq!(config.outcomes(&Request::Disallow(&nets)), vec![Outcome::Removed; 10_000]);
     assert_eq!(config.text(), format!("{HAND_WRITTEN}\n"));
 }
 
-/// Held against real `uci` by the test below.
+/// One section that cannot be used keeps nobody from editing the others, and stays as it is.
 #[test]
-fn what_uci_is_told() {
-    let steps = [
-        Step::Remove { kind: Kind::Block, index: 0 },
-        Step::Remove { kind: Kind::Block, index: 2 },
-        Step::Set { kind: Kind::Allow, index: 1, option: "comment", value: "it's".into() },
-        Step::Append { kind: Kind::Block, options: block_options(&block("192.0.2.0/24", "x")) },
-    ];
-    let expected = "\
-set diswall.@allow[1].comment='it'\\''s'
-delete diswall.@block[2]
-delete diswall.@block[0]
-add diswall block
-set diswall.@block[-1].ip='192.0.2.0/24'
-set diswall.@block[-1].comment='x'
-";
-    assert_eq!(program::batch("diswall", &steps), expected);
+fn sections_that_cannot_be_used_are_left_alone() {
+    let text = "config block\n\toption ip 'x'\nconfig block\n\toption ip '192.0.2.1'\nconfig diswall 'main'\n\toption action 'y'\n";
+    let config = Config::new(text);
+    assert_eq!(
+        config.outcomes(&Request::Block { blocks: &[block("192.0.2.1", "new")], force: false }),
+        [Outcome::Changed]
+    );
+    assert_eq!(config.outcomes(&Request::Unblock(&[net("192.0.2.1")])), [Outcome::Removed]);
+    assert_eq!(config.text(), "config block\n\toption ip 'x'\nconfig diswall 'main'\n\toption action 'y'\n");
+}
+
+/// What libuci does for `uci commit` (`uci_file_commit`, 2025), with a stop at each of its hazards.
+fn foreign_commit(path: &Path, number: u32, pause: impl Fn()) {
+    let file = fs::OpenOptions::new().read(true).write(true).open(path).expect("the file");
+    pause();
+    file.lock().expect("the lock");
+    let mut text = String::new();
+    std::io::Read::read_to_string(&mut &file, &mut text).expect("the text");
+    let temporary = path.with_file_name(format!(".diswall.uci-{number:06}"));
+    let new = fs::File::create(&temporary).expect("a temporary file");
+    new.lock().expect("its lock");
+    text.push_str(&format!("\nconfig foreign 'f{number}'\n"));
+    std::io::Write::write_all(&mut &new, text.as_bytes()).expect("the new text");
+    drop((new, file));
+    pause();
+    fs::rename(&temporary, path).expect("the rename");
 }
 
 #[test]
-#[ignore = "needs OpenWrt's uci; DISWALL_TEST_UCI is its path"]
-fn uci_and_the_text_edit_agree() {
-    let uci = std::env::var("DISWALL_TEST_UCI").expect("DISWALL_TEST_UCI");
-    let blocks = [
-        Block {
-            proto: Proto::Tcp,
-            dest_ports: vec![PortRange { first: 22, last: 22 }, PortRange { first: 100, last: 200 }],
-            action: Some(Action::Reject),
-            ..block("2001:db8::/32", "it's \"quoted\"; # $(x)")
-        },
-        block("192.0.2.9", "new"),
-        block("192.0.2.1", "another comment"),
-    ];
-    let requests = [
-        Request::Block { blocks: &blocks, force: false },
-        Request::Allow(&[allow("198.51.100.7", "it's home"), allow("198.51.100.8", "")]),
-        Request::Unblock(&[net("203.0.113.0/24"), net("192.0.2.1"), net("192.0.2.77")]),
-        Request::Disallow(&[net("198.51.100.7"), net("198.51.100.8")]),
-    ];
-    let (ours, theirs) = (Config::new(HAND_WRITTEN), Config::new(HAND_WRITTEN));
-    for request in &requests {
-        let by_uci = edit_with(&theirs.path(), request, &uci).expect("an edit");
-        assert_eq!(by_uci.method, Method::Program);
-        assert_eq!(by_uci.outcomes, ours.outcomes(request));
-        let settings = |config: &Config| Settings::load(&config.path(), b"").expect("settings").settings;
-        assert_eq!(settings(&theirs), settings(&ours));
+fn an_edit_outlasts_the_commits_of_others_and_theirs_outlast_it() {
+    let config = Config::new(HAND_WRITTEN);
+    let path = config.path();
+    thread::scope(|scope| {
+        let foreign = scope.spawn(|| {
+            for number in 0..150 {
+                foreign_commit(&path, number, || thread::sleep(Duration::from_millis(u64::from(number % 3))));
+            }
+        });
+        let clients: Vec<_> = (0..4)
+            .map(|client| {
+                let config = &config;
+                scope.spawn(move || {
+                    for number in 0..60 {
+                        let new = [block(&format!("198.18.{client}.{number}"), "")];
+                        assert_eq!(config.outcomes(&Request::Block { blocks: &new, force: false }), [Outcome::Added]);
+                    }
+                })
+            })
+            .collect();
+        clients.into_iter().for_each(|client| client.join().expect("a client"));
+        foreign.join().expect("the commits");
+    });
+    let text = config.text();
+    let (sections, errors) = crate::config::uci::sections(text.as_bytes());
+    assert!(errors.is_empty(), "{errors:?}");
+    let of = |kind: &str| sections.iter().filter(|section| section.kind == kind).count();
+    assert_eq!((of("foreign"), of("block")), (150, 3 + 240));
+    assert_eq!(fs::read_dir(config.directory.path()).expect("the directory").count(), 1, "something was left behind");
+}
+
+#[test]
+fn what_others_left_behind_is_swept() {
+    let config = Config::new(HAND_WRITTEN);
+    let beside = |name: &str| config.directory.path().join(name);
+    // A uci that was killed before its rename: just now, and long ago.
+    fs::write(beside(".diswall.uci-abcdef"), "half").expect("a file");
+    let old = fs::File::create(beside(".diswall.uci-ghijkl")).expect("a file");
+    old.set_modified(std::time::SystemTime::UNIX_EPOCH).expect("a time");
+    assert_eq!(config.outcomes(&Request::Allow(&[allow("192.0.2.1", "")])), [Outcome::Added]);
+    assert_eq!(fs::read_dir(config.directory.path()).expect("the directory").count(), 1);
+
+    // An edit that a power failure cut off while it wrote into the file: its copy is whole.
+    let new = config.text();
+    for torn in [&new[..0], &new[..40], &format!("{}\0\0", &new[..30])] {
+        fs::write(config.path(), torn).expect("the file");
+        fs::write(beside(".diswall.diswall-new"), &new).expect("the copy");
+        fs::write(beside(".diswall.diswall-half"), "h").expect("another");
+        sweep(&config.path());
+        assert_eq!(config.text(), new, "{torn:?}");
     }
-    // An empty server_key means something here and is lost in uci, so the text is edited.
-    let config = Config::new("config dynfw 'dynfw'\n\toption server_key ''\n");
-    let done = edit_with(&config.path(), &Request::Allow(&[allow("192.0.2.1", "")]), &uci).expect("an edit");
-    assert!(matches!(done.method, Method::File(Some(_))), "{done:?}");
-    assert_eq!(Settings::load(&config.path(), b"").expect("settings").settings.dynfw.server_key, None);
+    // What somebody wrote since stays.
+    fs::write(config.path(), HAND_WRITTEN).expect("the file");
+    fs::write(beside(".diswall.diswall-new"), "config scan 'scan'\n").expect("the copy");
+    sweep(&config.path());
+    assert_eq!(config.text(), HAND_WRITTEN);
+    assert_eq!(fs::read_dir(config.directory.path()).expect("the directory").count(), 1);
+}
+
+#[test]
+fn without_room_for_a_copy_the_file_stays_as_it_was() {
+    let config = Config::new(HAND_WRITTEN);
+    // A directory in the copy's place: nothing can be written beside the file.
+    fs::create_dir(config.directory.path().join(".diswall.diswall-half")).expect("a directory");
+    let error = config.edit(&Request::Allow(&[allow("192.0.2.1", "")])).expect_err("no room");
+    assert!(error.to_string().starts_with("writing "), "{error}");
+    assert_eq!(config.text(), HAND_WRITTEN);
+}
+
+/// How many wait for the lock on this directory, as the kernel tells.
+fn waiting(directory: &Path) -> usize {
+    let inode = format!(":{} ", fs::metadata(directory).expect("the directory").ino());
+    let locks = fs::read_to_string("/proc/locks").expect("the kernel's locks");
+    locks.lines().filter(|line| line.contains("-> FLOCK") && line.contains(&inode)).count()
+}
+
+#[test]
+fn waiting_edits_are_served_in_their_order() {
+    let config = Config::new("");
+    let held = file::lock_directory(&config.path()).expect("the lock");
+    thread::scope(|scope| {
+        for number in 0..20 {
+            let config = &config;
+            scope.spawn(move || config.outcomes(&Request::Allow(&[allow(&format!("198.18.0.{number}"), "")])));
+            while waiting(config.directory.path()) <= number {
+                thread::sleep(Duration::from_millis(1));
+            }
+        }
+        drop(held);
+    });
+    let order: Vec<String> = Settings::load(&config.path(), b"")
+        .expect("settings")
+        .settings
+        .allow
+        .iter()
+        .map(|allow| allow.net.addr().to_string())
+        .collect();
+    let asked: Vec<String> = (0..20).map(|number| format!("198.18.0.{number}")).collect();
+    assert_eq!(order, asked);
 }
 
 fn line() -> impl Strategy<Value = &'static str> {
@@ -377,12 +432,10 @@ proptest! {
         let nets: Vec<IpNet> = addresses.iter().map(|bits| IpNet::from(IpAddr::from(bits.to_be_bytes()))).collect();
         let blocks: Vec<Block> =
             nets.iter().map(|net| Block { net: *net, ..block("192.0.2.1", "a 'comment'") }).collect();
-        let settings = |text: &[u8]| Settings::parse(text, "f", b"").settings;
-
-        let added = Plan::new(settings(text.as_bytes()), &Request::Block { blocks: &blocks, force: false }).expect("a plan");
+        let added = Plan::new(text.as_bytes(), Path::new("f"), &Request::Block { blocks: &blocks, force: false }).expect("a plan");
         let with = text::apply(text.as_bytes(), &added.steps).expect("a text");
         prop_assert_eq!(added.verify(&with), Ok(()));
-        let removed = Plan::new(settings(&with), &Request::Unblock(&nets)).expect("a plan");
+        let removed = Plan::new(&with, Path::new("f"), &Request::Unblock(&nets)).expect("a plan");
         let without = text::apply(&with, &removed.steps).expect("a text");
         prop_assert_eq!(removed.verify(&without), Ok(()));
         prop_assert_eq!(String::from_utf8_lossy(&without), text);

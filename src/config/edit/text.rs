@@ -11,16 +11,22 @@ use super::{Kind, NewOption, Step};
 /// The text after `steps`. Errors: a section to be changed shares a line with another command.
 pub(super) fn apply(text: &[u8], steps: &[Step]) -> Result<Vec<u8>, String> {
     let sections = sections(text)?;
+    let of_kind = |kind| sections.iter().filter(|section| section.kind == kind).collect::<Vec<_>>();
+    let (allows, blocks) = (of_kind(Kind::Allow), of_kind(Kind::Block));
+    let section = |kind: Kind, index: usize| {
+        let of_kind = if kind == Kind::Allow { &allows } else { &blocks };
+        of_kind.get(index).copied().ok_or_else(|| format!("there is no config {} number {index}", kind.name()))
+    };
     let mut splices = Vec::new();
     let mut tail = Vec::new();
     for step in steps {
         match step {
             Step::Append { kind, options } => append(text, &mut tail, *kind, options),
             Step::Set { kind, index, option, value } => {
-                splices.push(set(text, section(&sections, *kind, *index)?, option, value)?);
+                splices.push(set(text, section(*kind, *index)?, option, value)?);
             }
             Step::Remove { kind, index } => {
-                for part in &section(&sections, *kind, *index)?.parts {
+                for part in &section(*kind, *index)?.parts {
                     splices.push(removal(text, part)?);
                 }
             }
@@ -80,11 +86,6 @@ fn sections(text: &[u8]) -> Result<Vec<Located<'_>>, String> {
         }
     }
     Ok(sections)
-}
-
-fn section<'s, 'a>(sections: &'s [Located<'a>], kind: Kind, index: usize) -> Result<&'s Located<'a>, String> {
-    let mut of_kind = sections.iter().filter(|section| section.kind == kind);
-    of_kind.nth(index).ok_or_else(|| format!("there is no config {} number {index}", kind.name()))
 }
 
 /// The new section's lines, after an empty line.

@@ -491,6 +491,25 @@ impl Daemon {
         self.happened("feed", Activity { source, text: Some(text), ..Activity::default() });
     }
 
+    /// Tells what the owner's lists have and those of the old settings had not, and the other way round.
+    fn tell_lists(&mut self, old: &Settings) {
+        let allowed = commands::tell_changes("allow", &nets_of(&old.allow), &nets_of(&self.settings.allow));
+        let blocked = commands::tell_changes("block", &block_nets(&old.block), &block_nets(&self.settings.block));
+        for (net, come) in allowed {
+            let address = Some(crate::config::value::written(net));
+            self.happened(if come { "allow" } else { "disallow" }, Activity { address, ..Activity::default() });
+        }
+        for (net, come) in blocked {
+            let (address, source) = (Some(crate::config::value::written(net)), Some(Source::Manual.to_string()));
+            let block = self.settings.block.iter().find(|block| come && block.net == net);
+            let reason = block.map(|block| {
+                answers::reason_view(crate::ledger::ReasonRef::from(&Reason::Comment(block.comment.as_str().into())))
+            });
+            let activity = Activity { address, source, reason, ..Activity::default() };
+            self.happened(if come { "ban" } else { "unban" }, activity);
+        }
+    }
+
     fn happened(&mut self, kind: &str, activity: Activity) {
         self.journal.record(Activity { kind: kind.into(), at: clock::wall(), ..activity });
     }
@@ -564,8 +583,7 @@ impl Daemon {
         let sends = self.settings.nats.send_statistics && self.feeds.publisher().is_some();
         self.hourly.configure(sends, clock::wall());
         if let Some(old) = old {
-            commands::tell_changes("allow", &nets_of(&old.allow), &nets_of(&self.settings.allow));
-            commands::tell_changes("block", &block_nets(&old.block), &block_nets(&self.settings.block));
+            self.tell_lists(old);
         }
         if old.is_none_or(|old| old.allow != self.settings.allow) {
             let list = self.settings.allow.iter().map(|allow| entry(allow.net, &allow.comment)).collect();

@@ -356,18 +356,22 @@ impl Daemon {
     }
 }
 
-/// Logs what a new configuration allows or blocks and the old one did not, and the other way round.
-pub fn tell_changes(list: &str, old: &[IpNet], new: &[IpNet]) {
+/// Logs what a new configuration allows or blocks and the old one did not, and the other way round. Gives
+/// the first of them back, `true` for what has come.
+pub fn tell_changes(list: &str, old: &[IpNet], new: &[IpNet]) -> Vec<(IpNet, bool)> {
     let (old, new): (BTreeSet<&IpNet>, BTreeSet<&IpNet>) = (old.iter().collect(), new.iter().collect());
-    let gone = old.difference(&new).map(|net| (net, "is out of the configuration"));
-    let come = new.difference(&old).map(|net| (net, "is in the configuration"));
-    let changes: Vec<_> = come.chain(gone).collect();
-    for (net, what) in changes.iter().take(LINES) {
-        log::info!("{list}: {} {what}", value::written(***net));
+    let gone = old.difference(&new).map(|net| (**net, false));
+    let come = new.difference(&old).map(|net| (**net, true));
+    let mut changes: Vec<_> = come.chain(gone).collect();
+    for (net, come) in changes.iter().take(LINES) {
+        let what = if *come { "is in the configuration" } else { "is out of the configuration" };
+        log::info!("{list}: {} {what}", value::written(*net));
     }
     if changes.len() > LINES {
         log::info!("{list}: and {} more changes", changes.len() - LINES);
+        changes.truncate(LINES);
     }
+    changes
 }
 
 fn row(net: IpNet, text: String) -> DoneRow {

@@ -69,8 +69,8 @@ pub struct Tally {
     table: u64,
     read_at: Instant,
     totals: PerSource<Count>,
-    /// Totals at past samples, oldest first.
-    samples: VecDeque<PerSource<Count>>,
+    /// Totals at past samples with the wall clock of each, oldest first.
+    samples: VecDeque<(u64, PerSource<Count>)>,
     /// Hours of the wall clock, the running one last; `None`: the daemon did not run then.
     hours: VecDeque<Option<PerSource<Hour>>>,
     /// Number of the running hour since 1970.
@@ -100,7 +100,7 @@ impl Tally {
             read_at: Instant::now(),
             totals,
             since: kept.get("since").copied().unwrap_or(wall),
-            samples: VecDeque::from([totals]),
+            samples: kept_samples(kept, wall).unwrap_or_else(|| VecDeque::from([(wall, totals)])),
             hours: VecDeque::from([Some(PerSource::default())]),
             running: wall / HOUR,
             due: Instant::now() + STEP,
@@ -144,10 +144,14 @@ impl Tally {
     /// Takes a reading and keeps it as a sample.
     pub fn sample(&mut self, counters: &[Counter], wall: u64) {
         self.read(counters, wall);
-        if self.samples.len() > SAMPLES {
+        // A run before this one may have left samples of another step.
+        let old = |at: u64| at + HOUR + STEP.as_secs() <= wall;
+        while self.samples.len() > SAMPLES
+            || self.samples.len() > 1 && self.samples.front().is_some_and(|(at, _)| old(*at))
+        {
             self.samples.pop_front();
         }
-        self.samples.push_back(self.totals);
+        self.samples.push_back((wall, self.totals));
         self.due = Instant::now() + STEP;
     }
 
@@ -176,13 +180,20 @@ impl Tally {
                 kept.insert(format!("{source}{family}.kernel_bytes").into(), last.bytes);
             }
         }
+        for (number, (at, sample)) in self.samples.iter().enumerate() {
+            kept.insert(format!("hour{number}.at").into(), *at);
+            for (source, count) in Source::ALL.into_iter().zip(sample) {
+                kept.insert(format!("hour{number}.{source}.packets").into(), count.packets);
+                kept.insert(format!("hour{number}.{source}.bytes").into(), count.bytes);
+            }
+        }
         kept
     }
 
     /// In all, and in the last hour (to five minutes).
     pub fn of(&self, source: Source) -> (Count, Count) {
         let total = self.totals[source as usize];
-        let hour_ago = self.samples.front().map_or(Count::default(), |sample| sample[source as usize]);
+        let hour_ago = self.samples.front().map_or(Count::default(), |(_, sample)| sample[source as usize]);
         (total, total.minus(hour_ago))
     }
 
@@ -245,6 +256,23 @@ impl Tally {
     }
 }
 
+/// The samples of the last hour that a former run has left; `None` if there are none, or the clock says that
+/// they are none of the last hour's.
+fn kept_samples(kept: &Totals, wall: u64) -> Option<VecDeque<(u64, PerSource<Count>)>> {
+    let value = |number: usize, what: &str| kept.get(format!("hour{number}.{what}").as_str()).copied();
+    let sample = |number: usize| {
+        let at =
+            value(number, "at").filter(|at| wall.checked_sub(*at).is_some_and(|age| age <= HOUR + STEP.as_secs()))?;
+        let count = |source: Source| Count {
+            packets: value(number, &format!("{source}.packets")).unwrap_or(0),
+            bytes: value(number, &format!("{source}.bytes")).unwrap_or(0),
+        };
+        Some((at, Source::ALL.map(count)))
+    };
+    let samples: VecDeque<_> = (0..=SAMPLES).filter_map(sample).collect();
+    (!samples.is_empty()).then_some(samples)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -278,12 +306,20 @@ mod tests {
     async fn totals_go_on_over_a_restart_of_the_daemon() {
         let mut before = Tally::new(50, &Totals::new());
         before.read(&counter(100), 60);
+        // 20 packets come while no daemon runs. The last hour is that of the router, not of the run.
+        for (wall, hour) in [(1000, 120), (50 + HOUR, 120), (50 + 3 * HOUR, 20), (10, 20)] {
+            let mut after = Tally::new(wall, &before.totals());
+            after.read(&counter(120), wall + 1);
+            assert_eq!(after.of(Source::Dynfw).0.packets, 120);
+            assert_eq!(after.of(Source::Dynfw).1.packets, hour, "at {wall}");
+            assert_eq!(after.since(), 50);
+        }
+        // The hour goes on to pass in the next run.
         let mut after = Tally::new(1000, &before.totals());
-        // 20 packets came while no daemon ran.
-        after.read(&counter(120), 1001);
-        assert_eq!(after.of(Source::Dynfw).0.packets, 120);
-        assert_eq!(after.of(Source::Dynfw).1.packets, 20, "the last hour knows only what came since");
-        assert_eq!(after.since(), 50);
+        for step in 0..=13 {
+            after.sample(&counter(120), 1000 + 300 * step);
+        }
+        assert_eq!(after.of(Source::Dynfw).1.packets, 0);
     }
 
     #[tokio::test(flavor = "current_thread")]

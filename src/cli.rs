@@ -326,6 +326,7 @@ struct Config {
 enum ConfigCommand {
     Check(ConfigCheck),
     Restore(ConfigRestore),
+    Explain(ConfigExplain),
 }
 
 /// Print every problem of a configuration file with its line. Exit status 2: it has errors.
@@ -382,6 +383,15 @@ struct ConfigRestore {
     config: Option<PathBuf>,
 }
 
+/// Print what an option means and what it may be: max_entries, nats.client_pass; or all of a section: scan.
+#[derive(FromArgs)]
+#[argh(subcommand, name = "explain")]
+struct ConfigExplain {
+    /// option, section.option, or section
+    #[argh(positional)]
+    option: String,
+}
+
 /// Runs what the process's arguments say.
 pub fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect();
@@ -422,6 +432,7 @@ pub fn main() -> ExitCode {
         Command::Config(Config { command: ConfigCommand::Check(command) }) => config_check(command),
         Command::Logs(Logs { command: LogsCommand::Test(command) }) => logs::test(&command),
         Command::Config(Config { command: ConfigCommand::Restore(command) }) => config_restore(command),
+        Command::Config(Config { command: ConfigCommand::Explain(command) }) => config_explain(&command.option),
         Command::Rpcd(command) => rpcd(command),
     };
     ExitCode::from(status.unwrap_or_else(Failure::report))
@@ -731,6 +742,19 @@ fn rules_refused(error: files::Error) -> Failure {
 fn tell_lacking(lacking: Option<String>) {
     if let Some(text) = lacking {
         eprintln!("diswall: {text}");
+    }
+}
+
+fn config_explain(option: &str) -> Outcome {
+    match config::explain::explain(option) {
+        Some(text) => {
+            show::say(text.trim_end());
+            Ok(exit::DONE)
+        }
+        None => {
+            let sections = config::KINDS.join(", ");
+            Err(Failure::usage(format!("no option and no section is called '{option}'; sections: {sections}")))
+        }
     }
 }
 

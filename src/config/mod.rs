@@ -4,6 +4,7 @@
 //! other. Public contract: the README's UCI section. Nothing here touches the network or the firewall.
 
 pub mod edit;
+pub mod explain;
 pub mod last_good;
 pub mod read;
 pub mod uci;
@@ -19,7 +20,7 @@ use crate::feed::login::Pattern;
 use crate::feed::login::attempts::Limit;
 use crate::feed::login::known;
 
-pub use read::{Loaded, Problem, Problems, Severity};
+pub use read::{KINDS, Loaded, Problem, Problems, Severity, options_of};
 
 /// Where the configuration is unless `--config` says otherwise.
 pub const DEFAULT_PATH: &str = "/etc/config/diswall";

@@ -218,7 +218,7 @@ fn control_of(text: &[u8]) -> Option<PathBuf> {
 
 /// The file's text, while nobody is writing it: one byte above the limit at most, so that the syntax can
 /// say that it is too long. Whoever keeps it locked is waited for a moment.
-pub(super) fn read_bounded(path: &Path) -> std::io::Result<Vec<u8>> {
+pub(crate) fn read_bounded(path: &Path) -> std::io::Result<Vec<u8>> {
     const STEP: Duration = Duration::from_millis(2);
     let file = File::open(path)?;
     // libuci's readers wait for as long as it takes; the daemon has other things to do.
@@ -414,6 +414,27 @@ const BLOCK: &[(&str, Setter<BlockDraft>)] = &[
     ("log", |r, e, block| r.set(e, &mut block.log, value::boolean)),
     ("force", |r, e, block| r.set(e, &mut block.force, value::boolean)),
 ];
+
+/// Types of sections.
+pub const KINDS: &[&str] = &["diswall", "dynfw", "nats", "scan", "login", "logwatch", "allow", "block"];
+
+/// The options that a section of this type may have; none for a type that is not known.
+pub fn options_of(kind: &str) -> Vec<&'static str> {
+    fn names<S>(table: &[(&'static str, Setter<S>)]) -> Vec<&'static str> {
+        table.iter().map(|(name, _)| *name).collect()
+    }
+    match kind {
+        "diswall" => names(MAIN),
+        "dynfw" => names(DYNFW),
+        "nats" => names(NATS),
+        "scan" => names(SCAN),
+        "login" => names(LOGIN),
+        "logwatch" => names(LOGWATCH),
+        "allow" => names(ALLOW),
+        "block" => names(BLOCK),
+        _ => Vec::new(),
+    }
+}
 
 /// Types of the sections of which there is one.
 const SINGLE: [&str; 5] = ["diswall", "dynfw", "nats", "scan", "login"];

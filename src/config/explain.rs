@@ -1,0 +1,109 @@
+//! What each option means: the comments of the shipped configuration, which `uci commit` takes out of a
+//! router's own file.
+//!
+//! The shipped file is part of the program, so that the two cannot drift. Pure: text in, text out;
+//! `diswall config explain` prints it.
+
+/// The configuration as it is shipped.
+const SHIPPED: &str = include_str!("../../openwrt/files/diswall.config");
+
+/// What the shipped file says of an option: `max_entries`, `nats.client_pass`, or of a whole section: `scan`.
+/// An option that several sections have comes once for each. `None`: there is no such thing.
+pub fn explain(wanted: &str) -> Option<String> {
+    let (kind, option) = match wanted.split_once('.') {
+        Some((kind, option)) => (Some(kind), Some(option)),
+        None => (None, Some(wanted)),
+    };
+    let kind = kind.map(|kind| if kind == "main" { "diswall" } else { kind });
+    let of_section = |entry: &Entry| entry.kind == wanted || (wanted == "main" && entry.kind == "diswall");
+    let of_option = |entry: &Entry| option == Some(entry.option) && kind.is_none_or(|kind| kind == entry.kind);
+    let found: Vec<Entry> = entries().into_iter().filter(|entry| of_section(entry) || of_option(entry)).collect();
+    let mut text = String::new();
+    let mut last = None;
+    for entry in &found {
+        if last != Some(entry.kind) {
+            let blank = if last.is_some() { "\n" } else { "" };
+            text.push_str(&format!("{blank}config {}\n", entry.kind));
+            last = Some(entry.kind);
+        }
+        for line in entry.comment.iter().chain(&entry.lines) {
+            text.push_str(&format!("    {line}\n"));
+        }
+    }
+    (!found.is_empty()).then_some(text)
+}
+
+/// One option as it is shipped.
+struct Entry {
+    /// The type of its section.
+    kind: &'static str,
+    option: &'static str,
+    /// The lines above it.
+    comment: Vec<&'static str>,
+    /// Itself; a list has several lines.
+    lines: Vec<&'static str>,
+}
+
+fn entries() -> Vec<Entry> {
+    let mut entries: Vec<Entry> = Vec::new();
+    let mut kind = "";
+    let mut comment = Vec::new();
+    for line in SHIPPED.lines() {
+        // What is commented out has its # at the line's beginning, right before the word or the tab.
+        let code = line.strip_prefix('#').filter(|rest| !rest.starts_with(' ')).unwrap_or(line).trim();
+        let mut words = code.split_ascii_whitespace();
+        match (words.next(), words.next()) {
+            (Some("config"), Some(name)) => {
+                kind = name;
+                comment.clear();
+            }
+            (Some("option" | "list"), Some(option)) => match entries.last_mut() {
+                Some(last) if (last.kind, last.option) == (kind, option) && comment.is_empty() => last.lines.push(code),
+                _ => entries.push(Entry { kind, option, comment: std::mem::take(&mut comment), lines: vec![code] }),
+            },
+            (Some(word), _) if word.starts_with('#') => comment.push(code),
+            _ => comment.clear(),
+        }
+    }
+    entries
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+    use crate::config::{KINDS, options_of};
+
+    #[test]
+    fn every_option_is_shipped_with_a_word_on_what_it_means() {
+        let entries = entries();
+        for kind in KINDS {
+            for option in options_of(kind) {
+                let entry = entries.iter().find(|entry| entry.kind == *kind && entry.option == option);
+                let entry = entry.unwrap_or_else(|| panic!("{kind}.{option} is not in the shipped file"));
+                assert!(!entry.comment.is_empty(), "{kind}.{option} has no comment of its own");
+                assert!(explain(&format!("{kind}.{option}")).is_some());
+            }
+        }
+        for entry in entries {
+            assert!(options_of(entry.kind).contains(&entry.option), "{}.{} is unknown", entry.kind, entry.option);
+        }
+    }
+
+    #[test]
+    fn an_option_a_section_and_nothing() {
+        let pass = explain("client_pass").unwrap();
+        assert!(pass.starts_with("config nats\n    # ") && pass.contains("option client_pass 'default'"), "{pass}");
+        assert_eq!(explain("nats.client_pass").unwrap(), pass);
+        let zone = explain("main.zone").unwrap();
+        assert!(zone.contains("list zone 'wan'") && !zone.contains("log_drops"), "{zone}");
+        let refresh = explain("refresh").unwrap();
+        assert!(refresh.contains("config nats") && refresh.contains("config scan"), "{refresh}");
+        assert!(explain("login").unwrap().contains("option window"));
+        assert!(explain("scan.honeypot_port").unwrap().matches("list honeypot_port").count() > 5);
+        for nothing in ["", "nosuch", "nats.nosuch", "nosuch.server", "."] {
+            assert_eq!(explain(nothing), None, "{nothing}");
+        }
+    }
+}

@@ -94,7 +94,12 @@ function section(type, options) {
 		`\t${LISTS.includes(option) ? 'list' : 'option'} ${option} '${value}'\n`).join('');
 }
 
-const accepted = (type, option, value) => check(section(type, Object.assign({}, REST[type], { [option]: value }))).status === 0;
+/* What is taken with a warning alone, a page may ask to be written as it was meant. */
+const accepted = (type, option, value) => {
+	const said = check(section(type, Object.assign({}, REST[type], { [option]: value })));
+
+	return said.status === 0 && !said.stdout.includes(': warning: ');
+};
 
 /* What the daemon itself says it knows: { type: [option…] }. */
 function known() {

@@ -21,12 +21,12 @@ const LOG = 'Sat Nov 21 20:20:46 2026 daemon.info diswall[812]: dynfw: live, 300
 const text = async locator => (await locator.innerText()).replace(/\s+/g, ' ');
 
 test('the overview says in one sentence that the router is protected', () => on('overview', {}, async page => {
-	await page.getByText(/^Protected: [\d,.\s]+ address(es)? blocked, [\d,.\s]+ packets? dropped in the last hour\.$/).waitFor();
+	await page.getByText(/^(Protected|Not everything is in force yet): [\d,.\s]+ address(es)?( and \d networks?)? blocked, [\d,.\s]+ packets? dropped in the last hour\.$/).waitFor();
 
-	for (const title of [ 'Turris DynFW', 'DisWall', 'Firewall' ])
+	for (const title of [ 'Turris DynFW', 'DisWall', 'Scan detection', 'Log-in detection', 'Firewall', 'Everything else' ])
 		await page.getByRole('region', { name: title }).waitFor();
 
-	assert.match(await text(page.getByRole('region', { name: 'Turris DynFW' })), /Live .*address/);
+	assert.match(await text(page.getByRole('region', { name: 'Turris DynFW' })), /In force Live: .*address/);
 }));
 
 test('the chart is a picture with a summary, and the same figures stand in a table', () => on('overview', {}, async page => {
@@ -305,8 +305,8 @@ test('the log shows diswall\'s lines and filters them', async () => {
 });
 
 test('the status overview has diswall\'s lines', () => on('status', {}, async page => {
-	await page.getByText('Blocked addresses').waitFor();
-	await page.getByRole('link', { name: 'Protected' }).waitFor();
+	await page.getByText('Blocked', { exact: true }).waitFor();
+	await page.getByRole('link', { name: BINARY ? 'Protected' : 'Not everything is in force yet' }).waitFor();
 }));
 
 test('a stopped daemon is said, and its return noticed', REAL, async () => {
@@ -341,7 +341,7 @@ test('a login without any right is told, not shown errors', async () => {
 test('a read-only login sees everything, and its buttons are disabled', async () => {
 	world.router.readonly = true;
 	await on('overview', {}, async page => {
-		await page.getByText(/^Protected/).first().waitFor();
+		await page.getByText(/^(Protected|Not everything)/).first().waitFor();
 		await page.getByLabel('Address').fill('203.0.113.9');
 		await page.getByRole('button', { name: 'Check' }).click();
 		await page.locator('.diswall-answer button').first().waitFor();
@@ -363,13 +363,251 @@ test('a read-only login sees everything, and its buttons are disabled', async ()
 
 	for (const name of [ 'allowed', 'rules', 'settings' ])
 		await on(name, {}, async page => {
-			await page.locator('.cbi-page-actions').waitFor({ state: 'attached' });
+			await page.locator('.cbi-map').waitFor({ state: 'attached' });
 
 			for (const button of await page.locator('.cbi-button-save, .cbi-button-apply, .cbi-button-add:not(.cbi-dynlist *), .cbi-page-actions .cbi-button-reset').all())
 				if (await button.isVisible())
 					/* LuCI's button with a menu is a div. */
 					assert.ok(await button.evaluate(node => node.hasAttribute('disabled')), name + ': ' + await button.innerText());
 		});
+});
+
+test('a read-only login never gets a secret, whatever it asks', async () => {
+	await world.reset("\nconfig nats 'other'\n\toption client_pass 'hunter2'\n\toption client_pas 'hunter2'\n");
+	world.router.readonly = true;
+
+	for (const name of PAGES) {
+		const heard = [];
+
+		await on(name, {
+			twist: (method, result) => {
+				heard.push(JSON.stringify(result));
+				return result;
+			}
+		}, async page => {
+			if ([ 'allowed', 'rules', 'settings' ].includes(name))
+				await page.locator('.cbi-map').waitFor();
+
+			if (name == 'settings' && BINARY)
+				assert.strictEqual(await page.locator('[data-name=_nats_client_name] input').inputValue(), 'demo', 'what is no secret is there');
+
+			if (name == 'allowed')
+				await page.getByText('198.51.100.7').first().waitFor();
+
+			assert.ok(!heard.join().includes('hunter2'), name);
+			assert.ok(!(await page.content()).includes('hunter2'), name);
+		});
+	}
+
+	/* And the whole file is not to be had either. */
+	assert.strictEqual((await world.router.ubus({ id: 1, method: 'call', params: [ 'x', 'uci', 'get', { config: 'diswall' } ] })).error.code, -32002);
+});
+
+/* Names that any object has, and those that make one. */
+const HOSTILE = [ 'constructor', '__proto__', 'toString', 'hasOwnProperty', 'valueOf' ];
+
+test('a name that every object has breaks no page, wherever it stands', async () => {
+	const rename = (value, name) => typeof value == 'string' ? name : Array.isArray(value) ? value.map(item => rename(item, name))
+		: value && typeof value == 'object' ? Object.fromEntries(Object.entries(value).map(([ key, inner ]) => [ key, rename(inner, name) ])) : value;
+
+	for (const hostile of HOSTILE)
+		for (const name of PAGES)
+			await on(name, {
+				twist: (method, result) => method.startsWith('diswall.') ? [ result[0], rename(result[1], hostile) ]
+					: result
+			}, async page => {
+				await page.locator('h2, h3').first().waitFor();
+				/* What an object gives for such a name is a function. */
+				assert.ok(!/function |native code|\[object /.test(await page.locator('#maincontent').innerText()), `${name}: ${hostile}`);
+				assert.strictEqual(await page.evaluate(() => ({}).polluted), undefined);
+			});
+});
+
+/* A section of the name __proto__ breaks LuCI's own forms, of whichever page. */
+test('an option whose value is a name that every object has breaks no form', async () => {
+	for (const hostile of HOSTILE) {
+		await world.reset([ 'proto', 'action', 'dest_port', 'comment' ].map(option => `
+config block
+	option ip '192.0.2.9'
+	option ${option} '${hostile}'
+`).join('') + `
+config logwatch '${hostile == '__proto__' ? 'x' : hostile}'
+	option name '${hostile}'
+	list pattern 'a <HOST> b'
+`);
+
+		/* The recorded face has a configuration of its own. */
+		for (const readonly of BINARY ? [ false, true ] : [ false ]) {
+			world.router.readonly = readonly;
+			await on('rules', {}, async page => {
+				await page.getByText('192.0.2.9').first().waitFor();
+				assert.ok(!/function |native code|\[object /.test(await page.locator('#maincontent').innerText()), hostile);
+			});
+			await on('settings', {}, page => page.locator('.cbi-map').waitFor());
+		}
+	}
+});
+
+/* A status in which these parts are not in force. */
+const withParts = (...parts) => (method, result) => {
+	if (method == 'diswall.status')
+		Object.assign(result[1], { state: parts.some(part => part.state == 'broken') ? 'degraded' : 'waiting', parts: result[1].parts.concat(parts) });
+
+	return result;
+};
+
+test('what is not in force is never under a tick, and says what is lost and what to do', async () => {
+	const twist = withParts({ name: 'login', state: 'broken', why: 'no log', lost: 'nobody is banned', remedy: 'name the log' });
+
+	await on('overview', { twist }, async page => {
+		await page.getByText(/^Protected in part: /).waitFor();
+		assert.strictEqual(await page.locator('.diswall-banner.diswall-good').count(), 0);
+		await page.getByText('no log', { exact: true }).waitFor();
+		await page.getByText('Meanwhile: nobody is banned').waitFor();
+		await page.getByText('What to do: name the log').waitFor();
+	});
+	await on('status', { twist }, async page => {
+		await page.getByRole('link', { name: 'Protected in part' }).waitFor();
+		await page.getByText('Log-in detection: no log').waitFor();
+		assert.strictEqual(await page.locator('.diswall-outcome.diswall-good').count(), 0);
+	});
+});
+
+test('a state that contradicts its parts, and a part of an unknown state, are not taken for good', async () => {
+	for (const state of [ 'broken', 'waiting', 'splendid' ])
+		await on('overview', {
+			twist: (method, result) => {
+				if (method == 'diswall.status')
+					Object.assign(result[1], { state: 'protected', parts: [ { name: 'scan', state } ] });
+
+				return result;
+			}
+		}, async page => {
+			await page.locator('.diswall-banner').waitFor();
+			assert.strictEqual(await page.locator('.diswall-banner.diswall-good').count(), 0, state);
+		});
+});
+
+test('what is switched off says what it would give, and leads to its switch', async () => {
+	const twist = (method, result) => {
+		if (method == 'diswall.status') {
+			result[1].feeds.forEach(feed => feed.state = 'off');
+			result[1].scan.state = 'off';
+			result[1].parts = result[1].parts.filter(part => ![ 'feed.dynfw', 'feed.nats', 'scan', 'login' ].includes(part.name));
+		}
+
+		return result;
+	};
+
+	await on('overview', { twist }, async page => {
+		for (const [ title, words ] of [ [ 'Turris DynFW', /CZ\.NIC/ ], [ 'DisWall', /users of DisWall/ ], [ 'Scan detection', /port that nobody serves/ ], [ 'Log-in detection', /log in too often/ ] ]) {
+			const card = page.getByRole('region', { name: title });
+
+			assert.match(await text(card), words);
+			await card.getByRole('link', { name: 'Switch it on…' }).waitFor();
+		}
+
+		await page.getByRole('region', { name: 'DisWall', exact: true }).getByRole('link').click();
+		await page.locator('[data-name=_nats_enabled]').waitFor();
+	});
+});
+
+test('a lasting block is among the newest bans, with its reason', REAL, () => on('overview', {}, async page => {
+	world.cli('block', '45.93.93.0/24', '--comment', 'pest');
+	await page.getByRole('row', { name: /45\.93\.93\.0\/24 .*Own blocks .*pest/ }).waitFor();
+	world.cli('block', '45.93.94.1');
+	await page.getByRole('row', { name: /45\.93\.94\.1 .*blocked by hand/ }).waitFor();
+}));
+
+test('the log folds what repeats, shows bans first, and a page at a time', async () => {
+	const line = (second, level, words) => `Sat Nov 21 20:${String(second / 60 | 0).padStart(2, '0')}:${String(second % 60).padStart(2, '0')} 2026 daemon.${level} diswall[812]: ${words}\n`;
+	const lines = [ line(0, 'info', 'scan: 198.51.100.9 banned for 15m: tcp/23') ];
+
+	for (let i = 1; i < 300; i++)
+		lines.push(line(i, 'warn', i % 3 ? 'nats: refused the connection' : 'dynfw: message number ' + i));
+
+	world.router.log = lines.join('');
+	await on('log', {}, async page => {
+		const rows = page.locator('.diswall-log tr');
+
+		await page.getByRole('heading', { name: 'Bans' }).waitFor();
+		assert.match(await text(rows.first()), /198\.51\.100\.9 banned/);
+		assert.strictEqual(await rows.count(), 50);
+		assert.match(await text(rows.nth(1)), /20:04:59.*refused the connection.*200 times since Sat Nov 21 20:00:01/);
+		await page.getByRole('button', { name: 'Next page' }).click();
+		await page.getByText('51 to 101 of 101').or(page.getByText('51 to 100 of 101')).waitFor();
+		assert.ok(!(await text(page.locator('.diswall-results'))).includes('198.51.100.9'));
+	});
+});
+
+test('a file that cannot be read leaves every page, names its line, and offers the last good one', async () => {
+	fs.appendFileSync(world.config, "\nconfig scan 'scan'\n\toption enabled '1\n");
+
+	const asked = [];
+	const twist = (method, result) => {
+		asked.push(method);
+
+		/* A last good configuration is kept for /etc/config/diswall alone. */
+		if (method == 'diswall.config')
+			Object.assign(result[1], { in_force: 'last_good', readable: false, restorable: true },
+				BINARY ? {} : { problems: [ { key: 'config', severity: 'error', text: '/etc/config/diswall:40: error: no closing quote' } ] });
+
+		return method == 'diswall.restore' ? [ 0, { done: [ { address: '', text: 'put back' } ] } ] : result;
+	};
+
+	for (const name of [ 'allowed', 'rules', 'settings' ])
+		await on(name, { twist }, async page => {
+			await page.getByText(/The last good configuration is in force/).waitFor();
+			await page.getByText(/:\d+: error: /).first().waitFor();
+			await page.getByText(name == 'settings' ? 'Guarded zones' : 'Address or network').first().waitFor({ state: 'attached' });
+			assert.strictEqual(await page.locator('.cbi-page-actions:visible').count(), 0, 'nothing can be saved over it');
+			await page.getByRole('button', { name: 'Put the last good configuration back…' }).click();
+			assert.ok(!asked.includes('diswall.restore'), 'not before it was said twice');
+			await page.getByRole('button', { name: 'Put it back', exact: true }).click();
+			await until('the question', () => asked.includes('diswall.restore'));
+			asked.length = 0;
+		});
+
+	world.router.readonly = true;
+	await on('rules', { twist }, async page => {
+		await page.getByText(/The last good configuration is in force/).waitFor();
+		assert.strictEqual(await page.getByRole('button', { name: /last good/ }).count(), 0);
+	});
+});
+
+test('a session that ends while a page is open is said in words, with the way back', async () => {
+	const over = { settings: async page => {
+		await page.locator('[data-name=_main_max_entries] input').fill('5000');
+		world.router.expired = true;
+		await page.locator('.cbi-page-actions').getByText('Save', { exact: true }).first().click();
+	}, allowed: async page => {
+		world.router.expired = true;
+		await page.getByRole('button', { name: 'Add my own address' }).click();
+	} };
+
+	for (const name in over) {
+		const page = await world.open(name);
+
+		try {
+			await page.locator('.cbi-map').waitFor();
+			await over[name](page);
+			await page.locator('.modal').getByText(/session is over/).waitFor();
+			await page.locator('.modal').getByRole('button', { name: 'Log in again' }).waitFor();
+			assert.ok(!/\.js:\d|\bat \w+ \(/.test(await page.locator('body').innerText()), 'lines of scripts are shown');
+		}
+		finally {
+			world.router.expired = false;
+			await page.context().close();
+		}
+	}
+
+	await on('blocked', {}, async page => {
+		world.router.expired = true;
+		await page.getByRole('button', { name: 'Search' }).click();
+		await page.getByText(/no right to do that|session is over/i).or(page.getByText('Session expired')).first().waitFor();
+		assert.ok(!/\.js:\d/.test(await page.locator('body').innerText()));
+		world.router.expired = false;
+	});
 });
 
 test('answers of the wrong shape break no page', async () => {
@@ -470,7 +708,7 @@ test('the pages speak Czech', { skip: process.env.LUCI_DIR && 'LuCI finds transl
 	world.router.language = 'cs';
 	await on('overview', {}, async page => {
 		await page.getByText('Proč je tato adresa blokována?').waitFor();
-		await page.getByText(/^Chráněno: .* adres/).waitFor();
+		await page.getByText(/^(Chráněno|Zatím neplatí vše): .* adres/).waitFor();
 	});
 	await on('settings', {}, page => page.getByText('Zkusit spojení').first().waitFor({ state: 'attached' }));
 });

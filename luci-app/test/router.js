@@ -21,11 +21,12 @@ const TYPES = { '.js': 'text/javascript', '.css': 'text/css', '.svg': 'image/svg
 const POLICY = "default-src 'self'; script-src 'self' 'unsafe-eval'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; connect-src 'self'";
 
 /* Numbers of enum ubus_msg_status. */
-const UBUS = { ok: 0, notFound: 4, denied: 6 };
+const UBUS = { ok: 0, notFound: 4, denied: 6, unknown: 9 };
 
 /* /etc/config/diswall as sections of LuCI's shape; simple values only, which is all the pages write. */
 function parseConfig(text) {
-	const sections = {};
+	/* Any name may stand in a file. */
+	const sections = Object.create(null);
 	let current = null, index = 0;
 
 	for (const line of text.split('\n')) {
@@ -65,6 +66,8 @@ class Router {
 		this.config = config;
 		this.applied = applied || (() => {});
 		this.readonly = false;
+		/* The session is over: rpcd knows it no more. */
+		this.expired = false;
 		this.language = 'en';
 		this.log = '';
 		this.peer = '198.51.100.200';
@@ -209,25 +212,50 @@ class Router {
 			/* As rpcd does: the session is in what the face reads. */
 			return reply({ result: [ UBUS.ok, await this.face(method, Object.assign({ ubus_rpc_session: message.params[0] }, args)) ] });
 
+		if (object == 'uci' && method == 'get' && args.config == 'diswall' && this.unreadable)
+			return reply({ result: [ UBUS.unknown ] });
+
 		const handler = this['on_' + object + '_' + method];
 
 		return reply(handler ? { result: [ UBUS.ok, handler.call(this, args || {}) ] } : { error: { code: -32000, message: 'Object not found' } });
 	}
 
+	/* The two notations of rpcd: a list grants what its part is named after, a table what it says. */
+	grants(scope, what) {
+		return [ 'read', 'write' ].filter(part => part == 'read' || !this.readonly).some(part => {
+			const given = ACL[part][scope] || [];
+
+			return Array.isArray(given) ? part == what && given.includes('diswall') : (given.diswall || []).includes(what);
+		});
+	}
+
 	allowed(object, method) {
+		if (this.expired)
+			return false;
+
 		if (object == 'diswall')
 			return !this.denied && (ACL.read.ubus.diswall.includes(method) || (!this.readonly && ACL.write.ubus.diswall.includes(method)));
 
-		return !(object == 'uci' && this.readonly && [ 'add', 'set', 'delete', 'apply' ].includes(method));
+		/* As rpcd judges: by what the rights say of the configuration, never of the whole of uci. */
+		if (object == 'uci' && [ 'get', 'add', 'set', 'delete', 'apply' ].includes(method))
+			return this.grants('uci', method == 'get' ? 'read' : 'write');
+
+		return true;
 	}
 
-	on_session_access() { return { access: true }; }
+	on_session_access({ scope, function: what }) { return { access: scope == 'uci' ? this.grants('uci', what) : true }; }
 	on_luci_getFeatures() { return {}; }
 	on_file_list({ path: directory }) {
 		return { entries: directory.endsWith('/status/include') ? [ { name: '35_diswall.js', type: 'file' } ] : [] };
 	}
 
 	on_uci_get({ config }) { return { values: config == 'diswall' ? this.sections : {} }; }
+
+	/* As uci's reader: an open quote and it reads nothing. */
+	get unreadable() {
+		return fs.readFileSync(this.config, 'utf8').split('\n').some(line => (line.replace(/^\s*#.*/, '').match(/'/g) || []).length % 2);
+	}
+
 	on_uci_changes() { return { changes: this.changes ? { diswall: Array(this.changes).fill([ 'set', 'diswall' ]) } : {} }; }
 	on_uci_apply() { this.commit(); return {}; }
 	on_uci_confirm() { return {}; }
@@ -274,7 +302,7 @@ class Router {
 	exec(fields, send) {
 		const command = fields.get('command').replace(/\\(.)/g, '$1');
 
-		if (this.denied || !Object.keys(ACL.read.file).some(allowed => command == allowed))
+		if (this.denied || this.expired || !Object.keys(ACL.read.file).some(allowed => command == allowed))
 			return send(403, 'text/plain', 'Access to path denied by ACL');
 
 		return send(200, 'text/plain', command.startsWith('/sbin/logread') ? this.log

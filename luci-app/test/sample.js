@@ -77,6 +77,14 @@ const FEEDS = [
 	}
 ];
 
+const PARTS = [ 'zone.wan', 'feed.dynfw', 'scan', 'login', 'disconnect', 'keep', 'log', 'config' ]
+	.map(name => ({ name, state: 'in_force' }));
+
+PARTS.splice(2, 0, {
+	name: 'feed.nats', state: 'waiting', why: 'diswall.stream:4222 refused the connection',
+	lost: 'new bans of DisWall do not arrive since 6m 40s; those it gave before stay'
+});
+
 function sources() {
 	return [
 		{ name: 'dynfw', v4: 16200, v6: 401, networks: 0, withheld: 0, cut: 0, packets: 81204, bytes: 4222608, packets_hour: 231, bytes_hour: 12012 },
@@ -103,8 +111,8 @@ function history(hours) {
 
 const METHODS = {
 	status: () => ({
-		version: '0.1.0', now, uptime: 93784, state: 'protected', local_only: false,
-		problems: [ { key: 'credentials', severity: 'notice', text: 'The DisWall password travels unencrypted (tls is off).' } ],
+		version: '0.1.0', now, uptime: 93784, state: 'waiting', local_only: false,
+		parts: PARTS, problems: [ { key: 'credentials', severity: 'notice', text: 'The DisWall password travels unencrypted (tls is off).' } ],
 		firewall: { table: 'fw4', prefix: 'diswall', zones: [ 'wan' ], state: 'ok', refills: 1, last_refill: now - 9000 },
 		bans: { total: 18204, v4: 17751, v6: 453 }, sources: sources(),
 		dropped: { packets: 89495, bytes: 4653740, packets_hour: 312, bytes_hour: 16224, since: now - 93784 },
@@ -141,10 +149,15 @@ const METHODS = {
 		now, cursor: 'sample-60', missed: 0,
 		events: bans().slice(0, limit).reverse().map((ban, index) => Object.assign({ id: index, at: ban.since, kind: 'ban' }, ban))
 	},
+	config: () => ({
+		file: '/etc/config/diswall', in_force: 'file', readable: true, restorable: true, problems: [], left_out: 0,
+		sections: [ { kind: 'diswall', name: 'main', options: [ { name: 'zone', list: true, values: [ 'wan' ] } ] },
+			{ kind: 'allow', options: [ { name: 'ip', list: false, values: [ '198.51.100.7' ] } ] } ]
+	}),
 	resync: ({ source }) => ({ feeds: source ? [ source ] : [ 'dynfw', 'nats' ] })
 };
 
-for (const method of [ 'allow', 'disallow', 'block', 'unblock', 'kick' ])
+for (const method of [ 'allow', 'disallow', 'block', 'unblock', 'kick', 'clear', 'restore' ])
 	METHODS[method] = ({ addresses = [] }) => ({ done: addresses.map(address => ({ address, text: `${method}: ${address}`, connections: 1 })) });
 
 function answer(method, args) {

@@ -202,7 +202,7 @@ ${more}`);
 
 	/* Back to how the world began, between tests that change it. */
 	async reset(more, nats) {
-		Object.assign(this.router, { readonly: false, denied: false, language: 'en', dark: false, log: '', peer: '198.51.100.200' });
+		Object.assign(this.router, { readonly: false, expired: false, denied: false, language: 'en', dark: false, log: '', peer: '198.51.100.200' });
 		this.writeConfig(more, nats);
 		this.router.read();
 

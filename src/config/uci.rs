@@ -252,10 +252,8 @@ impl<'a> Statements<'a> {
         let separated = self.peek() == Some(b';');
         let extra = self.word()?;
         if !extra.is_empty() {
-            let rest = self.text.get(start..).unwrap_or_default();
-            let end = rest.iter().position(|byte| *byte == b'\n').unwrap_or(rest.len());
-            let rest = shown(rest.get(..end).unwrap_or_default().trim_ascii_end());
-            return self.error(format!("{rest} is one word too many; a value with blanks needs quotes"));
+            // Not quoted: it may be the rest of a password.
+            return self.error("one word too many; a value with blanks needs quotes");
         }
         if separated {
             self.same_line = true;

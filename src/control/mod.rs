@@ -4,6 +4,7 @@
 //! posts events like any other feed; it decides nothing by itself.
 
 pub mod client;
+pub mod handout;
 pub mod protocol;
 pub mod rpcd;
 pub mod server;

@@ -9,11 +9,12 @@ use std::io::Read;
 use std::path::Path;
 
 use super::client::{self, ClientError};
+use super::handout;
 use super::protocol::{
-    ClearCommand, Done, DoneRow, ErrorAnswer, ExemptCommand, KickCommand, Problem, Refusal, Request, UnbanCommand,
+    ClearCommand, Done, DoneRow, ErrorAnswer, ExemptCommand, KickCommand, Refusal, Request, UnbanCommand,
 };
 use super::steer::{BlockOptions, Steer};
-use crate::config::{Settings, Severity, last_good, value};
+use crate::config::{Settings, value};
 use crate::json::{self, Json, fields};
 
 /// Most bytes of arguments.
@@ -38,45 +39,10 @@ struct BlockArguments {
 
 fields!(BlockArguments { addresses, timeout, comment, action, force, by });
 
-/// What `config` answers, without a daemon as well: how the configuration file was read.
-#[derive(Default)]
-struct ConfigAnswer {
-    /// The file.
-    file: String,
-    /// What is in force: `file`, `last_good`, `readable` (what could be read of a broken file), `nothing`.
-    in_force: String,
-    /// A last good configuration is kept, for `restore`.
-    restorable: bool,
-    /// What is wrong with the file, each with its line.
-    problems: Vec<Problem>,
-}
-
-fields!(ConfigAnswer { file, in_force, restorable, problems });
-
-fn config_answer(config: &Path) -> ConfigAnswer {
-    let restorable = last_good::text(config).is_some();
-    let (in_force, problems) = match last_good::load(config) {
-        Ok(loaded) if !loaded.broken => ("file", loaded.problems),
-        Ok(loaded) => (if restorable { "last_good" } else { "readable" }, loaded.problems),
-        Err(problems) => ("nothing", problems),
-    };
-    let problem = |(severity, text)| Problem {
-        key: "config".into(),
-        severity: if severity == Severity::Error { "error" } else { "warning" }.into(),
-        text,
-    };
-    ConfigAnswer {
-        file: config.display().to_string(),
-        in_force: in_force.into(),
-        restorable,
-        problems: problems.lines().map(problem).collect(),
-    }
-}
-
 /// The answer to one call: one JSON object.
 pub fn call(method: &str, config: &Path, arguments: &mut dyn Read) -> String {
     let answer = read_arguments(arguments).and_then(|arguments| match method {
-        "config" => Ok(json::to_string(&config_answer(config))),
+        "config" => Ok(json::to_string(&handout::of(config))),
         _ if PASSED_ON.contains(&method) => pass_on(method, &arguments, config),
         _ => steer(method, &arguments, config),
     });

@@ -41,11 +41,9 @@ impl Daemon {
         let error = self.config_notes.iter().find(|(severity, _)| *severity == Severity::Error);
         match error {
             None => Part::in_force("config"),
-            Some((_, why)) => {
-                Part::broken("config", why).losing("what was changed in the file is not in force").remedied(
-                    "mend the line; `diswall config check` says whether all is well; then /etc/init.d/diswall reload",
-                )
-            }
+            Some((_, why)) => Part::broken("config", why).losing("what that line says is not in force").remedied(
+                "mend the line; `diswall config check` says whether all is well; then /etc/init.d/diswall reload",
+            ),
         }
     }
 

@@ -37,6 +37,9 @@ function note(config, name, option, value) {
 }
 
 return baseclass.extend({
+	/* As LuCI's own, by the name of the configuration. */
+	state: { values: configs },
+
 	load: function(config) {
 		if (configs[config])
 			return Promise.resolve([ config ]);

@@ -21,7 +21,9 @@ const PARAMS = {
 	block: [ 'addresses', 'comment', 'timeout', 'action', 'force' ],
 	unblock: [ 'addresses', 'source' ],
 	kick: [ 'addresses' ],
-	resync: [ 'source' ]
+	resync: [ 'source' ],
+	config: [],
+	restore: []
 };
 
 const declared = {};
@@ -72,12 +74,14 @@ const FEED = {
 	notices: listOf({ key: text, text: text })
 };
 
+const PART = { name: text, state: text, why: text, lost: text, remedy: text };
+
 const DONE = { done: listOf({ address: text, text: text, sources: texts, connections: count }) };
 
 const ANSWERS = {
 	status: {
 		version: text, now: count, uptime: count, state: text, local_only: value => value === true,
-		problems: listOf({ key: text, severity: text, text: text }),
+		parts: listOf(PART), problems: listOf({ key: text, severity: text, text: text }),
 		firewall: shapeOf({
 			table: text, prefix: text, zones: texts, state: text, error: text,
 			refills: count, last_refill: optional
@@ -115,13 +119,19 @@ const ANSWERS = {
 		})
 	},
 	allow: DONE, disallow: DONE, block: DONE, unblock: DONE, kick: DONE,
-	resync: { feeds: texts }
+	resync: { feeds: texts },
+	config: {
+		file: text, in_force: text, readable: value => value === true, restorable: value => value === true,
+		problems: listOf({ key: text, severity: text, text: text }), left_out: count,
+		sections: listOf({ kind: text, name: text, options: listOf({ name: text, list: value => value === true, values: texts }) })
+	},
+	restore: DONE
 };
 
 /* A field that only the right answer has; without it the answer is somebody else's. */
 const MARK = {
 	status: 'state', feeds: 'feeds', bans: 'bans', check: 'verdict', allowances: 'allowances',
-	history: 'sources', events: 'events', resync: 'feeds'
+	history: 'sources', events: 'events', resync: 'feeds', config: 'sections'
 };
 
 function failure(code, message) {
@@ -144,7 +154,12 @@ function read(method, reply) {
 
 /* Codes of ubus (enum ubus_msg_status) and of uhttpd's JSON-RPC, as LuCI's rpc.js puts them in its message. */
 function refusal(error) {
-	const message = String(error && error.message || error);
+	/* LuCI puts the places of its scripts behind the first line. */
+	const message = String(error && error.message || error).split('\n')[0];
+
+	if (error && error.name == 'SessionError')
+		return failure('expired', _('This session is over. Log in again to go on.'));
+
 	const code = Number((message.match(/(?:ubus code|with error) (-?\d+)/) || [])[1]);
 
 	switch (code) {
@@ -169,7 +184,13 @@ function call(method, args) {
 		.then(reply => read(method, reply), refusal);
 }
 
-const api = {};
+/* Whether the session is over: what every reader may ask is refused too. */
+function isOver(error) {
+	return Promise.resolve(refusal(error).failed.code).then(code => code == 'expired' || code == 'denied' || /\b403\b|[Ff]orbidden|[Dd]enied/.test(String(error && error.message || error))
+		? call('status', {}).then(answer => !!answer.failed && [ 'expired', 'denied' ].includes(answer.failed.code)) : false);
+}
+
+const api = { isOver: isOver };
 
 for (const method in PARAMS)
 	api[method] = args => call(method, args);

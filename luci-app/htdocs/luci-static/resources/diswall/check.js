@@ -11,13 +11,19 @@
 
 const h = text.h;
 
-const VERDICTS = {
-	blocked: { icon: '✕', kind: 'bad' },
-	partly: { icon: '✕', kind: 'warn' },
-	allowed: { icon: '✓', kind: 'good' },
-	protected: { icon: '✓', kind: 'good' },
-	clear: { icon: '✓', kind: 'good' }
-};
+const VERDICTS = new Map([
+	[ 'blocked', { icon: '✕', kind: 'bad' } ],
+	[ 'partly', { icon: '✕', kind: 'warn' } ],
+	[ 'allowed', { icon: '✓', kind: 'good' } ],
+	[ 'protected', { icon: '✓', kind: 'good' } ],
+	[ 'clear', { icon: '✓', kind: 'good' } ]
+]);
+
+const ORIGINS = new Map([
+	[ 'config', () => _('Your allowance') ],
+	[ 'command', () => _('Allowance for a time') ],
+	[ 'nats', () => _('Allowance from DisWall') ]
+]);
 
 function headline(result) {
 	const address = result.address;
@@ -26,7 +32,7 @@ function headline(result) {
 	case 'blocked':
 		return _('%s is blocked.').format(address);
 	case 'partly':
-		return _('%s is blocked in part, by a rule of your own.').format(address);
+		return _('%s is blocked in part, by a block of your own.').format(address);
 	case 'allowed':
 		return result.bans.length
 			? _('%s is banned, but allowed: the allowance wins.').format(address)
@@ -53,9 +59,7 @@ function banLine(ban, now) {
 }
 
 function allowanceLine(allowance) {
-	const origin = {
-		config: _('Your allowance'), command: _('Allowance for a time'), nats: _('Allowance from DisWall')
-	}[allowance.origin] || allowance.origin;
+	const origin = text.pick(ORIGINS, allowance.origin, () => allowance.origin)();
 
 	return h('li', {}, origin, ' ', allowance.address,
 		allowance.comment ? [ ' ', h('q', {}, allowance.comment) ] : '',
@@ -63,7 +67,9 @@ function allowanceLine(allowance) {
 }
 
 function ruleLine(rule) {
-	return h('li', {}, _('Own rule'), ' ', rule.address, ' ', rule.proto, ' ', rule.dest_ports.join(' '), ' → ', rule.action,
+	const service = rule.dest_ports.length ? rule.dest_ports.map(port => '%s/%s'.format(rule.proto, port)).join(', ') : rule.proto;
+
+	return h('li', {}, _('Own block'), ' ', rule.address, ' ', service, ' → ', rule.action,
 		rule.comment ? [ ' ', h('q', {}, rule.comment) ] : '');
 }
 
@@ -110,7 +116,7 @@ function show(node, address, writable, changed) {
 		if (result.failed)
 			return text.fill(node, h('p', { 'class': 'diswall-answer diswall-warn' }, result.failed.message));
 
-		const verdict = VERDICTS[result.verdict] || VERDICTS.clear;
+		const verdict = text.pick(VERDICTS, result.verdict, { icon: '?', kind: 'off' });
 		const lines = [].concat(
 			result.bans.map(ban => banLine(ban, result.now)),
 			result.rules.map(ruleLine),

@@ -98,7 +98,7 @@ function sourceName(source) {
 	case 'dynfw': return 'Turris DynFW';
 	case 'nats': return 'DisWall';
 	case 'scan': return _('This router');
-	case 'manual': return _('Own bans');
+	case 'manual': return _('Own blocks');
 	default: return source || '?';
 	}
 }
@@ -121,13 +121,65 @@ function reason(given) {
 		return given.text;
 	case 'port':
 		return given.protocol
-			? _('touched closed port %s/%s').format(given.port, given.protocol)
+			? _('touched closed port %s/%s').format(given.protocol, given.port)
 			: _('touched closed port %s').format(given.port);
 	case 'login':
 		return _('failed log-ins: %s').format(given.text);
 	default:
-		return given.text;
+		return given.text || _('blocked by hand');
 	}
+}
+
+/* "16,200 addresses", "2 networks", or both: a network is no address. */
+function counted(addresses, networks) {
+	const some = N_(addresses, '%s address', '%s addresses').format(number(addresses));
+	const whole = networks ? N_(networks, '%s network', '%s networks').format(number(networks)) : '';
+
+	return !whole ? some : addresses ? _('%s and %s').format(some, whole) : whole;
+}
+
+/* The entry of a Map that belongs to a name out of data: no object's own property ever answers. */
+function pick(map, name, otherwise) {
+	return map.has(name) ? map.get(name) : otherwise;
+}
+
+/* How a part is: its colour, its mark, its name. */
+const PART_STATES = new Map([
+	[ 'in_force', { kind: 'good', mark: '✓', name: () => _('In force') } ],
+	[ 'waiting', { kind: 'wait', mark: '…', name: () => _('Waiting') } ],
+	[ 'broken', { kind: 'bad', mark: '✕', name: () => _('Not in force') } ]
+]);
+
+const PART_TITLES = new Map([
+	[ 'devices', () => _('Rules of the devices') ],
+	[ 'feed.dynfw', () => 'Turris DynFW' ],
+	[ 'feed.nats', () => 'DisWall' ],
+	[ 'scan', () => _('Scan detection') ],
+	[ 'login', () => _('Log-in detection') ],
+	[ 'disconnect', () => _('Cutting of connections') ],
+	[ 'keep', () => _('Keeping over a restart') ],
+	[ 'log', () => _('Log') ],
+	[ 'config', () => _('Configuration') ]
+]);
+
+/* What is not known is not taken for good. */
+function partState(state) {
+	return pick(PART_STATES, state, PART_STATES.get('broken'));
+}
+
+function partTitle(name) {
+	return name.startsWith('zone.') ? _('Rules of zone %s').format(name.slice(5)) : pick(PART_TITLES, name, () => name)();
+}
+
+/* The worst of these parts, or none. */
+function worst(parts) {
+	const order = [ 'good', 'wait', 'bad' ];
+
+	return parts.reduce((last, part) => {
+		const state = partState(part.state);
+
+		return last && order.indexOf(last.kind) >= order.indexOf(state.kind) ? last : state;
+	}, null);
 }
 
 /* Until when a ban or an allowance holds. */
@@ -179,6 +231,11 @@ return baseclass.extend({
 	sourceName: sourceName,
 	sourceBadge: sourceBadge,
 	reason: reason,
+	counted: counted,
+	pick: pick,
+	partState: partState,
+	partTitle: partTitle,
+	worst: worst,
 	end: end,
 	tell: tell,
 	style: style,

@@ -5,6 +5,7 @@
 'require ui';
 'require uci';
 'require diswall.api as api';
+'require diswall.file as file';
 'require diswall.grid as grid';
 'require diswall.text as text';
 'require diswall.values as values';
@@ -27,7 +28,7 @@ return view.extend({
 		return Promise.all([
 			api.allowances({ origin: 'nats', limit: PAGE }),
 			api.allowances({ origin: 'command', limit: PAGE }),
-			uci.load('diswall')
+			file.load()
 		]);
 	},
 
@@ -37,7 +38,7 @@ return view.extend({
 		const map = new form.Map('diswall', _('Allowed addresses'),
 			_('diswall never blocks these. An allowance opens nothing: the firewall\'s own rules still decide.'));
 
-		map.readonly = L.hasViewPermission() !== true;
+		file.guard(this, map, answers[2]);
 
 		const section = map.section(grid.Section, 'allow', _('Your allowances'));
 
@@ -58,7 +59,7 @@ return view.extend({
 		this.map = map;
 
 		return map.render().then(node => h('div', { 'class': 'diswall' },
-			node,
+			answers[2].notice, node,
 			h('div', { 'class': 'cbi-section-create' }, h('button', {
 				'class': 'btn cbi-button cbi-button-add', 'type': 'button', 'disabled': map.readonly ? '' : null,
 				'click': ui.createHandlerFn(this, 'allowOwn')
@@ -81,7 +82,8 @@ return view.extend({
 
 				return this.add(address);
 			});
-		}, error => text.tell(ui, String(error.message || error), 'danger'));
+		}, error => api.isOver(error).then(over => over ? file.sayOver()
+			: text.tell(ui, String(error.message || error).split('\n')[0], 'danger')));
 	},
 
 	/* As if it had been typed in: it takes force with Save & Apply. */

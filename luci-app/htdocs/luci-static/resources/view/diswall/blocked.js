@@ -124,8 +124,8 @@ return view.extend({
 			return this.ask({ offset: Math.floor((answer.matched - 1) / PAGE) * PAGE });
 
 		this.said.textContent = answer.matched == answer.total
-			? N_(answer.total, '%s address', '%s addresses').format(text.number(answer.total))
-			: _('%s of %s addresses').format(text.number(answer.matched), text.number(answer.total));
+			? N_(answer.total, '%s ban', '%s bans').format(text.number(answer.total))
+			: _('%s of %s bans').format(text.number(answer.matched), text.number(answer.total));
 
 		text.fill(this.place, answer.bans.length ? [ this.renderTable(answer), this.renderPager(answer) ]
 			: h('p', {}, answer.total ? _('No banned address matches.') : _('No address is banned.')));
@@ -231,7 +231,7 @@ return view.extend({
 				seen.add(key);
 			}
 
-			this.said.textContent = _('%s of %s addresses').format(text.number(seen.size), text.number(answer.matched));
+			this.said.textContent = _('%s of %s bans').format(text.number(seen.size), text.number(answer.matched));
 
 			if (answer.bans.length == DOWNLOAD_PAGE)
 				return more(offset + DOWNLOAD_PAGE);

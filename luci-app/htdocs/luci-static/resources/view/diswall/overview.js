@@ -5,6 +5,7 @@
 'require diswall.api as api';
 'require diswall.chart as chart';
 'require diswall.check as check';
+'require diswall.file as file';
 'require diswall.text as text';
 
 /*
@@ -16,28 +17,33 @@ const h = text.h;
 const REFRESH = 5;
 const NEWEST = 15;
 
-const FEED_STATES = {
-	off: { kind: 'off', name: () => _('Off') },
-	connecting: { kind: 'warn', name: () => _('Connecting') },
-	synchronising: { kind: 'warn', name: () => _('Taking the list') },
-	live: { kind: 'good', name: () => _('Live') },
-	waiting: { kind: 'bad', name: () => _('Not connected') }
-};
+const FEED_STATES = new Map([
+	[ 'off', () => _('Off') ],
+	[ 'connecting', () => _('Connecting') ],
+	[ 'synchronising', () => _('Taking the list') ],
+	[ 'live', () => _('Live') ],
+	[ 'waiting', () => _('Not connected') ]
+]);
 
-const STATE_KINDS = { protected: 'good', local: 'good', degraded: 'warn', unprotected: 'bad', off: 'off' };
+const MARKS = new Map([ [ 'good', '✓' ], [ 'wait', '…' ], [ 'warn', '!' ], [ 'bad', '✕' ], [ 'off', '–' ] ]);
+
+const STATE_KINDS = new Map([
+	[ 'protected', 'good' ], [ 'local', 'good' ], [ 'waiting', 'wait' ], [ 'degraded', 'warn' ], [ 'unprotected', 'bad' ], [ 'off', 'off' ]
+]);
 
 /* The one sentence on top. */
 function sentence(status) {
 	const figures = '%s, %s.'.format(
-		N_(status.bans.total, '%s address blocked', '%s addresses blocked').format(text.number(status.bans.total)),
+		_('%s blocked').format(text.counted(status.bans.v4 + status.bans.v6, status.bans.total - status.bans.v4 - status.bans.v6)),
 		N_(status.dropped.packets_hour, '%s packet dropped in the last hour', '%s packets dropped in the last hour')
 			.format(text.number(status.dropped.packets_hour)));
 
 	switch (status.state) {
 	case 'protected': return _('Protected: %s').format(figures);
 	case 'local': return _('Protected without feeds: %s').format(figures);
+	case 'waiting': return _('Not everything is in force yet: %s').format(figures);
 	case 'degraded': return _('Protected in part: %s').format(figures);
-	case 'unprotected': return _('Not protected: the firewall does not hold diswall\'s rules.');
+	case 'unprotected': return _('Not protected: the firewall does not look at what diswall knows.');
 	case 'off': return _('diswall is switched off.');
 	default: return figures;
 	}
@@ -45,12 +51,20 @@ function sentence(status) {
 
 function banner(kind, headline, detail) {
 	return h('div', { 'class': 'diswall-banner diswall-' + kind },
-		h('span', { 'class': 'diswall-mark', 'aria-hidden': 'true' }, { good: '✓', warn: '!', bad: '✕', off: '–' }[kind]),
+		h('span', { 'class': 'diswall-mark', 'aria-hidden': 'true' }, text.pick(MARKS, kind, '!')),
 		h('div', {}, h('strong', {}, headline), detail ? h('div', {}, detail) : ''));
 }
 
+/* An answer that contradicts itself is no good one: green needs every part. */
+function kindOf(status) {
+	const kind = text.pick(STATE_KINDS, status.state, 'warn');
+	const worst = text.worst(status.parts);
+
+	return kind == 'good' && worst && worst.kind != 'good' ? 'warn' : kind;
+}
+
 function statusBanner(status) {
-	return banner(STATE_KINDS[status.state] || 'warn', sentence(status),
+	return banner(kindOf(status), sentence(status),
 		_('Running for %s, version %s.').format(text.lasting(status.uptime), status.version)
 			+ (status.sharing.bans || status.sharing.statistics ? ' ' + sharing(status.sharing) : ' ' + _('Nothing is sent.')));
 }
@@ -62,65 +76,113 @@ function sharing(given) {
 	return given.bans ? _('What this router bans is sent to DisWall.') : _('Hourly statistics are sent to DisWall.');
 }
 
-function problems(status) {
-	/* What concerns a feed stands on its card. */
-	return status.problems.filter(problem => !problem.key.startsWith('feed.')).map(problem => h('p', {
-		'class': 'diswall-problem diswall-' + ({ error: 'bad', warning: 'warn' }[problem.severity] || 'off')
-	}, problem.text));
+/* What is not in force: why, what is lost, what to do. */
+function partNotice(part) {
+	const state = text.partState(part.state);
+
+	return h('div', { 'class': 'diswall-problem diswall-' + state.kind },
+		h('strong', {}, text.partTitle(part.name)), ' ', h('span', { 'class': 'diswall-pill diswall-' + state.kind }, state.name()),
+		part.why ? h('div', {}, part.why) : '',
+		part.lost ? h('div', {}, _('Meanwhile: %s').format(part.lost)) : '',
+		part.remedy ? h('div', {}, _('What to do: %s').format(part.remedy)) : '');
 }
 
-function card(title, kind, state, lines, button) {
+function problems(status) {
+	const wrong = status.parts.filter(part => part.state != 'in_force');
+	/* What concerns a feed stands on its card, what a part says is said. */
+	const rest = status.problems.filter(problem => !problem.key.startsWith('feed.')
+		&& !wrong.some(part => part.why && problem.text.includes(part.why)));
+
+	return wrong.map(partNotice).concat(rest.map(problem => problem.severity == 'notice' ? h('p', {}, problem.text)
+		: h('p', { 'class': 'diswall-problem diswall-' + (problem.severity == 'error' ? 'bad' : 'warn') }, problem.text)));
+}
+
+/* `state`: { kind, name() }; none: switched off. */
+function card(title, state, lines, button) {
+	const kind = state ? state.kind : 'off';
+
 	return h('section', { 'class': 'diswall-card diswall-' + kind, 'aria-label': title },
-		h('h4', {}, title, ' ', h('span', { 'class': 'diswall-pill diswall-' + kind }, state)),
+		h('h4', {}, title, ' ', h('span', { 'class': 'diswall-pill diswall-' + kind }, state ? state.name() : _('Off'))),
 		lines.filter(line => line).map(line => h('p', {}, line)), button || '');
+}
+
+/* A part that is switched off says what it would give, and where its switch is. */
+function offCard(title, gives, tab) {
+	return card(title, null, [ gives ], h('p', {}, h('a', {
+		'class': 'btn cbi-button cbi-button-action', 'href': L.url('admin/services/diswall/settings') + '?tab=' + tab
+	}, _('Switch it on…'))));
+}
+
+function partOf(status, name) {
+	const part = status.parts.find(each => each.name == name);
+
+	return part ? text.partState(part.state) : null;
 }
 
 function feedLines(feed, now) {
 	return [
-		feed.state == 'off' ? '' : N_(feed.entries, '%s address', '%s addresses').format(text.number(feed.entries)),
+		'%s: %s'.format(text.pick(FEED_STATES, feed.state, () => feed.state)(), text.counted(feed.entries, 0)),
 		feed.error,
 		feed.state == 'waiting' && feed.retry_in !== null ? _('Next try %s.').format(text.ahead(feed.retry_in)) : '',
-		feed.state != 'off' && feed.last_message !== null
-			? _('Last message %s.').format(text.ago(now, feed.last_message)) : '',
+		feed.last_message !== null ? _('Last message %s.').format(text.ago(now, feed.last_message)) : '',
 		feed.lapses_in !== null ? _('Its bans lapse %s.').format(text.ahead(feed.lapses_in)) : '',
-		feed.state != 'off' && !feed.encrypted && !feed.notices.length ? _('The connection is not encrypted.') : ''
+		!feed.encrypted && !feed.notices.length ? _('The connection is not encrypted.') : ''
 	].concat(feed.notices.map(notice => notice.text));
 }
 
-function feedCard(feed, now) {
-	const state = FEED_STATES[feed.state] || { kind: 'off', name: () => feed.state };
+function feedCard(status, feed) {
+	const title = text.sourceName(feed.name);
 
-	return card(text.sourceName(feed.name), state.kind, state.name(), feedLines(feed, now));
+	if (feed.state != 'off')
+		return card(title, partOf(status, 'feed.' + feed.name), feedLines(feed, status.now));
+
+	return status.local_only
+		? offCard(title, _('No feed is asked, because of the setting "Without feeds".'), 'general')
+		: offCard(title, feed.name == 'dynfw'
+			? _('Would block what CZ.NIC gathers of attackers from routers and honeypots, kept up to the second. It sends nothing.')
+			: _('Would block what the users of DisWall ban. It needs no registration and sends nothing by itself.'), feed.name);
 }
 
 function scanCard(status) {
 	const own = status.sources.find(source => source.name == 'scan');
-	const held = own ? own.v4 + own.v6 : 0;
-	const on = status.scan.state == 'on';
+	const state = partOf(status, 'scan');
 
-	return card(text.sourceName('scan'), on ? 'good' : status.scan.state == 'error' ? 'bad' : 'off',
-		on ? _('Watching') : status.scan.state == 'error' ? _('Not working') : _('Off'), [
-			status.scan.state == 'off' ? '' : N_(held, '%s address', '%s addresses').format(text.number(held)),
-			status.scan.error,
-			on ? _('Banned in the last hour: %s').format(text.number(status.scan.bans_hour)) : '',
-			on && status.scan.suspects ? _('Under suspicion: %s').format(text.number(status.scan.suspects)) : ''
-		]);
+	return state ? card(text.partTitle('scan'), state, [
+		own ? text.counted(own.v4 + own.v6, own.networks) : '',
+		_('Banned in the last hour: %s').format(text.number(status.scan.bans_hour)),
+		status.scan.suspects ? _('Under suspicion: %s').format(text.number(status.scan.suspects)) : ''
+	]) : offCard(text.partTitle('scan'), _('Would ban who touches a port that nobody serves. It needs no feed.'), 'detection');
+}
+
+function loginCard(status) {
+	const state = partOf(status, 'login');
+
+	return state ? card(text.partTitle('login'), state, [ _('Bans who fails to log in too often.') ])
+		: offCard(text.partTitle('login'), _('Would ban who fails to log in too often, as the log tells.'), 'detection');
 }
 
 function firewallCard(status) {
-	const good = status.firewall.state == 'ok';
+	const guards = status.parts.filter(part => part.name.startsWith('zone.') || part.name == 'devices');
+	const zones = guards.map(part => '%s: %s'.format(part.name.startsWith('zone.') ? _('Zone %s').format(part.name.slice(5))
+		: text.partTitle(part.name), text.partState(part.state).name()));
 
-	return card(_('Firewall'), good ? 'good' : status.state == 'off' ? 'off' : 'bad', good ? _('In force') : _('Rules missing'), [
-		_('Guarded zones: %s').format(status.firewall.zones.join(', ') || '–'),
+	return card(_('Firewall'), text.worst(guards), zones.concat(
 		_('Dropped since %s: %s packets, %s').format(text.moment(status.dropped.since),
-			text.number(status.dropped.packets), text.bytes(status.dropped.bytes)),
-		status.firewall.error
-	]);
+			text.number(status.dropped.packets), text.bytes(status.dropped.bytes))));
+}
+
+/* What has no card of its own. */
+function otherCard(status) {
+	const others = status.parts.filter(part => [ 'disconnect', 'keep', 'log', 'config' ].includes(part.name));
+
+	return card(_('Everything else'), text.worst(others), others.map(part =>
+		'%s: %s'.format(text.partTitle(part.name), text.partState(part.state).name())));
 }
 
 function cards(status) {
-	return status.feeds.map(feed => feedCard(feed, status.now))
-		.concat(status.scan.state ? scanCard(status) : [], firewallCard(status));
+	return status.state == 'off' ? [ offCard('diswall', _('Nothing is blocked, and no rule of diswall is in the firewall.'), 'general') ]
+		: status.feeds.map(feed => feedCard(status, feed))
+			.concat(scanCard(status), loginCard(status), firewallCard(status), otherCard(status));
 }
 
 return view.extend({
@@ -144,6 +206,7 @@ return view.extend({
 		this.newest = [];
 		this.places = {
 			banner: h('div', { 'role': 'status', 'aria-live': 'polite' }),
+			file: h('div', {}),
 			problems: h('div', {}),
 			cards: h('div', { 'class': 'diswall-cards' }),
 			chart: h('div', {}),
@@ -154,6 +217,7 @@ return view.extend({
 		const page = h('div', { 'class': 'diswall' },
 			h('h2', {}, 'diswall'),
 			this.places.banner,
+			this.places.file,
 			this.places.problems,
 			this.places.cards,
 			h('div', { 'class': 'cbi-section' },
@@ -222,7 +286,19 @@ return view.extend({
 			place.replaceChildren(...fresh.childNodes);
 	},
 
+	/* The file itself is looked at only while something is said against it. */
+	showFile: function(wrong) {
+		if (!wrong || this.wrong)
+			return wrong ? undefined : this.put('file', this.wrong = '');
+
+		this.wrong = true;
+		return api.config().then(answer => this.places.file.replaceChildren(h('div', {}, answer.failed ? '' : file.notice(answer))));
+	},
+
 	showStatus: function(status) {
+		this.showFile(status.failed ? status.failed.code == 'not_running'
+			: status.parts.some(part => part.name == 'config' && part.state == 'broken'));
+
 		if (status.failed) {
 			const stopped = status.failed.code == 'not_running';
 

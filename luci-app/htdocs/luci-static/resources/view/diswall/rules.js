@@ -1,6 +1,7 @@
 'use strict';
 'require view';
 'require form';
+'require diswall.file as file';
 'require diswall.grid as grid';
 'require diswall.text as text';
 'require diswall.values as values';
@@ -9,6 +10,9 @@
  * What the owner adds: blocks of addresses and networks, whole or only some protocol and ports, and
  * patterns of failed log-ins in the log.
  */
+
+const PROTOCOLS = new Map([ [ 'tcp', () => 'TCP' ], [ 'udp', () => 'UDP' ], [ 'icmp', () => 'ICMP' ] ]);
+const ACTIONS = new Map([ [ 'drop', () => _('drop silently') ], [ 'reject', () => _('reject') ] ]);
 
 function logPatterns(map) {
 	const section = map.section(grid.Section, 'logwatch', _('Failed log-ins of other programs'));
@@ -61,14 +65,16 @@ function logPatterns(map) {
 }
 
 return view.extend({
-	render: function() {
+	load: file.load,
+
+	render: function(state) {
 		text.style();
 		text.nameFields();
 
-		const map = new form.Map('diswall', _('Own rules'),
-			_('Addresses and networks that you block yourself, until you take the rule away.'));
+		const map = new form.Map('diswall', _('Own blocks'),
+			_('Addresses and networks that you block yourself, until you take the block away.'));
 
-		map.readonly = L.hasViewPermission() !== true;
+		file.guard(this, map, state);
 
 		const section = map.section(grid.Section, 'block');
 
@@ -97,7 +103,7 @@ return view.extend({
 		option.value('icmp', 'ICMP');
 		option.optional = true;
 		option.textvalue = function(name) {
-			return { tcp: 'TCP', udp: 'UDP', icmp: 'ICMP' }[this.cfgvalue(name)] || _('any');
+			return text.pick(PROTOCOLS, this.cfgvalue(name), () => _('any'))();
 		};
 
 		option = section.option(form.DynamicList, 'dest_port', _('Destination ports'),
@@ -119,18 +125,18 @@ return view.extend({
 		option.value('reject', _('reject'));
 		option.optional = true;
 		option.textvalue = function(name) {
-			return { drop: _('drop silently'), reject: _('reject') }[this.cfgvalue(name)] || _('as in the settings');
+			return text.pick(ACTIONS, this.cfgvalue(name), () => _('as in the settings'))();
 		};
 
 		option = section.option(form.Flag, 'log', _('Log'), _('Log its packets, whatever the settings say.'));
 		option.modalonly = true;
 
 		option = section.option(form.Flag, 'force', _('Even everything'),
-			_('Needed for a rule that blocks every address: nothing from outside gets in any more.'));
+			_('Needed to block every address: nothing from outside gets in any more.'));
 		option.modalonly = true;
 
 		logPatterns(map);
 
-		return map.render().then(node => text.h('div', { 'class': 'diswall' }, node));
+		return map.render().then(node => text.h('div', { 'class': 'diswall' }, state.notice, node));
 	}
 });

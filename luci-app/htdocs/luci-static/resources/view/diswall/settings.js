@@ -4,17 +4,21 @@
 'require ui';
 'require uci';
 'require diswall.api as api';
+'require diswall.file as file';
 'require diswall.text as text';
 'require diswall.values as values';
 
 /*
  * Every option of /etc/config/diswall but the lists of addresses, which have pages of their own.
- * One form of five tabs; an option says which of diswall's sections it belongs to.
+ * One form of six tabs; an option says which of diswall's sections it belongs to.
  */
 
 const h = text.h;
 const TYPES = { main: 'diswall', dynfw: 'dynfw', nats: 'nats', scan: 'scan', login: 'login' };
+const KINDS = new Map([ [ 'info', 'good' ], [ 'warning', 'warn' ], [ 'danger', 'bad' ] ]);
 const PATIENCE = 20;
+/* The tabs that an address may open: ?tab=NAME. */
+const TABS = [ 'general', 'dynfw', 'nats', 'detection', 'firewall', 'advanced' ];
 
 /* Makes options of one tab that belong to one section; writes make the section if the file lacks it. */
 function optionsOf(section, tab, name) {
@@ -56,20 +60,18 @@ function general(section) {
 
 	option(form.Flag, 'enabled', _('Enabled'), _('Off: diswall blocks nothing and its rules leave the firewall.'), YES);
 	option(form.Flag, 'local_only', _('Without feeds'),
-		_('Makes no connection to any feed. What this router sees itself, own rules and allowances go on.'), NO);
+		_('Makes no connection to any feed. What this router sees itself, own blocks and allowances go on.'), NO);
 	option(form.ListValue, 'log_level', _('Log level'), _('How much diswall writes to the system log.'), {
 		default: 'info',
 		values: [ [ 'error', _('errors') ], [ 'warn', _('warnings') ], [ 'info', _('information') ],
 			[ 'debug', _('debugging') ], [ 'trace', _('everything') ] ]
 	});
-	option(form.Value, 'max_entries', _('Most bans a source'),
+	option(form.Value, 'max_entries', _('Most bans of a source'),
 		_('A source that bans more is cut, and a warning says so. Each takes memory.'),
 		{ placeholder: '262144', validate: values.number(1, 4194304) });
 	option(form.Value, 'state_dir', _('State directory'),
 		_('Where bans are kept over a restart. The default is in memory and lost at a reboot; on flash it is written at most every 12 hours.'),
 		{ placeholder: '/var/lib/diswall', validate: values.path });
-	option(form.Value, 'control', _('Control socket'), _('Where the command line and these pages reach the daemon.'),
-		{ placeholder: '/var/run/diswall/control.sock', validate: values.socketPath });
 }
 
 function dynfw(section) {
@@ -128,9 +130,6 @@ function detection(section) {
 
 	option(form.Flag, 'enabled', _('Watch closed ports'),
 		_('Ban who touches a port that nobody serves. It needs no feed.'), YES);
-	option(form.Value, 'nflog_group', _('NFLOG group'),
-		_('Through which the firewall tells diswall of such packets. Change it only if another program uses it.'),
-		{ placeholder: '1914', validate: values.number(0, 65535) });
 	option(form.DynamicList, 'honeypot_port', _('Ban at the first packet to'),
 		_('Ports or ranges that no honest stranger knocks at. Empty for the default list: ports up to 1024 and those of databases and remote desktops.'),
 		{ optional: true, placeholder: '3389', validate: values.portRange });
@@ -142,11 +141,6 @@ function detection(section) {
 		{ placeholder: '30d', validate: values.duration });
 	option(form.Flag, 'refresh', _('Begin anew with every packet'),
 		_('The time of a ban starts again whenever the banned address tries something.'), NO);
-	option(form.Value, 'high_port', _('Doubtful from port'),
-		_('From this port on a single packet may be a late one of a forgotten connection.'),
-		{ placeholder: '49152', validate: values.port });
-	option(form.Value, 'high_port_packets', _('Packets to a doubtful port'),
-		_('So many within an hour are a scan.'), { placeholder: '3', validate: values.number(1, 100) });
 	option(form.ListValue, 'ipv6_prefix', _('IPv6 bans'), _('A subscriber often has a whole network to scan from.'), {
 		default: '128', values: [ [ '128', _('the address alone') ], [ '64', _('the whole /64 network') ] ]
 	});
@@ -154,7 +148,7 @@ function detection(section) {
 	const login = optionsOf(section, 'detection', 'login');
 
 	login(form.Flag, 'enabled', _('Watch failed log-ins'),
-		_('Ban who fails to log in too often, as the system log tells. Patterns of your own are on the page "Own rules".'), YES);
+		_('Ban who fails to log in too often, as the system log tells. Patterns of your own are on the page "Own blocks".'), YES);
 	login(form.DynamicList, 'service', _('Services'), _('Empty for ssh, luci, smtp, imap, sip and ftp. Also: %s').format(values.loginServices.slice(6).join(', ')),
 		{ optional: true, placeholder: 'ssh', validate: values.loginService });
 	login(form.Value, 'attempts', _('Failures'), _('So many of an address within the time below are too many.'),
@@ -187,13 +181,32 @@ function firewall(section) {
 	});
 	option(form.Flag, 'disconnect', _('Disconnect'), _('A ban also ends the connections the address has.'), YES);
 	option(form.Flag, 'log_drops', _('Log blocked packets'), _('To the kernel\'s log, a few a minute.'), NO);
-	option(form.DynamicList, 'device', _('Devices'),
-		_('Only for a machine without this firewall: the devices to guard, by default every one but lo.'),
-		{ optional: true, validate: values.device });
+}
+
+/* What hardly anybody has to change. */
+function advanced(section) {
+	const option = optionsOf(section, 'advanced', 'main');
+
+	option(form.Value, 'control', _('Control socket'), _('Where the command line and these pages reach the daemon.'),
+		{ placeholder: '/var/run/diswall/control.sock', validate: values.socketPath });
 	option(form.Value, 'table', _('nftables table'), _('The table the sets are in, of family inet.'),
 		{ placeholder: 'fw4', validate: values.nftName });
 	option(form.Value, 'set_prefix', _('Prefix of the sets'), _('What the names of the sets begin with.'),
 		{ placeholder: 'diswall', validate: values.nftName });
+	option(form.DynamicList, 'device', _('Devices'),
+		_('Only for a machine without this firewall: the devices to guard, by default every one but lo.'),
+		{ optional: true, validate: values.device });
+
+	const scan = optionsOf(section, 'advanced', 'scan');
+
+	scan(form.Value, 'nflog_group', _('NFLOG group'),
+		_('Through which the firewall tells diswall of packets to closed ports. Change it only if another program uses it.'),
+		{ placeholder: '1914', validate: values.number(0, 65535) });
+	scan(form.Value, 'high_port', _('Doubtful from port'),
+		_('From this port on a single packet may be a late one of a forgotten connection.'),
+		{ placeholder: '49152', validate: values.port });
+	scan(form.Value, 'high_port_packets', _('Packets to a doubtful port'),
+		_('So many within an hour are a scan.'), { placeholder: '3', validate: values.number(1, 100) });
 }
 
 /* Follows a feed until it took a list after `before`, failed, or patience ends. Resolves to [kind, sentence]. */
@@ -228,9 +241,9 @@ function test(name, place) {
 		.then(answer => (answer.failed ? 0 : (answer.feeds.find(feed => feed.name == name) || { lists: 0 }).lists))
 		.then(before => api.resync({ source: name }).then(answer => answer.failed
 			? [ 'danger', answer.failed.message ] : follow(name, before, PATIENCE)))
-		.then(outcome => text.fill(place, h('span', { 'class': 'diswall-outcome diswall-' + {
-			info: 'good', warning: 'warn', danger: 'bad'
-		}[outcome[0]] }, outcome[1])));
+		.then(outcome => text.fill(place, h('span', {
+			'class': 'diswall-outcome diswall-' + text.pick(KINDS, outcome[0], 'warn')
+		}, outcome[1])));
 }
 
 function testButton(section, tab, name, writable) {
@@ -252,14 +265,16 @@ function testButton(section, tab, name, writable) {
 }
 
 return view.extend({
-	render: function() {
+	load: file.load,
+
+	render: function(state) {
 		text.style();
 		text.nameFields();
 
 		const map = new form.Map('diswall', _('Settings'));
 		const writable = L.hasViewPermission() === true;
 
-		map.readonly = !writable;
+		file.guard(this, map, state);
 
 		const section = map.section(form.NamedSection, 'main', 'diswall');
 
@@ -269,6 +284,7 @@ return view.extend({
 		section.tab('nats', _('DisWall account'));
 		section.tab('detection', _('Detection'));
 		section.tab('firewall', _('Firewall'));
+		section.tab('advanced', _('Advanced'));
 
 		general(section);
 		dynfw(section);
@@ -277,7 +293,16 @@ return view.extend({
 		testButton(section, 'nats', 'nats', writable);
 		detection(section);
 		firewall(section);
+		advanced(section);
 
-		return map.render().then(node => h('div', { 'class': 'diswall' }, node));
+		return map.render().then(node => {
+			const wanted = TABS.find(tab => tab == new URLSearchParams(location.search).get('tab'));
+
+			/* Once the page is in the document: only then do the tabs answer. */
+			if (wanted)
+				requestAnimationFrame(() => document.querySelector('li[data-tab=%s] a'.format(wanted)).click());
+
+			return h('div', { 'class': 'diswall' }, state.notice, node);
+		});
 	}
 });

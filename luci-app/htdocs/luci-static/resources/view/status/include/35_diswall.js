@@ -9,10 +9,10 @@
 
 const h = text.h;
 
-const FEED_STATES = {
-	off: () => _('off'), connecting: () => _('connecting'), synchronising: () => _('taking the list'),
-	live: () => _('live'), waiting: () => _('not connected')
-};
+const FEED_STATES = new Map([
+	[ 'off', () => _('off') ], [ 'connecting', () => _('connecting') ], [ 'synchronising', () => _('taking the list') ],
+	[ 'live', () => _('live') ], [ 'waiting', () => _('not connected') ]
+]);
 
 function row(title, ...content) {
 	return h('tr', { 'class': 'tr' },
@@ -24,6 +24,7 @@ function state(status) {
 	switch (status.state) {
 	case 'protected': return _('Protected');
 	case 'local': return _('Protected without feeds');
+	case 'waiting': return _('Not everything is in force yet');
 	case 'degraded': return _('Protected in part');
 	case 'unprotected': return _('Not protected');
 	case 'off': return _('Off');
@@ -44,11 +45,20 @@ return baseclass.extend({
 		if (!status || status.failed)
 			return h('p', {}, status ? status.failed.message : '');
 
+		const wrong = status.parts.filter(part => part.state != 'in_force');
+		const worst = text.worst(status.parts);
+
 		return h('table', { 'class': 'table' },
-			row(_('State'), h('a', { 'href': L.url('admin/services/diswall/overview') }, state(status))),
-			row(_('Blocked addresses'), text.number(status.bans.total)),
+			row(_('State'), h('span', { 'class': 'diswall' }, h('span', {
+				'class': 'diswall-outcome diswall-' + (status.state == 'off' ? 'off' : status.state == 'unprotected' ? 'bad' : worst ? worst.kind : 'bad'),
+				'aria-hidden': 'true'
+			}, status.state == 'off' ? '–' : worst ? worst.mark : '✕')), ' ',
+			h('a', { 'href': L.url('admin/services/diswall/overview') }, state(status))),
+			wrong.length ? row(_('Not in force'), wrong.map(part => h('div', {},
+				'%s: %s'.format(text.partTitle(part.name), part.why)))) : '',
+			row(_('Blocked'), text.counted(status.bans.v4 + status.bans.v6, status.bans.total - status.bans.v4 - status.bans.v6)),
 			row(_('Dropped in the last hour'), text.number(status.dropped.packets_hour)),
 			row(_('Feeds'), status.feeds.map(feed => text.sourceName(feed.name) + ': '
-				+ (FEED_STATES[feed.state] ? FEED_STATES[feed.state]() : '?')).join(', ')));
+				+ text.pick(FEED_STATES, feed.state, () => '?')()).join(', ')));
 	}
 });

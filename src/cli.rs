@@ -186,7 +186,7 @@ struct Block {
     /// in whose name, for programs, which take back their own bans alone; needs --timeout
     #[argh(option)]
     by: Option<String>,
-    /// addresses and networks
+    /// addresses and networks; - alone: as standard input has them, any number, all or none
     #[argh(positional)]
     addresses: Vec<String>,
 }
@@ -205,7 +205,7 @@ struct Unblock {
     /// only the bans in this name, as block --by gave it; the configuration is left alone
     #[argh(option)]
     by: Option<String>,
-    /// addresses and networks
+    /// addresses and networks; - alone: as standard input has them
     #[argh(positional)]
     addresses: Vec<String>,
 }
@@ -400,6 +400,11 @@ pub fn main() -> ExitCode {
         // Taken for an option otherwise.
         words.retain(|word| *word != "-");
     }
+    for at in 1..words.len() {
+        if words.get(at) == Some(&"-") && !words.get(at - 1).is_some_and(|before| takes_value(before)) {
+            words.get_mut(at).into_iter().for_each(|word| *word = STANDARD_INPUT);
+        }
+    }
     let parsed = match Arguments::from_args(&["diswall"], &words) {
         Ok(parsed) => parsed,
         Err(early) => return early_exit(early),
@@ -420,9 +425,8 @@ pub fn main() -> ExitCode {
         Command::History(command) => history(command),
         Command::Watch(command) => watch(command),
         Command::Block(command) => block(command),
-        Command::Unblock(command) => {
-            steer(command.config, |steer| steer.unblock(&command.addresses, command.source, command.by))
-        }
+        Command::Unblock(command) => addresses(command.addresses)
+            .and_then(|addresses| steer(command.config, |steer| steer.unblock(&addresses, command.source, command.by))),
         Command::Clear(command) => steer(command.config, |steer| steer.clear(&command.by)),
         Command::Allow(command) => allow(command),
         Command::Disallow(command) => steer(command.config, |steer| steer.disallow(&command.addresses)),
@@ -633,11 +637,32 @@ fn steer(config: Option<PathBuf>, command: impl FnOnce(&Steer) -> Result<protoco
     Ok(exit::DONE)
 }
 
+/// What stands for a lone `-`.
+const STANDARD_INPUT: &str = "/dev/stdin";
+
+/// Whether an option of those commands that read addresses has a value behind it.
+fn takes_value(word: &str) -> bool {
+    word.starts_with("--") && word != "--force"
+}
+
+/// The words, or with `-` alone what standard input has: addresses with blanks or line ends between them, `#`
+/// before what is for people.
+fn addresses(words: Vec<String>) -> Result<Vec<String>, Failure> {
+    if words.as_slice() != [STANDARD_INPUT] {
+        return Ok(words);
+    }
+    let text = std::io::read_to_string(std::io::stdin());
+    let text = text.map_err(|error| Failure::usage(format!("standard input: {error}")))?;
+    let lines = text.lines().map(|line| line.split('#').next().unwrap_or_default());
+    Ok(lines.flat_map(str::split_whitespace).map(str::to_owned).collect())
+}
+
 fn block(command: Block) -> Outcome {
+    let addresses = addresses(command.addresses)?;
     let action = command.action.as_deref().map(value::action).transpose().map_err(bad_value)?;
     let timeout = command.timeout.as_deref().map(timeout).transpose()?;
     let options = BlockOptions { timeout, comment: command.comment, action, force: command.force, by: command.by };
-    steer(command.config, |steer| steer.block(&command.addresses, &options))
+    steer(command.config, |steer| steer.block(&addresses, &options))
 }
 
 fn allow(command: Allow) -> Outcome {

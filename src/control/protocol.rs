@@ -181,6 +181,11 @@ pub struct BanCommand {
     pub force: bool,
     /// In whose name; absent: the owner's.
     pub by: Option<String>,
+    /// The part of a command that is too long for one line: all parts have this name, and are kept until the
+    /// last comes. Absent: a whole command.
+    pub batch: Option<String>,
+    /// With `batch`: more parts follow.
+    pub more: bool,
 }
 
 /// Networks to free.
@@ -861,7 +866,7 @@ pub struct Activity {
 
 fields!(HistoryQuery { hours });
 fields!(EventsQuery { cursor, limit } omit_empty { kinds });
-fields!(BanCommand { addresses, timeout, comment, force, by });
+fields!(BanCommand { addresses, timeout, comment, force, by, batch, more });
 fields!(UnbanCommand { addresses, source, by } omit_empty { unlisted });
 fields!(ClearCommand { by });
 fields!(ExemptCommand { addresses, timeout, comment });

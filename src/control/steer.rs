@@ -27,6 +27,10 @@ const INIT_SCRIPT: &str = "/etc/init.d/diswall";
 /// Of more addresses than this a command answers with a sum.
 const ROWS: usize = 100;
 
+/// Most addresses in one line of the control socket: 43 bytes each and a comment are less than
+/// [`REQUEST_MAX`](super::protocol::REQUEST_MAX).
+const PART: usize = 1000;
+
 /// What a block says besides its addresses.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct BlockOptions {
@@ -67,13 +71,14 @@ impl Steer {
             comment: Some(options.comment.clone()),
             force: options.force,
             by: options.by.clone(),
+            ..BanCommand::default()
         };
         if options.timeout.is_some() {
             if options.action.is_some() {
                 let text = "an action of its own needs a lasting block: give --action or --timeout, not both";
                 return Err(Refusal::invalid(text));
             }
-            return self.ask(&Request::Ban(command));
+            return self.ban(command);
         }
         if holder(options.by.as_deref())? != OWNER {
             let text = "a program's ban is not written into the configuration: give --timeout; 0 is until taken back";
@@ -81,7 +86,7 @@ impl Steer {
         }
         let nets = nets(addresses)?;
         let comment = comment(&options.comment)?;
-        self.vet(&nets, command)?;
+        self.vet(&nets, &command)?;
         let blocks: Vec<Block> = nets.iter().map(|net| block(*net, &comment, options.action)).collect();
         self.edit(&edit::Request::Block { blocks: &blocks, force: options.force })?;
         self.reload()?;
@@ -103,8 +108,34 @@ impl Steer {
         }
     }
 
+    /// Has the daemon ban; what is too long for a line of the control socket in parts, all or none of it.
+    fn ban(&self, mut command: BanCommand) -> Result<Done, Refusal> {
+        nets(&command.addresses)?;
+        let addresses = std::mem::take(&mut command.addresses);
+        let mut parts = addresses.chunks(PART).peekable();
+        if addresses.len() > PART {
+            let now = std::time::UNIX_EPOCH.elapsed().unwrap_or_default().as_nanos();
+            command.batch = Some(format!("{}-{now}", std::process::id()));
+        }
+        let mut done = Done::default();
+        while let Some(part) = parts.next() {
+            command.addresses = part.to_vec();
+            command.more = parts.peek().is_some();
+            done = self.ask(&Request::Ban(command.clone()))?;
+        }
+        Ok(done)
+    }
+
+    /// As [`Steer::vet_part`] for however many.
+    fn vet(&self, nets: &[IpNet], command: &BanCommand) -> Result<(), Refusal> {
+        nets.chunks(PART).try_for_each(|part| {
+            let addresses = part.iter().map(|net| value::written(*net)).collect();
+            self.vet_part(part, BanCommand { addresses, ..command.clone() })
+        })
+    }
+
     /// The daemon knows the router's own addresses; without it only what is never blocked is refused.
-    fn vet(&self, nets: &[IpNet], command: BanCommand) -> Result<(), Refusal> {
+    fn vet_part(&self, nets: &[IpNet], command: BanCommand) -> Result<(), Refusal> {
         match client::ask::<Done>(&self.settings.main.control, &Request::Vet(command)) {
             Err(ClientError::Unreachable { .. }) => {
                 let refusal = |net: &IpNet| may_ban(crate::feed::Source::Manual, *net).err().map(|why| (*net, why));
@@ -126,11 +157,8 @@ impl Steer {
                 self.reload()?;
             }
         }
-        let removed = nets.iter().zip(&written).filter(|(_, outcome)| **outcome == Outcome::Removed);
-        let unlisted: Vec<String> = removed.map(|(net, _)| value::written(*net)).collect();
         let by_program = by.is_some();
-        let command = UnbanCommand { addresses: addresses.to_vec(), source, by, unlisted };
-        match client::ask::<Done>(&self.settings.main.control, &Request::Unban(command)) {
+        match self.unban(&nets, &written, &UnbanCommand { source, by, ..UnbanCommand::default() }) {
             // Asked twice, a program has what it wants.
             Ok(done) if by_program => Ok(done),
             Ok(done) => found(done, |row| row.text.clone()),
@@ -140,6 +168,19 @@ impl Steer {
             }
             Err(error) => Err(error.into_refusal()),
         }
+    }
+
+    /// Has the daemon take bans back, however many; what has been taken out of the configuration is said to it.
+    fn unban(&self, nets: &[IpNet], written: &[Outcome], command: &UnbanCommand) -> Result<Done, ClientError> {
+        let mut all = Done::default();
+        for (nets, written) in nets.chunks(PART).zip(written.chunks(PART)) {
+            let removed = nets.iter().zip(written).filter(|(_, outcome)| **outcome == Outcome::Removed);
+            let unlisted = removed.map(|(net, _)| value::written(*net)).collect();
+            let addresses = nets.iter().map(|net| value::written(*net)).collect();
+            let command = UnbanCommand { addresses, unlisted, ..command.clone() };
+            all.done.extend(client::ask::<Done>(&self.settings.main.control, &Request::Unban(command))?.done);
+        }
+        Ok(all)
     }
 
     /// Takes back everything that a holder has banned by command.

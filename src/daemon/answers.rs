@@ -147,6 +147,13 @@ impl Daemon {
         for text in self.eyes.troubles() {
             add("warning", "nflog".into(), text);
         }
+        if self.logins.forgotten() > 0 {
+            let text = format!(
+                "so many fail to log in that {} of them had to be forgotten, those who had failed least often",
+                self.logins.forgotten()
+            );
+            add("notice", "login".into(), text);
+        }
         for text in self.logins.troubles() {
             add("warning", "logwatch".into(), text.into());
         }

@@ -5,6 +5,7 @@
 //! reload. Every command is all or nothing: all its addresses are judged before the first is touched.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
 
 use ipnet::IpNet;
 
@@ -20,6 +21,10 @@ use crate::ledger::{BanView, HOLDERS_MAX, HoldError, OWNER, Word, may_ban};
 
 /// Addresses of one command that are told one by one: to the log and to whoever watches, …
 const LINES: usize = 20;
+
+/// Long commands under way at a time, and how long one waits for its next part.
+const BATCHES: usize = 2;
+const BATCH_KEPT: Duration = Duration::from_secs(60);
 
 /// … and in the answer. Of more there is a sum.
 const ROWS: usize = 100;
@@ -55,8 +60,15 @@ impl Daemon {
 
     /// Bans in the ledger, in the holder's name: all of them, or none.
     pub(super) fn ban(&mut self, command: &BanCommand) -> Result<Done, Refusal> {
-        let nets = self.vet(command)?;
+        let mut nets = self.vet(command)?;
         let holder = steer::holder(command.by.as_deref())?;
+        if let Some(name) = &command.batch {
+            self.batches.add(name, nets, self.settings.main.max_entries as usize)?;
+            if command.more {
+                return Ok(Done::default());
+            }
+            nets = self.batches.take(name);
+        }
         let comment = steer::comment(command.comment.as_deref().unwrap_or_default())?;
         let lifetime = lifetime(command.timeout);
         self.hold(holder, &nets, lifetime, &comment)?;
@@ -376,6 +388,46 @@ pub fn tell_changes(list: &str, old: &[IpNet], new: &[IpNet]) -> Vec<(IpNet, boo
 
 fn row(net: IpNet, text: String) -> DoneRow {
     DoneRow { address: value::written(net), text, ..DoneRow::default() }
+}
+
+/// Commands of which parts have come, and the last has not: two at a time, each for a minute after its last
+/// part, so that a client that died leaves nothing behind.
+#[derive(Default)]
+pub(super) struct Batches(Vec<Batch>);
+
+struct Batch {
+    name: String,
+    nets: Vec<IpNet>,
+    touched: Instant,
+}
+
+impl Batches {
+    /// Takes a part in. `most`: so many networks of both families a command may have.
+    fn add(&mut self, name: &str, nets: Vec<IpNet>, most: usize) -> Result<(), Refusal> {
+        self.0.retain(|batch| batch.touched.elapsed() < BATCH_KEPT);
+        let at = self.0.iter().position(|batch| batch.name == name);
+        if at.is_none() && self.0.len() >= BATCHES {
+            return Err(Refusal::failed("other long commands are under way; try again in a minute"));
+        }
+        let mut batch = match at {
+            Some(at) => self.0.swap_remove(at),
+            None => Batch { name: name.into(), nets: Vec::new(), touched: Instant::now() },
+        };
+        if batch.nets.len() + nets.len() > most {
+            let message = format!("more than {most} addresses (max_entries) in one command; nothing was done");
+            return Err(Refusal { code: Code::Refused, message });
+        }
+        batch.nets.extend(nets);
+        batch.touched = Instant::now();
+        self.0.push(batch);
+        Ok(())
+    }
+
+    /// All that has come of a command.
+    fn take(&mut self, name: &str) -> Vec<IpNet> {
+        let at = self.0.iter().position(|batch| batch.name == name);
+        at.map_or_else(Vec::new, |at| self.0.swap_remove(at).nets)
+    }
 }
 
 /// Whose bans of a network have been taken back.

@@ -13,7 +13,7 @@ use super::clock;
 use super::proof::{Place, Prover};
 use crate::config::{LogSource, Logwatch, Settings};
 use crate::control::protocol::{Activity, Part};
-use crate::feed::login::attempts::Limit;
+use crate::feed::login::attempts::{self, Limit};
 use crate::feed::login::judge::Verdict;
 use crate::feed::login::{Attempts, Follower, Judge, Line, known};
 use crate::feed::scan::detect::Bucket;
@@ -68,7 +68,7 @@ impl Logins {
         Logins {
             logs: Vec::new(),
             watches: Vec::new(),
-            attempts: Attempts::default(),
+            attempts: Attempts::new(attempts::room()),
             prover: Prover::default(),
             shown: SHOWN,
             bans: BANS,
@@ -142,6 +142,11 @@ impl Logins {
     /// What is wrong, as sentences.
     pub fn troubles(&self) -> impl Iterator<Item = &str> {
         self.logs.iter().filter_map(|log| log.follower.trouble())
+    }
+
+    /// How many who had failed had to be forgotten for want of room.
+    pub fn forgotten(&self) -> u64 {
+        self.attempts.forgotten()
     }
 
     /// The failures in the next piece of a log.

@@ -281,7 +281,7 @@ impl Ledger {
     /// The router has seen this address offend: counts it and says for how long to ban it. The ban itself
     /// is an event like any other, with [`Source::Scan`]. `None`: there is nothing to ban, because the
     /// address is banned by this source already (packets in flight are no new offence), is exempt, or is
-    /// of a kind that is never banned.
+    /// of a kind that is never banned; or there is no room for it, which is counted as cut.
     pub fn offence(&mut self, now: Moment, address: IpAddr) -> Option<Offence> {
         let address = address.to_canonical();
         let exempt = matches!(self.outcome(now, address), Outcome::Allowed | Outcome::Protected);
@@ -291,6 +291,15 @@ impl Ledger {
             || may_ban(Source::Scan, address.into()).is_err()
             || self.is_banned_by(now, Source::Scan, address)
         {
+            return None;
+        }
+        let most = self.max_entries as usize;
+        if let Place::Book(index) = place(Source::Scan)
+            && let Some(book) = self.books.get_mut(index)
+            && (if address.is_ipv4() { book.v4.len() } else { book.v6.len() }) >= most
+        {
+            // It would be cut: nobody is to be told of a ban that is not in force, nor to climb for it.
+            book.cut = book.cut.saturating_add(1);
             return None;
         }
         Some(self.escalation.offence(now, address))

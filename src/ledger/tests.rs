@@ -250,6 +250,22 @@ fn check_tells_every_ban_and_allowance() {
 }
 
 #[test]
+fn who_finds_no_room_does_not_climb_and_is_counted() {
+    let mut ledger = Ledger::new(2);
+    for last in [1, 2] {
+        ledger.offence(at(0), [198, 51, 100, last].into()).unwrap();
+        changes(&mut ledger, at(0), ban(Source::Scan, &format!("198.51.100.{last}"), Lifetime::Seconds(900)));
+    }
+    for cut in 1..=3 {
+        assert_eq!(ledger.offence(at(1), [198, 51, 100, 3].into()), None);
+        assert_eq!((ledger.offences(at(1), [198, 51, 100, 3].into()), ledger.counts(Source::Scan).cut), (0, cut));
+    }
+    assert!(ledger.offence(at(1), "2001:db8::1".parse().unwrap()).is_some(), "the other family has room");
+    ledger.expire(at(1000), &mut |_, _| {});
+    assert_eq!(ledger.offence(at(1000), [198, 51, 100, 3].into()).map(|offence| offence.seen), Some(0));
+}
+
+#[test]
 fn a_source_beyond_the_limit_is_cut_and_says_so() {
     let mut ledger = Ledger::new(8);
     let list = |range: std::ops::Range<u32>| Event::List {

@@ -410,6 +410,45 @@ fn a_kill_costs_no_ban_that_the_kernel_has() {
     assert!(kept.iter().all(|net| listed.contains(net.as_str())), "{listed}");
 }
 
+/// Calls the command line with something to read.
+fn fed(daemon: &Daemon, args: &[&str], input: &str) -> (Option<i32>, String) {
+    use std::io::Write;
+    let mut command = daemon.command(args);
+    command
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    (output.status.code(), String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned())
+}
+
+#[test]
+fn any_number_of_addresses_is_read_all_or_none() {
+    let _netns = Netns::enter();
+    let daemon = Daemon::start("", &no_feed());
+    let address = |number: u32| std::net::Ipv4Addr::from_bits(0x2d00_0000 + 2 * number).to_string();
+    let list: String = (0..4000).map(|number| format!("{} # farm\n", address(number))).collect();
+    let block = ["block", "-", "--timeout", "1h", "--by", "list"];
+    let (status, printed) = fed(&daemon, &block, &format!("{list}nonsense\n"));
+    assert!(status == Some(2) && printed.contains("nonsense"), "{printed}");
+    let (status, printed) = fed(&daemon, &block, &format!("{list}127.0.0.1\n"));
+    assert!(status == Some(1) && printed.contains("127.0.0.1"), "{printed}");
+    assert!(manual().is_empty() && daemon.cli(&["list"]).is_empty());
+    let (status, printed) = fed(&daemon, &block, &list);
+    assert!(
+        status == Some(0) && printed.contains("4000 addresses and networks are blocked by list for 1h"),
+        "{printed}"
+    );
+    assert_eq!(source(&daemon, "manual")["v4"], 4000);
+    assert!(holds("diswall_manual4", &address(0)) && holds("diswall_manual4", &address(3999)));
+    assert!(!holds("diswall_manual4", &std::net::Ipv4Addr::from_bits(0x2d00_0001).to_string()));
+    let (status, _) = fed(&daemon, &["unblock", "-", "--by", "list"], &list);
+    assert_eq!((status, manual().len()), (Some(0), 0));
+    assert_eq!(fed(&daemon, &block, "").0, Some(2), "nothing to block");
+}
+
 /// As a power cut, or the kernel's OOM killer and a firewall restart: nothing is left but the record.
 #[test]
 fn what_was_said_outlives_a_kill_and_a_flushed_firewall() {

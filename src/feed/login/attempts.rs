@@ -276,7 +276,9 @@ mod tests {
         assert!((0..500).all(|host| attempts.fail(Moment(2), address(host), 0, 1, Limit::default())));
         // Whose window is over goes first, however often he failed, and is not counted.
         let mut attempts = Attempts::new(10);
-        (0..10).for_each(|host| drop(attempts.fail(Moment(100), address(host), 0, 4, Limit::default())));
+        for host in 0..10 {
+            attempts.fail(Moment(100), address(host), 0, 4, Limit::default());
+        }
         attempts.fail(Moment(1000), address(10), 0, 1, Limit::default());
         assert_eq!((attempts.remembered(), attempts.forgotten()), (1, 0));
     }

@@ -4,7 +4,7 @@
 use std::io::{IsTerminal, Write};
 
 use crate::control::protocol::{
-    Activity, Allowance, Ban, Check, Feed, Part, PartState, Problem, Reason, Sharing, Status,
+    Activity, Allowance, Ban, Check, Feed, Part, PartState, Problem, Reason, Sharing, Status, Totals,
 };
 use crate::json::{self, Json};
 use crate::ledger::{CONFIGURATION, OWNER};
@@ -133,16 +133,30 @@ fn sharing_line(sharing: &Sharing) -> Option<String> {
 }
 
 fn headline(status: &Status) -> String {
-    let total = grouped(status.bans.total);
+    let total = counted(&status.bans);
     let dropped = grouped(status.dropped.packets_hour);
     match status.state.as_str() {
-        "protected" => format!("Protected: {total} addresses blocked, {dropped} packets dropped in the last hour"),
-        "local" => format!("Protected by local bans only: {total} blocked, {dropped} packets dropped in the last hour"),
-        "waiting" => format!("Not everything is in force yet: {total} addresses blocked, {}", waiting(status)),
-        "degraded" => format!("Protection is degraded: {total} addresses blocked, but see below"),
+        "protected" => format!("Protected: {total} blocked, {dropped} packets dropped in the last hour"),
+        "local" => format!("Protected without feeds: {total} blocked, {dropped} packets dropped in the last hour"),
+        "waiting" => format!("Not everything is in force yet: {total} blocked, {}", waiting(status)),
+        "degraded" => format!("Protected in part: {total} blocked, but see below"),
         "unprotected" => "NOT protected: the firewall does not look at the sets".into(),
         "off" => "Switched off (enabled '0')".into(),
         other => other.to_string(),
+    }
+}
+
+/// `16,200 addresses and 2 networks`: a network is no address.
+fn counted(bans: &Totals) -> String {
+    let addresses = bans.v4 + bans.v6;
+    let plural =
+        |count: u64, one: &str, more: &str| format!("{} {}", grouped(count), if count == 1 { one } else { more });
+    match (addresses, bans.total.saturating_sub(addresses)) {
+        (addresses, 0) => plural(addresses, "address", "addresses"),
+        (0, networks) => plural(networks, "network", "networks"),
+        (addresses, networks) => {
+            format!("{} and {}", plural(addresses, "address", "addresses"), plural(networks, "network", "networks"))
+        }
     }
 }
 
@@ -169,7 +183,7 @@ pub fn check(check: &Check) {
     }
     for rule in &check.rules {
         let ports = if rule.dest_ports.is_empty() { "every port".into() } else { rule.dest_ports.join(", ") };
-        say(&format!("  own rule: {} {} {} ({})", rule.action, rule.address, rule.proto, ports));
+        say(&format!("  own block: {} {} {} ({})", rule.action, rule.address, rule.proto, ports));
     }
 }
 
@@ -358,6 +372,18 @@ mod tests {
         let table = [(0, "0s"), (59, "59s"), (61, "1m 1s"), (3600, "1h"), (3605, "1h"), (90_061, "1d 1h")];
         for (seconds, text) in table {
             assert_eq!(duration(seconds), text);
+        }
+    }
+
+    #[test]
+    fn a_network_is_no_address() {
+        for (v4, v6, total, text) in [
+            (0, 0, 0, "0 addresses"),
+            (1, 0, 1, "1 address"),
+            (0, 0, 2, "2 networks"),
+            (1500, 500, 2001, "2,000 addresses and 1 network"),
+        ] {
+            assert_eq!(counted(&Totals { total, v4, v6 }), text);
         }
     }
 

@@ -342,7 +342,7 @@ impl Daemon {
                 ("protected", format!("{address} is never blocked by a feed: {}", refusal.name()))
             }
             Outcome::NotBanned if !rules.is_empty() => {
-                ("partly", format!("{address} is blocked for some services by own rules"))
+                ("partly", format!("{address} is blocked for some services by own blocks"))
             }
             Outcome::NotBanned => ("clear", format!("{address} is not blocked")),
         };

@@ -37,7 +37,7 @@ impl Daemon {
         }
         let text = match bans.as_slice() {
             [] if is_single(net) && !self.rules_for(net.addr()).is_empty() => {
-                "is blocked for some services by own rules".into()
+                "is blocked for some services by own blocks".into()
             }
             [] => format!("is not blocked{inside}"),
             [only] if only.net == net && only.by == speaker => {

@@ -33,7 +33,7 @@ fn wait_part(daemon: &Daemon, name: &str, state: &str, whole: &str) -> Value {
     let (code, said) = daemon.exit(&["status"]);
     let good = matches!(whole, "protected" | "local");
     assert_eq!(code, Some(i32::from(!good)), "{said}");
-    assert_eq!(said.starts_with("Protected"), good, "{said}");
+    assert_eq!(said.starts_with("Protected: ") || said.starts_with("Protected without"), good, "{said}");
     found
 }
 

@@ -80,6 +80,9 @@ struct Daemon {
     keeper: Keeper,
     surroundings: Surroundings,
     batches: commands::Batches,
+    /// What is in force of the owner's host names, and what is wrong with them.
+    of_names: Vec<surroundings::OfName>,
+    name_troubles: Vec<String>,
     started: u64,
     control: Option<Server>,
     questions: mpsc::Sender<Question>,
@@ -178,6 +181,8 @@ impl Daemon {
             tally: Tally::new(clock::wall(), &kept.totals),
             surroundings: Surroundings::new(),
             batches: commands::Batches::default(),
+            of_names: Vec::new(),
+            name_troubles: Vec::new(),
             started: clock::boot_seconds(),
             control: None,
             questions,
@@ -386,7 +391,9 @@ impl Daemon {
 
     /// Brings the never-ban list up to date; the caller commits.
     fn read_surroundings(&mut self) {
-        let Some(list) = self.surroundings.read(&self.settings) else { return };
+        let list = self.surroundings.read(&self.settings);
+        self.follow_names();
+        let Some(list) = list else { return };
         log::debug!("never banned: {} addresses and networks of the router's own", list.len());
         let Daemon { ledger, kernel, .. } = self;
         ledger.set_protected(clock::now(), list, &mut |change| kernel.push(change));
@@ -588,14 +595,56 @@ impl Daemon {
             self.tell_lists(old);
         }
         if old.is_none_or(|old| old.allow != self.settings.allow) {
-            let list = self.settings.allow.iter().map(|allow| entry(allow.net, &allow.comment)).collect();
-            self.apply(Event::AllowList { origin: AllowOrigin::Config, list });
+            self.apply_allows();
         }
         if old.is_none_or(|old| old.block != self.settings.block || old.main.action != self.settings.main.action) {
-            let in_set = self.settings.block.iter().filter(|block| rules::in_manual_set(block, &self.settings.main));
-            let list = in_set.map(|block| entry(block.net, &block.comment)).collect();
-            self.apply(Event::BlockList { list });
+            self.apply_blocks();
         }
+        self.follow_names();
+    }
+
+    fn apply_allows(&mut self) {
+        let mut list: Vec<Entry> = self.settings.allow.iter().map(|allow| entry(allow.net, &allow.comment)).collect();
+        self.add_names(true, &mut list);
+        self.apply(Event::AllowList { origin: AllowOrigin::Config, list });
+    }
+
+    fn apply_blocks(&mut self) {
+        let in_set = self.settings.block.iter().filter(|block| rules::in_manual_set(block, &self.settings.main));
+        let mut list: Vec<Entry> = in_set.map(|block| entry(block.net, &block.comment)).collect();
+        self.add_names(false, &mut list);
+        self.apply(Event::BlockList { list });
+    }
+
+    /// What the owner wrote as an address counts before what a name stands for.
+    fn add_names(&self, allowed: bool, list: &mut Vec<Entry>) {
+        let written: std::collections::HashSet<IpNet> = list.iter().map(|entry| entry.net).collect();
+        for (_, address, words) in self.of_names.iter().filter(|(allow, ..)| *allow == allowed) {
+            let net = IpNet::from(*address);
+            if !written.contains(&net) && !list.iter().skip(written.len()).any(|entry| entry.net == net) {
+                list.push(entry(net, words));
+            }
+        }
+    }
+
+    /// Brings allow and block list up to the addresses that the owner's host names have now; the caller
+    /// commits.
+    fn follow_names(&mut self) {
+        let troubles = self.surroundings.name_troubles(&self.settings);
+        for text in troubles.iter().filter(|text| !self.name_troubles.contains(text)) {
+            log::warn!("{text}");
+        }
+        self.name_troubles = troubles;
+        let found = self.surroundings.of_names(&self.settings);
+        if found == self.of_names {
+            return;
+        }
+        for (allow, address, words) in found.iter().filter(|each| !self.of_names.contains(each)) {
+            log::info!("{}: {words} is {address} now", if *allow { "allow" } else { "block" });
+        }
+        self.of_names = found;
+        self.apply_allows();
+        self.apply_blocks();
     }
 }
 

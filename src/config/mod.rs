@@ -27,6 +27,9 @@ pub const DEFAULT_PATH: &str = "/etc/config/diswall";
 /// Most that `max_entries` may be.
 pub const MAX_ENTRIES: u32 = 1 << 22;
 
+/// Most host names in `config allow` and `config block` together.
+pub const MAX_NAMES: usize = 32;
+
 /// Everything diswall can be told.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct Settings {
@@ -46,6 +49,8 @@ pub struct Settings {
     pub allow: Vec<Allow>,
     /// `config block`, in file order.
     pub block: Vec<Block>,
+    /// Both, where `ip` is a host name; at most [`MAX_NAMES`].
+    pub named: Vec<Named>,
 }
 
 /// What happens to a blocked packet.
@@ -349,6 +354,17 @@ pub struct Logwatch {
 pub struct Allow {
     /// `ip`: address or network, host bits zero.
     pub net: IpNet,
+    /// `comment`.
+    pub comment: String,
+}
+
+/// A `config allow` or `config block` of a host name, whose addresses are looked up.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Named {
+    /// `ip`: the name.
+    pub name: String,
+    /// Allowed, or blocked?
+    pub allow: bool,
     /// `comment`.
     pub comment: String,
 }

@@ -19,7 +19,7 @@ use std::time::Duration;
 use super::last_good;
 use super::uci::{self, Entry, Section, Value};
 use super::value::{self, BadValue};
-use super::{Allow, Block, Dynfw, LogSource, Login, Logwatch, Main, Nats, Proto, Scan, Settings};
+use super::{Allow, Block, Dynfw, LogSource, Login, Logwatch, MAX_NAMES, Main, Named, Nats, Proto, Scan, Settings};
 use crate::feed::login::Pattern;
 use crate::feed::login::attempts::Limit;
 
@@ -184,7 +184,8 @@ impl Settings {
     pub fn parse(text: &[u8], file_name: &str, in_force: &[u8]) -> Loaded {
         let (mut sections, errors) = uci::sections(text);
         let (in_force, _) = uci::sections(in_force);
-        let mut reader = Reader { problems: Problems::new(file_name), in_force: &in_force, taken: Vec::new() };
+        let mut reader =
+            Reader { problems: Problems::new(file_name), in_force: &in_force, taken: Vec::new(), named: Vec::new() };
         let broken = errors.iter().any(|error| !error.harmless);
         for error in errors {
             let severity = if error.harmless { Severity::Warning } else { Severity::Error };
@@ -249,7 +250,7 @@ pub(super) enum Listed {
 /// Errors: `uci` would refuse the text.
 pub(super) fn listed(text: &[u8], file_name: &str) -> Result<(Vec<Listed>, String), Problems> {
     let (sections, errors) = uci::sections(text);
-    let mut reader = Reader { problems: Problems::new(file_name), in_force: &[], taken: Vec::new() };
+    let mut reader = Reader { problems: Problems::new(file_name), in_force: &[], taken: Vec::new(), named: Vec::new() };
     for error in errors.into_iter().filter(|error| !error.harmless) {
         reader.problems.add(error.line, Severity::Error, error.message);
     }
@@ -377,6 +378,7 @@ const LOGWATCH: &[(&str, Setter<LogwatchDraft>)] = &[
 /// What `ip` says.
 enum Given {
     Net(ipnet::IpNet),
+    Name(String),
     /// Nothing that can be used.
     Bad,
 }
@@ -459,6 +461,7 @@ struct Reader<'b> {
     in_force: &'b [Section<'b>],
     /// Which items of the list that was read last are in force, where not all are.
     taken: Vec<bool>,
+    named: Vec<Named>,
 }
 
 impl<'b> Reader<'b> {
@@ -498,6 +501,7 @@ impl<'b> Reader<'b> {
                 section.kind = Cow::Borrowed("");
             }
         }
+        settings.named = std::mem::take(&mut self.named);
         settings
     }
 
@@ -669,6 +673,9 @@ impl<'b> Reader<'b> {
     fn allow(&mut self, section: &mut Section<'_>) -> Option<Option<Allow>> {
         let mut draft = AllowDraft::default();
         self.options(section, ALLOW, &mut draft);
+        if let Some(Given::Name(name)) = draft.net {
+            return self.name(section, Named { name, allow: true, comment: draft.comment });
+        }
         let net = self.required_ip(section, draft.net)?;
         if value::is_everything(&net) {
             let message =
@@ -686,6 +693,16 @@ impl<'b> Reader<'b> {
             return None;
         }
         bad.iter().filter(|bad| bad.name != "ip").for_each(|bad| self.problems.outcome(bad.at, DEFAULT_COUNTS));
+        if let Some(Given::Name(name)) = draft.net {
+            if draft.proto != Proto::Any || !draft.dest_ports.is_empty() || draft.action.is_some() || draft.log {
+                let message = format!(
+                    "{name}: a host name is blocked as a whole; proto, dest_port, action and log need an address"
+                );
+                self.problems.add(line_of(section, "ip"), Severity::Error, message);
+                return None;
+            }
+            return self.name(section, Named { name, allow: false, comment: draft.comment });
+        }
         let net = self.required_ip(section, draft.net)?;
         if value::is_everything(&net) {
             let effect = format!("block {net}: every address of that family, so that nothing from outside gets in");
@@ -705,11 +722,22 @@ impl<'b> Reader<'b> {
         Some(Some(Block { net, comment, proto, dest_ports, action, log }))
     }
 
+    /// Keeps a host name beside the addresses.
+    fn name<T>(&mut self, section: &Section<'_>, named: Named) -> Option<Option<T>> {
+        if self.named.len() == MAX_NAMES {
+            let message = format!("{}: only {MAX_NAMES} host names are looked up", named.name);
+            self.problems.add(line_of(section, "ip"), Severity::Error, message);
+            return None;
+        }
+        self.named.push(named);
+        Some(None)
+    }
+
     /// `None`: there is none, and that has been said.
     fn required_ip(&mut self, section: &Section<'_>, net: Option<Given>) -> Option<ipnet::IpNet> {
         match net {
             Some(Given::Net(net)) => Some(net),
-            Some(Given::Bad) => None,
+            Some(Given::Bad | Given::Name(_)) => None,
             None => {
                 let message = format!("config {} without option ip, an address or a network", section.kind);
                 self.problems.add(section.line, Severity::Error, message);
@@ -763,7 +791,10 @@ impl<'b> Reader<'b> {
                 Taken::Whole
             }
             Err(error) => {
-                *into = Some(Given::Bad);
+                *into = Some(value::host(trimmed).map_or(Given::Bad, Given::Name));
+                if matches!(into, Some(Given::Name(_))) {
+                    return Taken::Whole;
+                }
                 self.bad_value(entry.line, &entry.name, &error)
             }
         }

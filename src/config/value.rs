@@ -181,7 +181,7 @@ fn why(value: &str) -> &'static str {
     } else if octets && value.split('.').any(|octet| octet.len() > 1 && octet.starts_with('0')) {
         " (leading zeros are not accepted)"
     } else if !octets && is_host_name(value) {
-        " (host names are not looked up)"
+        " (a host name may stand in option ip of a config allow or block alone)"
     } else {
         ""
     }
@@ -287,6 +287,13 @@ fn is_host_name(value: &str) -> bool {
             && !label.ends_with('-')
     };
     value.len() <= 253 && value.split('.').all(is_label)
+}
+
+/// A host name that cannot be taken for an address with a slip in it: at least one dot, and not only digits
+/// after the last.
+pub fn host(value: &str) -> Option<String> {
+    let last = value.strip_suffix('.').unwrap_or(value).rsplit_once('.')?.1;
+    (is_host_name(value) && last.bytes().any(|byte| !byte.is_ascii_digit())).then(|| value.to_ascii_lowercase())
 }
 
 /// A CURVE public key: 40 characters of Z85 (ZeroMQ RFC 32) that decode to 32 bytes.

@@ -134,6 +134,9 @@ impl Daemon {
         if let Some(text) = &self.log_trouble {
             add("warning", "log".into(), text.clone());
         }
+        for text in &self.name_troubles {
+            add("warning", "config".into(), text.clone());
+        }
         for (severity, text) in &self.config_notes {
             let severity = if *severity == Severity::Error { "error" } else { "warning" };
             add(severity, "config".into(), text.clone());

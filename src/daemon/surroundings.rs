@@ -17,9 +17,10 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use crate::config::Settings;
+use crate::feed::Source;
 use crate::firewall::routes::{self, Role, RouteWatch};
 use crate::firewall::tunnels;
-use crate::ledger::Protected;
+use crate::ledger::{Protected, may_ban};
 use crate::needs::{self, Host};
 
 /// Directories whose changes may name others: UCI's files, the uplinks' resolvers, `resolv.conf`, and what the
@@ -35,8 +36,11 @@ const TUNNELS: Duration = Duration::from_secs(60);
 /// A name is resolved again at the next change after so long; one that did not resolve, at the next change.
 const RESOLVED_FOR: Duration = Duration::from_secs(600);
 
+/// How often the owner's host names are looked up again; the router's resolver knows how long an answer holds.
+const FOLLOW: Duration = Duration::from_secs(60);
+
 /// Most names that are resolved, and addresses of one that count.
-const NAMES: usize = 64;
+const NAMES: usize = 64 + crate::config::MAX_NAMES;
 const ADDRESSES: usize = 32;
 
 /// What is known of the surroundings.
@@ -47,12 +51,17 @@ pub struct Surroundings {
     due: Option<Instant>,
     /// Addresses by name, as far as it could be resolved, and when that was asked.
     names: BTreeMap<String, (Vec<IpAddr>, Instant)>,
+    /// Names that did not resolve when they were asked for last, and why.
+    away: BTreeMap<String, String>,
     lookups: (mpsc::Sender<Resolved>, mpsc::Receiver<Resolved>),
     current: Vec<Protected>,
 }
 
-/// A name and its addresses.
-type Resolved = (String, Vec<IpAddr>);
+/// A name and its addresses, or why there are none.
+type Resolved = (String, Result<Vec<IpAddr>, String>);
+
+/// An address that the owner names by a host name: allowed, or blocked.
+pub type OfName = (bool, IpAddr, String);
 
 impl Surroundings {
     /// Nothing is read yet.
@@ -70,6 +79,7 @@ impl Surroundings {
             files: files.ok(),
             due: None,
             names: BTreeMap::new(),
+            away: BTreeMap::new(),
             lookups: mpsc::channel(4),
             current: Vec::new(),
         }
@@ -77,7 +87,7 @@ impl Surroundings {
 
     /// Waits for a change of addresses, routes or files, or for a name to be resolved.
     pub async fn changed(&mut self) {
-        let Surroundings { watch, files, lookups: (_, resolved), names, .. } = self;
+        let Surroundings { watch, files, lookups: (_, resolved), names, away, .. } = self;
         let routes = async {
             match watch {
                 Some(watch) => watch.changed().await,
@@ -94,8 +104,14 @@ impl Surroundings {
             () = routes => {}
             () = files => {}
             Some((name, addresses)) = resolved.recv() => {
-                if let Some((known, _)) = names.get_mut(&name).filter(|_| !addresses.is_empty()) {
-                    *known = addresses;
+                match (names.get_mut(&name), addresses) {
+                    (Some((known, _)), Ok(addresses)) if !addresses.is_empty() => {
+                        *known = addresses;
+                        away.remove(&name);
+                    }
+                    (_, answer) => {
+                        away.insert(name, answer.err().unwrap_or_else(|| "it has no address".into()));
+                    }
                 }
             }
         }
@@ -106,6 +122,12 @@ impl Surroundings {
         for (server, _) in settings.feed_servers() {
             self.resolve(server, Duration::ZERO);
         }
+        for named in &settings.named {
+            self.resolve(&named.name, Duration::ZERO);
+        }
+        if !settings.named.is_empty() {
+            self.due.get_or_insert(Instant::now() + FOLLOW);
+        }
     }
 
     /// Asks for a name's addresses unless that was done a moment ago; the old answer stays until there is one.
@@ -113,15 +135,32 @@ impl Surroundings {
         let now = Instant::now();
         let known = self.names.get(name);
         let fresh = if known.is_some_and(|(addresses, _)| addresses.is_empty()) { SETTLE * 5 } else { fresh };
-        if known.is_some_and(|(_, then)| now < *then + fresh) || known.is_none() && self.names.len() >= NAMES {
+        if known.is_some_and(|(_, then)| now < *then + fresh) {
             return;
+        }
+        if known.is_none() && self.names.len() >= NAMES {
+            // Names of former configurations.
+            self.names.retain(|_, (_, then)| now < *then + RESOLVED_FOR);
+            let Surroundings { names, away, .. } = self;
+            away.retain(|name, _| names.contains_key(name));
+            if names.len() >= NAMES {
+                return;
+            }
         }
         self.names.entry(name.into()).or_insert_with(|| (Vec::new(), now)).1 = now;
         let (name, answer) = (name.to_string(), self.lookups.0.clone());
         tokio::task::spawn_local(async move {
             // Whoever uses the name tells when it does not resolve.
-            let Ok(found) = tokio::net::lookup_host((name.as_str(), 0)).await else { return };
-            let addresses = found.map(|socket| socket.ip()).take(ADDRESSES).collect();
+            let addresses = match tokio::net::lookup_host((name.as_str(), 0)).await {
+                Ok(found) => {
+                    let mut addresses: Vec<IpAddr> = found.map(|socket| socket.ip()).take(ADDRESSES).collect();
+                    // Servers give them in turn.
+                    addresses.sort_unstable();
+                    addresses.dedup();
+                    Ok(addresses)
+                }
+                Err(error) => Err(error.to_string()),
+            };
             let _ = answer.send((name, addresses)).await;
         });
     }
@@ -166,10 +205,53 @@ impl Surroundings {
             let why = format!("the feed server {name}");
             list.extend(self.addresses(name).map(|address| protected(address.into(), &why, false)));
         }
+        if !settings.named.is_empty() {
+            settings.named.iter().for_each(|named| self.resolve(&named.name, FOLLOW));
+            self.due.get_or_insert(Instant::now() + FOLLOW);
+        }
         (list != self.current).then(|| {
             self.current.clone_from(&list);
             list
         })
+    }
+
+    /// The addresses behind the owner's host names, with the words that go with them. A resolver's word is
+    /// not the owner's: what no feed may ban, or what the router lives by, is not blocked by a name.
+    pub fn of_names(&self, settings: &Settings) -> Vec<OfName> {
+        let mut found = Vec::new();
+        for named in &settings.named {
+            let words = if named.comment.is_empty() {
+                named.name.clone()
+            } else {
+                format!("{}: {}", named.name, named.comment)
+            };
+            let (words, _) = crate::config::value::comment_cut(&words);
+            let taken = self.addresses(&named.name).filter(|address| named.allow || self.may_block(*address));
+            found.extend(taken.map(|address| (named.allow, address, words.clone())));
+        }
+        found
+    }
+
+    fn may_block(&self, address: IpAddr) -> bool {
+        may_ban(Source::Dynfw, address.into()).is_ok() && !self.current.iter().any(|own| own.net.contains(&address))
+    }
+
+    /// What is wrong with the owner's host names, a sentence each.
+    pub fn name_troubles(&self, settings: &Settings) -> Vec<String> {
+        let mut troubles = Vec::new();
+        for named in &settings.named {
+            let name = &named.name;
+            let kept: Vec<String> = self.addresses(name).map(|address| address.to_string()).collect();
+            if let Some(why) = self.away.get(name) {
+                troubles.push(match kept.as_slice() {
+                    [] => format!("{name} cannot be resolved, so that nothing is in force for it: {why}"),
+                    kept => format!("{name} cannot be resolved; its last answer stays, {}: {why}", kept.join(" ")),
+                });
+            }
+            let spared = self.addresses(name).filter(|address| !named.allow && !self.may_block(*address));
+            troubles.extend(spared.map(|address| format!("{name} is {address}, which no name can block")));
+        }
+        troubles
     }
 
     fn addresses(&self, name: &str) -> impl Iterator<Item = IpAddr> {

@@ -3,8 +3,12 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::net::{Ipv4Addr, UdpSocket};
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
+use std::sync::{Arc, Mutex};
+use std::thread;
 use std::time::Duration;
 
 use crate::support::{Daemon, Mount, Netns, Proc, nft_load, nft_set_elements, own_mounts, wait_until};
@@ -94,6 +98,89 @@ fn a_broken_file_at_a_first_start_is_read_as_far_as_it_can_be() {
     daemon.reload();
     wait_until(DEADLINE, "it is refused", || said(&daemon).contains("never closed"));
     assert_eq!(set("diswall_manual4"), only("198.51.100.67"));
+    assert!(daemon.stop(DEADLINE).success());
+}
+
+/// A DNS server on 127.0.0.1 that answers every question for A with the address it was told last, and
+/// SERVFAIL where it was told none.
+struct Resolver {
+    answer: Arc<Mutex<Option<Ipv4Addr>>>,
+    _file: Mount,
+    _directory: tempfile::TempDir,
+}
+
+impl Resolver {
+    fn start(address: &str) -> Resolver {
+        own_mounts();
+        let directory = tempfile::Builder::new().prefix("diswall-config-").tempdir().expect("a directory");
+        let file = directory.path().join("resolv.conf");
+        fs::write(&file, "nameserver 127.0.0.1\noptions timeout:1 attempts:1\n").expect("a file");
+        fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755)).expect("its mode");
+        let answer = Arc::new(Mutex::new(address.parse().ok()));
+        let (socket, told) = (UdpSocket::bind("127.0.0.1:53").expect("the port"), answer.clone());
+        thread::spawn(move || {
+            let mut question = [0; 512];
+            while let Ok((length, from)) = socket.recv_from(&mut question) {
+                let address = *told.lock().expect("the answer");
+                let _ = socket.send_to(&reply(&question[..length], address), from);
+            }
+        });
+        Resolver { answer, _file: Mount::bind(&file, Path::new("/etc/resolv.conf")), _directory: directory }
+    }
+
+    fn say(&self, address: Option<&str>) {
+        *self.answer.lock().expect("the answer") = address.map(|address| address.parse().expect("an address"));
+    }
+}
+
+/// RFC 1035: the question as it came, and for type A an answer that points to its name.
+fn reply(question: &[u8], address: Option<Ipv4Addr>) -> Vec<u8> {
+    let end = 12 + question[12..].iter().position(|byte| *byte == 0).expect("a name") + 5;
+    let is_a = question[end - 4..end] == [0, 1, 0, 1];
+    let (code, answers) = match address {
+        None => (2, 0),
+        Some(_) => (0, u8::from(is_a)),
+    };
+    let mut reply = question[..2].to_vec();
+    reply.extend([0x81, 0x80 | code, 0, 1, 0, answers, 0, 0, 0, 0]);
+    reply.extend(&question[12..end]);
+    if let Some(address) = address.filter(|_| is_a) {
+        reply.extend([0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 1, 0, 4]);
+        reply.extend(address.octets());
+    }
+    reply
+}
+
+#[test]
+fn host_names_are_looked_up_and_followed() {
+    let _netns = Netns::enter();
+    let resolver = Resolver::start("198.51.100.7");
+    let named = "config allow\n\toption ip 'Home.example.org'\n\toption comment 'mine'\nconfig block\n\toption ip 'evil.example.com.'\n";
+    let mut daemon = Daemon::start("", &[ALONE, GOOD, named].concat());
+    let blocked = |address: &str| BTreeSet::from(["198.51.100.66".to_owned(), address.to_owned()]);
+    wait_until(DEADLINE, "the answer", || set("diswall_allow4") == only("198.51.100.7"));
+    wait_until(DEADLINE, "the block", || set("diswall_manual4") == blocked("198.51.100.7"));
+    assert!(daemon.cli(&["list", "allow"]).contains("home.example.org: mine"));
+    resolver.say(Some("198.51.100.8"));
+    daemon.reload();
+    wait_until(DEADLINE, "the new answer", || set("diswall_allow4") == only("198.51.100.8"));
+    wait_until(DEADLINE, "the new block", || set("diswall_manual4") == blocked("198.51.100.8"));
+    // The resolver away: the last answer stays, and that is said.
+    resolver.say(None);
+    daemon.reload();
+    wait_until(DEADLINE, "it is said", || {
+        said(&daemon).contains("home.example.org cannot be resolved; its last answer stays, 198.51.100.8")
+    });
+    assert_eq!(set("diswall_allow4"), only("198.51.100.8"));
+    // A resolver cannot have the router's own or a private address blocked.
+    for address in ["127.0.0.1", "192.168.1.1"] {
+        resolver.say(Some(address));
+        daemon.reload();
+        wait_until(DEADLINE, "it is said", || {
+            said(&daemon).contains(&format!("evil.example.com. is {address}, which no name can block"))
+        });
+        wait_until(DEADLINE, "nothing is blocked by it", || set("diswall_manual4") == only("198.51.100.66"));
+    }
     assert!(daemon.stop(DEADLINE).success());
 }
 

@@ -212,6 +212,7 @@ config block
             Allow { net: net("2001:db8::/32"), comment: String::new() },
         ],
         block: vec![block, plain],
+        named: vec![],
     };
     let loaded = loaded(text);
     assert_eq!(loaded.settings, expected);
@@ -514,4 +515,22 @@ fn the_problems_that_are_told_are_bounded() {
     let said = loaded.problems.to_string();
     assert_eq!(said.lines().count(), MAX_PROBLEMS + 1);
     assert!(said.ends_with("f: and 4900 more"), "{said}");
+}
+
+#[test]
+fn host_names_are_kept_for_the_resolver() {
+    let text = "config allow\n\toption ip 'Home.example.org '\n\toption comment 'me'\nconfig block\n\toption ip 'evil.example.com'\n";
+    let named = loaded(text).settings.named;
+    let expected = |name: &str, allow, comment: &str| Named { name: name.into(), allow, comment: comment.into() };
+    assert_eq!(named, [expected("home.example.org", true, "me"), expected("evil.example.com", false, "")]);
+    // A slip in an address is no name, nor is a word.
+    for bad in ["Eo203.0.113.243", "198.51.100.300", "nas", "a..b", "-a.example"] {
+        let loaded = over(&format!("config allow\n\toption ip '{bad}'\n"), "");
+        assert!(loaded.settings.named.is_empty() && loaded.problems.has_errors(), "{bad}");
+    }
+    let ports = over("config block\n\toption ip 'a.example'\n\toption proto 'tcp'\n", "");
+    assert!(ports.problems.to_string().contains("blocked as a whole") && ports.settings.named.is_empty());
+    let many: String = (0..=MAX_NAMES).map(|n| format!("config allow\n\toption ip 'a{n}.example'\n")).collect();
+    let loaded = over(&many, "");
+    assert_eq!((loaded.settings.named.len(), loaded.problems.list.len()), (MAX_NAMES, 1));
 }

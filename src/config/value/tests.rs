@@ -62,7 +62,9 @@ fn networks() {
         ),
         (
             "example.org",
-            &format!("example.org is neither an address nor a network (host names are not looked up){forms}"),
+            &format!(
+                "example.org is neither an address nor a network (a host name may stand in option ip of a config allow or block alone){forms}"
+            ),
         ),
         (
             "010.0.0.1",
@@ -77,7 +79,12 @@ fn networks() {
         ("192.0.2", &format!("192.0.2 is neither an address nor a network{forms}")),
         ("", &format!("\"\" is neither an address nor a network{forms}")),
         ("192.0.2.7\n", &format!("\"192.0.2.7\\n\" is neither an address nor a network{forms}")),
-        ("host/24", &format!("host/24 is no network (host names are not looked up){forms}")),
+        (
+            "host/24",
+            &format!(
+                "host/24 is no network (a host name may stand in option ip of a config allow or block alone){forms}"
+            ),
+        ),
         ("192.0.2.0/33", "192.0.2.0/33 has no prefix length from 0 to 32 after the /"),
         ("2001:db8::/129", "2001:db8::/129 has no prefix length from 0 to 128 after the /"),
         ("192.0.2.0/", "192.0.2.0/ has no prefix length from 0 to 32 after the /"),
@@ -96,7 +103,7 @@ fn addresses() {
     assert_eq!(refusal(address("192.0.2.0/24")), "192.0.2.0/24 is a network; write a single address such as 192.0.2.7");
     assert_eq!(
         refusal(address("router.lan")),
-        "router.lan is no address (host names are not looked up); write one such as 192.0.2.7 or 2001:db8::7"
+        "router.lan is no address (a host name may stand in option ip of a config allow or block alone); write one such as 192.0.2.7 or 2001:db8::7"
     );
 }
 

@@ -12,7 +12,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use diswall::feed::{Lifetime, Source};
-use diswall::firewall::{Conntrack, Firewall, Names};
+use diswall::firewall::{Conntrack, Firewall, Names, Whose};
 use diswall::ledger::{Desired, Range, SetChange, SetId};
 
 const SET: SetId = SetId::Ban(Source::Dynfw);
@@ -167,7 +167,7 @@ fn kicks() -> Result<(f64, f64), Failure> {
     let mut conntrack = Conntrack::open()?;
     let one = cpu_of(own_times, || {
         for number in 0..100 {
-            let kicked = conntrack.kick(&[IpAddr::V4(peer(number))])?;
+            let kicked = conntrack.kick(&[IpAddr::V4(peer(number))], Whose::All, &mut |_| {})?;
             if kicked.flows != 1 {
                 return Err(format!("one flow expected: {kicked:?}").into());
             }
@@ -177,7 +177,7 @@ fn kicks() -> Result<(f64, f64), Failure> {
     let many = |address: IpAddr| (IpAddr::V4(peer(1000))..IpAddr::V4(peer(2000))).contains(&address);
     let mut kicked = 0;
     let cpu = cpu_of(own_times, || {
-        kicked = conntrack.kick_matching(&many)?.flows;
+        kicked = conntrack.kick_matching(&many, Whose::All, &mut |_| {})?.flows;
         Ok(())
     })?;
     if kicked != 1000 {

@@ -317,7 +317,9 @@ impl Daemon {
             self.keep(false);
         }
         self.keeper.note_clock();
-        self.ledger.expire(clock::now(), &mut |source, net| {
+        let Daemon { ledger, disconnect, .. } = self;
+        ledger.expire(clock::now(), &mut |source, net| {
+            disconnect.note_end();
             log::debug!("{source}: {net} has served its ban");
         });
     }
@@ -333,8 +335,11 @@ impl Daemon {
 
     /// Ends the connections of hosts that have been banned since the last time.
     fn end_connections(&mut self) {
-        let Daemon { ledger, kernel, disconnect, .. } = self;
-        let kicked = disconnect.end(ledger, clock::now(), kernel.firewall());
+        let Daemon { ledger, kernel, disconnect, settings, .. } = self;
+        let now = clock::now();
+        let kicked = disconnect.end(ledger, now, settings.main.direction, kernel.firewall());
+        let settled = kernel.is_settled();
+        disconnect.forget(ledger, now, kernel.firewall(), settled);
         if kicked.flows + kicked.sockets > 0 {
             let text = format!("{} connections of banned hosts ended", kicked.flows.max(kicked.sockets));
             log::info!("firewall: {text}");
@@ -353,6 +358,8 @@ impl Daemon {
     fn repair(&mut self) {
         let lacking = self.kernel.lacking(&self.settings);
         let Repaired { state, changes, made } = self.kernel.repair(&self.ledger, clock::now());
+        // At start, and when a feed has told all that it bans: bans of a former run may be over.
+        self.disconnect.note_end();
         if let Some(text) = self.kernel.lacking(&self.settings).filter(|text| Some(text) != lacking.as_ref()) {
             log::warn!("firewall: {text}");
         }
@@ -395,8 +402,13 @@ impl Daemon {
         self.follow_names();
         let Some(list) = list else { return };
         log::debug!("never banned: {} addresses and networks of the router's own", list.len());
-        let Daemon { ledger, kernel, .. } = self;
-        ledger.set_protected(clock::now(), list, &mut |change| kernel.push(change));
+        let Daemon { ledger, kernel, disconnect, settings, .. } = self;
+        ledger.set_protected(clock::now(), list, &mut |change| {
+            if settings.main.disconnect {
+                disconnect.note(&eyes::widened(change, settings));
+            }
+            kernel.push(change);
+        });
     }
 
     /// One update of a feed into ledger and kernel; the caller commits.

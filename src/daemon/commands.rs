@@ -320,10 +320,11 @@ impl Daemon {
     /// Ends the connections of addresses and networks, banned or not.
     pub(super) fn kick(&mut self, command: &KickCommand) -> Result<Done, Refusal> {
         let nets = steer::nets(&command.addresses)?;
-        let Daemon { kernel, disconnect, .. } = self;
+        let Daemon { ledger, kernel, disconnect, .. } = self;
         let mut done = Vec::with_capacity(nets.len());
         for net in nets {
-            let kicked = disconnect.kick(&|address| net.contains(&address), kernel.firewall());
+            let named = |address| net.contains(&address);
+            let kicked = disconnect.kick(&named, ledger, clock::now(), kernel.firewall());
             if let Some(trouble) = &disconnect.trouble {
                 return Err(Refusal::failed(trouble.clone()));
             }

@@ -9,9 +9,9 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::config::Settings;
+use crate::config::{Direction, Settings};
 use crate::control::protocol::Part;
-use crate::firewall::{Conntrack, Firewall, Kicked};
+use crate::firewall::{Conntrack, Firewall, Flow, Kicked, Whose};
 use crate::ledger::{Ledger, Moment, Outcome, Range, SetChange, SetId};
 
 /// New bans are collected for so long at least, and at most: a banned host is to be cut off within a
@@ -32,9 +32,8 @@ const FEW: usize = 2;
 /// New bans remembered one by one; of more, every banned host's connections are ended.
 const REMEMBERED: usize = 4096;
 
-/// Seconds for which the rules drop what an inside host still sends on a severed UDP flow; every such
-/// packet starts them anew.
-const SEVERED: u32 = 600;
+/// So long after the end of a ban its severed flows are forgotten; the rules spare them at once.
+const FORGET: Duration = Duration::from_millis(200);
 
 /// The connection table, and whose connections are to end.
 pub struct Disconnect {
@@ -43,6 +42,9 @@ pub struct Disconnect {
     everything: bool,
     due: Option<Instant>,
     pause: Duration,
+    /// Whether the kernel may remember severed flows.
+    remembers: bool,
+    forget_at: Option<Instant>,
     /// Why connections cannot be ended, as a sentence.
     pub trouble: Option<String>,
 }
@@ -56,6 +58,9 @@ impl Disconnect {
             everything: false,
             due: None,
             pause: SHORTEST,
+            // Those of a former run.
+            remembers: true,
+            forget_at: None,
             trouble: None,
         }
     }
@@ -79,33 +84,68 @@ impl Disconnect {
     /// Finds out whether connections can be ended, before it matters: a look for an address that has none.
     pub fn probe(&mut self) {
         let nobody = [IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED)];
-        self.look(&|conntrack| conntrack.kick(&nobody), None);
+        self.look(&|conntrack, remember| conntrack.kick(&nobody, Whose::Opened, remember), None);
     }
 
-    /// Takes note of what a change bans.
+    /// Takes note of what a change bans, or no longer does.
     pub fn note(&mut self, change: &SetChange) {
-        let (SetChange::Add { set, range, .. } | SetChange::Renew { set, range, .. }) = change else { return };
-        if !matches!(set, SetId::Ban(_)) {
-            return;
-        }
+        let range = match change {
+            SetChange::Delete { set: SetId::Ban(_), .. } | SetChange::Add { set: SetId::Allow, .. } => {
+                return self.note_end();
+            }
+            SetChange::Add { set: SetId::Ban(_), range, .. } | SetChange::Renew { set: SetId::Ban(_), range, .. } => {
+                *range
+            }
+            _ => return,
+        };
         if self.pending.len() < REMEMBERED {
-            self.pending.push(*range);
+            self.pending.push(range);
         } else {
             self.everything = true;
         }
         self.due.get_or_insert_with(|| Instant::now() + self.pause);
     }
 
-    /// When [`Disconnect::end`] is due.
-    pub fn due(&self) -> Option<Instant> {
-        self.due
+    /// A ban has ended: what is remembered for it is to end too.
+    pub fn note_end(&mut self) {
+        if self.remembers {
+            self.forget_at.get_or_insert_with(|| Instant::now() + FORGET);
+        }
     }
 
-    /// Ends the connections of what was noted.
-    pub fn end(&mut self, ledger: &Ledger, now: Moment, firewall: Option<&mut Firewall>) -> Kicked {
+    /// When [`Disconnect::end`] or [`Disconnect::forget`] is due.
+    pub fn due(&self) -> Option<Instant> {
+        [self.due, self.forget_at].into_iter().flatten().min()
+    }
+
+    /// Forgets the severed flows of hosts that are not banned any more, where that is due. `settled`: the ledger
+    /// knows every ban that is in force; else it is tried again when it does.
+    pub fn forget(&mut self, ledger: &Ledger, now: Moment, firewall: Option<&mut Firewall>, settled: bool) {
+        if self.forget_at.take_if(|due| *due <= Instant::now()).is_none() || !settled {
+            return;
+        }
+        let ended = |address| ledger.outcome(now, address) != Outcome::Blocked;
+        match firewall.map(|firewall| firewall.forget(&ended)) {
+            Some(Ok(left)) => self.remembers = left > 0,
+            // Without the sets (an older rules text) nothing is remembered; the table made anew begins empty.
+            Some(Err(error)) => log::debug!("severed connections are not forgotten: {error}"),
+            None => {}
+        }
+    }
+
+    /// Ends the connections of what was noted, where that is due.
+    pub fn end(
+        &mut self,
+        ledger: &Ledger,
+        now: Moment,
+        direction: Direction,
+        firewall: Option<&mut Firewall>,
+    ) -> Kicked {
+        if self.due.take_if(|due| *due <= Instant::now()).is_none() {
+            return Kicked::default();
+        }
         let mut ranges = std::mem::take(&mut self.pending);
         let everything = std::mem::take(&mut self.everything);
-        self.due = None;
         merge(&mut ranges);
         let newly = |address: IpAddr| {
             // Ranges do not overlap: the last that begins at or before the address decides.
@@ -114,23 +154,39 @@ impl Disconnect {
         };
         let blocked = |address: IpAddr| ledger.outcome(now, address) == Outcome::Blocked;
         let few = !everything && ranges.len() <= FEW && ranges.iter().all(|range| range.first == range.last);
+        let whose = match direction {
+            Direction::Src => Whose::Opened,
+            Direction::SrcDst => Whose::All,
+        };
         let begun = std::time::Instant::now();
         let kicked = if few {
             let hosts = ranges.iter().map(|range| range.first).filter(|host| blocked(*host));
             let hosts: Vec<IpAddr> = hosts.collect();
-            self.look(&|conntrack| conntrack.kick(&hosts), firewall)
+            self.look(&|conntrack, remember| conntrack.kick(&hosts, whose, remember), firewall)
         } else {
-            let whose = |address| (everything || newly(address)) && blocked(address);
-            self.look(&|conntrack| conntrack.kick_matching(&whose), firewall)
+            let banned = |address| (everything || newly(address)) && blocked(address);
+            self.look(&|conntrack, remember| conntrack.kick_matching(&banned, whose, remember), firewall)
         };
         let took = begun.elapsed();
         self.pause = (took * REST).clamp(SHORTEST, LONGEST).max(took * REST_IN_FLOODS);
         kicked
     }
 
-    /// Ends every connection of addresses for which `whose` says yes, and keeps them from coming back.
-    pub fn kick(&mut self, whose: &dyn Fn(IpAddr) -> bool, firewall: Option<&mut Firewall>) -> Kicked {
-        self.look(&|conntrack| conntrack.kick_matching(whose), firewall)
+    /// Ends every connection of addresses for which `named` says yes, whoever opened it. Of those that are not
+    /// banned nothing is remembered: they may come back.
+    pub fn kick(
+        &mut self,
+        named: &dyn Fn(IpAddr) -> bool,
+        ledger: &Ledger,
+        now: Moment,
+        firewall: Option<&mut Firewall>,
+    ) -> Kicked {
+        let banned = |flow: &&Flow| ledger.outcome(now, flow.outside.ip()) == Outcome::Blocked;
+        let look = |conntrack: &mut Conntrack, remember: &mut dyn FnMut(&[Flow])| {
+            let mut of_banned = |flows: &[Flow]| remember(&flows.iter().filter(banned).copied().collect::<Vec<_>>());
+            conntrack.kick_matching(named, Whose::All, &mut of_banned)
+        };
+        self.look(&look, firewall)
     }
 
     fn look(&mut self, look: &Look<'_>, firewall: Option<&mut Firewall>) -> Kicked {
@@ -143,31 +199,27 @@ impl Disconnect {
         outcome.unwrap_or_default()
     }
 
-    fn try_look(&mut self, look: &Look<'_>, firewall: Option<&mut Firewall>) -> Result<Kicked, String> {
+    fn try_look(&mut self, look: &Look<'_>, mut firewall: Option<&mut Firewall>) -> Result<Kicked, String> {
         let sentence = |error: crate::firewall::Error| format!("connections of banned hosts cannot be ended: {error}");
         if self.conntrack.is_none() {
             self.conntrack = Some(Conntrack::open().map_err(sentence)?);
         }
         let Some(conntrack) = &mut self.conntrack else { unreachable!("opened above") };
-        let mut kicked = look(conntrack).map_err(sentence)?;
-        if let Some(firewall) = firewall.filter(|_| !kicked.udp.is_empty()) {
+        let remembers = &mut self.remembers;
+        let mut remember = |flows: &[Flow]| {
             // Without the sets (an older rules text) the flow may come back; the ban itself holds.
-            match firewall.cut(&kicked.udp, SEVERED) {
-                Ok(()) => {
-                    // A packet from the inside may have come between the two.
-                    let again = look(conntrack).map_err(sentence)?;
-                    kicked.flows += again.flows;
-                    kicked.sockets += again.sockets;
-                }
-                Err(error) => log::debug!("severed UDP flows are not remembered: {error}"),
+            match firewall.as_mut().map(|firewall| firewall.cut(flows)) {
+                Some(Ok(())) => *remembers = true,
+                Some(Err(error)) => log::debug!("severed connections are not remembered: {error}"),
+                None => {}
             }
-        }
-        Ok(kicked)
+        };
+        look(conntrack, &mut remember).map_err(sentence)
     }
 }
 
 /// A look through the connection table that ends what it is after.
-type Look<'a> = dyn Fn(&mut Conntrack) -> Result<Kicked, crate::firewall::Error> + 'a;
+type Look<'a> = dyn Fn(&mut Conntrack, &mut dyn FnMut(&[Flow])) -> Result<Kicked, crate::firewall::Error> + 'a;
 
 /// Sorts ranges and unites those that overlap: sources ban each for itself, one a host in another's network.
 fn merge(ranges: &mut Vec<Range>) {

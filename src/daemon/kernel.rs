@@ -181,6 +181,11 @@ impl Kernel {
         }
     }
 
+    /// Whether the ledger knows all that is in force.
+    pub fn is_settled(&self) -> bool {
+        self.unsettled.is_empty()
+    }
+
     /// The firewall while its table is in order.
     pub fn firewall(&mut self) -> Option<&mut Firewall> {
         self.link

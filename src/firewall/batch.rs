@@ -4,9 +4,9 @@
 //! buffer, and allocates nothing per element: libnftnl would make and free an object for each.
 //! Layout: `linux/netfilter/nf_tables.h`, `NFTA_SET_ELEM_*`.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
-use super::conntrack::UdpFlow;
+use super::conntrack::Flow;
 use super::names::{Names, SetKey};
 use super::netlink::{
     self, HEADER, NFGENMSG, NLM_F_CREATE, NLM_F_REQUEST, close_message, close_nested, open_nested, open_netfilter, put,
@@ -56,6 +56,17 @@ pub(super) enum Verb {
     Delete,
     /// Takes them out if they are there (Linux ≥ 6.3).
     Destroy,
+}
+
+impl Verb {
+    /// Type and flags of its message.
+    fn message(self) -> (u16, u16) {
+        match self {
+            Verb::Add => (NEWSETELEM, NLM_F_REQUEST | NLM_F_CREATE),
+            Verb::Delete => (DELSETELEM, NLM_F_REQUEST),
+            Verb::Destroy => (DESTROYSETELEM, NLM_F_REQUEST),
+        }
+    }
 }
 
 /// The message that is being written.
@@ -164,11 +175,7 @@ impl Batch {
         }
         self.close();
         let sequence = self.first.wrapping_add(1).wrapping_add(self.messages.len() as u32);
-        let (kind, flags) = match verb {
-            Verb::Add => (NEWSETELEM, NLM_F_REQUEST | NLM_F_CREATE),
-            Verb::Delete => (DELSETELEM, NLM_F_REQUEST),
-            Verb::Destroy => (DESTROYSETELEM, NLM_F_REQUEST),
-        };
+        let (kind, flags) = verb.message();
         let start = open_netfilter(&mut self.buffer, kind, flags, sequence, INET, 0);
         if let Some(prelude) = self.preludes.get(key.index()) {
             self.buffer.extend_from_slice(prelude);
@@ -236,28 +243,45 @@ pub(super) fn boundary(buffer: &mut Vec<u8>, kind: u16, sequence: u32) {
     close_message(buffer, start);
 }
 
-/// Writes a message that puts UDP flows into the set `name`.
-pub(super) fn cut(buffer: &mut Vec<u8>, sequence: u32, table: &str, name: &str, flows: &[UdpFlow], seconds: u32) {
-    let start = open_netfilter(buffer, NEWSETELEM, NLM_F_REQUEST | NLM_F_CREATE, sequence, INET, 0);
+/// Writes a message that puts severed flows into the set `name`, or takes them out.
+pub(super) fn severed(buffer: &mut Vec<u8>, verb: Verb, sequence: u32, table: &str, name: &str, flows: &[Flow]) {
+    let (kind, flags) = verb.message();
+    let start = open_netfilter(buffer, kind, flags, sequence, INET, 0);
     put_str(buffer, ELEM_LIST_TABLE, table);
     put_str(buffer, ELEM_LIST_SET, name);
     let elements = open_nested(buffer, ELEM_LIST_ELEMENTS);
-    let mut key = Vec::with_capacity(40);
+    let mut key = Vec::with_capacity(44);
     for flow in flows {
         key.clear();
+        // Every part of a concatenated key is filled up to 4 bytes.
+        key.extend_from_slice(&[flow.protocol, 0, 0, 0]);
         for end in [flow.inside, flow.outside] {
             match end.ip() {
                 IpAddr::V4(address) => key.extend_from_slice(&address.octets()),
                 IpAddr::V6(address) => key.extend_from_slice(&address.octets()),
             }
-            // Every part of a concatenated key is filled up to 4 bytes.
             key.extend_from_slice(&end.port().to_be_bytes());
             key.extend_from_slice(&[0, 0]);
         }
-        write_element(buffer, &key, false, Some(Lifetime::Seconds(seconds)));
+        write_element(buffer, &key, false, None);
     }
     close_nested(buffer, elements);
     close_message(buffer, start);
+}
+
+/// Reads a key that [`severed`] has written.
+pub(super) fn read_severed(key: &[u8]) -> Option<Flow> {
+    let (protocol, ends) = (*key.first()?, key.get(4..)?);
+    let end = |bytes: &[u8]| {
+        let (address, port) = bytes.split_at_checked(bytes.len().checked_sub(4)?)?;
+        let address = match address.len() {
+            4 => IpAddr::from(<[u8; 4]>::try_from(address).ok()?),
+            _ => IpAddr::from(<[u8; 16]>::try_from(address).ok()?),
+        };
+        Some(SocketAddr::new(address, u16::from_be_bytes(netlink::bytes_at(port, 0)?)))
+    };
+    let (inside, outside) = ends.split_at_checked(ends.len() / 2)?;
+    Some(Flow { protocol, inside: end(inside)?, outside: end(outside)? })
 }
 
 /// A whole transaction of one message, for what is not an element.

@@ -15,7 +15,7 @@ use super::netlink::{
     Attributes, Control, Dump, Message, Messages, NLM_F_DUMP, NLM_F_REQUEST, Socket, be32, bytes_at, close_message,
     close_nested, control, open_nested, open_netfilter, put, put_nested,
 };
-use super::sockets::Sockets;
+use super::sockets::{IPPROTO_TCP, OwnSocket, Sockets};
 
 const SUBSYSTEM: u16 = 1;
 pub(super) const CT_NEW: u16 = SUBSYSTEM << 8;
@@ -25,7 +25,11 @@ const CT_GET_STATS: u16 = SUBSYSTEM << 8 | 5;
 const STATS_GLOBAL_ENTRIES: u16 = 1;
 pub(super) const TUPLE_ORIG: u16 = 1;
 pub(super) const TUPLE_REPLY: u16 = 2;
+const PROTOINFO: u16 = 4;
+const PROTOINFO_TCP: u16 = 1;
+const TCP_STATE: u16 = 1;
 const ID: u16 = 12;
+const TUPLE_MASTER: u16 = 14;
 const ZONE: u16 = 18;
 pub(super) const FILTER: u16 = 25;
 pub(super) const TUPLE_IP: u16 = 1;
@@ -66,15 +70,26 @@ const USUAL_BUCKETS: usize = 16_384;
 /// Deletions are sent when they have grown to this.
 const DELETE_BYTES: usize = 16 * 1024;
 
-/// Most [`UdpFlow`]s that one call remembers.
-const UDP_FLOWS: usize = 1024;
+/// TCP's states in which packets of either side can go on with a flow: established up to the last ACK.
+const GOES_ON: std::ops::RangeInclusive<u8> = 3..=6;
 
-/// A UDP flow that a banned host had opened, as its packets from the inside look in the forward and output
-/// hooks. The next of these would make a conntrack entry the other way round, for which the banned host's
-/// packets are replies; nothing in such a packet tells it from one that opens a flow. So the ports must be
-/// remembered ([`super::Firewall::cut`]). TCP needs no memory: what goes on is no SYN.
+/// Which flows of an address are to end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct UdpFlow {
+pub enum Whose {
+    /// Those that it opened. What a host inside opened goes on, and what comes as part of that (a call's voice,
+    /// a transfer's data).
+    Opened,
+    /// Those that it answers too.
+    All,
+}
+
+/// A flow that a banned host had opened, as its packets from the inside look before any translation. The next of
+/// these would make a conntrack entry the other way round, for which the banned host's packets are replies. So it
+/// must be remembered ([`super::Firewall::cut`]).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Flow {
+    /// The protocol's number: TCP or UDP.
+    pub protocol: u8,
     /// The host that answered: in the LAN, or the router itself.
     pub inside: SocketAddr,
     /// The banned host.
@@ -82,14 +97,12 @@ pub struct UdpFlow {
 }
 
 /// What was ended.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Kicked {
     /// Conntrack entries, forwarded and the router's own.
     pub flows: usize,
     /// TCP sockets of the router itself.
     pub sockets: usize,
-    /// The UDP flows among `flows` that the banned host had opened; at most 1,024 of them.
-    pub udp: Vec<UdpFlow>,
 }
 
 /// The way to the kernel's connection table.
@@ -126,46 +139,62 @@ impl Conntrack {
         Ok(Conntrack { reader: open()?, deleter: open()?, sockets: Sockets::open(), buckets })
     }
 
-    /// Ends every connection that one of these addresses opened or answers. The kernel walks its whole
-    /// table for it, however few they are: collect addresses for some 100 ms rather than call it for each.
+    /// Ends connections of these addresses. The kernel walks its whole table for it, however few they are:
+    /// collect addresses for some 100 ms rather than call it for each. `remember` is given the flows that an
+    /// address had opened, some hundred at a time, before they are ended.
     ///
     /// # Errors
     /// [`Error::Permission`] without `CAP_NET_ADMIN`, [`Error::Lacking`] if the kernel has no
     /// `nf_conntrack_netlink`, [`Error::Netlink`].
-    pub fn kick(&mut self, addresses: &[IpAddr]) -> Result<Kicked, Error> {
+    pub fn kick(
+        &mut self,
+        addresses: &[IpAddr],
+        whose: Whose,
+        remember: &mut dyn FnMut(&[Flow]),
+    ) -> Result<Kicked, Error> {
         if addresses.is_empty() {
             return Ok(Kicked::default());
         }
         // The kernel can look for one address on one side of the flow: a walk for each; or one walk, and every
         // entry is handed over.
+        let sides = if whose == Whose::All { &[TUPLE_ORIG, TUPLE_REPLY][..] } else { &[TUPLE_ORIG] };
         let entries = self.entries().unwrap_or(0);
         let cost = |entry: usize| entries.saturating_mul(entry).saturating_add(self.buckets);
-        if cost(COMPARED).saturating_mul(2 * addresses.len()) >= cost(READ) {
+        // Linux up to 6.18 at least hands over, of IPv6, all that the filter does not name instead of what it does.
+        let unfiltered = addresses.iter().any(IpAddr::is_ipv6);
+        if unfiltered || cost(COMPARED).saturating_mul(sides.len() * addresses.len()) >= cost(READ) {
             let mut sorted = addresses.to_vec();
             sorted.sort_unstable();
-            return self.kick_matching(&|address| sorted.binary_search(&address).is_ok());
+            return self.kick_matching(&|address| sorted.binary_search(&address).is_ok(), whose, remember);
         }
         let banned = |address: IpAddr| addresses.contains(&address);
-        let mut kicked = Kicked { sockets: self.end_sockets(&banned), ..Kicked::default() };
+        let mut ending = Ending { banned: &banned, whose, remember, kicked: Kicked::default() };
+        let own = self.own_sockets(&mut ending);
         for address in addresses {
-            for side in [TUPLE_ORIG, TUPLE_REPLY] {
-                self.end_flows(Some((*address, side)), &banned, &mut kicked)?;
+            for side in sides {
+                self.end_flows(Some((*address, *side)), &own, &mut ending)?;
             }
         }
-        Ok(kicked)
+        Ok(ending.kicked)
     }
 
-    /// Ends every connection with an address at its far or near end for which `banned` says yes; one look
-    /// at the whole table.
+    /// Ends connections with an address at the far end, or by `whose` at either, for which `banned` says yes; one
+    /// look at the whole table.
     ///
     /// # Errors
     /// As [`Conntrack::kick`].
-    pub fn kick_matching(&mut self, banned: &dyn Fn(IpAddr) -> bool) -> Result<Kicked, Error> {
-        let mut kicked = Kicked { sockets: self.end_sockets(banned), ..Kicked::default() };
+    pub fn kick_matching(
+        &mut self,
+        banned: &dyn Fn(IpAddr) -> bool,
+        whose: Whose,
+        remember: &mut dyn FnMut(&[Flow]),
+    ) -> Result<Kicked, Error> {
+        let mut ending = Ending { banned, whose, remember, kicked: Kicked::default() };
+        let own = self.own_sockets(&mut ending);
         if self.entries() != Some(0) {
-            self.end_flows(None, banned, &mut kicked)?;
+            self.end_flows(None, &own, &mut ending)?;
         }
-        Ok(kicked)
+        Ok(ending.kicked)
     }
 
     /// How many entries the table has; `None` if the kernel does not say.
@@ -184,33 +213,21 @@ impl Conntrack {
         entries.and_then(|entries| usize::try_from(entries).ok())
     }
 
-    /// Sockets come first: the reset that ends one still leaves through its conntrack entry.
-    fn end_sockets(&mut self, banned: &dyn Fn(IpAddr) -> bool) -> usize {
-        let Some(sockets) = &mut self.sockets else { return 0 };
-        match sockets.end(banned) {
-            Ok(ended) => ended,
-            Err(error) => {
-                use io::ErrorKind::{InvalidInput, NotFound, PermissionDenied, Unsupported};
-                if matches!(error.kind(), InvalidInput | NotFound | PermissionDenied | Unsupported) {
-                    self.sockets = None; // it will not be different next time
-                    // OpenWrt's own kernels are made without it: no news for its owner.
-                    log::info!(
-                        "the kernel does not let the router's own TCP sockets be ended (INET_DIAG_DESTROY: \
-                                {error}); with a banned host they fall silent and time out"
-                    );
-                } else {
-                    log::warn!("cannot end the router's own connections with banned hosts: {error}");
-                }
-                0
-            }
+    /// The router's own sockets with banned hosts. Where all are to end, they are ended now: the reset of a socket
+    /// still leaves through its conntrack entry. Else the entry must tell who opened it.
+    fn own_sockets(&mut self, ending: &mut Ending<'_>) -> Vec<OwnSocket> {
+        let mut found = ask_sockets(&mut self.sockets, |sockets| sockets.with(ending.banned));
+        if ending.whose == Whose::All {
+            ending.kicked.sockets += end_sockets(&mut self.sockets, &std::mem::take(&mut found));
         }
+        found
     }
 
     fn end_flows(
         &mut self,
         only: Option<(IpAddr, u16)>,
-        banned: &dyn Fn(IpAddr) -> bool,
-        kicked: &mut Kicked,
+        own: &[OwnSocket],
+        ending: &mut Ending<'_>,
     ) -> Result<(), Error> {
         let failed = |cause: io::Error| match Errno::from_io_error(&cause) {
             Some(Errno::PERM) => Error::Permission,
@@ -220,17 +237,22 @@ impl Conntrack {
         };
         let mut request = Vec::new();
         write_request(&mut request, self.reader.next_sequence(), only);
-        let mut deletions = Deletions::new(&mut self.deleter);
+        let Ending { banned, whose, remember, kicked } = ending;
+        let (sockets, ended) = (&mut self.sockets, &mut kicked.sockets);
+        let mut before = |flows: &[Flow]| {
+            let opened = |socket: &&OwnSocket| flows.iter().any(|flow| socket.is_of(flow));
+            let opened: Vec<OwnSocket> = own.iter().filter(opened).copied().collect();
+            *ended += end_sockets(sockets, &opened);
+            remember(flows);
+        };
+        let mut deletions = Deletions::new(&mut self.deleter, &mut before);
         let mut each = |entry: &Message<'_>| {
             if entry.kind != CT_NEW {
                 return;
             }
-            let by_banned = hits(entry, TUPLE_ORIG, banned);
-            if by_banned || hits(entry, TUPLE_REPLY, banned) {
-                deletions.add(entry);
-            }
-            if by_banned && kicked.udp.len() < UDP_FLOWS {
-                kicked.udp.extend(udp_flow(entry));
+            let opened = is_opened_by(entry, banned);
+            if opened || *whose == Whose::All && (hits(entry, TUPLE_ORIG, banned) || hits(entry, TUPLE_REPLY, banned)) {
+                deletions.add(entry, opened.then(|| flow(entry)).flatten());
             }
         };
         // An interrupted dump has missed only entries that came meanwhile, and those met the ban already.
@@ -238,6 +260,38 @@ impl Conntrack {
         kicked.flows += deletions.finish().map_err(failed)?;
         Ok(())
     }
+}
+
+/// One look through the table.
+struct Ending<'a> {
+    banned: &'a dyn Fn(IpAddr) -> bool,
+    whose: Whose,
+    remember: &'a mut dyn FnMut(&[Flow]),
+    kicked: Kicked,
+}
+
+fn end_sockets(sockets: &mut Option<Sockets>, which: &[OwnSocket]) -> usize {
+    if which.is_empty() {
+        return 0;
+    }
+    ask_sockets(sockets, |sockets| sockets.end(which))
+}
+
+/// Asks the kernel about the router's own sockets; for the last time if it cannot answer.
+fn ask_sockets<T: Default>(sockets: &mut Option<Sockets>, ask: impl FnOnce(&mut Sockets) -> io::Result<T>) -> T {
+    let Some(open) = sockets else { return T::default() };
+    ask(open).unwrap_or_else(|error| {
+        use io::ErrorKind::{InvalidInput, NotFound, PermissionDenied, Unsupported};
+        if matches!(error.kind(), InvalidInput | NotFound | PermissionDenied | Unsupported) {
+            *sockets = None; // it will not be different next time
+            // OpenWrt's own kernels are made without it: no news for its owner.
+            log::info!(
+                "the kernel does not let the router's own TCP sockets be ended (INET_DIAG_DESTROY: \
+                 {error}); with a banned host they fall silent and time out"
+            );
+        }
+        T::default()
+    })
 }
 
 /// A dump of every entry, or of those alone whose tuple on `side` has this source. Kernels before 5.8 do
@@ -261,6 +315,13 @@ fn write_request(request: &mut Vec<u8>, sequence: u32, only: Option<(IpAddr, u16
         close_nested(request, filter);
     }
     close_message(request, start);
+}
+
+/// Whether a banned host opened the flow. One that a helper expected belongs to who opened the flow that it came
+/// from.
+fn is_opened_by(entry: &Message<'_>, banned: &dyn Fn(IpAddr) -> bool) -> bool {
+    let master = entry.attributes().get(TUPLE_MASTER).is_none_or(|_| hits(entry, TUPLE_MASTER, banned));
+    master && hits(entry, TUPLE_ORIG, banned)
 }
 
 /// Whether the entry's tuple on `side` comes from a banned address. The source of the reply is the host
@@ -287,16 +348,24 @@ fn address(ip: &[u8], v4: u16, v6: u16) -> Option<IpAddr> {
     }
 }
 
-/// The flow as the one that answered sees it, if it is UDP.
-fn udp_flow(entry: &Message<'_>) -> Option<UdpFlow> {
+/// The flow as the one that answered sees it, if it can be gone on with: UDP, and TCP that is open.
+fn flow(entry: &Message<'_>) -> Option<Flow> {
     let tuple = Attributes(entry.attributes().get(TUPLE_REPLY)?);
-    let protocol = Attributes(tuple.get(TUPLE_PROTO)?);
-    if protocol.get(PROTO_NUM)? != [IPPROTO_UDP] {
-        return None;
+    let ports = Attributes(tuple.get(TUPLE_PROTO)?);
+    let [protocol] = *ports.get(PROTO_NUM)? else { return None };
+    match protocol {
+        IPPROTO_UDP => {}
+        IPPROTO_TCP => {
+            let tcp = entry.attributes().get(PROTOINFO).and_then(|info| Attributes(info).get(PROTOINFO_TCP));
+            let state = tcp.and_then(|tcp| Attributes(tcp).get(TCP_STATE)).and_then(|state| state.first());
+            state.is_none_or(|state| GOES_ON.contains(state)).then_some(())?;
+        }
+        _ => return None,
     }
     let ip = tuple.get(TUPLE_IP)?;
-    let port = |kind| protocol.get(kind).and_then(|port| bytes_at(port, 0)).map(u16::from_be_bytes);
-    Some(UdpFlow {
+    let port = |kind| ports.get(kind).and_then(|port| bytes_at(port, 0)).map(u16::from_be_bytes);
+    Some(Flow {
+        protocol,
         inside: SocketAddr::new(source(ip)?, port(PROTO_SRC_PORT)?),
         outside: SocketAddr::new(destination(ip)?, port(PROTO_DST_PORT)?),
     })
@@ -305,6 +374,10 @@ fn udp_flow(entry: &Message<'_>) -> Option<UdpFlow> {
 /// Deletions of single entries, several to a datagram.
 struct Deletions<'a> {
     socket: &'a mut Socket,
+    /// Is told of the flows before a datagram leaves: what is remembered after the entry is gone would come too
+    /// late for a packet between the two.
+    before: &'a mut dyn FnMut(&[Flow]),
+    flows: Vec<Flow>,
     buffer: Vec<u8>,
     pending: usize,
     deleted: usize,
@@ -312,12 +385,12 @@ struct Deletions<'a> {
 }
 
 impl<'a> Deletions<'a> {
-    fn new(socket: &'a mut Socket) -> Deletions<'a> {
-        Deletions { socket, buffer: Vec::new(), pending: 0, deleted: 0, failure: None }
+    fn new(socket: &'a mut Socket, before: &'a mut dyn FnMut(&[Flow])) -> Deletions<'a> {
+        Deletions { socket, before, flows: Vec::new(), buffer: Vec::new(), pending: 0, deleted: 0, failure: None }
     }
 
     /// Names the entry by tuple, zone and id: an entry made anew with the same tuple has another id.
-    fn add(&mut self, entry: &Message<'_>) {
+    fn add(&mut self, entry: &Message<'_>, flow: Option<Flow>) {
         let Some(&family) = entry.payload.first() else { return };
         let Some(tuple) = entry.attributes().get(TUPLE_ORIG) else { return };
         let sequence = self.socket.next_sequence();
@@ -329,6 +402,7 @@ impl<'a> Deletions<'a> {
             }
         }
         close_message(&mut self.buffer, start);
+        self.flows.extend(flow);
         self.pending += 1;
         if self.buffer.len() >= DELETE_BYTES {
             self.send();
@@ -336,6 +410,10 @@ impl<'a> Deletions<'a> {
     }
 
     fn send(&mut self) {
+        if !self.flows.is_empty() {
+            (self.before)(&self.flows);
+            self.flows.clear();
+        }
         if let Err(error) = self.try_send() {
             self.failure.get_or_insert(error);
         }

@@ -28,7 +28,7 @@ use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::Instant;
 
-pub use conntrack::{Conntrack, Kicked, UdpFlow};
+pub use conntrack::{Conntrack, Flow, Kicked, Whose};
 pub use counters::Counter;
 pub use error::Error;
 pub use names::{Family, Names, SetKey};
@@ -46,6 +46,9 @@ use batch::{Batch, Verb};
 use netlink::{Control, Messages, Refusal, Socket};
 use reconcile::{Key, Present};
 use watch::Ear;
+
+/// Severed flows that one transaction remembers or forgets.
+const AT_ONCE: usize = 256;
 
 /// How often something is tried again that failed because the ruleset changed meanwhile.
 const ATTEMPTS: usize = 10;
@@ -224,23 +227,56 @@ impl Firewall {
         counters::read(&mut self.socket, &self.names)
     }
 
-    /// Remembers the rests of ended UDP flows for so many seconds in the sets [`Names::cut`], by which the
-    /// rules drop what the inside still sends. Those sets are the rules' own: without them this fails. A
-    /// packet that came between [`Conntrack::kick`] and this has made a new entry: kick once more after.
+    /// Remembers flows that are about to be ended in the sets [`Names::cut`], by which the rules drop what the
+    /// inside still sends as long as the outside is banned. Those sets are the rules' own: without them this
+    /// fails.
     ///
     /// # Errors
     /// [`Error::Netlink`], also if a set is missing or full; nothing else is affected.
-    pub fn cut(&mut self, flows: &[UdpFlow], seconds: u32) -> Result<(), Error> {
-        let failed = |cause| Error::Netlink { doing: "cutting off UDP flows", cause };
+    pub fn cut(&mut self, flows: &[Flow]) -> Result<(), Error> {
+        self.write_severed(&[Verb::Add], flows)
+    }
+
+    /// Forgets severed flows whose outside `ended` says yes to. Returns how many are still remembered.
+    ///
+    /// # Errors
+    /// [`Error::Netlink`], also if a set is missing; [`Error::Busy`] if the ruleset changes all the time.
+    pub fn forget(&mut self, ended: &dyn Fn(IpAddr) -> bool) -> Result<usize, Error> {
+        let (mut over, mut left): (Vec<Flow>, usize) = (Vec::new(), 0);
         for family in Family::ALL {
-            let of_family = |flow: &&UdpFlow| Family::of(flow.outside.ip()) == family;
-            let flows: Vec<UdpFlow> = flows.iter().filter(of_family).copied().collect();
+            let name = self.names.cut(family);
+            reconcile::dump_keys(&mut self.socket, &self.names.table, &name, &mut |key| {
+                let Some(flow) = batch::read_severed(key) else { return };
+                if ended(flow.outside.ip()) {
+                    over.push(flow);
+                } else {
+                    left += 1;
+                }
+            })?;
+        }
+        // A dump that was begun anew has told some twice.
+        over.sort_unstable();
+        over.dedup();
+        // What expires meanwhile cannot be deleted, as in `remove`.
+        let verbs = if self.has_destroy { &[Verb::Destroy][..] } else { &[Verb::Add, Verb::Delete] };
+        self.write_severed(verbs, &over)?;
+        Ok(left)
+    }
+
+    fn write_severed(&mut self, verbs: &[Verb], flows: &[Flow]) -> Result<(), Error> {
+        let failed = |cause| Error::Netlink { doing: "remembering ended connections", cause };
+        for family in Family::ALL {
+            let of_family = |flow: &&Flow| Family::of(flow.outside.ip()) == family;
+            let flows: Vec<Flow> = flows.iter().filter(of_family).copied().collect();
             // 80 bytes an element at most: the list's length is 16 bits.
-            for flows in flows.chunks(512) {
+            for flows in flows.chunks(AT_ONCE) {
                 let sequence = self.socket.next_sequence();
                 let (table, name) = (&self.names.table, self.names.cut(family));
-                let write = &mut |buffer: &mut Vec<u8>| batch::cut(buffer, sequence, table, &name, flows, seconds);
-                let request = batch::single(sequence, write);
+                let request = batch::single(sequence, &mut |buffer| {
+                    for verb in verbs {
+                        batch::severed(buffer, *verb, sequence, table, &name, flows);
+                    }
+                });
                 if let Some(refusal) = transact(&mut self.socket, &request).map_err(failed)? {
                     return Err(failed(refusal.errno.into()));
                 }

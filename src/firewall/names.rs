@@ -108,10 +108,10 @@ impl Names {
         self.set(key)
     }
 
-    /// Name of the set that holds the rests of UDP flows: `diswall_cut4`. Its key is
-    /// `ADDRESS . inet_service . ADDRESS . inet_service`, inside first, as an inside host's packets have it.
+    /// Name of the set that holds severed flows: `diswall_severed4`. Its key is `inet_proto . ADDRESS .
+    /// inet_service . ADDRESS . inet_service`, inside first, as an inside host's packets have it.
     pub fn cut(&self, family: Family) -> String {
-        format!("{}_cut{}", self.prefix, family.digit())
+        format!("{}_severed{}", self.prefix, family.digit())
     }
 
     /// Name of the chain that every packet from a guarded device goes through: `diswall_from`.

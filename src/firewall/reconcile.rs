@@ -156,13 +156,8 @@ impl<K: Key> Present<K> {
         let before = self.seen.len();
         for _ in 0..super::ATTEMPTS {
             self.seen.truncate(before);
-            let sequence = socket.next_sequence();
-            let mut request = Vec::new();
-            let start = open_netfilter(&mut request, GETSETELEM, NLM_F_REQUEST | NLM_F_DUMP, sequence, INET, 0);
-            put_str(&mut request, ELEM_LIST_TABLE, &names.table);
-            put_str(&mut request, ELEM_LIST_SET, &names.set(key));
-            close_message(&mut request, start);
-            match socket.dump(&request, &mut |message| self.read(message)) {
+            let each = &mut |element: &[u8]| self.seen.extend(read_element(element));
+            match dump_elements(socket, &names.table, &names.set(key), each) {
                 Ok(Dump::Complete) => {
                     self.seen.sort_unstable();
                     self.seen.dedup_by_key(|seen| (seen.key, seen.left == END));
@@ -175,16 +170,6 @@ impl<K: Key> Present<K> {
             }
         }
         Err(Error::Busy)
-    }
-
-    fn read(&mut self, message: &Message<'_>) {
-        if message.kind != NEWSETELEM {
-            return;
-        }
-        let Some(elements) = message.attributes().get(ELEM_LIST_ELEMENTS) else { return };
-        for (_, element) in Attributes(elements) {
-            self.seen.extend(read_element(element));
-        }
     }
 
     /// Elements, an interval counting as one.
@@ -230,6 +215,45 @@ fn read_element<K: Key>(element: &[u8]) -> Option<Seen<K>> {
         Some(milliseconds) => u32::try_from(milliseconds.div_ceil(1000)).unwrap_or(FOREVER).clamp(1, FOREVER - 1),
     };
     Some(Seen { key, left })
+}
+
+/// Hands on the key of every element of a set; of some twice if the ruleset changes meanwhile.
+pub(super) fn dump_keys(
+    socket: &mut Socket,
+    table: &str,
+    name: &str,
+    each: &mut dyn FnMut(&[u8]),
+) -> Result<(), Error> {
+    for _ in 0..super::ATTEMPTS {
+        let outcome = dump_elements(socket, table, name, &mut |element| {
+            let key = Attributes(element).get(ELEM_KEY).and_then(|key| Attributes(key).get(DATA_VALUE));
+            key.into_iter().for_each(&mut *each);
+        });
+        match outcome {
+            Ok(Dump::Complete) => return Ok(()),
+            Ok(Dump::Interrupted) => {}
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(cause) => return Err(Error::Netlink { doing: "dumping a set", cause }),
+        }
+    }
+    Err(Error::Busy)
+}
+
+/// Dumps a set once; `each` gets every element.
+fn dump_elements(socket: &mut Socket, table: &str, name: &str, each: &mut dyn FnMut(&[u8])) -> io::Result<Dump> {
+    let sequence = socket.next_sequence();
+    let mut request = Vec::new();
+    let start = open_netfilter(&mut request, GETSETELEM, NLM_F_REQUEST | NLM_F_DUMP, sequence, INET, 0);
+    put_str(&mut request, ELEM_LIST_TABLE, table);
+    put_str(&mut request, ELEM_LIST_SET, name);
+    close_message(&mut request, start);
+    socket.dump(&request, &mut |message: &Message<'_>| {
+        if message.kind == NEWSETELEM
+            && let Some(elements) = message.attributes().get(ELEM_LIST_ELEMENTS)
+        {
+            Attributes(elements).for_each(|(_, element)| each(element));
+        }
+    })
 }
 
 /// Whether a hash set holds this address now.

@@ -4,11 +4,11 @@
 //! Layout: `linux/inet_diag.h`, `linux/sock_diag.h`. Needs `INET_DIAG_DESTROY` in the kernel.
 
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use rustix::io::Errno;
 
-use super::conntrack::address_family;
+use super::conntrack::{Flow, address_family};
 use super::names::Family;
 use super::netlink::{
     Control, Message, Messages, NLM_F_ACK, NLM_F_DUMP, NLM_F_REQUEST, Socket, bytes_at, close_message, control,
@@ -25,6 +25,9 @@ const ID_BYTES: usize = 48;
 pub(super) const ID_OFFSET: usize = 4;
 /// The peer's address inside the id: behind two ports and our own address.
 pub(super) const PEER_OFFSET: usize = 2 + 2 + 16;
+/// Where port and address of each end stand inside the id.
+const OWN: (usize, usize) = (0, 4);
+const PEER: (usize, usize) = (2, PEER_OFFSET);
 
 /// A socket to the kernel's list of sockets.
 pub(super) struct Sockets(Socket);
@@ -35,20 +38,26 @@ impl Sockets {
         Socket::open(mnl::Bus::SockDiag).ok().map(Sockets)
     }
 
-    /// Resets every TCP connection whose peer `banned` says yes to; returns how many.
-    pub fn end(&mut self, banned: &dyn Fn(IpAddr) -> bool) -> io::Result<usize> {
-        let mut found: Vec<(Family, [u8; ID_BYTES])> = Vec::new();
+    /// The TCP connections whose peer `banned` says yes to.
+    pub fn with(&mut self, banned: &dyn Fn(IpAddr) -> bool) -> io::Result<Vec<OwnSocket>> {
+        let mut found = Vec::new();
         for family in Family::ALL {
             let mut request = Vec::new();
             let sequence = self.0.next_sequence();
             write_request(&mut request, SOCK_DIAG_BY_FAMILY, NLM_F_DUMP, sequence, family, &[0; ID_BYTES]);
             self.0.dump(&request, &mut |message| {
-                found.extend(read_id(message).filter(|id| peer(family, id).is_some_and(banned)).map(|id| (family, id)));
+                let socket = read_id(message).map(|id| OwnSocket { family, id });
+                found.extend(socket.filter(|socket| socket.end(PEER).is_some_and(|peer| banned(peer.ip()))));
             })?;
         }
+        Ok(found)
+    }
+
+    /// Resets connections; returns how many were still there.
+    pub fn end(&mut self, which: &[OwnSocket]) -> io::Result<usize> {
         let mut ended = 0;
-        for (family, id) in found {
-            ended += usize::from(self.destroy(family, &id)?);
+        for OwnSocket { family, id } in which {
+            ended += usize::from(self.destroy(*family, id)?);
         }
         Ok(ended)
     }
@@ -91,10 +100,26 @@ fn read_id(message: &Message<'_>) -> Option<[u8; ID_BYTES]> {
     bytes_at(message.payload, ID_OFFSET)
 }
 
-/// The peer of a socket; that of an IPv6 socket which speaks IPv4 is an IPv4 address.
-fn peer(family: Family, id: &[u8; ID_BYTES]) -> Option<IpAddr> {
-    match family {
-        Family::V4 => bytes_at::<4>(id, PEER_OFFSET).map(IpAddr::from),
-        Family::V6 => bytes_at::<16>(id, PEER_OFFSET).map(|bytes| IpAddr::from(bytes).to_canonical()),
+/// A connection of the router's own.
+#[derive(Clone, Copy)]
+pub(super) struct OwnSocket {
+    family: Family,
+    id: [u8; ID_BYTES],
+}
+
+impl OwnSocket {
+    /// Whether it is the inside's end of this flow.
+    pub fn is_of(&self, flow: &Flow) -> bool {
+        flow.protocol == IPPROTO_TCP && self.end(OWN) == Some(flow.inside) && self.end(PEER) == Some(flow.outside)
+    }
+
+    /// One of its ends; that of an IPv6 socket which speaks IPv4 is an IPv4 address.
+    fn end(&self, (port, address): (usize, usize)) -> Option<SocketAddr> {
+        let port = bytes_at(&self.id, port).map(u16::from_be_bytes)?;
+        let address = match self.family {
+            Family::V4 => bytes_at::<4>(&self.id, address).map(IpAddr::from),
+            Family::V6 => bytes_at::<16>(&self.id, address).map(|bytes| IpAddr::from(bytes).to_canonical()),
+        };
+        Some(SocketAddr::new(address?, port))
     }
 }

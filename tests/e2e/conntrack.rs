@@ -5,10 +5,11 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
 use std::time::Duration;
 
-use diswall::firewall::{Conntrack, Firewall, Kicked, Names, UdpFlow};
+use diswall::config::Settings;
+use diswall::firewall::{Conntrack, Firewall, Flow, Kicked, Names, Whose, rules};
 
-use crate::support::flow::{Attempt, begin_flow, echo, open_flow, ticker};
-use crate::support::{Netns, Peer, Proc, nft_load, run, wait_until};
+use crate::support::flow::{Attempt, begin_flow, echo, open_flow};
+use crate::support::{Netns, Peer, Proc, nft, nft_load, run, wait_until};
 
 const DEADLINE: Duration = Duration::from_secs(20);
 
@@ -53,9 +54,15 @@ impl Network {
     }
 }
 
-/// What a kick that meets no UDP flow returns.
 fn ended(flows: usize, sockets: usize) -> Kicked {
-    Kicked { flows, sockets, udp: Vec::new() }
+    Kicked { flows, sockets }
+}
+
+/// Ends connections of these addresses; what there was to remember beside it.
+fn kick(conntrack: &mut Conntrack, addresses: &[IpAddr], whose: Whose) -> (Kicked, Vec<Flow>) {
+    let mut flows = Vec::new();
+    let kicked = conntrack.kick(addresses, whose, &mut |some| flows.extend_from_slice(some)).unwrap();
+    (kicked, flows)
 }
 
 fn address(text: &str) -> IpAddr {
@@ -90,13 +97,16 @@ fn only_a_banned_addresss_flows_end(buckets: usize) {
     let mut conntrack = Conntrack::with_buckets(buckets).unwrap();
     for (kicks, source) in BAD.into_iter().enumerate() {
         assert_eq!(entries(source), 2);
-        let kicked = conntrack.kick(&[address(source)]).unwrap();
-        assert_eq!((kicked.flows, kicked.sockets), (2, 0));
-        let [flow] = kicked.udp[..] else { panic!("one UDP flow: {kicked:?}") };
-        assert_eq!(flow.inside, SocketAddr::new(address(INSIDE[kicks]), 7));
-        assert_eq!(flow.outside.ip(), address(source));
+        let (kicked, mut flows) = kick(&mut conntrack, &[address(source)], Whose::Opened);
+        assert_eq!(kicked, ended(2, 0));
+        flows.sort_unstable();
+        assert_eq!(flows.iter().map(|flow| flow.protocol).collect::<Vec<_>>(), [6, 17]);
+        for flow in flows {
+            assert_eq!(flow.inside, SocketAddr::new(address(INSIDE[kicks]), 7));
+            assert_eq!(flow.outside.ip(), address(source));
+        }
         assert_eq!(entries(source), 0, "after kick {kicks}");
-        assert_eq!(conntrack.kick(&[address(source)]).unwrap(), Kicked::default());
+        assert_eq!(kick(&mut conntrack, &[address(source)], Whose::All), (Kicked::default(), Vec::new()));
     }
     for source in GOOD {
         assert_eq!(entries(source), 2);
@@ -108,7 +118,7 @@ fn only_a_banned_addresss_flows_end(buckets: usize) {
 }
 
 #[test]
-fn connections_to_a_banned_address_end_too() {
+fn connections_to_a_banned_address_end_where_all_are_to() {
     let network = Network::build();
     let _outside = echo(Some(&network.wan), 7, &BAD);
     let _flows: Vec<Proc> = BAD
@@ -119,8 +129,13 @@ fn connections_to_a_banned_address_end_too() {
         })
         .collect();
     let banned: Vec<IpAddr> = BAD.map(address).to_vec();
+    for buckets in [0, usize::MAX] {
+        let mut conntrack = Conntrack::with_buckets(buckets).unwrap();
+        assert_eq!(kick(&mut conntrack, &banned, Whose::Opened), (Kicked::default(), Vec::new()));
+        assert_eq!((entries(BAD[0]), entries(BAD[1])), (2, 2));
+    }
     // Opened from the inside: nothing to remember.
-    assert_eq!(Conntrack::open().unwrap().kick(&banned).unwrap(), ended(4, 0));
+    assert_eq!(kick(&mut Conntrack::open().unwrap(), &banned, Whose::All), (ended(4, 0), Vec::new()));
     assert_eq!((entries(BAD[0]), entries(BAD[1])), (0, 0));
 }
 
@@ -130,12 +145,12 @@ fn one_look_at_the_table_ends_whatever_the_predicate_names() {
     let _bad: Vec<Proc> = (0..5).map(|_| network.flow("tcp", BAD[0], INSIDE[0], 7)).collect();
     let _good = network.flow("tcp", GOOD[0], INSIDE[0], 7);
     let mut conntrack = Conntrack::open().unwrap();
-    let kicked = conntrack.kick_matching(&|host| host == address(BAD[0])).unwrap();
+    let kicked = conntrack.kick_matching(&|host| host == address(BAD[0]), Whose::Opened, &mut |_| {}).unwrap();
     assert_eq!(kicked, ended(5, 0));
     // As many addresses as make `kick` look at everything.
     let many: Vec<IpAddr> = (2..40).map(|last| address(&format!("203.0.113.{last}"))).collect();
-    assert_eq!(conntrack.kick(&many).unwrap(), ended(1, 0));
-    assert_eq!(conntrack.kick(&[]).unwrap(), Kicked::default());
+    assert_eq!(kick(&mut conntrack, &many, Whose::All).0, ended(1, 0));
+    assert_eq!(kick(&mut conntrack, &[], Whose::All).0, Kicked::default());
 }
 
 #[test]
@@ -156,9 +171,17 @@ fn the_routers_own_sockets_are_reset() {
     let (_bad4, mut bad4) = accept(BAD[0], "203.0.113.1");
     let (_bad6, mut bad6) = accept(BAD[1], "2001:db8:bad::1");
     let (mut good_client, mut good) = accept(GOOD[0], "203.0.113.1");
+    // And one that the router itself opened.
+    let _outside = echo(Some(&network.wan), 7, &BAD[..1]);
+    let mut own = TcpStream::connect((BAD[0], 7)).unwrap();
+    own.set_read_timeout(Some(DEADLINE)).unwrap();
     let mut conntrack = Conntrack::open().unwrap();
-    let kicked = conntrack.kick(&BAD.map(address)).unwrap();
-    assert_eq!(kicked.sockets, 2);
+    let (kicked, _) = kick(&mut conntrack, &BAD.map(address), Whose::Opened);
+    assert_eq!(kicked, ended(2, 2));
+    own.write_all(b"still").unwrap();
+    own.read_exact(&mut [0; 5]).unwrap();
+    let (kicked, _) = kick(&mut conntrack, &BAD.map(address), Whose::All);
+    assert_eq!(kicked.sockets, 1);
     wait_until(DEADLINE, "no entries are left", || entries(BAD[0]) + entries(BAD[1]) == 0);
     for stream in [&mut bad4, &mut bad6] {
         let error = stream.read(&mut [0; 1]).unwrap_err();
@@ -170,64 +193,37 @@ fn the_routers_own_sockets_are_reset() {
     assert_eq!(&line, b"still\n");
 }
 
-/// What the rules must have beside the look at the source, here for one banned host a family: TCP from the
-/// inside that is new and no SYN is a rest; UDP is one if its ports are remembered.
-const REST_RULES: &str = "table inet fw4 {
-    set diswall_cut4 { type ipv4_addr . inet_service . ipv4_addr . inet_service; flags timeout; size 65536; }
-    set diswall_cut6 { type ipv6_addr . inet_service . ipv6_addr . inet_service; flags timeout; size 65536; }
-    chain forward {
-        type filter hook forward priority 0; policy accept;
-        ct state established,related accept
-        ip saddr 203.0.113.66 drop
-        ip6 saddr 2001:db8:bad::66 drop
-        ip daddr 203.0.113.66 tcp flags & (syn | ack | rst | fin) != syn counter drop
-        ip6 daddr 2001:db8:bad::66 tcp flags & (syn | ack | rst | fin) != syn counter drop
-        ip saddr . udp sport . ip daddr . udp dport @diswall_cut4 counter drop
-        ip6 saddr . udp sport . ip6 daddr . udp dport @diswall_cut6 counter drop
-    }
-}";
-
 #[test]
-fn the_inside_cannot_bring_an_ended_flow_back_but_can_open_its_own() {
+fn what_is_remembered_is_told_apart_by_its_outside() {
     let network = Network::build();
-    let _ticker = ticker(Some(&network.lan), 8, &INSIDE);
+    nft_load(&rules::standalone(&Settings::default()));
     let mut flows: Vec<Proc> = BAD
         .into_iter()
         .zip(INSIDE)
-        .flat_map(|(source, server)| ["tcp", "udp"].map(|kind| network.flow(kind, source, server, 8)))
+        .flat_map(|(source, server)| ["tcp", "udp"].map(|kind| network.flow(kind, source, server, 7)))
         .collect();
-    // The bans and their rules come while the inside sends all the time.
-    nft_load(REST_RULES);
-    let mut firewall = Firewall::open(Names { table: "fw4".into(), prefix: "diswall".into() }, 1000).unwrap();
-    let mut conntrack = Conntrack::open().unwrap();
-    let mut udp: Vec<UdpFlow> = Vec::new();
-    // A packet that comes between kick and cut still makes an entry: the second look ends that one.
-    for _ in 0..2 {
-        udp.extend(conntrack.kick(&BAD.map(address)).unwrap().udp);
-        firewall.cut(&udp, 600).unwrap();
-    }
-    assert_eq!(udp.len(), 2, "{udp:?}");
-    wait_until(DEADLINE, "nothing comes through any more", || {
-        flows.iter_mut().all(|flow| {
-            flow.send("?");
-            // What was on the way already is read first.
-            loop {
-                match flow.line(DEADLINE).as_str() {
-                    "dead" => break true,
-                    line if line.contains("tick") => flow.send("?"),
-                    line => panic!("{line}"),
-                }
-            }
-        })
-    });
-    assert_eq!((entries(BAD[0]), entries(BAD[1])), (0, 0));
-
-    let _outside = echo(Some(&network.wan), 7, &BAD);
-    for (server, source) in BAD.into_iter().zip(INSIDE) {
-        for kind in ["tcp", "udp"] {
-            let mut own = open_flow(Some(&network.lan), Attempt { kind, source, server, port: 7 });
-            own.send("own");
-            assert_eq!(own.line(DEADLINE), "own");
+    let names = Names { table: "fw4".into(), prefix: "diswall".into() };
+    for destroys in [true, false] {
+        let mut firewall = Firewall::open(names.clone(), 1000).unwrap();
+        if !destroys {
+            firewall.avoid_destroy();
+        }
+        let mut conntrack = Conntrack::open().unwrap();
+        let cut = &mut |some: &[Flow]| firewall.cut(some).unwrap();
+        let kicked = conntrack.kick(&BAD.map(address), Whose::Opened, cut).unwrap();
+        assert_eq!(kicked, ended(4, 0));
+        let of = |family: char| {
+            nft(&["list", "set", "inet", "fw4", &format!("diswall_severed{family}")]).matches("expires").count()
+        };
+        assert_eq!((of('4'), of('6')), (2, 2));
+        assert_eq!(firewall.forget(&|outside| outside == address(BAD[0])).unwrap(), 2);
+        assert_eq!((of('4'), of('6')), (0, 2));
+        assert_eq!(firewall.forget(&|_| true).unwrap(), 0);
+        assert_eq!((of('4'), of('6')), (0, 0));
+        // Nobody is banned: they come back.
+        for flow in &mut flows {
+            flow.send("still");
+            assert_eq!(flow.line(DEADLINE), "still");
         }
     }
 }

@@ -12,6 +12,7 @@ mod daemon;
 mod dynfw;
 mod fail2ban;
 mod firewall;
+mod flows;
 mod forged;
 mod installed;
 mod key;

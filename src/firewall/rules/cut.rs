@@ -1,18 +1,20 @@
-//! The rules that keep a severed connection severed.
+//! The rules that keep a severed connection severed while the ban lasts.
 //!
 //! When a ban deletes a flow's conntrack entry, the next packet from the LAN side (a retransmission, a
 //! keep-alive) would make a new entry the other way round, and the banned host's packets would count as
-//! established. A TCP packet that goes on with a flow is no SYN, so that it can be told from a LAN host
-//! opening a connection of its own; of UDP flows the daemon remembers the ports in a set before it
-//! deletes the entry.
+//! established. So the daemon writes the flow's ports into a set before it deletes the entry. Such a packet is
+//! dropped only while the host is banned: whichever way the ban ends, the rule ends with it in the kernel, and
+//! the daemon takes the flow out of the set. Nothing else from the inside is touched: what a LAN host opened
+//! belongs to the LAN host.
 
 use super::{Family, ORDER, SetId, SetKey, Side, Text, ban_set};
 
-/// How long a severed UDP flow is remembered after its last packet: longer than the pauses of keep-alives.
-const REMEMBERED: &str = "10m";
+/// A severed flow is forgotten after so long without a packet, or when the ban ends, if that is sooner: longer
+/// than the pauses of any keep-alive (TCP's are two hours).
+const REMEMBERED: &str = "1d";
 
 /// Most flows remembered for each family.
-const SIZE: u32 = 16_384;
+const SIZE: u32 = 32_768;
 
 impl Text<'_> {
     /// Sets of severed flows and the chains that drop their packets. A nat chain meets only packets
@@ -21,27 +23,33 @@ impl Text<'_> {
         let prefix = self.names.prefix.clone();
         for family in Family::ALL {
             self.line(1, &format!("set {} {{ {} }}", self.names.cut(family), definition(family)));
+            self.severed(family);
         }
         for (chain, hook, priority) in chains(&prefix) {
             self.line(1, &format!("chain {chain} {{"));
             self.line(2, &format!("type nat hook {hook} priority {priority}; policy accept;"));
             for family in Family::ALL {
-                self.severed(family);
+                let (set, rest) = (self.names.cut(family), rest_chain(&prefix, family));
+                self.line(2, &format!("{} @{set} goto {rest}", flow(family)));
             }
             self.line(1, "}");
         }
     }
 
+    /// What becomes of a packet that looks as if it went on with a severed flow.
     fn severed(&mut self, family: Family) {
         let (set, flow) = (self.names.cut(family), flow(family));
-        self.line(2, &format!("{flow} @{set} update @{set} {{ {flow} }} drop"));
+        self.line(1, &format!("chain {} {{", rest_chain(&self.names.prefix, family)));
+        // Of TCP what opens a connection shows.
+        self.line(2, "tcp flags & (fin | syn | rst | ack) == syn return");
         let allow = self.names.set(SetKey { set: SetId::Allow, family });
         self.line(2, &format!("{} @{allow} return", Side::To.field(family)));
         for source in ORDER {
-            let set = self.names.set(ban_set(source, family));
+            let ban = self.names.set(ban_set(source, family));
             let key = self.key(Side::To, source, family);
-            self.line(2, &format!("tcp flags & (fin | syn | rst | ack) != syn {key} @{set} drop"));
+            self.line(2, &format!("{key} @{ban} update @{set} {{ {flow} }} drop"));
         }
+        self.line(1, "}");
     }
 }
 
@@ -55,10 +63,14 @@ fn chains(prefix: &str) -> [(String, &'static str, &'static str); 2] {
     ]
 }
 
+fn rest_chain(prefix: &str, family: Family) -> String {
+    format!("{prefix}_rest{}", family.digit())
+}
+
 fn flow(family: Family) -> &'static str {
     match family {
-        Family::V4 => "ip saddr . udp sport . ip daddr . udp dport",
-        Family::V6 => "ip6 saddr . udp sport . ip6 daddr . udp dport",
+        Family::V4 => "meta l4proto . ip saddr . th sport . ip daddr . th dport",
+        Family::V6 => "meta l4proto . ip6 saddr . th sport . ip6 daddr . th dport",
     }
 }
 
@@ -66,13 +78,23 @@ fn flow(family: Family) -> &'static str {
 fn definition(family: Family) -> String {
     let address = super::key_type(family);
     format!(
-        "type {address} . inet_service . {address} . inet_service; flags dynamic,timeout; timeout {REMEMBERED}; \
-         size {SIZE};"
+        "type inet_proto . {address} . inet_service . {address} . inet_service; flags dynamic,timeout; \
+         timeout {REMEMBERED}; size {SIZE};"
     )
 }
 
 /// What these rules bring along, for their removal: chains, and sets with their definition.
 pub(super) fn leftovers(names: &super::Names) -> (Vec<String>, Vec<(String, String)>) {
-    let chains = chains(&names.prefix).map(|(chain, ..)| chain).to_vec();
-    (chains, Family::ALL.map(|family| (names.cut(family), definition(family))).to_vec())
+    let rests = Family::ALL.map(|family| rest_chain(&names.prefix, family));
+    let chains = chains(&names.prefix).map(|(chain, ..)| chain).into_iter().chain(rests).collect();
+    let sets = Family::ALL.map(|family| (names.cut(family), definition(family)));
+    let former = Family::ALL.map(|family| (format!("{}_cut{}", names.prefix, family.digit()), former(family)));
+    (chains, sets.into_iter().chain(former).collect())
+}
+
+/// The sets of versions before 0.2, which were for UDP alone. A set cannot change its key: today's have another
+/// name.
+fn former(family: Family) -> String {
+    let address = super::key_type(family);
+    format!("type {address} . inet_service . {address} . inet_service; flags dynamic,timeout; timeout 10m; size 16384;")
 }

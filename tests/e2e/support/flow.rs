@@ -64,14 +64,15 @@ print("ready", flush=True)
 "#;
 
 /// `flow.py KIND SOURCE SERVER PORT`: opens a flow, says `open`; then for each line read sends it and
-/// says what came back, or `dead`.
+/// says what came back, or `dead`. A source may have a port: `192.0.2.1@5060`.
 const FLOW: &str = r#"
 import socket, sys
 kind, source, server, port = sys.argv[1:]
 family = socket.AF_INET6 if ":" in server else socket.AF_INET
 s = socket.socket(family, socket.SOCK_STREAM if kind == "tcp" else socket.SOCK_DGRAM)
 s.settimeout(10)
-s.bind((source, 0)); s.connect((server, int(port)))
+source, _, own = source.partition("@")
+s.bind((source, int(own or 0))); s.connect((server, int(port)))
 s.send(b"open\n"); s.recv(100)
 s.settimeout(1)
 print("open", flush=True)
@@ -123,7 +124,7 @@ const SILENCE: &str = "1.5";
 pub struct Attempt<'a> {
     /// `tcp` or `udp`.
     pub kind: &'a str,
-    /// From this address.
+    /// From this address; for a flow that is held open `ADDRESS@PORT` too.
     pub source: &'a str,
     /// To this address.
     pub server: &'a str,

@@ -62,14 +62,14 @@ fn addresses(count: u32) -> impl Iterator<Item = Ipv4Addr> {
 
 fn event(source: Source, count: u32, lifetime: Lifetime) -> Event {
     let v4 = addresses(count).map(|address| Listed { address, lifetime }).collect();
-    Event::List { source, list: List { v4, v6: Vec::new() } }
+    Event::List { source, list: List { v4, ..List::default() } }
 }
 
 /// The list with its first six entries gone and six others at its end.
 fn shifted(count: u32) -> Event {
     let lifetime = Lifetime::Forever;
     let v4 = addresses(count + 6).skip(6).map(|address| Listed { address, lifetime }).collect();
-    Event::List { source: Source::Dynfw, list: List { v4, v6: Vec::new() } }
+    Event::List { source: Source::Dynfw, list: List { v4, ..List::default() } }
 }
 
 /// Bytes a ban, and at the peak, when bans with an end come one at a time.

@@ -7,6 +7,7 @@
 use std::time::Instant;
 
 use diswall::config;
+use diswall::feed::intake::Intake;
 use diswall::feed::{Event, Update, dynfw};
 
 fn main() {
@@ -23,7 +24,7 @@ fn main() {
 async fn follow(settings: &config::Dynfw, wanted: usize) {
     let start = Instant::now();
     let (sender, mut updates) = tokio::sync::mpsc::channel(256);
-    let _handle = dynfw::start(settings, &std::env::temp_dir(), sender);
+    let _handle = dynfw::start(settings, &std::env::temp_dir(), Intake::new(1 << 20, |_| true), sender);
     let mut seen = 0;
     while let Some((_, update)) = updates.recv().await {
         match update {

@@ -43,6 +43,7 @@ use crate::control::server::{Question, Server};
 use crate::feed::{AllowOrigin, Entry, Event, FeedName, FeedState, Lifetime, Reason, Source, Update};
 use crate::firewall::{TableEvent, rules};
 use crate::ledger::{Applied, Ledger, SetId};
+use crate::memory;
 use disconnect::Disconnect;
 use eyes::{Eyes, Seen};
 use feeds::Feeds;
@@ -69,6 +70,8 @@ struct Daemon {
     /// Why the log does not go where it should.
     log_trouble: Option<String>,
     ledger: Ledger,
+    /// Entries that there may be, of all sources together.
+    most: u32,
     kernel: Kernel,
     disconnect: Disconnect,
     eyes: Eyes,
@@ -163,12 +166,13 @@ impl Daemon {
         };
         log::info!("diswall {} starts", crate::VERSION);
         let mut keeper = Keeper::new(&settings.main.state_dir);
-        let kept = keeper.read(settings.main.max_entries);
+        let kept = keeper.read(memory::entries(settings.main.max_entries));
         keeper.look();
         if let Some(trouble) = &keeper.trouble {
             log::warn!("{trouble}");
         }
         let mut daemon = Daemon {
+            most: 0,
             ledger: kept.ledger,
             keeper,
             kernel: Kernel::new(&settings.main),
@@ -419,7 +423,11 @@ impl Daemon {
         match update {
             Update::Event(event) => {
                 match event {
-                    Event::List { .. } => self.feeds.note_list(feed, true),
+                    Event::List { .. } => {
+                        // A control group may have got another limit meanwhile.
+                        self.set_most();
+                        self.feeds.note_list(feed, true);
+                    }
                     Event::Lapse { .. } => self.feeds.note_list(feed, false),
                     _ => {}
                 }
@@ -475,9 +483,9 @@ impl Daemon {
 
     fn tell_event(&mut self, told: journal::Told, applied: &Applied) {
         if applied.cut > 0 {
-            let source = told.source_name().unwrap_or_default();
-            let limit = self.settings.main.max_entries;
-            log::warn!("{source}: {} entries cut; max_entries is {limit}", applied.cut);
+            let source = told.source_name().unwrap_or_else(|| "allow".into());
+            let limit = self.most;
+            log::warn!("{source}: {} entries cut; max_entries is {limit} for all sources together", applied.cut);
         }
         if let Some(text) = told.list_line(applied) {
             log::info!("{text}");
@@ -567,6 +575,29 @@ impl Daemon {
         self.config_notes = notes;
     }
 
+    /// Makes the limit what settings and memory say now; true if it has been raised. What a feed's list lacks
+    /// since it was cut comes back with a fresh list.
+    fn set_most(&mut self) -> bool {
+        let most = memory::entries(self.settings.main.max_entries);
+        let raised = most > self.most;
+        if most == self.most {
+            return false;
+        }
+        self.most = most;
+        self.feeds.set_most(most);
+        let Daemon { ledger, kernel, .. } = self;
+        let applied = ledger.set_max_entries(clock::now(), most, &mut |change| kernel.push(change));
+        if applied.cut > 0 {
+            log::warn!("{} entries cut; max_entries is {most} for all sources together", applied.cut);
+        }
+        for feed in [FeedName::Dynfw, FeedName::Nats] {
+            if raised && self.ledger.counts(feed.source()).cut > 0 {
+                self.feeds.resync(Some(feed));
+            }
+        }
+        raised
+    }
+
     /// Brings every part from the old settings (`None`: nothing yet) to `self.settings`, touching only
     /// what differs; the caller commits or repairs.
     fn configure(&mut self, old: Option<&Settings>) {
@@ -585,8 +616,8 @@ impl Daemon {
             self.keeper.note_change();
         }
         self.kernel.configure(main);
-        let Daemon { ledger, kernel, .. } = self;
-        ledger.set_max_entries(clock::now(), self.settings.main.max_entries, &mut |change| kernel.push(change));
+        let raised = self.set_most();
+        let ledger = &mut self.ledger;
         ledger.set_ladder(eyes::ladder(&self.settings));
         ledger.set_scan_prefix(self.settings.scan.ipv6_prefix);
         self.eyes.configure(&self.settings);
@@ -606,10 +637,12 @@ impl Daemon {
         if let Some(old) = old {
             self.tell_lists(old);
         }
-        if old.is_none_or(|old| old.allow != self.settings.allow) {
+        if old.is_none_or(|old| raised || old.allow != self.settings.allow) {
             self.apply_allows();
         }
-        if old.is_none_or(|old| old.block != self.settings.block || old.main.action != self.settings.main.action) {
+        if old.is_none_or(|old| {
+            raised || old.block != self.settings.block || old.main.action != self.settings.main.action
+        }) {
             self.apply_blocks();
         }
         self.follow_names();

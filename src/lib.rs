@@ -14,6 +14,7 @@ pub mod feed;
 pub mod firewall;
 pub mod json;
 pub mod ledger;
+pub mod memory;
 pub mod needs;
 mod own;
 pub mod programs;

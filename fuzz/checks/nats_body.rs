@@ -5,16 +5,17 @@
 
 use diswall::feed::Lifetime;
 use diswall::feed::diswall::wire::{self, MAX_SECONDS, TAG_MAX};
+use diswall::feed::intake::Intake;
 
 /// Panics where the reader of bodies breaks a promise.
 pub fn check(data: &[u8]) {
-    if let Ok(taken) = wire::block_list(data) {
+    if let Ok(taken) = wire::block_list(data, &Intake::new(100, |_| true)) {
         let v4 = taken.list.v4.iter().map(|entry| entry.lifetime);
         let v6 = taken.list.v6.iter().map(|entry| entry.lifetime);
         v4.chain(v6).for_each(ends);
         assert_eq!(taken.refused > 0, taken.last_refusal.is_some());
     }
-    if let Ok(taken) = wire::allow_list(data) {
+    if let Ok(taken) = wire::allow_list(data, 100) {
         for entry in &taken.list {
             assert!(entry.net.prefix_len() > 0, "{} allows everybody", entry.net);
             assert_eq!(entry.net, entry.net.trunc(), "host bits are set");

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use diswall::feed::diswall::protocol::{Decoder, Operation};
 use diswall::feed::diswall::session::{Output, Session};
 use diswall::feed::diswall::wire::Subjects;
+use diswall::feed::intake::Intake;
 use diswall::feed::{Event, Gauges, Lifetime, Update};
 
 /// Panics where decoder or session break a promise.
@@ -28,7 +29,8 @@ pub fn check(data: &[u8]) {
 fn converse(stream: &[u8], step: usize) -> Vec<Update> {
     let subjects = Rc::new(Subjects::new("alice", "turris").expect("tokens"));
     let gauges = Rc::new(Gauges::default());
-    let mut session = Session::new(subjects, Rc::clone(&gauges), false, "_INBOX.x".into(), 0);
+    let mut session =
+        Session::new(subjects, Rc::clone(&gauges), Intake::new(100, |_| true), false, "_INBOX.x".into(), 0);
     let (mut decoder, mut out, mut now) = (Decoder::default(), Output::default(), Instant::now());
     session.open(now, &mut out);
     for piece in stream.chunks(step) {

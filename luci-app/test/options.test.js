@@ -45,7 +45,7 @@ const VALUES = {
 		enabled: FLAG, local_only: FLAG, log_level: [ 'loud' ], table: NAMES, set_prefix: NAMES,
 		zone: [ 'wan', 'wan6', 'wan 6', 'guest-1', '-x', 'a'.repeat(33) ], device: [ 'eth0', 'pppoe-wan', 'eth0.2', 'a'.repeat(16), 'a/b', '..' ],
 		action: [ 'accept' ], log_drops: FLAG, states: [ 'established' ], direction: [ 'dst' ], disconnect: FLAG,
-		max_entries: [ '1', '0', '4194304', '4194305', '-1', 'many', '1.5' ], state_dir: PATHS,
+		max_entries: [ 'auto', '1', '0', '4194304', '4194305', '-1', 'many', '1.5' ], state_dir: PATHS,
 		control: [ '/run/x.sock', '/' + 'a'.repeat(106), '/' + 'a'.repeat(107), 'x.sock' ]
 	},
 	dynfw: {

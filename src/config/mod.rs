@@ -24,6 +24,15 @@ pub use read::{KINDS, Loaded, Problem, Problems, Severity, options_of};
 
 /// Where the configuration is unless `--config` says otherwise.
 pub const DEFAULT_PATH: &str = "/etc/config/diswall";
+/// `max_entries`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MaxEntries {
+    /// What a quarter of the machine's memory has room for: see [`crate::memory`].
+    Auto,
+    /// So many. 1 to [`MAX_ENTRIES`].
+    Entries(u32),
+}
+
 /// Most that `max_entries` may be.
 pub const MAX_ENTRIES: u32 = 1 << 22;
 
@@ -110,8 +119,8 @@ pub struct Main {
     pub direction: Direction,
     /// `disconnect`: a ban also ends the host's connections.
     pub disconnect: bool,
-    /// `max_entries`: a source above this is cut, loudly. 1 to 4,194,304.
-    pub max_entries: u32,
+    /// `max_entries`: bans and allowances of all sources together; what is above is cut, loudly.
+    pub max_entries: MaxEntries,
     /// `state_dir`.
     pub state_dir: PathBuf,
     /// `control`: the control socket.
@@ -133,7 +142,7 @@ impl Default for Main {
             states: States::New,
             direction: Direction::Src,
             disconnect: true,
-            max_entries: 262_144,
+            max_entries: MaxEntries::Auto,
             state_dir: "/var/lib/diswall".into(),
             control: "/var/run/diswall/control.sock".into(),
         }

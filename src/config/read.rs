@@ -296,7 +296,7 @@ const MAIN: &[(&str, Setter<Main>)] = &[
     ("states", |r, e, main| r.set(e, &mut main.states, value::states)),
     ("direction", |r, e, main| r.set(e, &mut main.direction, value::direction)),
     ("disconnect", |r, e, main| r.set(e, &mut main.disconnect, value::boolean)),
-    ("max_entries", |r, e, main| r.set(e, &mut main.max_entries, |text| value::number(text, 1, super::MAX_ENTRIES))),
+    ("max_entries", |r, e, main| r.set(e, &mut main.max_entries, value::max_entries)),
     ("state_dir", |r, e, main| r.set(e, &mut main.state_dir, value::path)),
     ("control", |r, e, main| r.set(e, &mut main.control, value::socket_path)),
 ];

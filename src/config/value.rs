@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use super::{Action, Direction, LogSource, PortRange, Proto, Proving, States};
+use super::{Action, Direction, LogSource, MAX_ENTRIES, MaxEntries, PortRange, Proto, Proving, States};
 use crate::feed::login::{Pattern, known};
 use crate::feed::{Lifetime, TAG_MAX};
 
@@ -216,6 +216,17 @@ pub fn number(value: &str, least: u32, most: u32) -> Checked<u32> {
     match value.parse::<u32>() {
         Ok(number) if (least..=most).contains(&number) && is_number(value) => Ok(number),
         _ => refuse(value, &format!("is no whole number from {least} to {most}")),
+    }
+}
+
+/// `max_entries`: `auto`, or how many.
+pub fn max_entries(value: &str) -> Checked<MaxEntries> {
+    if value == "auto" {
+        return Ok(MaxEntries::Auto);
+    }
+    match number(value, 1, MAX_ENTRIES) {
+        Ok(entries) => Ok(MaxEntries::Entries(entries)),
+        Err(_) => refuse(value, &format!("is neither \"auto\" nor a whole number from 1 to {MAX_ENTRIES}")),
     }
 }
 

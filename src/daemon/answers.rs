@@ -172,7 +172,7 @@ impl Daemon {
         for source in Source::ALL {
             let cut = self.ledger.counts(source).cut;
             if cut > 0 {
-                let limit = self.settings.main.max_entries;
+                let limit = self.most;
                 let text = format!("{source}: {cut} entries are not in force, because max_entries is {limit}");
                 add("warning", format!("cut.{source}"), text);
             }

@@ -63,7 +63,7 @@ impl Daemon {
         let mut nets = self.vet(command)?;
         let holder = steer::holder(command.by.as_deref())?;
         if let Some(name) = &command.batch {
-            self.batches.add(name, nets, self.settings.main.max_entries as usize)?;
+            self.batches.add(name, nets, self.most as usize)?;
             if command.more {
                 return Ok(Done::default());
             }
@@ -446,9 +446,7 @@ fn no_room(error: HoldError) -> String {
     match error {
         HoldError::Holders => format!("{HOLDERS_MAX} other programs hold bans already; no more names are taken"),
         HoldError::Full(most) => {
-            format!(
-                "there is no room for so many: {most} of a family may be banned by command and configuration (a quarter of max_entries); nothing was done"
-            )
+            format!("there is no room for so many: max_entries is {most} for all sources together; nothing was done")
         }
     }
 }

@@ -9,7 +9,9 @@ use tokio::sync::mpsc;
 use super::clock;
 use crate::config::Settings;
 use crate::control::protocol::Part;
-use crate::feed::{self, FeedName, FeedState, Update, diswall, dynfw};
+use crate::feed::intake::Intake;
+use crate::feed::{self, FeedName, FeedState, Source, Update, diswall, dynfw};
+use crate::ledger::may_ban;
 
 /// Updates that may wait for the daemon; a feed that is faster waits for room.
 const WAITING: usize = 1024;
@@ -109,15 +111,26 @@ pub struct Feeds {
     nats: Slot,
     publisher: Option<diswall::Publisher>,
     updates: feed::Updates,
+    intake: Intake,
 }
 
 impl Feeds {
     /// No feed runs yet; what they will post arrives at the receiver.
     pub fn new() -> (Feeds, mpsc::Receiver<(FeedName, Update)>) {
         let (updates, receiver) = mpsc::channel(WAITING);
-        let feeds =
-            Feeds { dynfw: Slot::new(FeedName::Dynfw), nats: Slot::new(FeedName::Nats), publisher: None, updates };
+        let feeds = Feeds {
+            dynfw: Slot::new(FeedName::Dynfw),
+            nats: Slot::new(FeedName::Nats),
+            publisher: None,
+            updates,
+            intake: Intake::new(usize::MAX, |address| may_ban(Source::Dynfw, address.into()).is_ok()),
+        };
         (feeds, receiver)
+    }
+
+    /// Most entries that a list may have from now on.
+    pub fn set_most(&self, most: u32) {
+        self.intake.set_most(most as usize);
     }
 
     /// Starts, restarts or stops what differs between the two configurations (`None`: nothing ran).
@@ -148,9 +161,9 @@ impl Feeds {
         // The old one ends before the new one starts: two logins of one client would meet.
         self.slot_mut(name).stop();
         let handle = match name {
-            FeedName::Dynfw => dynfw::start(&settings.dynfw, &settings.main.state_dir, updates),
+            FeedName::Dynfw => dynfw::start(&settings.dynfw, &settings.main.state_dir, self.intake.clone(), updates),
             FeedName::Nats => {
-                let (handle, publisher) = diswall::start(&settings.nats, &host_name(), updates);
+                let (handle, publisher) = diswall::start(&settings.nats, &host_name(), self.intake.clone(), updates);
                 self.publisher = Some(publisher);
                 handle
             }

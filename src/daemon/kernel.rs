@@ -8,11 +8,13 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::clock;
+use crate::config::MaxEntries;
 use crate::config::{Main, Settings, States};
 use crate::control::protocol::Part;
 use crate::feed::{Lifetime, Source};
 use crate::firewall::{Counter, Error, Firewall, Hook, Names, Reconciled, TableEvent, Watch, Ways};
 use crate::ledger::{Desired, Ledger, Moment, Range, SetChange, SetId};
+use crate::memory;
 
 /// A firewall restart comes as a burst of announcements: the repair waits for its end.
 const SETTLE: Duration = Duration::from_millis(20);
@@ -57,7 +59,7 @@ pub struct Repaired {
 /// The netlink sockets, and what is known of the table.
 pub struct Kernel {
     names: Names,
-    max_entries: u32,
+    max_entries: MaxEntries,
     link: Option<(Firewall, Watch)>,
     state: State,
     /// What the rules in force were last seen to have: a part that looks for scans, one that keeps severed
@@ -264,7 +266,7 @@ impl Kernel {
 
     fn open(&mut self) -> Result<&mut (Firewall, Watch), Error> {
         if self.link.is_none() {
-            let mut firewall = Firewall::open(self.names.clone(), self.max_entries)?;
+            let mut firewall = Firewall::open(self.names.clone(), memory::set_size(self.max_entries))?;
             let watch = firewall.watch()?;
             SetId::ALL.into_iter().for_each(|set| firewall.mark_dirty(set));
             self.link = Some((firewall, watch));

@@ -7,6 +7,7 @@ pub mod backoff;
 pub mod diswall;
 
 pub mod dynfw;
+pub mod intake;
 pub mod login;
 pub mod scan;
 
@@ -119,6 +120,8 @@ pub struct List {
     pub v4: Vec<Listed<Ipv4Addr>>,
     /// IPv6 entries.
     pub v6: Vec<Listed<Ipv6Addr>>,
+    /// Entries of the source's list that are not here, because they are beyond the limit.
+    pub cut: u32,
 }
 
 /// One allowance of a whole allow list, or one block of the owner's block list: a network with its end

@@ -14,6 +14,7 @@ use super::names::{Family, Names, SetKey};
 use crate::config::{Action, Block, Direction, Main, PortRange, Proto, Settings, States};
 use crate::feed::Source;
 use crate::ledger::SetId;
+use crate::memory;
 
 /// Sources in the order in which rules look them up: the owner's word first.
 const ORDER: [Source; 4] = [Source::Manual, Source::Scan, Source::Nats, Source::Dynfw];
@@ -62,7 +63,8 @@ pub fn removal(settings: &Settings) -> String {
             text.line(0, &format!("{step} chain inet {table} {chain}"));
         }
     }
-    let sets = SetKey::all().map(|key| (text.names.set(key), definition(key, settings.main.max_entries)));
+    let sets =
+        SetKey::all().map(|key| (text.names.set(key), definition(key, memory::set_size(settings.main.max_entries))));
     let sets: Vec<(String, String)> = sets.chain(cut_sets).chain(scan_sets).collect();
     for (name, definition) in sets {
         text.line(0, &format!("add set inet {table} {name} {{ {definition} }}"));
@@ -150,7 +152,8 @@ impl<'a> Text<'a> {
 
     fn sets_and_counters(&mut self) {
         for key in SetKey::all() {
-            let (name, definition) = (self.names.set(key), definition(key, self.settings.main.max_entries));
+            let (name, definition) =
+                (self.names.set(key), definition(key, memory::set_size(self.settings.main.max_entries)));
             self.line(1, &format!("set {name} {{ {definition} }}"));
         }
         for (source, family) in counted() {

@@ -83,7 +83,9 @@ pub(super) fn definition(key: SetKey, max_entries: u32) -> SetDefinition {
         Family::V4 => TYPE_IPADDR,
         Family::V6 => TYPE_IP6ADDR,
     };
-    SetDefinition { flags, key_type, key_len: key.family.width() as u32, size: max_entries }
+    // A range takes two elements of an interval set, and each network can split another in two.
+    let size = if flags & FLAG_INTERVAL == 0 { max_entries } else { max_entries.saturating_mul(4) };
+    SetDefinition { flags, key_type, key_len: key.family.width() as u32, size }
 }
 
 /// Reads the table's sets.

@@ -8,7 +8,6 @@ use ipnet::IpNet;
 
 use super::moment::Moment;
 use super::nets::{self, Cause, Nets};
-use super::number::{self, Family};
 use super::{Applied, COMMAND, CONFIG, Ledger, SetChange, normal};
 use crate::feed::{Entry, Lifetime};
 
@@ -91,13 +90,9 @@ impl Ledger {
         sink: &mut dyn FnMut(SetChange),
     ) -> Result<Applied, HoldError> {
         let origin = self.holders.take(holder, &self.manual).ok_or(HoldError::Holders)?;
-        let most = self.most_nets();
-        for family in Family::ALL {
-            let of_family = nets.iter().filter(|net| number::bounds(**net).0 == family);
-            let new = of_family.filter(|net| self.manual.get(origin, normal(**net)).is_none()).count();
-            if new > self.manual.room(family, most) {
-                return Err(HoldError::Full(most));
-            }
+        let new = nets.iter().filter(|net| self.manual.get(origin, normal(**net)).is_none()).count();
+        if new > self.most_manual().saturating_sub(self.manual.len()) {
+            return Err(HoldError::Full(self.max_entries as usize));
         }
         let list = nets.iter().map(|net| Entry { net: normal(*net), lifetime, comment: comment.into() }).collect();
         Ok(self.change_manual(now, sink, |manual, cause| manual.insert_all(cause, origin, list)))
@@ -212,7 +207,7 @@ mod tests {
 
     #[test]
     fn all_or_none_find_room() {
-        let mut ledger = Ledger::new(16);
+        let mut ledger = Ledger::new(4);
         let three = ["192.0.2.1", "192.0.2.2", "192.0.2.3"].map(net);
         let ban = (Lifetime::Forever, "");
         ledger.hold(at(0), "a", &three, ban, &mut |_| {}).unwrap();

@@ -64,7 +64,7 @@ pub struct Applied {
     pub unchanged: u32,
     /// Those among the added and renewed that are protected, so that the kernel was not told.
     pub withheld: u32,
-    /// Not taken, because the source has `max_entries` already.
+    /// Not taken, because there are `max_entries` already.
     pub cut: u32,
     /// Not taken, because such an address is never banned.
     pub refused: Refused,
@@ -91,6 +91,13 @@ struct Book {
     v4: Table<Ipv4Addr>,
     v6: Table<Ipv6Addr>,
     cut: u32,
+}
+
+impl Book {
+    /// Bans of both families.
+    fn len(&self) -> usize {
+        self.v4.len() + self.v6.len()
+    }
 }
 
 /// Origin numbers in the owner's networks. Those of the programs that ban by command follow (`holders`).
@@ -137,9 +144,9 @@ const fn origin_number(origin: AllowOrigin) -> u8 {
 }
 
 impl Ledger {
-    /// An empty ledger. `max_entries` is the size of each kernel set, so a source may hold that many
-    /// addresses of each family. Of the owner's networks and of allowances it may hold a quarter of it a
-    /// family: each can split another in two, and a range takes two elements of an interval set.
+    /// An empty ledger. `max_entries` is how many bans and allowances there may be, of all sources and both
+    /// families together; a network is one. The feeds leave an eighth of it to the rest, and what DisWall
+    /// allows may take a sixteenth.
     pub fn new(max_entries: u32) -> Ledger {
         Ledger {
             max_entries,
@@ -155,7 +162,7 @@ impl Ledger {
         }
     }
 
-    /// Changes the limit of [`Ledger::new`]. What is beyond a lower one goes, whichever it hits, and is
+    /// Changes the limit of [`Ledger::new`]. What is beyond a lower one goes, the feeds' first, and is
     /// counted as cut; what an earlier limit cut comes back with the source's next list.
     pub fn set_max_entries(&mut self, now: Moment, max_entries: u32, sink: &mut dyn FnMut(SetChange)) -> Applied {
         self.max_entries = max_entries;
@@ -165,9 +172,9 @@ impl Ledger {
             match place(source) {
                 Place::Book(index) => {
                     let (book, mut cause) = self.book(index, source, now, sink, &mut applied);
-                    book.v4.shrink_to_most(&mut cause);
-                    book.v6.shrink_to_most(&mut cause);
-                    book.cut += cause.applied.cut - before;
+                    book.v6.shrink_to_most(&mut cause.leaving(book.v4.len()));
+                    book.v4.shrink_to_most(&mut cause.leaving(book.v6.len()));
+                    book.cut = book.cut.saturating_add(cause.applied.cut - before);
                 }
                 Place::Manual => {
                     let (manual, mut cause) = self.manual(now, sink, &mut applied);
@@ -177,7 +184,7 @@ impl Ledger {
                 }
             }
         }
-        applied.cut += self.change_allowances(now, sink, Nets::shrink_to_most).cut;
+        applied.cut += self.change_allowances(now, None, sink, Nets::shrink_to_most).cut;
         applied
     }
 
@@ -213,12 +220,15 @@ impl Ledger {
             Event::Unban { source, net } => self.unban(now, source, normal(net), sink),
             Event::AllowList { origin, list } => {
                 let list = list.into_iter().map(normal_entry).collect();
-                self.change_allowances(now, sink, |allow, cause| allow.replace(cause, origin_number(origin), list))
+                let change = |allow: &mut Nets, cause: &mut nets::Cause| {
+                    allow.replace(cause, origin_number(origin), list);
+                };
+                self.change_allowances(now, Some(origin), sink, change)
             }
-            Event::Allow { origin, entry } => self.change_allowances(now, sink, |allow, cause| {
+            Event::Allow { origin, entry } => self.change_allowances(now, Some(origin), sink, |allow, cause| {
                 allow.insert(cause, origin_number(origin), normal_entry(entry));
             }),
-            Event::Disallow { origin, net } => self.change_allowances(now, sink, |allow, cause| {
+            Event::Disallow { origin, net } => self.change_allowances(now, None, sink, |allow, cause| {
                 allow.remove(cause, origin_number(origin), normal(net));
             }),
             Event::Lapse { source } => self.lapse(now, source, sink),
@@ -345,7 +355,7 @@ impl Ledger {
             let v6 = list.v6.iter().map(|listed| single_entry(listed.address.into(), listed.lifetime));
             return self.owner_list(now, COMMAND, v4.chain(v6).collect(), sink);
         };
-        let List { v4, v6 } = &mut list;
+        let List { v4, v6, cut } = &mut list;
         v6.retain(|listed| match listed.address.to_ipv4_mapped() {
             Some(address) => {
                 v4.push(Listed { address, lifetime: listed.lifetime });
@@ -355,8 +365,10 @@ impl Ledger {
         });
         let mut applied = Applied::default();
         let (book, mut cause) = self.book(index, source, now, sink, &mut applied);
-        book.v4.replace(&mut cause, v4);
-        book.v6.replace(&mut cause, v6);
+        // The few first: what goes of them makes room.
+        book.v6.replace(&mut cause.leaving(book.v4.len()), v6);
+        book.v4.replace(&mut cause.leaving(book.v6.len()), v4);
+        cause.applied.cut = cause.applied.cut.saturating_add(*cut);
         book.cut = cause.applied.cut;
         applied
     }
@@ -394,8 +406,12 @@ impl Ledger {
                 let element = self.element(source, net.addr());
                 let (book, mut cause) = self.book(index, source, now, sink, &mut applied);
                 match element {
-                    IpAddr::V4(address) => book.v4.ban(&mut cause, address, lifetime, Some(reason)),
-                    IpAddr::V6(address) => book.v6.ban(&mut cause, address, lifetime, Some(reason)),
+                    IpAddr::V4(address) => {
+                        book.v4.ban(&mut cause.leaving(book.v6.len()), address, lifetime, Some(reason));
+                    }
+                    IpAddr::V6(address) => {
+                        book.v6.ban(&mut cause.leaving(book.v4.len()), address, lifetime, Some(reason));
+                    }
                 }
                 book.cut = book.cut.saturating_add(cause.applied.cut);
             }
@@ -465,20 +481,39 @@ impl Ledger {
         applied
     }
 
+    /// Changes allowances in the name of `origin` (`None`: nothing is added).
     fn change_allowances(
         &mut self,
         now: Moment,
+        origin: Option<AllowOrigin>,
         sink: &mut dyn FnMut(SetChange),
         change: impl FnOnce(&mut Nets, &mut nets::Cause),
     ) -> Applied {
         let mut applied = Applied::default();
-        let most = self.most_nets();
+        let most = match origin {
+            Some(AllowOrigin::Nats) => self.max_entries as usize / 16 + 16,
+            _ => self.most(self.allow.len(), false),
+        };
         change(&mut self.allow, &mut nets::Cause { now, most, protection: None, sink, applied: &mut applied });
         applied
     }
 
-    fn most_nets(&self) -> usize {
-        (self.max_entries as usize / 4).max(1)
+    /// Everything that is held: bans of every source and allowances.
+    fn held(&self) -> usize {
+        self.books.iter().map(Book::len).sum::<usize>() + self.manual.len() + self.allow.len()
+    }
+
+    /// Most entries that a part of the ledger may have that has `own` now. Feeds leave an eighth to the others,
+    /// so that no list, however long, keeps the router from banning whom it sees.
+    fn most(&self, own: usize, feed: bool) -> usize {
+        let limit = self.max_entries as usize;
+        let limit = if feed { limit - limit / 8 } else { limit };
+        limit.saturating_sub(self.held() - own)
+    }
+
+    /// Most networks that may be blocked by the owner and in his programs' names.
+    fn most_manual(&self) -> usize {
+        self.most(self.manual.len(), false)
     }
 
     /// A book, and the rest of the ledger as its tables need it.
@@ -490,10 +525,11 @@ impl Ledger {
         sink: &'a mut dyn FnMut(SetChange),
         applied: &'a mut Applied,
     ) -> (&'a mut Book, table::Cause<'a>) {
+        let own = self.books.get(index).map_or(0, Book::len);
         let cause = table::Cause {
             now,
             source,
-            most: self.max_entries as usize,
+            most: self.most(own, source != Source::Scan),
             texts: &mut self.texts,
             protection: &self.protection,
             sink,
@@ -508,7 +544,7 @@ impl Ledger {
         sink: &'a mut dyn FnMut(SetChange),
         applied: &'a mut Applied,
     ) -> (&'a mut Nets, nets::Cause<'a>) {
-        let most = self.most_nets();
+        let most = self.most_manual();
         (&mut self.manual, nets::Cause { now, most, protection: Some(&self.protection), sink, applied })
     }
 }

@@ -65,7 +65,7 @@ struct Half {
 /// What a change needs to know and to tell.
 pub(super) struct Cause<'a> {
     pub(super) now: Moment,
-    /// Most networks of one family.
+    /// Most networks of both families together.
     pub(super) most: usize,
     /// Addresses to leave out; `None`: nothing is (allowances).
     pub(super) protection: Option<&'a Protection>,
@@ -108,9 +108,14 @@ impl Nets {
         })
     }
 
-    /// How many networks of a family there is room for.
-    pub(super) fn room(&self, family: Family, most: usize) -> usize {
-        most.saturating_sub(self.halves[family as usize].nets.len())
+    /// How many networks there are, of both families and all origins.
+    pub(super) fn len(&self) -> usize {
+        self.halves.iter().map(|half| half.nets.len()).sum()
+    }
+
+    /// Most networks that this family may have while the other has what it has.
+    fn most_of(&self, family: Family, most: usize) -> usize {
+        most.saturating_sub(self.len() - self.halves[family as usize].nets.len())
     }
 
     /// This origin's entry of exactly this network, over or not.
@@ -153,6 +158,7 @@ impl Nets {
     /// what lies inside the network, and moving the tails of two arrays.
     pub(super) fn insert(&mut self, cause: &mut Cause, origin: u8, entry: Entry) {
         let (family, first, last) = number::bounds(entry.net);
+        let most = self.most_of(family, cause.most);
         let half = &mut self.halves[family as usize];
         let mut net = Net::new(cause.now, origin, entry);
         let end = net.end;
@@ -162,7 +168,7 @@ impl Nets {
                 net.inherit(old, cause.now, cause.applied);
                 *old = net;
             }
-            Err(_) if half.nets.len() >= cause.most => {
+            Err(_) if half.nets.len() >= most => {
                 cause.applied.cut += 1;
                 return;
             }
@@ -196,6 +202,7 @@ impl Nets {
             return list.into_iter().for_each(|entry| self.insert(cause, origin, entry));
         }
         for (family, fresh) in Family::ALL.into_iter().zip(by_family(cause.now, origin, list)) {
+            let most = self.most_of(family, cause.most);
             let half = &mut self.halves[family as usize];
             let (Some(first), Some(last)) = (fresh.first(), fresh.iter().map(|net| net.last(family)).max()) else {
                 continue;
@@ -212,7 +219,7 @@ impl Nets {
                         net.inherit(old, cause.now, cause.applied);
                         *old = net;
                     }
-                    Err(_) if half.nets.len() + added.len() >= cause.most => cause.applied.cut += 1,
+                    Err(_) if half.nets.len() + added.len() >= most => cause.applied.cut += 1,
                     Err(_) => {
                         cause.applied.added += 1;
                         added.push(net);
@@ -258,10 +265,11 @@ impl Nets {
     }
 
     fn replace_family(&mut self, cause: &mut Cause, family: Family, origin: u8, fresh: Vec<Net>) {
+        let most = self.most_of(family, cause.most);
         let half = &mut self.halves[family as usize];
         let (old, mut nets): (Vec<Net>, Vec<Net>) =
             std::mem::take(&mut half.nets).into_iter().partition(|net| net.origin == origin);
-        let room = cause.most.saturating_sub(nets.len());
+        let room = most.saturating_sub(nets.len());
         cause.applied.cut += u32::try_from(fresh.len().saturating_sub(room)).unwrap_or(u32::MAX);
         let others = nets.len();
         let mut old = old.into_iter().peekable();
@@ -306,8 +314,8 @@ impl Nets {
     /// the series.
     pub(super) fn restore(&mut self, most: usize, origin: u8, net: IpNet, start: Moment, end: End, comment: Box<str>) {
         let (family, first, _) = number::bounds(net);
-        let half = &mut self.halves[family as usize];
-        if half.nets.len() < most {
+        if self.len() < most {
+            let half = &mut self.halves[family as usize];
             half.nets.push(Net { first, prefix: net.prefix_len(), origin, start, end, comment });
         }
     }
@@ -328,13 +336,14 @@ impl Nets {
         self.find_first_end();
     }
 
-    /// Evicts what is beyond `most` of a family, the highest addresses first.
+    /// Evicts what is beyond `most`, the highest addresses of each family first.
     pub(super) fn shrink_to_most(&mut self, cause: &mut Cause) {
         for family in Family::ALL {
+            let most = self.most_of(family, cause.most);
             let half = &mut self.halves[family as usize];
-            let excess = half.nets.len().saturating_sub(cause.most);
+            let excess = half.nets.len().saturating_sub(most);
             if excess > 0 {
-                half.nets.truncate(cause.most);
+                half.nets.truncate(most);
                 cause.applied.cut += u32::try_from(excess).unwrap_or(u32::MAX);
                 self.recompute(cause, family, 0, family.max());
             }

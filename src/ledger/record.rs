@@ -499,7 +499,7 @@ impl Ledger {
         bans: BTreeMap<(Box<str>, IpNet), Entry>,
         allowances: BTreeMap<IpNet, Entry>,
     ) {
-        let (most, sink, applied) = (self.most_nets(), &mut |_| {}, &mut Applied::default());
+        let (most, sink, applied) = (self.max_entries as usize, &mut |_| {}, &mut Applied::default());
         self.manual.forget(&|origin| origin != CONFIG);
         for ((by, net), entry) in bans.into_iter().filter(|(_, entry)| !entry.end.is_over(now)) {
             if let Some(origin) = self.holders.take(&by, &self.manual)

@@ -216,11 +216,13 @@ impl Ledger {
         if u32::from_be_bytes(input.array()?) != crc || input.input.read(&mut [0])? != 0 {
             return Err(SnapshotError::Checksum);
         }
+        // Each part was held to the limit; now all of them together are.
+        ledger.set_max_entries(now, max_entries, &mut |_| {});
         Ok(Restored { ledger, totals, wall: written, words, away })
     }
 
     fn read_nets(&mut self, version: u16, clock: Clock, input: &mut Input) -> Result<(), SnapshotError> {
-        let most = self.most_nets();
+        let most = self.max_entries as usize;
         let (now, sink, applied) = (clock.now, &mut |_| {}, &mut Applied::default());
         for _ in 0..input.count()? {
             let (net, origin, found) = input.net(clock)?;

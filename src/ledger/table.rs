@@ -61,7 +61,7 @@ pub(super) struct Ban {
 pub(super) struct Cause<'a> {
     pub(super) now: Moment,
     pub(super) source: Source,
-    /// Most bans in one table.
+    /// Most bans of the source.
     pub(super) most: usize,
     pub(super) texts: &'a mut Texts,
     pub(super) protection: &'a Protection,
@@ -70,6 +70,19 @@ pub(super) struct Cause<'a> {
 }
 
 impl Cause<'_> {
+    /// The same for one of the source's tables, while the other has so many of its bans.
+    pub(super) fn leaving(&mut self, others: usize) -> Cause<'_> {
+        Cause {
+            now: self.now,
+            source: self.source,
+            most: self.most.saturating_sub(others),
+            texts: self.texts,
+            protection: self.protection,
+            sink: self.sink,
+            applied: self.applied,
+        }
+    }
+
     /// A new element. The kernel may have a scanner's already: a rule adds them by itself, for a short
     /// time, and only a renewal gives such an element the ledger's end.
     fn add(&mut self, address: IpAddr, lifetime: Lifetime) {

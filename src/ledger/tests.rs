@@ -39,7 +39,7 @@ fn a_list_costs_its_difference() {
         v4: (from..to)
             .map(|n| Listed { address: Ipv4Addr::from_bits(0x0900_0000 + n), lifetime: Lifetime::Forever })
             .collect(),
-        v6: Vec::new(),
+        ..List::default()
     };
     let mut ledger = Ledger::new(262_144);
     let event = |from, to| Event::List { source: Source::Dynfw, list: list(from, to) };
@@ -274,18 +274,23 @@ fn a_source_beyond_the_limit_is_cut_and_says_so() {
             v4: range
                 .map(|n| Listed { address: Ipv4Addr::from_bits(0x0900_0000 + n), lifetime: Lifetime::Forever })
                 .collect(),
-            v6: Vec::new(),
+            ..List::default()
         },
     };
+    // An eighth is kept free for what the router itself sees and what its owner says.
     let (applied, out) = changes(&mut ledger, at(0), list(0..11));
-    assert_eq!((applied.added, applied.cut, out.len()), (8, 3, 8));
-    assert_eq!(ledger.counts(Source::Dynfw), Counts { v4: 8, cut: 3, ..Counts::default() });
+    assert_eq!((applied.added, applied.cut, out.len()), (7, 4, 7));
+    assert_eq!(ledger.counts(Source::Dynfw), Counts { v4: 7, cut: 4, ..Counts::default() });
     let (applied, out) = changes(&mut ledger, at(0), ban(Source::Dynfw, "9.0.1.0", Lifetime::Forever));
-    assert_eq!((applied.cut, out.len(), ledger.counts(Source::Dynfw).cut), (1, 0, 4));
-    let (applied, _) = changes(&mut ledger, at(0), ban(Source::Dynfw, "2001:db8::1", Lifetime::Forever));
-    assert_eq!((applied.added, applied.cut), (1, 0), "each family has a set of its own");
-    let (applied, out) = changes(&mut ledger, at(0), list(4..12));
-    assert_eq!((applied.added, applied.removed, applied.cut), (4, 5, 0), "what goes makes room");
+    assert_eq!((applied.cut, out.len(), ledger.counts(Source::Dynfw).cut), (1, 0, 5));
+    let (applied, _) = changes(&mut ledger, at(0), ban(Source::Nats, "2001:db8::1", Lifetime::Forever));
+    assert_eq!((applied.added, applied.cut), (0, 1), "one limit for both families and all sources");
+    let (applied, _) = changes(&mut ledger, at(0), ban(Source::Scan, "2001:db8::1", Lifetime::Forever));
+    assert_eq!((applied.added, applied.cut), (1, 0), "what the router itself sees has room");
+    let (applied, _) = changes(&mut ledger, at(0), Event::Unban { source: Source::Scan, net: net("2001:db8::1/128") });
+    assert_eq!(applied.removed, 1);
+    let (applied, out) = changes(&mut ledger, at(0), list(4..11));
+    assert_eq!((applied.added, applied.removed, applied.cut), (4, 4, 0), "what goes makes room");
     let first_add = out.iter().position(|change| matches!(change, SetChange::Add { .. })).unwrap();
     assert!(out.iter().skip(first_add).all(|change| match change {
         SetChange::Add { .. } => true,
@@ -293,13 +298,13 @@ fn a_source_beyond_the_limit_is_cut_and_says_so() {
         SetChange::Renew { .. } => false,
     }));
     let mut out = Vec::new();
-    let applied = ledger.set_max_entries(at(0), 5, &mut |change| out.push(change));
-    assert_eq!((applied.cut, out.len(), ledger.counts(Source::Dynfw).v4), (3, 3, 5));
+    let applied = ledger.set_max_entries(at(0), 4, &mut |change| out.push(change));
+    assert_eq!((applied.cut, out.len(), ledger.counts(Source::Dynfw).v4), (3, 3, 4));
 }
 
 #[test]
-fn the_owners_networks_are_cut_at_a_quarter() {
-    let mut ledger = Ledger::new(16);
+fn the_owners_networks_count_one_each() {
+    let mut ledger = Ledger::new(4);
     let list = (0..6u8)
         .map(|n| Entry { net: net(&format!("198.51.{n}.0/24")), lifetime: Lifetime::Forever, comment: "".into() })
         .collect();

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use diswall::config;
+use diswall::feed::intake::Intake;
 use diswall::feed::{Event, FeedName, FeedState, Handle, Source, Update, dynfw};
 use tokio::runtime::Runtime;
 use tokio::sync::mpsc;
@@ -37,7 +38,8 @@ impl Follower {
         let local = LocalSet::new();
         let (sender, updates) = mpsc::channel(256);
         let state_dir = std::env::temp_dir();
-        let handle = local.block_on(&runtime, async { dynfw::start(&settings, &state_dir, sender) });
+        let handle = local
+            .block_on(&runtime, async { dynfw::start(&settings, &state_dir, Intake::new(1 << 20, |_| true), sender) });
         Follower {
             runtime,
             local,

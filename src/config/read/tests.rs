@@ -168,7 +168,7 @@ config block
             states: States::All,
             direction: Direction::SrcDst,
             disconnect: false,
-            max_entries: 4_194_304,
+            max_entries: crate::config::MaxEntries::Entries(4_194_304),
             state_dir: "/srv/diswall".into(),
             control: "/run/d.sock".into(),
         },
@@ -304,7 +304,7 @@ fn errors() {
         ),
         (
             "config diswall 'main'\n\toption max_entries '4194305'\n",
-            "f:2: error: max_entries: 4194305 is no whole number from 1 to 4194304; its default is in force".into(),
+            "f:2: error: max_entries: 4194305 is neither \"auto\" nor a whole number from 1 to 4194304; its default is in force".into(),
         ),
         ("config dynfw 'dynfw'\n\toption max_age '0'\n", "f:2: error: max_age: 0 is too short; the least is 1s; its default is in force".into()),
     ];

@@ -17,6 +17,7 @@ use super::transport::{Link, LinkError};
 use super::wire::{self, DEFAULT_LOGIN, Subjects};
 use crate::config;
 use crate::feed::backoff::Backoff;
+use crate::feed::intake::Intake;
 use crate::feed::{FeedName, FeedState, Gauges, Handle, Update, Updates};
 use crate::uptime;
 
@@ -34,13 +35,14 @@ const BATCH: usize = 64;
 /// Starts the feed on the current `LocalSet`. `updates` is where it posts; the publisher is the daemon's
 /// way to share what the router saw. A login that cannot be part of a subject ends in
 /// `FeedState::Waiting` with `retry_in` 0: there is no next try before the configuration changes.
-pub fn start(settings: &config::Nats, system_hostname: &str, updates: Updates) -> (Handle, Publisher) {
+pub fn start(settings: &config::Nats, system_hostname: &str, intake: Intake, updates: Updates) -> (Handle, Publisher) {
     let publisher = Publisher::new(settings);
     let gauges = Rc::new(Gauges::default());
     let resync = Rc::new(Notify::new());
     let host = wire::host_part(&settings.client_name, settings.hostname.as_deref(), system_hostname);
     let client = Client {
         settings: settings.clone(),
+        intake,
         updates,
         publisher: publisher.clone(),
         gauges: Rc::clone(&gauges),
@@ -79,6 +81,7 @@ impl From<DaemonGone> for End {
 
 struct Client {
     settings: config::Nats,
+    intake: Intake,
     updates: Updates,
     publisher: Publisher,
     gauges: Rc<Gauges>,
@@ -147,7 +150,7 @@ impl Client {
         let inbox = format!("_INBOX.diswall{:016x}", RandomState::new().hash_one(Instant::now()));
         let shared_login = self.settings.client_name == DEFAULT_LOGIN;
         let (subjects, gauges) = (Rc::clone(subjects), Rc::clone(&self.gauges));
-        let mut session = Session::new(subjects, gauges, shared_login, inbox, link.max_payload());
+        let mut session = Session::new(subjects, gauges, self.intake.clone(), shared_login, inbox, link.max_payload());
         if let Some(before) = self.session.take() {
             session.succeed(&before);
             self.gauges.resyncs.set(self.gauges.resyncs.get() + 1);

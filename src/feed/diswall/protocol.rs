@@ -19,8 +19,8 @@ use bytes::{Buf as _, BytesMut};
 use crate::json::{self, fields};
 
 /// Longest message body that is taken, in bytes. NATS servers limit it themselves, to 1 MiB unless told
-/// otherwise; 8 MiB is what NATS recommends at most, and room for about 250,000 lines of a list.
-pub const MAX_PAYLOAD: usize = 8 << 20;
+/// otherwise. 4 MiB is room for some 140,000 lines of a list, and what a router with 64 MB can hold once.
+pub const MAX_PAYLOAD: usize = 4 << 20;
 
 /// Longest line that is taken, in bytes. Servers keep lines below 4096; INFO may be longer in a cluster.
 pub const MAX_LINE: usize = 32 << 10;

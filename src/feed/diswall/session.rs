@@ -17,6 +17,7 @@ use ipnet::IpNet;
 use super::protocol::{self, Message};
 use super::wire::{self, DEFAULT_SECONDS, Refusal, Subjects, Taken};
 use crate::feed::backoff::Backoff;
+use crate::feed::intake::Intake;
 use crate::feed::{AllowOrigin, Event, FeedState, Gauges, Lifetime, Reason, Source, Update};
 
 /// How long an init reply may take.
@@ -198,6 +199,7 @@ struct Refusals {
 pub struct Session {
     subjects: Rc<Subjects>,
     gauges: Rc<Gauges>,
+    intake: Intake,
     /// Everybody's login: receives only.
     shared_login: bool,
     inbox: String,
@@ -216,6 +218,7 @@ impl Session {
     pub fn new(
         subjects: Rc<Subjects>,
         gauges: Rc<Gauges>,
+        intake: Intake,
         shared_login: bool,
         inbox: String,
         max_payload: u64,
@@ -223,6 +226,7 @@ impl Session {
         Session {
             subjects,
             gauges,
+            intake,
             shared_login,
             inbox,
             max_payload,
@@ -332,11 +336,11 @@ impl Session {
         let failure = match (message.status, which) {
             (Some(503), _) => Some("nobody at the server answers such requests at the moment".to_owned()),
             (Some(status), _) => Some(format!("the server answers with status {status}")),
-            (None, Which::Block) => match wire::block_list(message.payload) {
+            (None, Which::Block) => match wire::block_list(message.payload, &self.intake) {
                 Ok(taken) => self.block_list(taken, now, out),
                 Err(refusal) => Some(self.refuse_list(&refusal)),
             },
-            (None, Which::Allow) => match wire::allow_list(message.payload) {
+            (None, Which::Allow) => match wire::allow_list(message.payload, self.intake.most() / 16 + 16) {
                 Ok(taken) => self.allow_list(taken, now, out),
                 Err(refusal) => Some(self.refuse_list(&refusal)),
             },
@@ -498,7 +502,14 @@ mod tests {
             let subjects = Rc::new(Subjects::new(login, "turris").unwrap());
             let gauges = Rc::new(Gauges::default());
             let shared = login == wire::DEFAULT_LOGIN;
-            let session = Session::new(subjects, Rc::clone(&gauges), shared, "_INBOX.x".into(), 1_048_576);
+            let session = Session::new(
+                subjects,
+                Rc::clone(&gauges),
+                Intake::new(1000, |_| true),
+                shared,
+                "_INBOX.x".into(),
+                1_048_576,
+            );
             let mut talk = Talk { session, gauges, now: Instant::now(), out: Output::default() };
             talk.session.open(talk.now, &mut talk.out);
             talk
@@ -529,7 +540,7 @@ mod tests {
 
     fn short(update: &Update) -> String {
         match update {
-            Update::Event(Event::List { list: List { v4, v6 }, .. }) => format!("list of {}", v4.len() + v6.len()),
+            Update::Event(Event::List { list: List { v4, v6, .. }, .. }) => format!("list of {}", v4.len() + v6.len()),
             Update::Event(Event::Ban { net, lifetime: Lifetime::Seconds(seconds), .. }) => {
                 format!("ban {} {seconds}", net.addr())
             }

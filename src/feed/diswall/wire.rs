@@ -9,11 +9,13 @@
 //! that ends at once is none and the kernel would take 0 for "for ever"; whatever is above
 //! [`MAX_SECONDS`] means that, however long the number.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::Utf8Error;
 
-use crate::feed::{Entry, Lifetime, List, Listed};
+use crate::feed::intake::{Intake, Reading};
+use crate::feed::{Entry, Lifetime, List};
 use crate::json::{self, fields};
 use ipnet::IpNet;
 
@@ -51,6 +53,8 @@ pub enum Refusal {
     Seconds(String),
     /// A line of a list that has another form.
     Form(String),
+    /// One allowance more than are taken: so many.
+    TooMany(usize),
     /// A list in which not a single line was usable: so many lines, and what was wrong with the last.
     Useless(usize, Box<Refusal>),
 }
@@ -64,6 +68,7 @@ impl fmt::Display for Refusal {
             Refusal::Everything(text) => write!(f, "\"{text}\" would allow every address"),
             Refusal::Seconds(text) => write!(f, "\"{text}\" is no number of seconds above 0"),
             Refusal::Form(text) => write!(f, "\"{text}\" is not of the form ADDRESS timeout SECONDS"),
+            Refusal::TooMany(most) => write!(f, "more than the {most} allowances that are taken"),
             Refusal::Useless(lines, cause) => write!(f, "none of the list's {lines} lines is usable: {cause}"),
         }
     }
@@ -92,26 +97,32 @@ pub struct Taken<T> {
 
 /// The reply to an init request for the block list: lines `ADDRESS timeout SECONDS`. Empty lines are
 /// skipped, a line without seconds means [`DEFAULT_SECONDS`], an empty body an empty list.
-pub fn block_list(body: &[u8]) -> Result<Taken<List>, Refusal> {
-    take_list(body, |line, list: &mut List| {
+pub fn block_list(body: &[u8], intake: &Intake) -> Result<Taken<List>, Refusal> {
+    let taken = take_list(body, intake.begin(0), |line, list: &mut Reading| {
         let (address, lifetime) = split_line(line)?;
-        let lifetime = lifetime.unwrap_or(Lifetime::Seconds(DEFAULT_SECONDS));
-        match single(address)? {
-            IpAddr::V4(address) => list.v4.push(Listed { address, lifetime }),
-            IpAddr::V6(address) => list.v6.push(Listed { address, lifetime }),
-        }
+        list.take(single(address)?, lifetime.unwrap_or(Lifetime::Seconds(DEFAULT_SECONDS)));
         Ok(())
-    })
+    })?;
+    let (list, _) = taken.list.end();
+    Ok(Taken { list, refused: taken.refused, last_refusal: taken.last_refusal })
 }
 
 /// The reply to an init request for the allow list: lines `ADDRESS[/PREFIX] [timeout SECONDS]`; without
 /// seconds an allowance has no end.
-pub fn allow_list(body: &[u8]) -> Result<Taken<Vec<Entry>>, Refusal> {
-    take_list(body, |line, list: &mut Vec<Entry>| {
+/// At most `most` of them are taken; the rest is refused.
+pub fn allow_list(body: &[u8], most: usize) -> Result<Taken<Vec<Entry>>, Refusal> {
+    let list = take_list(body, BTreeMap::new(), |line, list: &mut BTreeMap<IpNet, Lifetime>| {
         let (net, lifetime) = split_line(line)?;
-        list.push(allowance(network(net)?, lifetime.unwrap_or(Lifetime::Forever)));
+        let (net, lifetime) = (network(net)?, lifetime.unwrap_or(Lifetime::Forever));
+        if list.len() >= most && !list.contains_key(&net) {
+            return Err(Refusal::TooMany(most));
+        }
+        list.insert(net, lifetime);
         Ok(())
-    })
+    })?;
+    let Taken { list, refused, last_refusal } = list;
+    let list = list.into_iter().map(|(net, lifetime)| allowance(net, lifetime)).collect();
+    Ok(Taken { list, refused, last_refusal })
 }
 
 /// `ADDRESS|SECONDS`, the body on `diswall.blacklist.new` and `….default`.
@@ -262,12 +273,13 @@ fn forbidden(c: char) -> bool {
 }
 
 /// Takes a list line by line; `take` puts a line's content into the list or says what is wrong with it.
-fn take_list<T: Default>(
+fn take_list<T>(
     body: &[u8],
+    empty: T,
     mut take: impl FnMut(&str, &mut T) -> Result<(), Refusal>,
 ) -> Result<Taken<T>, Refusal> {
     let text = std::str::from_utf8(body).map_err(Refusal::Encoding)?;
-    let mut taken = Taken { list: T::default(), refused: 0, last_refusal: None };
+    let mut taken = Taken { list: empty, refused: 0, last_refusal: None };
     let mut lines = 0;
     for line in text.split('\n').map(str::trim).filter(|line| !line.is_empty()) {
         lines += 1;
@@ -367,8 +379,12 @@ mod tests {
         text.parse().unwrap()
     }
 
+    fn intake() -> Intake {
+        Intake::new(1000, |_| true)
+    }
+
     fn listed(body: &str) -> (Vec<(String, u32)>, u32) {
-        let taken = block_list(body.as_bytes()).unwrap();
+        let taken = block_list(body.as_bytes(), &intake()).unwrap();
         let seconds = |lifetime| match lifetime {
             Lifetime::Seconds(seconds) => seconds,
             Lifetime::Forever => panic!("a feed's ban without an end"),
@@ -417,19 +433,20 @@ mod tests {
 
     #[test]
     fn an_error_text_is_no_list() {
-        let refusal = block_list(b"internal error\ntry later").unwrap_err();
+        let refusal = block_list(b"internal error\ntry later", &intake()).unwrap_err();
         assert_eq!(
             refusal.to_string(),
             "none of the list's 2 lines is usable: \"try later\" is not of the form ADDRESS timeout SECONDS"
         );
-        assert!(matches!(block_list(b"203.0.113.7 timeout 9\n\xff"), Err(Refusal::Encoding(_))));
-        assert!(matches!(allow_list(b"\xc3\x28"), Err(Refusal::Encoding(_))));
+        assert!(matches!(block_list(b"203.0.113.7 timeout 9\n\xff", &intake()), Err(Refusal::Encoding(_))));
+        assert!(matches!(allow_list(b"\xc3\x28", 9), Err(Refusal::Encoding(_))));
     }
 
     #[test]
     fn allow_lists_hold_networks() {
         let taken = allow_list(
             b"192.0.2.77/24\n198.51.100.7 timeout 60\n2001:db8::1/32\n::ffff:203.0.113.0/120\n0.0.0.0/0\n::/0\n1.2.3.4 timeout 0",
+            9,
         )
         .unwrap();
         let shown: Vec<_> = taken.list.iter().map(|entry| (entry.net.to_string(), entry.lifetime)).collect();
@@ -438,11 +455,13 @@ mod tests {
             [
                 ("192.0.2.0/24".to_owned(), Lifetime::Forever),
                 ("198.51.100.7/32".to_owned(), Lifetime::Seconds(60)),
-                ("2001:db8::/32".to_owned(), Lifetime::Forever),
                 ("203.0.113.0/24".to_owned(), Lifetime::Forever),
+                ("2001:db8::/32".to_owned(), Lifetime::Forever),
             ]
         );
         assert_eq!(taken.refused, 3);
+        let taken = allow_list(b"192.0.2.0/24\n192.0.2.0/24\n198.51.100.7\n198.51.100.8", 2).unwrap();
+        assert_eq!((taken.list.len(), taken.refused), (2, 1), "one too many");
     }
 
     #[test]
@@ -511,8 +530,8 @@ mod tests {
     proptest! {
         #[test]
         fn nothing_panics_and_no_ban_is_endless(body in prop::collection::vec(any::<u8>(), 0..200)) {
-            let _ = (announced_ban(&body), shared_ban(&body), allowed(&body), allow_list(&body));
-            if let Ok(taken) = block_list(&body) {
+            let _ = (announced_ban(&body), shared_ban(&body), allowed(&body), allow_list(&body, 9));
+            if let Ok(taken) = block_list(&body, &intake()) {
                 for entry in &taken.list.v4 {
                     prop_assert!(matches!(entry.lifetime, Lifetime::Seconds(1..=MAX_SECONDS)));
                 }

@@ -14,13 +14,14 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::config;
-use crate::feed::{Event, FeedName, FeedState, Gauges, Handle, Lifetime, List, Listed, Source, Update, Updates};
+use crate::feed::intake::Intake;
+use crate::feed::{Event, FeedName, FeedState, Gauges, Handle, Lifetime, Source, Update, Updates};
 use crate::uptime;
 
 use super::backoff::Backoff;
 use super::failure::Failure;
 use super::key::{self, Keys};
-use super::session::Session;
+use super::session::{self, Session};
 use super::sync::{Change, ListFate, Sync};
 use super::wire::{self, WireError};
 
@@ -37,12 +38,13 @@ const FAR: Duration = Duration::from_secs(30 * 24 * 3600);
 
 /// Starts following the server that `settings` names; updates go to `updates`. Must be called inside a
 /// `LocalSet`. The feed runs until the handle is dropped.
-pub fn start(settings: &config::Dynfw, state_dir: &Path, updates: Updates) -> Handle {
+pub fn start(settings: &config::Dynfw, state_dir: &Path, intake: Intake, updates: Updates) -> Handle {
     let gauges = Rc::new(Gauges::default());
     let resync = Rc::new(Notify::new());
     let now = Instant::now();
     let client = Client {
         settings: settings.clone(),
+        intake,
         keys: Keys::new(settings, state_dir),
         updates,
         gauges: Rc::clone(&gauges),
@@ -60,6 +62,7 @@ pub fn start(settings: &config::Dynfw, state_dir: &Path, updates: Updates) -> Ha
 
 struct Client {
     settings: config::Dynfw,
+    intake: Intake,
     keys: Keys,
     updates: Updates,
     gauges: Rc<Gauges>,
@@ -134,7 +137,7 @@ impl Client {
         let key = self.keys.current().map(CurvePublicKey::from_z85);
         let key = key.transpose().map_err(|error| Failure::BadKey(error.to_string()))?;
         let stream = connect(&self.settings.server, self.settings.port).await?;
-        let mut session = Session::open(stream, key).await?;
+        let mut session = Session::open(stream, key, frame_max(self.intake.most())).await?;
         self.keys.accepted();
         self.sync.restart();
         // Before the list: a delta that comes between the two is then held, not lost.
@@ -215,20 +218,21 @@ impl Client {
     }
 
     async fn list(&mut self, message: wire::List<'_>) -> Option<Event> {
-        let (mut refused, mut first) = (0, None);
+        let (mut refused, mut first, mut never) = (0, None, 0);
+        let intake = &self.intake;
         let (fate, event) = self.sync.list(message.serial, || {
-            let mut list = List { v4: Vec::with_capacity(message.addresses.most_v4()), v6: Vec::new() };
+            let mut list = intake.begin(message.addresses.most_v4());
             for address in message.addresses {
-                let lifetime = Lifetime::Forever;
                 match address {
-                    Ok(std::net::IpAddr::V4(address)) => list.v4.push(Listed { address, lifetime }),
-                    Ok(std::net::IpAddr::V6(address)) => list.v6.push(Listed { address, lifetime }),
+                    Ok(address) => list.take(address, Lifetime::Forever),
                     Err(error) => {
                         refused += 1;
                         first.get_or_insert_with(|| error.to_string());
                     }
                 }
             }
+            let (list, count) = list.end();
+            never = count;
             list
         });
         if fate == ListFate::Taken {
@@ -236,6 +240,9 @@ impl Client {
         }
         if let Some(first) = first {
             self.refuse_addresses(refused, &first).await;
+        }
+        if never > 0 {
+            self.refuse_addresses(never, "such an address is never banned").await;
         }
         event
     }
@@ -310,6 +317,12 @@ impl Client {
             std::future::pending::<()>().await;
         }
     }
+}
+
+/// Longest message taken, bytes: room for the addresses that may be kept, at 16 each, and never less than
+/// [`session::FRAME_MAX`].
+fn frame_max(most: usize) -> usize {
+    most.saturating_mul(16).max(session::FRAME_MAX)
 }
 
 /// A TCP connection to the first address of `server` that takes one.

@@ -16,8 +16,9 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use super::failure::Failure;
 
-/// Largest frame taken, bytes. A list of 100,000 addresses is 1.4 MB.
-pub const FRAME_MAX: usize = 32 << 20;
+/// Largest message taken unless more entries may be kept, bytes. A list of 100,000 addresses is 1.4 MB, and a
+/// message is held twice while it is decrypted.
+pub const FRAME_MAX: usize = 4 << 20;
 /// How long a handshake may take.
 pub const HANDSHAKE_MAX: Duration = Duration::from_secs(15);
 /// Silence after which a heartbeat is sent.
@@ -52,7 +53,7 @@ pub struct Session {
 
 impl Session {
     /// Shakes hands on a fresh TCP connection, with CURVE if there is a server key.
-    pub async fn open(stream: TcpStream, key: Option<CurvePublicKey>) -> Result<Session, Failure> {
+    pub async fn open(stream: TcpStream, key: Option<CurvePublicKey>, frame_max: usize) -> Result<Session, Failure> {
         prepare(&stream).map_err(Failure::Io)?;
         let mechanism = match key {
             // The server knows no client keys: a fresh pair each time tells it nothing about us.
@@ -60,7 +61,7 @@ impl Session {
             None => MechanismSetup::Null,
         };
         let config =
-            ConnectionConfig::new(Role::Client, SocketType::Sub).max_message_size(FRAME_MAX).mechanism(mechanism);
+            ConnectionConfig::new(Role::Client, SocketType::Sub).max_message_size(frame_max).mechanism(mechanism);
         let mut session = Session {
             stream,
             connection: Connection::new(config),

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use diswall::config;
 use diswall::feed::diswall::{Publisher, start};
+use diswall::feed::intake::Intake;
 use diswall::feed::{AllowOrigin, Event, FeedName, FeedState, Handle, Lifetime, Reason, Source, Update};
 use ipnet::IpNet;
 use serde_json::Value;
@@ -290,7 +291,8 @@ impl NatsFeed {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         let tasks = LocalSet::new();
         let (sender, updates) = mpsc::channel(64);
-        let (handle, publisher) = runtime.block_on(tasks.run_until(async { start(settings, "turris.lan", sender) }));
+        let (handle, publisher) = runtime
+            .block_on(tasks.run_until(async { start(settings, "turris.lan", Intake::new(1 << 20, |_| true), sender) }));
         NatsFeed { runtime, tasks, updates, handle, publisher, folded: Folded::default() }
     }
 

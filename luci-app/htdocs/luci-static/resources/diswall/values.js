@@ -236,6 +236,9 @@ return baseclass.extend({
 	hostPart: rule(value => value.length <= 64 && isHostName(value),
 		() => _('Expecting 1 to 64 letters, digits, -, _ and dots')),
 
+	/* A word, or what another check passes. */
+	orWord: (word, check) => (section, value) => value == word || check(section, value),
+
 	number: (least, most) => rule(value => /^[0-9]{1,10}$/.test(value) && Number(value) >= least && Number(value) <= most,
 		() => _('Expecting a whole number from %s to %s').format(least, most))
 });

@@ -66,9 +66,9 @@ function general(section) {
 		values: [ [ 'error', _('errors') ], [ 'warn', _('warnings') ], [ 'info', _('information') ],
 			[ 'debug', _('debugging') ], [ 'trace', _('everything') ] ]
 	});
-	option(form.Value, 'max_entries', _('Most bans of a source'),
-		_('A source that bans more is cut, and a warning says so. Each takes memory.'),
-		{ placeholder: '262144', validate: values.number(1, 4194304) });
+	option(form.Value, 'max_entries', _('Most bans'),
+		_('Of all sources together. What is above is cut, and a warning says so. "auto" is what a quarter of this router\'s memory has room for.'),
+		{ placeholder: 'auto', validate: values.orWord('auto', values.number(1, 4194304)) });
 	option(form.Value, 'state_dir', _('State directory'),
 		_('Where bans are kept over a restart. The default is in memory and lost at a reboot; on flash it is written at most every 12 hours.'),
 		{ placeholder: '/var/lib/diswall', validate: values.path });

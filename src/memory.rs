@@ -1,0 +1,82 @@
+//! How many entries this machine's memory has room for: `max_entries 'auto'`.
+//!
+//! A quarter of the memory is diswall's, the daemon and the kernel's sets together. Measured on x86-64: a single
+//! address with a time-out is 72 bytes in the kernel's set (IPv4) or 104 (IPv6), 16 in its hash table, and 21 or 33
+//! in the ledger.
+
+use std::fs;
+
+use crate::config::MaxEntries;
+
+/// Most entries that `auto` comes to: what the two feeds have together is a tenth of it.
+pub const AUTO_MOST: u32 = 262_144;
+/// Fewest, on whatever machine.
+const AUTO_LEAST: u32 = 4096;
+/// The daemon without a ban, reading a list: bytes.
+const BASE: u64 = 5 << 20;
+/// An entry at its most, ledger and kernel together: bytes.
+const ENTRY: u64 = 152;
+
+/// How many entries there may be, of all sources together.
+pub fn entries(limit: MaxEntries) -> u32 {
+    match limit {
+        MaxEntries::Entries(entries) => entries,
+        MaxEntries::Auto => auto(available().unwrap_or(64 << 20)),
+    }
+}
+
+/// Elements a set may get: what a larger machine's `auto` comes to, so that the firewall's text does not depend
+/// on who renders it.
+pub fn set_size(limit: MaxEntries) -> u32 {
+    match limit {
+        MaxEntries::Entries(entries) => entries,
+        MaxEntries::Auto => AUTO_MOST,
+    }
+}
+
+/// `auto` for so many bytes of memory.
+fn auto(memory: u64) -> u32 {
+    let entries = (memory / 4).saturating_sub(BASE) / ENTRY;
+    u32::try_from(entries).unwrap_or(u32::MAX).clamp(AUTO_LEAST, AUTO_MOST)
+}
+
+/// The machine's memory in bytes, or what a control group leaves this process of it.
+fn available() -> Option<u64> {
+    let meminfo = fs::read_to_string("/proc/meminfo").ok()?;
+    let total = meminfo.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
+    let machine = total.trim().trim_end_matches(" kB").parse::<u64>().ok()? << 10;
+    Some(group_limit().map_or(machine, |limit| limit.min(machine)))
+}
+
+/// The limit of this process' memory control group, version 1 or 2; `None` where there is none.
+fn group_limit() -> Option<u64> {
+    let groups = fs::read_to_string("/proc/self/cgroup").ok()?;
+    let limit = |path: String| fs::read_to_string(path).ok()?.trim().parse::<u64>().ok();
+    let limits = groups.lines().filter_map(|line| {
+        let (controllers, path) = line.split_once(':')?.1.split_once(':')?;
+        let path = path.trim_end_matches('/');
+        match controllers {
+            "memory" => limit(format!("/sys/fs/cgroup/memory{path}/memory.limit_in_bytes")),
+            "" => limit(format!("/sys/fs/cgroup{path}/memory.max")),
+            _ => None,
+        }
+    });
+    limits.min()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_quarter_of_the_memory_for_daemon_and_kernel() {
+        // Memory in MB, and what stands in the manual for it.
+        for (megabytes, expected) in [(16, 4096), (40, 34_492), (64, 75_883), (128, 186_257), (256, 262_144)] {
+            let entries = auto(megabytes << 20);
+            assert_eq!(entries, expected, "{megabytes} MB");
+            assert!(u64::from(entries) * ENTRY + BASE <= (megabytes << 20) / 4 || entries == AUTO_LEAST);
+        }
+        assert!((AUTO_LEAST..=AUTO_MOST).contains(&entries(MaxEntries::Auto)));
+        assert_eq!(entries(MaxEntries::Entries(9)), 9);
+    }
+}

@@ -368,7 +368,7 @@ fn a_frame_above_the_limit_ends_the_connection() {
     feed.until_live();
     sentinel.tell("big dynfw/delta 209715200");
     let error = feed.until_failed();
-    assert!(error.contains("frame of 2097152") && error.contains("at most 33554432"), "{error}");
+    assert!(error.contains("frame of 2097152") && error.contains("at most 16777"), "{error}");
     feed.until_live();
     sentinel.tell("add 203.0.113.9");
     feed.until_equal(&mut sentinel);

@@ -62,6 +62,8 @@ pub enum Failure {
     TooLarge {
         /// Its size, bytes.
         size: usize,
+        /// What is accepted, bytes.
+        most: usize,
     },
     /// The other side broke the protocol.
     Protocol(omq_proto::Error),
@@ -113,8 +115,8 @@ impl fmt::Display for Failure {
             Failure::Closed => write!(f, "the server closed the connection"),
             Failure::Io(cause) => write!(f, "the connection broke: {cause}"),
             Failure::Silent(seconds) => write!(f, "the connection is dead: no sign of life for {seconds} s"),
-            Failure::TooLarge { size } => {
-                write!(f, "the server sent a frame of {size} bytes, at most {} are accepted", super::session::FRAME_MAX)
+            Failure::TooLarge { size, most } => {
+                write!(f, "the server sent a frame of {size} bytes, at most {most} are accepted")
             }
             Failure::Protocol(cause) => write!(f, "the server broke the ZMTP protocol: {cause}"),
         }

@@ -244,7 +244,7 @@ fn prepare(stream: &TcpStream) -> io::Result<()> {
 
 fn failure(error: omq_proto::Error) -> Failure {
     match error {
-        omq_proto::Error::MessageTooLarge { size, .. } => Failure::TooLarge { size },
+        omq_proto::Error::MessageTooLarge { size, max } => Failure::TooLarge { size, most: max },
         error => Failure::Protocol(error),
     }
 }

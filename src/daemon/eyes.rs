@@ -306,6 +306,7 @@ impl Daemon {
         }
         let element = self.ledger.element(Source::Scan, touch.source);
         let reason = Reason::Port { protocol: touch.protocol, port: touch.port };
+        self.eyes.detector.set_flooded(self.eyes.flood.is_on(Instant::now()));
         match self.eyes.detector.touch(now, &Touch { source: element, ..*touch }) {
             Finding::Offence => self.offended(touch, bare, reason),
             Finding::Suspect => self.show(touch, &reason),

@@ -413,6 +413,24 @@ fn a_forged_flood_fills_neither_set_nor_memory() {
 }
 
 #[test]
+fn a_scanner_is_seen_in_a_flood() {
+    let yard = Yard::start(SCAN);
+    let mut flood = yard.wan.command("timeout");
+    flood.args(["20", "hping3", "-q", "--flood", "--rand-source", "-S", "-p", "22", ROUTER]);
+    let mut flood = Proc::spawn(&flood);
+    wait_until(DEADLINE, "the flood is told", || {
+        yard.daemon.status()["problems"].to_string().contains("a flood of packets to closed ports is on")
+    });
+    // Forty ports, once each; the kernel's own bans are used up by the flood.
+    let scan = ["-q", "-c", "40", "-i", "u5000", "-a", "203.0.113.54", "-S", "-p", "++2000", ROUTER];
+    let begun = std::time::Instant::now();
+    let _ = yard.wan.try_run("hping3", &scan);
+    wait_until(DEADLINE, "the scanner's ban", || yard.ban("203.0.113.54").is_some());
+    println!("banned {} ms after its first packet", begun.elapsed().as_millis());
+    assert!(flood.is_running(), "the ban came after the flood");
+}
+
+#[test]
 fn a_taken_nflog_group_is_told_and_tried_again() {
     let (_netns, _wan) = street();
     let first = Daemon::start("\toption local_only '1'", SCAN);

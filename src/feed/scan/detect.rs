@@ -66,6 +66,8 @@ pub struct Detector {
     next_number: u32,
     at_once: Bucket,
     confirmed: Bucket,
+    /// Nobody is banned on a single packet.
+    flooded: bool,
 }
 
 #[derive(Debug)]
@@ -91,6 +93,7 @@ impl Detector {
             next_number: 0,
             at_once: AT_ONCE,
             confirmed: CONFIRMED,
+            flooded: false,
         };
         detector.configure(settings);
         detector
@@ -101,6 +104,11 @@ impl Detector {
         self.honeypots.clone_from(&settings.honeypot_ports);
         self.high_port = settings.high_port;
         self.before = settings.high_port_packets.saturating_sub(1) as usize;
+    }
+
+    /// Whether a flood is on, in which most senders are forged: then every ban wants a second packet.
+    pub fn set_flooded(&mut self, flooded: bool) {
+        self.flooded = flooded;
     }
 
     /// The ports from which the router's own flows are sent.
@@ -159,7 +167,7 @@ impl Detector {
         }
         let unconfirmed = self.suspects.get(&touch.source).and_then(|suspect| suspect.unconfirmed);
         let again = touch.again || unconfirmed.is_some_and(recent);
-        if self.at_once.take(now) || again && self.confirmed.take(now) {
+        if !self.flooded && self.at_once.take(now) || again && self.confirmed.take(now) {
             return Finding::Offence;
         }
         self.suspect(touch.source).unconfirmed = Some(now);
@@ -306,6 +314,10 @@ mod tests {
         }
         assert_eq!(detector.touch(at(0), &Touch { again: true, ..from(2000, 22) }), Finding::Offence);
         assert_eq!(detector.touch(at(0), &from(2001, 22)), Finding::Unconfirmed);
+        detector.set_flooded(true);
+        assert_eq!(detector.touch(at(60), &from(2002, 22)), Finding::Unconfirmed);
+        detector.set_flooded(false);
+        assert_eq!(detector.touch(at(60), &from(2003, 22)), Finding::Offence, "the flood is over");
     }
 
     #[test]

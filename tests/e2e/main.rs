@@ -18,6 +18,7 @@ mod installed;
 mod key;
 mod lacking;
 mod login;
+mod memory;
 mod namespaces;
 mod nats;
 mod owner;

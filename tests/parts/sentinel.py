@@ -28,6 +28,7 @@ on standard input, and for each exactly one line of JSON: at least {"serial": S,
     event NAME A          one event
     events R              R random events a second; 0 stops
     raw HEX HEX …         a message of these frames; `-` is an empty frame
+    flood ADDRESS COUNT   a list of one address so often, whatever the list really is
     big TOPIC BYTES       TOPIC and a second frame of so many bytes of 0xc1
     close | open          close the socket (peers are cut, the model stays) | bind the same port again
     restart [SERIAL]      close and open, the serial set to SERIAL (0): a restarted server
@@ -267,6 +268,11 @@ class Sentinel:
 
     def do_big(self, topic, size):
         self.send(topic.encode(), b"\xc1" * int(size))
+
+    def do_flood(self, address, count):
+        """A list of one address so many times over, whatever the list really is."""
+        addresses = [address] * int(count)
+        self.publish(b"dynfw/list", {"version": self.version, "serial": self.serial, "list": addresses})
 
     def do_close(self):
         self.close()

@@ -1,0 +1,232 @@
+//! What outsiders can make the daemon hold: with as little memory as a router has, in a control group of 40 MB,
+//! it takes whatever a feed sends, goes on answering, and takes the next honest list.
+//!
+//! The control group is the kernel's, version 1 or 2, whichever the machine has. The peak is the kernel's own
+//! count for the process.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::mpsc::{Sender, channel};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use crate::support::{Daemon, Netns, Sentinel, wait_until};
+
+const DEADLINE: Duration = Duration::from_secs(60);
+/// What a router with 64 MB has to give.
+const GROUP: u64 = 40 << 20;
+/// The daemon's own share of it, in kB.
+const MOST: u64 = 24 * 1024;
+const PORT: u16 = 4222;
+
+/// A control group of the test's own, removed with it.
+struct Group(PathBuf);
+
+impl Group {
+    fn new() -> Group {
+        let (root, limit) = match Path::new("/sys/fs/cgroup/memory").is_dir() {
+            true => ("/sys/fs/cgroup/memory", "memory.limit_in_bytes"),
+            false => ("/sys/fs/cgroup", "memory.max"),
+        };
+        let group = Group(Path::new(root).join(
+            format!("diswall-test-{}-{:?}", std::process::id(), Instant::now()).replace([' ', '{', '}', ':', ','], ""),
+        ));
+        fs::create_dir(&group.0).expect("a control group");
+        fs::write(group.0.join(limit), GROUP.to_string()).expect("its limit");
+        group
+    }
+
+    /// The command, run inside the group.
+    fn command(&self, command: &Command) -> Command {
+        let mut inside = Command::new("sh");
+        let enter = format!("echo $$ > {}/cgroup.procs && exec \"$0\" \"$@\"", self.0.display());
+        inside.args(["-c", &enter]).arg(command.get_program()).args(command.get_args());
+        if let Some(directory) = command.get_current_dir() {
+            inside.current_dir(directory);
+        }
+        inside
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        // Once its last process has gone.
+        for _ in 0..50 {
+            if fs::remove_dir(&self.0).is_ok() {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    }
+}
+
+/// What the fake server answers to a request for a list: the block list and the allow list.
+type Answers = Arc<Mutex<(String, String)>>;
+
+/// A NATS server that answers every request with what it is given last. What the attacker on the path would be.
+fn serve(answers: &Answers, told: &Sender<()>) {
+    let listener = TcpListener::bind(("127.0.0.1", PORT)).expect("the port");
+    for socket in listener.incoming().flatten() {
+        let (answers, told) = (answers.lock().expect("the answers").clone(), told.clone());
+        std::thread::spawn(move || {
+            // The daemon ends the connection when it is given too much: that is no error here.
+            let _ = converse(socket, &answers, &told);
+        });
+    }
+}
+
+fn converse(mut socket: TcpStream, (block, allow): &(String, String), told: &Sender<()>) -> std::io::Result<()> {
+    socket.set_read_timeout(Some(DEADLINE))?;
+    socket.set_write_timeout(Some(Duration::from_secs(20)))?;
+    socket.write_all(b"INFO {\"max_payload\":8388608}\r\n")?;
+    let mut lines = BufReader::new(socket.try_clone()?).lines();
+    let mut inbox = String::new();
+    while let Some(line) = lines.next() {
+        let line = line?;
+        let words: Vec<&str> = line.split(' ').collect();
+        match words.as_slice() {
+            ["PING"] => socket.write_all(b"PONG\r\n")?,
+            ["SUB", subject, sid] if subject.starts_with("_INBOX") => inbox = (*sid).to_owned(),
+            ["PUB", subject, reply, _] => {
+                let body = if subject.contains("whitelist") { allow } else { block };
+                socket.write_all(format!("MSG {reply} {inbox} {}\r\n", body.len()).as_bytes())?;
+                let sent = socket.write_all(body.as_bytes()).and_then(|()| socket.write_all(b"\r\n"));
+                told.send(()).map_err(std::io::Error::other)?;
+                sent?;
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+fn lines_of(line: &str, bytes: usize) -> String {
+    line.repeat(bytes / line.len())
+}
+
+/// Different IPv6 addresses, one a line.
+fn different(bytes: usize) -> String {
+    let mut text = String::new();
+    let mut number = 0u32;
+    while text.len() < bytes {
+        let _ = writeln!(text, "{:x}:{:x}::1", 0x2001 + (number >> 16), number & 0xffff);
+        number += 1;
+    }
+    text
+}
+
+/// Resident memory of the process at its most, in kB.
+fn peak(daemon: &Daemon) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{}/status", daemon.process().id())).expect("it lives");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("VmHWM");
+    line.trim().trim_end_matches(" kB").parse().expect("kilobytes")
+}
+
+#[track_caller]
+fn stands(daemon: &mut Daemon, what: &str) {
+    assert!(daemon.process_mut().is_running(), "{what}: the daemon ended:\n{}", daemon.process().stderr());
+    let start = Instant::now();
+    daemon.status();
+    let peak = peak(daemon);
+    println!("{what}: {peak} kB at most, status after {:?}", start.elapsed());
+    // A second on a router's quiet machine; this one may run a dozen tests.
+    assert!(start.elapsed() < Duration::from_secs(10), "{what}: {:?} for status", start.elapsed());
+    assert!(peak <= MOST, "{what}: {peak} kB at its most");
+}
+
+#[test]
+fn no_list_of_nats_becomes_larger_than_a_router_can_hold() {
+    let _netns = Netns::enter();
+    let group = Group::new();
+    let answers = Answers::default();
+    let give = |login: &str, text: String| {
+        let allow = if login == "default" { String::new() } else { text.clone() };
+        *answers.lock().expect("the answers") = (text, allow);
+    };
+    let (told, served) = channel();
+    let shared = Arc::clone(&answers);
+    std::thread::spawn(move || serve(&shared, &told));
+    for login in ["default", "alice"] {
+        let nats = |host: usize| {
+            format!(
+                "config nats 'nats'\n\toption server '127.0.0.1'\n\toption client_name '{login}'\n\
+                 \toption client_pass 'x'\n\toption hostname 'h{host}'\nconfig dynfw 'dynfw'\n\toption enabled '0'\n\
+                 config login 'login'\n\toption enabled '0'\n"
+            )
+        };
+        let mut daemon = Daemon::prepare("", &nats(0));
+        daemon.load_rules();
+        let command = group.command(&daemon.as_installed());
+        give(login, String::new());
+        daemon.spawn(&command);
+        daemon.wait_answering();
+        let attacks = [
+            ("8 MiB of ::1", lines_of("::1\n", 8 << 20)),
+            ("4 MiB of ::1", lines_of("::1\n", (4 << 20) - 8)),
+            ("as many addresses as 4 MiB have", different((4 << 20) - 64)),
+            ("an honest list", "203.0.113.77 timeout 900\n".into()),
+        ];
+        for (number, (what, body)) in attacks.into_iter().enumerate() {
+            give(login, body);
+            while served.try_recv().is_ok() {}
+            // Another host name: the feed begins anew, and asks.
+            daemon.configure("", &nats(number + 1));
+            daemon.reload();
+            served.recv_timeout(DEADLINE).unwrap_or_else(|_| panic!("{login}: {what}: nobody asked"));
+            stands(&mut daemon, &format!("{login}: {what}"));
+        }
+        wait_until(DEADLINE, "the honest list is taken", || daemon.try_cli(&["check", "203.0.113.77"]).is_ok());
+        stands(&mut daemon, login);
+    }
+}
+
+#[test]
+fn no_list_of_dynfw_becomes_larger_than_a_router_can_hold() {
+    let _netns = Netns::enter();
+    let group = Group::new();
+    let mut sentinel = Sentinel::start(&["--size", "0"]);
+    let sections = format!(
+        "{}config nats 'nats'\n\toption enabled '0'\nconfig login 'login'\n\toption enabled '0'\n",
+        sentinel.section()
+    );
+    let mut daemon = Daemon::prepare("", &sections);
+    daemon.load_rules();
+    let command = group.command(&daemon.as_installed());
+    daemon.spawn(&command);
+    daemon.wait_answering();
+    let waits = |daemon: &Daemon| {
+        wait_until(DEADLINE, "the feed waits for a list", || daemon.status()["feeds"][0]["state"] == "synchronising");
+    };
+    waits(&daemon);
+    for (what, attack) in [
+        ("31 MiB of rubbish", format!("big dynfw/list {}", 31 << 20)),
+        ("4 MB of ::1", "flood ::1 1000000".into()),
+        ("32 MB of ::1", "flood ::1 8000000".into()),
+        ("4 MB of addresses", "list 270000".into()),
+    ] {
+        waits(&daemon);
+        sentinel.tell(&attack);
+        if what.ends_with("addresses") {
+            sentinel.tell("publish");
+        }
+        let messages = |daemon: &Daemon| {
+            let feed = &daemon.status()["feeds"][0];
+            feed["messages"].as_u64().unwrap_or(0) + u64::from(feed["state"] == "waiting")
+        };
+        wait_until(DEADLINE, &format!("{what} has arrived"), || {
+            !daemon.process_mut().is_running() || messages(&daemon) > 0
+        });
+        stands(&mut daemon, what);
+        daemon.cli(&["resync", "dynfw"]);
+    }
+    sentinel.tell("addresses 203.0.113.77");
+    wait_until(DEADLINE, "the honest list is taken", || {
+        sentinel.tell("publish");
+        daemon.try_cli(&["check", "203.0.113.77"]).is_ok()
+    });
+    stands(&mut daemon, "at the end");
+}

@@ -67,10 +67,6 @@ pub fn read(directory: &str, arch: &str, version: &str, program: &Path) -> Resul
     };
     let release = makefile.variable("PKG_RELEASE")?;
     let install = define("/install").ok_or_else(|| format!("{}: installs nothing", path.display()))?;
-    let scripts = ["postinst", "prerm", "postrm"].into_iter().filter_map(|script| {
-        let text = define(&format!("/{script}"))?.iter().map(|line| line.replace("$$", "$") + "\n").collect();
-        Some((script, text))
-    });
     Ok(Package {
         version: format!("{version}-r{release}"),
         arch: arch.to_owned(),
@@ -81,9 +77,20 @@ pub fn read(directory: &str, arch: &str, version: &str, program: &Path) -> Resul
         user: Some(field("USERID")).filter(|user| !user.is_empty()),
         files: files(directory, install, program)?,
         conffiles: define("/conffiles").cloned().unwrap_or_default(),
-        scripts: scripts.collect(),
+        scripts: makefile.scripts(&name),
         name,
     })
+}
+
+impl Makefile {
+    /// The scripts of a package, as the shell gets them.
+    fn scripts(&self, name: &str) -> HashMap<&'static str, String> {
+        let script = |script: &'static str| {
+            let lines = self.defines.get(&format!("Package/{name}/{script}"))?.iter();
+            Some((script, lines.map(|line| line.replace("$$", "$") + "\n").collect()))
+        };
+        ["postinst", "prerm", "postrm"].into_iter().filter_map(script).collect()
+    }
 }
 
 /// What a LuCI application's rules say after its files are in place: menus and rights are cached.
@@ -98,8 +105,11 @@ pub fn read_luci(directory: &str, version: &str) -> Result<Package> {
         add_tree(&Path::new(directory).join(part), place, &mut files)?;
     }
     files.sort_by(|a, b| a.path.cmp(&b.path));
+    let name = makefile.variable("PKG_NAME")?.to_owned();
+    let mut scripts = makefile.scripts(&name);
+    scripts.insert("postinst", LUCI_POSTINST.to_owned());
     Ok(Package {
-        name: makefile.variable("PKG_NAME")?.to_owned(),
+        name,
         version: format!("{version}-r1"),
         arch: makefile.variable("LUCI_PKGARCH")?.to_owned(),
         depends: depends(makefile.variable("LUCI_DEPENDS")?),
@@ -109,7 +119,7 @@ pub fn read_luci(directory: &str, version: &str) -> Result<Package> {
         user: None,
         files,
         conffiles: Vec::new(),
-        scripts: HashMap::from([("postinst", LUCI_POSTINST.to_owned())]),
+        scripts,
     })
 }
 

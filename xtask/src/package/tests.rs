@@ -606,6 +606,12 @@ fn the_luci_application_goes_where_the_web_server_looks() {
         assert!(data.contains(&format!("-rw-r--r-- 0/0 ./{path}")), "no {path} in {data:?}");
     }
     assert!(package.depends.contains(&"diswall".to_owned()), "{:?}", package.depends);
+    // Every directory below LuCI's own that only our files were in goes with them.
+    let postrm = package.scripts.get("postrm").expect("a script for the removal");
+    for file in package.files.iter().filter(|file| file.path.contains("/diswall/")) {
+        let (directory, _) = file.path.rsplit_once('/').unwrap();
+        assert!(postrm.contains(&format!("/{directory}")), "{directory} stays: {postrm}");
+    }
 }
 
 /// The judge is a real apk 3, which no Debian has: APK names it.

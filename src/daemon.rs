@@ -485,7 +485,7 @@ impl Daemon {
         if applied.cut > 0 {
             let source = told.source_name().unwrap_or_else(|| "allow".into());
             let limit = self.most;
-            log::warn!("{source}: {} entries cut; max_entries is {limit} for all sources together", applied.cut);
+            log::warn!("{source}: {} entries cut; max_entries is {limit}", applied.cut);
         }
         if let Some(text) = told.list_line(applied) {
             log::info!("{text}");
@@ -588,7 +588,7 @@ impl Daemon {
         let Daemon { ledger, kernel, .. } = self;
         let applied = ledger.set_max_entries(clock::now(), most, &mut |change| kernel.push(change));
         if applied.cut > 0 {
-            log::warn!("{} entries cut; max_entries is {most} for all sources together", applied.cut);
+            log::warn!("{} entries cut; max_entries is {most}", applied.cut);
         }
         for feed in [FeedName::Dynfw, FeedName::Nats] {
             if raised && self.ledger.counts(feed.source()).cut > 0 {

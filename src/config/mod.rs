@@ -119,7 +119,7 @@ pub struct Main {
     pub direction: Direction,
     /// `disconnect`: a ban also ends the host's connections.
     pub disconnect: bool,
-    /// `max_entries`: bans and allowances of all sources together; what is above is cut, loudly.
+    /// `max_entries`: bans of all feeds together, and as many of the owner's; what is above is cut, loudly.
     pub max_entries: MaxEntries,
     /// `state_dir`.
     pub state_dir: PathBuf,

@@ -446,7 +446,7 @@ fn no_room(error: HoldError) -> String {
     match error {
         HoldError::Holders => format!("{HOLDERS_MAX} other programs hold bans already; no more names are taken"),
         HoldError::Full(most) => {
-            format!("there is no room for so many: max_entries is {most} for all sources together; nothing was done")
+            format!("there is no room for so many: max_entries is {most}; nothing was done")
         }
     }
 }

@@ -91,7 +91,7 @@ impl Ledger {
     ) -> Result<Applied, HoldError> {
         let origin = self.holders.take(holder, &self.manual).ok_or(HoldError::Holders)?;
         let new = nets.iter().filter(|net| self.manual.get(origin, normal(**net)).is_none()).count();
-        if new > self.most_manual().saturating_sub(self.manual.len()) {
+        if new > (self.max_entries as usize).saturating_sub(self.manual.len()) {
             return Err(HoldError::Full(self.max_entries as usize));
         }
         let list = nets.iter().map(|net| Entry { net: normal(*net), lifetime, comment: comment.into() }).collect();

@@ -144,9 +144,9 @@ const fn origin_number(origin: AllowOrigin) -> u8 {
 }
 
 impl Ledger {
-    /// An empty ledger. `max_entries` is how many bans and allowances there may be, of all sources and both
-    /// families together; a network is one. The feeds leave an eighth of it to the rest, and what DisWall
-    /// allows may take a sixteenth.
+    /// An empty ledger. `max_entries` is how many bans there may be, of all feeds and both families
+    /// together, and an eighth more for what the router itself sees. The owner's blocks and allowances are
+    /// counted apart, each up to the same number, a network as one; what DisWall allows may take a sixteenth.
     pub fn new(max_entries: u32) -> Ledger {
         Ledger {
             max_entries,
@@ -492,28 +492,22 @@ impl Ledger {
         let mut applied = Applied::default();
         let most = match origin {
             Some(AllowOrigin::Nats) => self.max_entries as usize / 16 + 16,
-            _ => self.most(self.allow.len(), false),
+            _ => self.max_entries as usize,
         };
         change(&mut self.allow, &mut nets::Cause { now, most, protection: None, sink, applied: &mut applied });
         applied
     }
 
-    /// Everything that is held: bans of every source and allowances.
-    fn held(&self) -> usize {
-        self.books.iter().map(Book::len).sum::<usize>() + self.manual.len() + self.allow.len()
-    }
-
-    /// Most entries that a part of the ledger may have that has `own` now. Feeds leave an eighth to the others,
-    /// so that no list, however long, keeps the router from banning whom it sees.
-    fn most(&self, own: usize, feed: bool) -> usize {
+    /// Most bans that a book may have that has `own` now. The feeds have the limit together; for what the router
+    /// itself sees there is an eighth more, so that no list, however long, keeps it from banning.
+    fn most(&self, own: usize, source: Source) -> usize {
         let limit = self.max_entries as usize;
-        let limit = if feed { limit - limit / 8 } else { limit };
-        limit.saturating_sub(self.held() - own)
-    }
-
-    /// Most networks that may be blocked by the owner and in his programs' names.
-    fn most_manual(&self) -> usize {
-        self.most(self.manual.len(), false)
+        let held: usize = self.books.iter().map(Book::len).sum();
+        if source == Source::Scan {
+            return (limit + (limit / 8).max(1)).saturating_sub(held - own).min(limit);
+        }
+        let scans = self.books.last().map_or(0, Book::len);
+        limit.saturating_sub(held - scans - own)
     }
 
     /// A book, and the rest of the ledger as its tables need it.
@@ -529,7 +523,7 @@ impl Ledger {
         let cause = table::Cause {
             now,
             source,
-            most: self.most(own, source != Source::Scan),
+            most: self.most(own, source),
             texts: &mut self.texts,
             protection: &self.protection,
             sink,
@@ -544,7 +538,7 @@ impl Ledger {
         sink: &'a mut dyn FnMut(SetChange),
         applied: &'a mut Applied,
     ) -> (&'a mut Nets, nets::Cause<'a>) {
-        let most = self.most_manual();
+        let most = self.max_entries as usize;
         (&mut self.manual, nets::Cause { now, most, protection: Some(&self.protection), sink, applied })
     }
 }

@@ -18,8 +18,9 @@ const SMALL: u64 = 16 * 1024;
 #[derive(Debug)]
 pub struct RecordFile {
     path: PathBuf,
-    /// `None` until it has been written as a whole.
-    file: Option<File>,
+    /// It has been written as a whole, and every append since has come to its end. The file is not held open: an
+    /// overlay could not be made read-only then.
+    whole: bool,
     length: u64,
     /// The length at which it is to be written anew.
     grown: u64,
@@ -32,7 +33,7 @@ pub struct RecordFile {
 impl RecordFile {
     /// For this file; nothing is touched yet.
     pub fn new(path: PathBuf) -> RecordFile {
-        RecordFile { path, file: None, length: 0, grown: 0, written: 0, syncs: 0 }
+        RecordFile { path, whole: false, length: 0, grown: 0, written: 0, syncs: 0 }
     }
 
     /// Where it is.
@@ -66,27 +67,26 @@ impl RecordFile {
     /// # Errors
     /// It is not there then; the file is to be written anew.
     pub fn append(&mut self, frame: &[u8]) -> io::Result<()> {
-        let file = self.file.as_mut().ok_or_else(|| io::Error::other("the record is not open"))?;
-        let done = file.write_all(frame).and_then(|()| file.sync_data());
-        match done {
-            Ok(()) => {
-                self.length += frame.len() as u64;
-                self.written += frame.len() as u64;
-                self.syncs += 1;
-                Ok(())
-            }
-            Err(error) => {
-                // Half a frame in front of the next one would cost nothing but its bytes.
-                let _ = file.set_len(self.length);
-                self.file = None;
-                Err(naming(&self.path, "cannot write", error))
-            }
+        if !std::mem::take(&mut self.whole) {
+            return Err(io::Error::other("the record is not whole"));
         }
+        let named = |error| naming(&self.path, "cannot write", error);
+        let mut file = OpenOptions::new().append(true).open(&self.path).map_err(named)?;
+        if let Err(error) = file.write_all(frame).and_then(|()| file.sync_data()) {
+            // Half a frame in front of the next one would cost nothing but its bytes.
+            let _ = file.set_len(self.length);
+            return Err(named(error));
+        }
+        self.whole = true;
+        self.length += frame.len() as u64;
+        self.written += frame.len() as u64;
+        self.syncs += 1;
+        Ok(())
     }
 
     /// Whether it has grown so much that it is worth writing anew.
     pub fn has_grown(&self) -> bool {
-        self.file.is_some() && self.length > self.grown
+        self.whole && self.length > self.grown
     }
 
     /// Writes the whole, on the medium when this returns.
@@ -108,7 +108,7 @@ impl RecordFile {
             return Err(named(error));
         }
         fs::rename(&temporary, &self.path).map_err(|error| naming(&self.path, "cannot replace", error))?;
-        self.file = Some(file);
+        self.whole = true;
         self.length = bytes.len() as u64;
         self.grown = (2 * self.length).clamp(SMALL, RECORD_MAX as u64);
         self.written += self.length;

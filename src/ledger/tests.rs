@@ -277,19 +277,22 @@ fn a_source_beyond_the_limit_is_cut_and_says_so() {
             ..List::default()
         },
     };
-    // An eighth is kept free for what the router itself sees and what its owner says.
     let (applied, out) = changes(&mut ledger, at(0), list(0..11));
-    assert_eq!((applied.added, applied.cut, out.len()), (7, 4, 7));
-    assert_eq!(ledger.counts(Source::Dynfw), Counts { v4: 7, cut: 4, ..Counts::default() });
+    assert_eq!((applied.added, applied.cut, out.len()), (8, 3, 8));
+    assert_eq!(ledger.counts(Source::Dynfw), Counts { v4: 8, cut: 3, ..Counts::default() });
     let (applied, out) = changes(&mut ledger, at(0), ban(Source::Dynfw, "9.0.1.0", Lifetime::Forever));
-    assert_eq!((applied.cut, out.len(), ledger.counts(Source::Dynfw).cut), (1, 0, 5));
+    assert_eq!((applied.cut, out.len(), ledger.counts(Source::Dynfw).cut), (1, 0, 4));
     let (applied, _) = changes(&mut ledger, at(0), ban(Source::Nats, "2001:db8::1", Lifetime::Forever));
     assert_eq!((applied.added, applied.cut), (0, 1), "one limit for both families and all sources");
     let (applied, _) = changes(&mut ledger, at(0), ban(Source::Scan, "2001:db8::1", Lifetime::Forever));
     assert_eq!((applied.added, applied.cut), (1, 0), "what the router itself sees has room");
+    let (applied, _) = changes(&mut ledger, at(0), ban(Source::Scan, "2001:db8::2", Lifetime::Forever));
+    assert_eq!((applied.added, applied.cut), (0, 1), "an eighth more and no further");
+    let (applied, _) = changes(&mut ledger, at(0), ban(Source::Manual, "2001:db8::3", Lifetime::Forever));
+    assert_eq!((applied.added, applied.cut), (1, 0), "the owner's word has room of its own");
     let (applied, _) = changes(&mut ledger, at(0), Event::Unban { source: Source::Scan, net: net("2001:db8::1/128") });
     assert_eq!(applied.removed, 1);
-    let (applied, out) = changes(&mut ledger, at(0), list(4..11));
+    let (applied, out) = changes(&mut ledger, at(0), list(4..12));
     assert_eq!((applied.added, applied.removed, applied.cut), (4, 4, 0), "what goes makes room");
     let first_add = out.iter().position(|change| matches!(change, SetChange::Add { .. })).unwrap();
     assert!(out.iter().skip(first_add).all(|change| match change {
@@ -299,7 +302,7 @@ fn a_source_beyond_the_limit_is_cut_and_says_so() {
     }));
     let mut out = Vec::new();
     let applied = ledger.set_max_entries(at(0), 4, &mut |change| out.push(change));
-    assert_eq!((applied.cut, out.len(), ledger.counts(Source::Dynfw).v4), (3, 3, 4));
+    assert_eq!((applied.cut, out.len(), ledger.counts(Source::Dynfw).v4), (4, 4, 4));
 }
 
 #[test]

@@ -276,7 +276,8 @@ fn sighup_applies_what_changed_and_leaves_the_feeds_alone() {
     wait_until(DEADLINE, "the block", || set("diswall_manual4").contains("203.0.113.0/24"));
     assert_eq!(feed(&daemon.status(), "dynfw")["lists"], lists, "the feed was not touched");
 
-    daemon.configure("\toption max_entries 'many'", &only_dynfw(&sentinel));
+    // What cannot be read keeps the value in force; the rest of the file is taken.
+    daemon.configure("\toption max_entries 'many'", &[&only_dynfw(&sentinel), more].join("\n"));
     daemon.reload();
     daemon.process().stderr_with("max_entries", DEADLINE);
     let said = daemon.process().stderr();

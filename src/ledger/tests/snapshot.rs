@@ -196,9 +196,10 @@ fn a_smaller_limit_holds_for_what_comes_back() {
     let bytes = saved(&crowd(), at(1100), WALL);
     let back = Ledger::restore(&mut bytes.as_slice(), at(1100), Some(WALL), 100).unwrap().ledger;
     let counts = Source::ALL.map(|source| back.counts(source));
-    let kept: u32 = counts.iter().map(|counts| counts.v4 + counts.v6 + counts.nets).sum();
-    assert_eq!(kept, 100, "{counts:?}");
-    assert_eq!(back.counts(Source::Dynfw).v4, 0, "what the owner said stays longest");
+    let of = |counts: &crate::ledger::Counts| counts.v4 + counts.v6 + counts.nets;
+    let [dynfw, nats, scan, manual] = &counts;
+    assert_eq!(of(dynfw) + of(nats), 100, "the feeds together: {counts:?}");
+    assert_eq!((of(scan), of(manual)), (12, 100), "an eighth for the router, and the owner's word: {counts:?}");
 }
 
 #[test]

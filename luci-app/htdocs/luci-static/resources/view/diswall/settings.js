@@ -67,7 +67,7 @@ function general(section) {
 			[ 'debug', _('debugging') ], [ 'trace', _('everything') ] ]
 	});
 	option(form.Value, 'max_entries', _('Most bans'),
-		_('Of all sources together. What is above is cut, and a warning says so. "auto" is what a quarter of this router\'s memory has room for.'),
+		_('Of all feeds together. What is above is cut, and a warning says so. "auto" is what a quarter of this router\'s memory has room for.'),
 		{ placeholder: 'auto', validate: values.orWord('auto', values.number(1, 4194304)) });
 	option(form.Value, 'state_dir', _('State directory'),
 		_('Where bans are kept over a restart. The default is in memory and lost at a reboot; on flash it is written at most every 12 hours.'),

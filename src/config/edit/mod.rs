@@ -123,7 +123,14 @@ pub fn edit(path: &Path, request: &Request<'_>) -> Result<Vec<Outcome>, EditErro
     file::clear_away(&path);
     let mut outcomes = None;
     for _ in 0..TRIES {
-        let locked = file::Locked::open(&path)?;
+        let locked = match file::Locked::open(&path) {
+            Ok(locked) => locked,
+            // On a read-only overlay what is not in the file can be asked for all the same.
+            Err(error) => {
+                let plan = Plan::new(&file::read(&path)?, &path, request)?;
+                return if plan.steps.is_empty() { Ok(plan.outcomes) } else { Err(error) };
+            }
+        };
         let old = locked.read()?;
         let plan = Plan::new(&old, &path, request)?;
         let done = plan.steps.is_empty();

@@ -42,8 +42,7 @@ pub fn check(data: &[u8]) {
         }
     }
     let mut judge = judge();
-    let mut tried = 0;
-    for text in log.split(|byte| *byte == b'\n') {
+    for (tried, text) in (1..).zip(log.split(|byte| *byte == b'\n')) {
         let line = Line::parse(text);
         assert!(stands_in(line.message, text), "the message is no part of the line");
         // Logs of a program's own do not name it.
@@ -57,7 +56,6 @@ pub fn check(data: &[u8]) {
             }
         }
         assert!((1..=100).contains(&line.times), "{}", line.times);
-        tried += 1;
         judge.judge(&line, &mut |_, verdict| {
             if let Verdict::Counts { address, tries, .. } = verdict {
                 assert!(is_written(address, line.message), "{address}");

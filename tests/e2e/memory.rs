@@ -83,9 +83,9 @@ fn converse(mut socket: TcpStream, (block, allow): &(String, String), told: &Sen
     socket.set_read_timeout(Some(DEADLINE))?;
     socket.set_write_timeout(Some(Duration::from_secs(20)))?;
     socket.write_all(b"INFO {\"max_payload\":8388608}\r\n")?;
-    let mut lines = BufReader::new(socket.try_clone()?).lines();
+    let lines = BufReader::new(socket.try_clone()?).lines();
     let mut inbox = String::new();
-    while let Some(line) = lines.next() {
+    for line in lines {
         let line = line?;
         let words: Vec<&str> = line.split(' ').collect();
         match words.as_slice() {

@@ -24,6 +24,8 @@ const CLASSES: usize = 8;
 /// How many pairs of address and watch to remember: a 64th of the machine's memory has room for them.
 pub fn room() -> usize {
     let system = rustix::system::sysinfo();
+    // A word on 32-bit routers.
+    #[allow(clippy::useless_conversion)]
     let bytes = u64::from(system.totalram).saturating_mul(u64::from(system.mem_unit));
     usize::try_from((bytes / 64 / PAIR).clamp(4096, 32_768)).unwrap_or(4096)
 }

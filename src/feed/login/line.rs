@@ -395,7 +395,7 @@ fn is_time(word: &[u8]) -> bool {
         [b'.' | b',', fraction @ ..] => number(fraction).map_or(fraction, |(_, after)| after),
         _ => rest,
     };
-    sound && matches!(fraction, [] | b"Z") || sound && is_offset(fraction)
+    sound && (matches!(fraction, [] | b"Z") || is_offset(fraction))
 }
 
 /// `+01:00` or `+0100`.

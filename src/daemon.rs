@@ -40,9 +40,10 @@ use crate::cli::exit;
 use crate::config::{Allow, Block, Loaded, Settings, last_good};
 use crate::control::protocol::{Activity, Refusal};
 use crate::control::server::{Question, Server};
-use crate::feed::{AllowOrigin, Entry, Event, FeedName, FeedState, Lifetime, Reason, Source, Update};
+use crate::feed::{self, AllowOrigin, Entry, Event, FeedName, FeedState, Lifetime, Reason, Source, Update};
 use crate::firewall::{TableEvent, rules};
 use crate::ledger::{Applied, Ledger, SetId};
+use crate::limiter::Limiter;
 use crate::memory;
 use disconnect::Disconnect;
 use eyes::{Eyes, Seen};
@@ -82,6 +83,7 @@ struct Daemon {
     tally: Tally,
     keeper: Keeper,
     surroundings: Surroundings,
+    limiter: Limiter,
     batches: commands::Batches,
     /// What is in force of the owner's host names, and what is wrong with them.
     of_names: Vec<surroundings::OfName>,
@@ -184,6 +186,7 @@ impl Daemon {
             journal: Journal::new(),
             tally: Tally::new(clock::wall(), &kept.totals),
             surroundings: Surroundings::new(),
+            limiter: Limiter::default(),
             batches: commands::Batches::default(),
             of_names: Vec::new(),
             name_troubles: Vec::new(),
@@ -483,9 +486,11 @@ impl Daemon {
 
     fn tell_event(&mut self, told: journal::Told, applied: &Applied) {
         if applied.cut > 0 {
-            let source = told.source_name().unwrap_or_else(|| "allow".into());
-            let limit = self.most;
-            log::warn!("{source}: {} entries cut; max_entries is {limit}", applied.cut);
+            let what = told.source().map_or("allow", feed::Source::name);
+            // Each delta above the limit comes here: one line for them all.
+            if let Some(count) = self.limiter.count(what, applied.cut.into(), clock::boot_seconds()) {
+                log::warn!("{what}: {count} entries cut; max_entries is {}", self.most);
+            }
         }
         if let Some(text) = told.list_line(applied) {
             log::info!("{text}");

@@ -8,6 +8,7 @@ use crate::control::protocol::{
 };
 use crate::json::{self, Json};
 use crate::ledger::{CONFIGURATION, OWNER};
+use crate::outside;
 
 /// Prints one JSON object on a line.
 pub fn json(value: &dyn Json) {
@@ -313,7 +314,7 @@ impl Colour {
 
 /// Without control characters: a stranger's text must not steer the terminal.
 fn clean(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+    text.chars().map(outside::plain).collect()
 }
 
 /// `3d 4h`, `12m 5s`: the two largest units.

@@ -5,6 +5,7 @@
 
 use super::show::{say, time_of_day};
 use crate::control::protocol::{Ban, History};
+use crate::outside;
 
 /// The first line of the CSV.
 pub const CSV_HEAD: &str = "address,source,kind,text,protocol,port,since,until";
@@ -44,7 +45,7 @@ fn quote(field: &str, line: &mut String) {
         if c == '"' {
             line.push('"');
         }
-        line.push(if c.is_control() { '\u{fffd}' } else { c });
+        line.push(outside::plain(c));
     }
     line.push('"');
 }

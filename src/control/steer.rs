@@ -19,6 +19,7 @@ use super::protocol::{
 use crate::config::edit::{self, EditError, Outcome};
 use crate::config::{Action, Allow, Block, Proto, Settings, last_good, value};
 use crate::ledger::{OWNER, may_ban};
+use crate::outside;
 use crate::programs;
 
 /// What reloads rules and daemon on a router.
@@ -353,7 +354,8 @@ pub fn holder(by: Option<&str>) -> Result<&str, Refusal> {
 /// # Errors
 /// It is longer than one line may be, or has control characters.
 pub fn comment(text: &str) -> Result<String, Refusal> {
-    value::comment(text).map_err(|error| Refusal::invalid(error.to_string()))
+    let comment = value::comment(text).map_err(|error| Refusal::invalid(error.to_string()))?;
+    Ok(outside::clean(&comment, comment.len()))
 }
 
 fn block(net: IpNet, comment: &str, action: Option<Action>) -> Block {

@@ -4,6 +4,7 @@ use std::io::{self, Write};
 use std::os::unix::net::UnixDatagram;
 use std::sync::{Mutex, PoisonError};
 
+use crate::outside;
 use log::{Level, LevelFilter, Log, Metadata, Record};
 
 /// Lines on standard error, without time stamps: whoever runs in the foreground has them around it.
@@ -18,7 +19,7 @@ impl Log for Foreground {
         if self.enabled(record.metadata()) {
             let level = record.level().as_str().to_ascii_lowercase();
             // Standard error may be closed; there is nobody left to tell.
-            let _ = writeln!(std::io::stderr().lock(), "diswall: {level}: {}", record.args());
+            let _ = writeln!(std::io::stderr().lock(), "diswall: {level}: {}", one_line(&record.args().to_string()));
         }
     }
 
@@ -72,9 +73,13 @@ fn syslog_line(level: Level, text: &str) -> String {
         Level::Debug | Level::Trace => 7,
     };
     let mut line = format!("<{}>diswall[{}]: ", FACILITY | severity, std::process::id());
-    // One line stays one line, whoever wrote the text in it.
-    line.extend(text.chars().map(|c| if c.is_control() { ' ' } else { c }));
+    line.push_str(&one_line(text));
     line
+}
+
+/// One line stays one line, and obeyed by no terminal, whoever wrote the text in it.
+fn one_line(text: &str) -> String {
+    text.chars().map(|c| if outside::is_plain(c) { c } else { ' ' }).collect()
 }
 
 impl Log for Syslog {

@@ -19,6 +19,7 @@ use crate::config;
 use crate::feed::backoff::Backoff;
 use crate::feed::intake::Intake;
 use crate::feed::{FeedName, FeedState, Gauges, Handle, Update, Updates};
+use crate::outside;
 use crate::uptime;
 
 /// The server is asked for a sign of life when it has said nothing for so long …
@@ -229,6 +230,7 @@ impl Conversation<'_> {
             }
             Operation::Ping => out.bytes.extend_from_slice(protocol::PONG),
             Operation::Err(text) => {
+                let text = &outside::clean(text, outside::SENTENCE);
                 if !self.session.server_error(text, now, out) {
                     self.last_error = Some(format!("the server says: {text}"));
                 }

@@ -19,6 +19,7 @@ use super::wire::{self, DEFAULT_SECONDS, Refusal, Subjects, Taken};
 use crate::feed::backoff::Backoff;
 use crate::feed::intake::Intake;
 use crate::feed::{AllowOrigin, Event, FeedState, Gauges, Lifetime, Reason, Source, Update};
+use crate::outside;
 
 /// How long an init reply may take.
 const REPLY: Duration = Duration::from_secs(10);
@@ -28,6 +29,8 @@ const PAUSES: (Duration, Duration) = (Duration::from_secs(4), Duration::from_sec
 const HELD: usize = 4096;
 /// How often the notice about refused messages changes at most, and how long it stays.
 const NOTICE: Duration = Duration::from_secs(600);
+/// Longest piece of a subject that is named, in bytes.
+const SUBJECT: usize = 120;
 /// Most denied subjects that are named.
 const DENIED: usize = 8;
 
@@ -297,7 +300,8 @@ impl Session {
             sid::NEW => wire::announced_ban(message.payload)
                 .map(|(address, lifetime)| self.block.change(ban(address.into(), lifetime, Reason::Announced), out)),
             sid::BLOCK_ADD => wire::shared_ban(message.payload).map(|(address, tag)| {
-                let reason = tag.map_or(Reason::Announced, |tag| Reason::Tagged(tag.into()));
+                let reason =
+                    tag.map_or(Reason::Announced, |tag| Reason::Tagged(outside::clean(tag, wire::TAG_MAX).into()));
                 self.block.change(ban(address.into(), Lifetime::Seconds(DEFAULT_SECONDS), reason), out);
             }),
             sid::BLOCK_DEL => wire::unban(message.payload).map(|address| self.unban(address, out)),
@@ -315,7 +319,7 @@ impl Session {
         };
         if let Err(refusal) = taken {
             self.gauges.refused_messages.set(self.gauges.refused_messages.get() + 1);
-            self.refuse(1, &format!("{}: {refusal}", message.subject), now, out);
+            self.refuse(1, &format!("{}: {refusal}", outside::clean(message.subject, SUBJECT)), now, out);
         }
     }
 

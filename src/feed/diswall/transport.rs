@@ -18,6 +18,7 @@ use tokio::time::timeout;
 
 use super::protocol::{self, Decoder, Info, Operation, ProtocolError};
 use crate::config;
+use crate::outside;
 
 /// Longest wait for one address of the server, from the first packet to the accepted log-in.
 const CONNECT: Duration = Duration::from_secs(15);
@@ -186,7 +187,7 @@ impl Link {
         let mut link = Link { stream: Box::new(tcp), decoder: Decoder::default(), encrypted: false, max_payload: 0 };
         let info = link.expect(address, |operation| match operation {
             Operation::Info(info) => Some(Ok(info)),
-            Operation::Err(text) => Some(Err(ConnectError::Refused(text.to_owned()))),
+            Operation::Err(text) => Some(Err(ConnectError::Refused(outside::clean(text, outside::SENTENCE)))),
             _ => None,
         });
         let info: Info = info.await?;
@@ -260,10 +261,41 @@ impl Link {
 
 /// The server's `-ERR` at log-in, sorted by whether the credentials are at fault.
 fn refusal(text: &str) -> ConnectError {
+    let text = outside::clean(text, outside::SENTENCE);
     let lower = text.to_ascii_lowercase();
-    if lower.contains("authorization") || lower.contains("authentication") {
-        ConnectError::Login(text.to_owned())
+    // A time-out, and credentials that were good once, are no wrong password.
+    let other = ["timeout", "expired", "revoked"].iter().any(|word| lower.contains(word));
+    if !other && (lower.contains("authorization") || lower.contains("authentication")) {
+        ConnectError::Login(text)
     } else {
-        ConnectError::Refused(text.to_owned())
+        ConnectError::Refused(text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_wrong_credentials_are_blamed_on_the_owner() {
+        for (text, blamed) in [
+            ("Authorization Violation", true),
+            ("Authentication Error", true),
+            ("Authorization Timeout", false),
+            ("Authentication Timeout", false),
+            ("User Authentication Expired", false),
+            ("User Authentication Revoked", false),
+            ("Account Authentication Expired", false),
+            ("maximum connections exceeded", false),
+        ] {
+            assert_eq!(matches!(refusal(text), ConnectError::Login(_)), blamed, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_servers_words_are_cut_and_obeyed_by_no_terminal() {
+        let said = refusal(&format!("no\x1b[2J\u{9b}\u{202e}{}", "x".repeat(20_000))).to_string();
+        assert!(said.len() < 500, "{} bytes", said.len());
+        assert!(said.chars().all(outside::is_plain), "{said:?}");
     }
 }

@@ -16,6 +16,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use crate::config;
 use crate::feed::intake::Intake;
 use crate::feed::{Event, FeedName, FeedState, Gauges, Handle, Lifetime, Source, Update, Updates};
+use crate::outside;
 use crate::uptime;
 
 use super::backoff::Backoff;
@@ -33,6 +34,8 @@ const CONTACT_EVERY: Duration = Duration::from_secs(60);
 const KEY_NOTICE: &str = "server_key";
 /// Refusals with less than this between them are one burst: one notice.
 const BURST_ENDS: Duration = Duration::from_secs(60);
+/// Longest name of an event that is handed on, in bytes.
+const SIGHTING: usize = 40;
 /// When nothing is to come, time is looked at again after so long.
 const FAR: Duration = Duration::from_secs(30 * 24 * 3600);
 
@@ -92,7 +95,8 @@ impl Client {
             let Err(failure) = self.follow().await;
             let delay = backoff.after(self.live_since.map(|since| since.elapsed()));
             let retry_in = u32::try_from(delay.as_secs()).unwrap_or(u32::MAX);
-            self.set_state(FeedState::Waiting { error: failure.to_string(), retry_in }).await;
+            let error = outside::clean(&failure.to_string(), outside::SENTENCE);
+            self.set_state(FeedState::Waiting { error, retry_in }).await;
             if matches!(failure, Failure::WrongKey) {
                 self.keys.refused(Instant::now());
             }
@@ -202,7 +206,7 @@ impl Client {
     async fn sighting(&mut self, sighting: &wire::Sighting<'_>) {
         match wire::parse_address(sighting.ip) {
             Ok(address) => {
-                let event: String = sighting.event.chars().take(40).collect();
+                let event = outside::clean(sighting.event, SIGHTING);
                 self.post(Update::Sighting { event: event.into(), address }).await;
             }
             Err(error) => self.refuse_addresses(1, &error.to_string()).await,

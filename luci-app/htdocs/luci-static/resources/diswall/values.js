@@ -176,6 +176,10 @@ const SERVICES = [ 'ssh', 'luci', 'smtp', 'imap', 'sip', 'ftp',
 return baseclass.extend({
 	isEverything: isEverything,
 
+	/* An allowance may name a host: the router looks it up. */
+	netOrName: rule(value => isNet(value) || (value.includes('.') && !/^[0-9.]+$/.test(value) && isHostName(value)), () =>
+		_('Expecting an address or a network without host bits, such as 192.0.2.7, 192.0.2.0/24 or 2001:db8::/32')),
+
 	net: rule(isNet, () =>
 		_('Expecting an address or a network without host bits, such as 192.0.2.7, 192.0.2.0/24 or 2001:db8::/32')),
 

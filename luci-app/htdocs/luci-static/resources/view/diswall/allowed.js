@@ -51,7 +51,7 @@ return view.extend({
 
 		option.rmempty = false;
 		option.placeholder = '198.51.100.7';
-		option.validate = values.net;
+		option.validate = values.netOrName;
 
 		option = section.option(form.Value, 'comment', _('Comment'), _('Why, for yourself.'));
 		option.validate = values.comment;

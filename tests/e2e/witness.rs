@@ -10,8 +10,8 @@ use crate::support::{Netns, Peer, Proc, nft_load, run, wait_until};
 
 const DEADLINE: Duration = Duration::from_secs(20);
 
-/// The router with a served port 22 of its own, one that is forwarded (2222, to the LAN's 22), and a machine
-/// outside with many addresses.
+/// The router with a served port 22 of its own, one that is forwarded (2222, to the LAN's 22; IPv6 goes straight
+/// there), and a machine outside with many addresses.
 struct Town {
     wan: Peer,
     _servers: [Proc; 2],
@@ -26,15 +26,23 @@ impl Town {
         let lan = Peer::join("lan", "192.168.1.1/24", "192.168.1.2/24");
         run("ip", &["address", "add", "2001:db8:0:1::1/64", "dev", "wan", "nodad"]);
         wan.address("2001:db8:0:1::2/64");
+        wan.address("2001:db8:0:1::3/64");
+        run("ip", &["address", "add", "2001:db8:0:2::1/64", "dev", "lan", "nodad"]);
+        lan.address("2001:db8:0:2::2/64");
+        wan.run("ip", &["route", "add", "2001:db8:0:2::/64", "via", "2001:db8:0:1::1"]);
+        lan.run("ip", &["route", "add", "2001:db8:0:1::/64", "via", "2001:db8:0:2::1"]);
         run("ip", &["route", "add", "203.0.113.0/24", "via", "192.0.2.2"]);
         wan.run("ip", &["route", "add", "local", "203.0.113.0/24", "dev", "lo"]);
-        run("sysctl", &["-qw", "net.ipv4.ip_forward=1"]);
+        run("sysctl", &["-qw", "net.ipv4.ip_forward=1", "net.ipv6.conf.all.forwarding=1"]);
         nft_load(
             "table inet t {
              chain d { type nat hook prerouting priority -100; iifname wan tcp dport 2222 dnat ip to 192.168.1.2:22; }
              chain i { type filter hook input priority 0; ct state new counter; }; }",
         );
-        let servers = [echo(None, 22, &["0.0.0.0", "2001:db8:0:1::1"]), echo(Some(&lan), 22, &["192.168.1.2"])];
+        let servers = [
+            echo(None, 22, &["0.0.0.0", "2001:db8:0:1::1"]),
+            echo(Some(&lan), 22, &["192.168.1.2", "2001:db8:0:2::2"]),
+        ];
         Town { wan, _servers: servers, _lan: lan, _netns: netns }
     }
 
@@ -54,7 +62,8 @@ fn saw(claim: &Claim<'_>) -> Proof {
 
 /// The client's port of the only connection from that address.
 fn client_port(address: &str) -> u16 {
-    let list = run("conntrack", &["-L", "--orig-src", address]);
+    let family = if address.contains(':') { "ipv6" } else { "ipv4" };
+    let list = run("conntrack", &["-L", "-f", family, "--orig-src", address]);
     let port = list.split("sport=").nth(1).and_then(|rest| rest.split(' ').next());
     port.and_then(|port| port.parse().ok()).unwrap_or_else(|| panic!("{list}"))
 }
@@ -80,6 +89,26 @@ fn who_talked_is_told_from_who_did_not() {
         assert_eq!(saw(&Claim { client_port: Some(port), ..claim(address, &[22]) }), Proof::Yes);
         assert_eq!(saw(&Claim { client_port: Some(port ^ 1), ..claim(address, &[22]) }), Proof::No);
     }
+}
+
+#[test]
+fn an_ipv6_flow_through_the_router_is_known_from_others() {
+    let town = Town::build();
+    let (caller, other) = ("2001:db8:0:1::2", "2001:db8:0:1::3");
+    let _tcp = town.flow("tcp", caller, "2001:db8:0:2::2", 22);
+    let _udp = town.flow("udp", other, "2001:db8:0:2::2", 22);
+    let udp = |address| Claim { tcp: false, udp: true, ..claim(address, &[22]) };
+    assert_eq!(saw(&claim(caller, &[22])), Proof::Yes);
+    assert_eq!(saw(&claim(caller, &[25])), Proof::No, "another service");
+    assert_eq!(saw(&udp(other)), Proof::Yes);
+    assert_eq!(saw(&claim(other, &[22])), Proof::No, "UDP is no TCP");
+    assert_eq!(saw(&udp(caller)), Proof::No, "TCP is no UDP");
+    for stranger in ["2001:db8:0:1::9", "2001:db8:0:2::2"] {
+        assert_eq!(saw(&claim(stranger, &[22])), Proof::No, "{stranger}");
+    }
+    let port = client_port(caller);
+    assert_eq!(saw(&Claim { client_port: Some(port), ..claim(caller, &[22]) }), Proof::Yes);
+    assert_eq!(saw(&Claim { client_port: Some(port ^ 1), ..claim(caller, &[22]) }), Proof::No);
 }
 
 #[test]

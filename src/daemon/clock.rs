@@ -3,14 +3,22 @@
 //! The ledger never sees the wall clock, which jumps; what people see is computed from it at the
 //! moment of asking.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::ledger::Moment;
+use crate::uptime;
 pub use crate::uptime::seconds as boot_seconds;
 
 /// The ledger's now.
 pub fn now() -> Moment {
     Moment::from_boottime(boot_seconds())
+}
+
+/// How long it is until a moment is over for the kernel too. [`now`] rounds up, so that a ban ends here up to a
+/// second before its element does there.
+pub fn until(moment: Moment) -> Duration {
+    let end = u64::from(moment.since(Moment::BOOT)).saturating_mul(100);
+    Duration::from_millis(end.saturating_sub(uptime::hundredths()).saturating_mul(10))
 }
 
 /// Unix seconds; 0 where the clock stands before 1970.

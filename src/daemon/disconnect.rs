@@ -4,13 +4,16 @@
 //! look, and looks come further apart the longer they take. The kernel side tells what is new; this
 //! decides nothing about bans.
 
+use std::cell::Cell;
 use std::net::IpAddr;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::clock;
 use crate::config::{Direction, Settings};
 use crate::control::protocol::Part;
+use crate::feed::Lifetime;
 use crate::firewall::{Conntrack, Firewall, Flow, Kicked, Whose};
 use crate::ledger::{Ledger, Moment, Outcome, Range, SetChange, SetId};
 
@@ -84,7 +87,7 @@ impl Disconnect {
     /// Finds out whether connections can be ended, before it matters: a look for an address that has none.
     pub fn probe(&mut self) {
         let nobody = [IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED)];
-        self.look(&|conntrack, remember| conntrack.kick(&nobody, Whose::Opened, remember), None);
+        self.look(&|conntrack, remember| conntrack.kick(&nobody, Whose::Opened, remember), &|_| None, None);
     }
 
     /// Takes note of what a change bans, or no longer does.
@@ -93,7 +96,12 @@ impl Disconnect {
             SetChange::Delete { set: SetId::Ban(_), .. } | SetChange::Add { set: SetId::Allow, .. } => {
                 return self.note_end();
             }
-            SetChange::Add { set: SetId::Ban(_), range, .. } | SetChange::Renew { set: SetId::Ban(_), range, .. } => {
+            SetChange::Add { set: SetId::Ban(_), range, .. } => *range,
+            SetChange::Renew { set: SetId::Ban(_), range, lifetime } => {
+                // It may end sooner than it was to.
+                if let Lifetime::Seconds(seconds) = lifetime {
+                    self.forget_in(Duration::from_secs((*seconds).into()));
+                }
                 *range
             }
             _ => return,
@@ -108,8 +116,12 @@ impl Disconnect {
 
     /// A ban has ended: what is remembered for it is to end too.
     pub fn note_end(&mut self) {
+        self.forget_in(FORGET);
+    }
+
+    fn forget_in(&mut self, wait: Duration) {
         if self.remembers {
-            self.forget_at.get_or_insert_with(|| Instant::now() + FORGET);
+            self.forget_at = self.forget_at.into_iter().chain([Instant::now() + wait]).min();
         }
     }
 
@@ -124,9 +136,22 @@ impl Disconnect {
         if self.forget_at.take_if(|due| *due <= Instant::now()).is_none() || !settled {
             return;
         }
-        let ended = |address| ledger.outcome(now, address) != Outcome::Blocked;
+        let next = Cell::new(None);
+        let ended = |address| {
+            let ended = ledger.outcome(now, address) != Outcome::Blocked;
+            if !ended {
+                next.set(sooner(next.get(), ledger.next_end(now, address)));
+            }
+            ended
+        };
         match firewall.map(|firewall| firewall.forget(&ended)) {
-            Some(Ok(left)) => self.remembers = left > 0,
+            Some(Ok(left)) => {
+                self.remembers = left > 0;
+                // The ledger tells of an end when it has settled it, 2 s after it.
+                if let Some(end) = next.get() {
+                    self.forget_in(clock::until(end));
+                }
+            }
             // Without the sets (an older rules text) nothing is remembered; the table made anew begins empty.
             Some(Err(error)) => log::debug!("severed connections are not forgotten: {error}"),
             None => {}
@@ -158,14 +183,15 @@ impl Disconnect {
             Direction::Src => Whose::Opened,
             Direction::SrcDst => Whose::All,
         };
+        let next_end = |address| ledger.next_end(now, address);
         let begun = std::time::Instant::now();
         let kicked = if few {
             let hosts = ranges.iter().map(|range| range.first).filter(|host| blocked(*host));
             let hosts: Vec<IpAddr> = hosts.collect();
-            self.look(&|conntrack, remember| conntrack.kick(&hosts, whose, remember), firewall)
+            self.look(&|conntrack, remember| conntrack.kick(&hosts, whose, remember), &next_end, firewall)
         } else {
             let banned = |address| (everything || newly(address)) && blocked(address);
-            self.look(&|conntrack, remember| conntrack.kick_matching(&banned, whose, remember), firewall)
+            self.look(&|conntrack, remember| conntrack.kick_matching(&banned, whose, remember), &next_end, firewall)
         };
         let took = begun.elapsed();
         self.pause = (took * REST).clamp(SHORTEST, LONGEST).max(took * REST_IN_FLOODS);
@@ -186,11 +212,12 @@ impl Disconnect {
             let mut of_banned = |flows: &[Flow]| remember(&flows.iter().filter(banned).copied().collect::<Vec<_>>());
             conntrack.kick_matching(named, Whose::All, &mut of_banned)
         };
-        self.look(&look, firewall)
+        self.look(&look, &|address| ledger.next_end(now, address), firewall)
     }
 
-    fn look(&mut self, look: &Look<'_>, firewall: Option<&mut Firewall>) -> Kicked {
-        let outcome = self.try_look(look, firewall);
+    /// `next_end`: when what is remembered of an address is to be looked at again.
+    fn look(&mut self, look: &Look<'_>, next_end: &NextEnd<'_>, firewall: Option<&mut Firewall>) -> Kicked {
+        let outcome = self.try_look(look, next_end, firewall);
         let trouble = outcome.as_ref().err().cloned();
         if let Some(text) = trouble.as_ref().filter(|_| trouble != self.trouble) {
             log::warn!("{text}");
@@ -199,24 +226,44 @@ impl Disconnect {
         outcome.unwrap_or_default()
     }
 
-    fn try_look(&mut self, look: &Look<'_>, mut firewall: Option<&mut Firewall>) -> Result<Kicked, String> {
+    fn try_look(
+        &mut self,
+        look: &Look<'_>,
+        next_end: &NextEnd<'_>,
+        mut firewall: Option<&mut Firewall>,
+    ) -> Result<Kicked, String> {
         let sentence = |error: crate::firewall::Error| format!("connections of banned hosts cannot be ended: {error}");
         if self.conntrack.is_none() {
             self.conntrack = Some(Conntrack::open().map_err(sentence)?);
         }
         let Some(conntrack) = &mut self.conntrack else { unreachable!("opened above") };
         let remembers = &mut self.remembers;
+        let mut next = None;
         let mut remember = |flows: &[Flow]| {
             // Without the sets (an older rules text) the flow may come back; the ban itself holds.
             match firewall.as_mut().map(|firewall| firewall.cut(flows)) {
-                Some(Ok(())) => *remembers = true,
+                Some(Ok(())) => {
+                    *remembers = true;
+                    next = flows.iter().map(|flow| next_end(flow.outside.ip())).fold(next, sooner);
+                }
                 Some(Err(error)) => log::debug!("severed connections are not remembered: {error}"),
                 None => {}
             }
         };
-        look(conntrack, &mut remember).map_err(sentence)
+        let kicked = look(conntrack, &mut remember).map_err(sentence);
+        if let Some(end) = next {
+            self.forget_in(clock::until(end));
+        }
+        kicked
     }
 }
+
+fn sooner(one: Option<Moment>, other: Option<Moment>) -> Option<Moment> {
+    one.into_iter().chain(other).min()
+}
+
+/// When the next ban of an address ends by itself.
+type NextEnd<'a> = dyn Fn(IpAddr) -> Option<Moment> + 'a;
 
 /// A look through the connection table that ends what it is after.
 type Look<'a> = dyn Fn(&mut Conntrack, &mut dyn FnMut(&[Flow])) -> Result<Kicked, crate::firewall::Error> + 'a;

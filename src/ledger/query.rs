@@ -192,6 +192,11 @@ impl Ledger {
         others.chain(self.manual.around(now, net).map(|(net, entry)| self.manual_view(net, entry)))
     }
 
+    /// When the next of the bans that have this address ends by itself; `None`: none does.
+    pub fn next_end(&self, now: Moment, address: IpAddr) -> Option<Moment> {
+        self.bans_around(now, address.to_canonical().into()).filter_map(|ban| ban.end).min()
+    }
+
     /// Every ban of one source, or of all; those of one source and family as they began.
     pub fn for_each_ban<'a>(&'a self, now: Moment, source: Option<Source>, f: &mut dyn FnMut(BanView<'a>)) {
         for source in Source::ALL.into_iter().filter(|&each| source.is_none_or(|wanted| wanted == each)) {

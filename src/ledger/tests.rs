@@ -53,6 +53,27 @@ fn a_list_costs_its_difference() {
 }
 
 #[test]
+fn the_next_end_of_an_address_is_that_of_its_first_ban_to_end() {
+    let mut ledger = Ledger::new(100);
+    for (source, what, lifetime) in [
+        (Source::Dynfw, "203.0.113.8", Lifetime::Seconds(50)),
+        (Source::Manual, "203.0.113.0/24", Lifetime::Seconds(20)),
+        (Source::Manual, "203.0.113.9", Lifetime::Forever),
+        (Source::Manual, "198.51.100.1", Lifetime::Forever),
+    ] {
+        changes(&mut ledger, at(0), ban(source, what, lifetime));
+    }
+    let next_end = |second, address: &str| ledger.next_end(at(second), address.parse().unwrap());
+    for address in ["203.0.113.8", "::ffff:203.0.113.8", "203.0.113.9", "203.0.113.10"] {
+        assert_eq!(next_end(0, address), Some(at(20)), "{address}");
+    }
+    assert_eq!(next_end(20, "203.0.113.8"), Some(at(50)), "what is over has no end to come");
+    assert_eq!(next_end(50, "203.0.113.8"), None);
+    assert_eq!(next_end(20, "203.0.113.9"), None);
+    assert_eq!(next_end(0, "198.51.100.1"), None);
+}
+
+#[test]
 fn what_is_never_banned() {
     use Refusal::*;
     // Address, refused from outside, refused from the owner.

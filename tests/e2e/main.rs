@@ -8,6 +8,7 @@ mod support;
 
 mod configuration;
 mod conntrack;
+mod control;
 mod daemon;
 mod dynfw;
 mod fail2ban;

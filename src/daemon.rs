@@ -310,7 +310,7 @@ impl Daemon {
         }
         if self.eyes.due().is_some_and(|due| due <= now) {
             if self.eyes.on_time() {
-                self.kernel.note(&TableEvent::Elements(vec![SetId::Ban(Source::Scan)]));
+                self.kernel.compare(SetId::Ban(Source::Scan));
             }
             self.release_unconfirmed();
             self.look_around();

@@ -3,6 +3,7 @@
 //!
 //! It is the only place that decides *when* to compare kernel and ledger; *how* is the firewall's.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -22,6 +23,9 @@ const SETTLE: Duration = Duration::from_millis(20);
 /// First and longest wait after a repair that failed for another reason than a missing table.
 const RETRY_FIRST: Duration = Duration::from_secs(1);
 const RETRY_LONGEST: Duration = Duration::from_secs(60);
+
+/// So many elements that somebody else touched are looked at one by one.
+const SINGLES: usize = 256;
 
 /// What the kernel's side is like.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -72,6 +76,8 @@ pub struct Kernel {
     guards: Vec<(String, Guard)>,
     repair_at: Option<Instant>,
     retry: Duration,
+    /// Elements of hash sets that somebody else touched.
+    singles: Vec<(SetId, IpAddr)>,
     /// Sources whose sets may hold more than the ledger yet: what a former run put there stays in force
     /// until the feed has told what is to be.
     unsettled: Vec<Source>,
@@ -95,6 +101,7 @@ impl Kernel {
             guards: Vec::new(),
             repair_at: None,
             retry: RETRY_FIRST,
+            singles: Vec::new(),
             unsettled: Vec::new(),
             refills: 0,
             last_refill: None,
@@ -179,8 +186,13 @@ impl Kernel {
     pub fn settle(&mut self, source: Source) {
         if self.unsettled.contains(&source) {
             self.unsettled.retain(|each| *each != source);
-            self.note(&TableEvent::Elements(vec![SetId::Ban(source)]));
+            self.compare(SetId::Ban(source));
         }
+    }
+
+    /// Compares the source's sets with the ledger at the next opportunity.
+    pub fn compare(&mut self, set: SetId) {
+        self.note(&TableEvent::Elements { whole: vec![set], single: Vec::new() });
     }
 
     /// Whether the ledger knows all that is in force.
@@ -226,7 +238,13 @@ impl Kernel {
         if let Some((firewall, _)) = &mut self.link {
             match event {
                 TableEvent::Rules => {}
-                TableEvent::Elements(sets) => sets.iter().for_each(|set| firewall.mark_dirty(*set)),
+                TableEvent::Elements { whole, single } => {
+                    whole.iter().for_each(|set| firewall.mark_dirty(*set));
+                    self.singles.extend_from_slice(single);
+                    if self.singles.len() > SINGLES {
+                        self.singles.drain(..).for_each(|(set, _)| firewall.mark_dirty(set));
+                    }
+                }
                 _ => SetId::ALL.into_iter().for_each(|set| firewall.mark_dirty(set)),
             }
         }
@@ -301,7 +319,8 @@ impl Kernel {
 
     fn try_repair(&mut self, ledger: &Ledger, now: Moment) -> Result<(State, usize, usize), Error> {
         self.open()?;
-        let Kernel { link: Some((firewall, _)), names, unsettled, parts, zones, states, guards, .. } = self else {
+        let Kernel { link: Some((firewall, _)), names, singles, unsettled, parts, zones, states, guards, .. } = self
+        else {
             return Err(Error::NoTable);
         };
         let structure = firewall.structure()?;
@@ -321,7 +340,7 @@ impl Kernel {
             firewall.create_sets(&structure.missing)?;
             SetId::ALL.into_iter().for_each(|set| firewall.mark_dirty(set));
         }
-        let mut changes = 0;
+        let mut changes = review(firewall, singles, unsettled, ledger, now);
         for set in firewall.dirty() {
             if let SetId::Ban(source) = set
                 && unsettled.contains(&source)
@@ -359,6 +378,27 @@ impl Kernel {
         let Some((firewall, _)) = &mut self.link else { return Vec::new() };
         firewall.counters().unwrap_or_default()
     }
+}
+
+/// Looks at elements that somebody else touched, where their set is not compared as a whole anyway.
+fn review(
+    firewall: &mut Firewall,
+    singles: &mut Vec<(SetId, IpAddr)>,
+    unsettled: &[Source],
+    ledger: &Ledger,
+    now: Moment,
+) -> usize {
+    let (mut changes, dirty) = (0, firewall.dirty());
+    for (set, address) in singles.drain(..).filter(|(set, _)| !dirty.contains(set)) {
+        let keeps = matches!(set, SetId::Ban(source) if unsettled.contains(&source));
+        match firewall.review(set, address, &ledger.desired(set, now), keeps) {
+            Ok(changed) => changes += usize::from(changed),
+            // It is compared as a whole then, and so is what the commit fails at.
+            Err(_) => firewall.mark_dirty(set),
+        }
+    }
+    let _ = firewall.commit();
+    changes
 }
 
 /// Whether the set holds anything that the ledger does not want there.

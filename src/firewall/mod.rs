@@ -170,6 +170,26 @@ impl Firewall {
         result
     }
 
+    /// Makes a pair of hash sets hold what is desired of one address, and nothing else of it. `keeps`: what is
+    /// there and not desired stays. The caller commits. Returns whether anything had to be changed.
+    ///
+    /// # Errors
+    /// [`Error::Netlink`].
+    pub fn review(&mut self, set: SetId, address: IpAddr, desired: &dyn Desired, keeps: bool) -> Result<bool, Error> {
+        let (range, key) = (Range::single(address), SetKey::of(set, address));
+        let is = reconcile::element(&mut self.socket, &self.names, key, address)?;
+        let change = match (is, desired.wanted(range)) {
+            (Some(_), None) if !keeps => SetChange::Delete { set, range },
+            (None, Some(lifetime)) => SetChange::Add { set, range, lifetime },
+            (Some(is), Some(lifetime)) if !reconcile::same_lifetime(is, lifetime, reconcile::TOLERANCE) => {
+                SetChange::Renew { set, range, lifetime }
+            }
+            _ => return Ok(false),
+        };
+        self.push(change);
+        Ok(true)
+    }
+
     /// Hands on every element of both sets of the pair that is not desired, with its remaining time.
     ///
     /// # Errors

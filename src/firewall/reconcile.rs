@@ -144,7 +144,7 @@ impl<K: Key> Present<K> {
             }
         });
         for address in sample {
-            if is_there(socket, names, key, address)? {
+            if element(socket, names, key, address)?.is_some() {
                 return Ok(true);
             }
         }
@@ -210,9 +210,9 @@ fn read_element<K: Key>(element: &[u8]) -> Option<Seen<K>> {
     if element.get(ELEM_FLAGS).and_then(be32).unwrap_or(0) & INTERVAL_END != 0 {
         return Some(Seen { key, left: END });
     }
-    let left = match element.get(ELEM_EXPIRATION).and_then(be64) {
-        None => FOREVER,
-        Some(milliseconds) => u32::try_from(milliseconds.div_ceil(1000)).unwrap_or(FOREVER).clamp(1, FOREVER - 1),
+    let left = match left(element.0) {
+        Lifetime::Forever => FOREVER,
+        Lifetime::Seconds(seconds) => seconds,
     };
     Some(Seen { key, left })
 }
@@ -256,8 +256,13 @@ fn dump_elements(socket: &mut Socket, table: &str, name: &str, each: &mut dyn Fn
     })
 }
 
-/// Whether a hash set holds this address now.
-fn is_there(socket: &mut Socket, names: &Names, key: SetKey, address: IpAddr) -> Result<bool, Error> {
+/// The time that a hash set's element of this address has left now; `None`: there is none.
+pub(super) fn element(
+    socket: &mut Socket,
+    names: &Names,
+    key: SetKey,
+    address: IpAddr,
+) -> Result<Option<Lifetime>, Error> {
     let sequence = socket.next_sequence();
     let mut request = Vec::new();
     // Asking for an acknowledgement gives the answer an end, as a dump has one.
@@ -266,11 +271,28 @@ fn is_there(socket: &mut Socket, names: &Names, key: SetKey, address: IpAddr) ->
     put_str(&mut request, ELEM_LIST_SET, &names.set(key));
     batch::put_one_element(&mut request, address);
     close_message(&mut request, start);
-    match socket.dump(&request, &mut |_| {}) {
-        Ok(_) => Ok(true),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+    let mut found = None;
+    let asked = socket.dump(&request, &mut |message| {
+        let elements = message.attributes().get(ELEM_LIST_ELEMENTS).into_iter().flat_map(Attributes);
+        found = elements.map(|(_, element)| left(element)).next().or(found);
+    });
+    match asked {
+        Ok(_) => Ok(found),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(cause) => Err(Error::Netlink { doing: "asking for an element", cause }),
     }
+}
+
+/// The address of a hash set's element.
+pub(super) fn address_of(element: &[u8]) -> Option<IpAddr> {
+    let key = Attributes(Attributes(element).get(ELEM_KEY)?).get(DATA_VALUE)?;
+    <[u8; 4]>::read(key).map(Key::address).or_else(|| <[u8; 16]>::read(key).map(Key::address))
+}
+
+/// The time that an element has left, rounded up.
+fn left(element: &[u8]) -> Lifetime {
+    let Some(milliseconds) = Attributes(element).get(ELEM_EXPIRATION).and_then(be64) else { return Lifetime::Forever };
+    Lifetime::Seconds(u32::try_from(milliseconds.div_ceil(1000)).unwrap_or(FOREVER).clamp(1, FOREVER - 1))
 }
 
 /// Whether the kernel's remaining lifetime is near enough to the wanted one.

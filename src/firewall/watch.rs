@@ -8,16 +8,18 @@
 
 use std::cell::Cell;
 use std::io;
+use std::net::IpAddr;
 use std::rc::Rc;
 
 use tokio::sync::Notify;
 
-use super::batch::{ELEM_LIST_SET, ELEM_LIST_TABLE, INET, nft};
+use super::batch::{ELEM_LIST_ELEMENTS, ELEM_LIST_SET, ELEM_LIST_TABLE, INET, nft};
 use super::error::Error;
 use super::names::Names;
 use super::netlink::{
-    Buffer, Endpoint, Message, Messages, NLM_F_REQUEST, Socket, be32, close_message, open_netfilter, text,
+    Attributes, Buffer, Endpoint, Message, Messages, NLM_F_REQUEST, Socket, be32, close_message, open_netfilter, text,
 };
+use super::reconcile;
 use super::sys::Wakeful;
 use crate::ledger::SetId;
 
@@ -45,6 +47,9 @@ const GEN_ID: u16 = 1;
 /// Datagrams read before other tasks get their turn.
 const AT_ONCE: usize = 256;
 
+/// So many elements are told one by one; of more, the whole set.
+const SINGLE: usize = 64;
+
 /// What somebody else did, everything that was waiting taken together.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TableEvent {
@@ -55,8 +60,13 @@ pub enum TableEvent {
     Structure,
     /// Rules that look the sets up, or lead there, were loaded or taken out: look at [`super::Firewall::structure`].
     Rules,
-    /// Elements of these sets were put in or taken out: reconcile them.
-    Elements(Vec<SetId>),
+    /// Elements were put in or taken out.
+    Elements {
+        /// Many, or networks: reconcile these.
+        whole: Vec<SetId>,
+        /// A few single addresses: look at each with [`super::Firewall::review`].
+        single: Vec<(SetId, IpAddr)>,
+    },
     /// Something may have been missed: do as for `Structure`.
     Lost,
 }
@@ -152,7 +162,8 @@ struct Heard {
     table: Option<bool>,
     sets: bool,
     rules: bool,
-    elements: Vec<SetId>,
+    whole: Vec<SetId>,
+    single: Vec<(SetId, IpAddr)>,
 }
 
 impl Heard {
@@ -175,25 +186,43 @@ impl Heard {
             }
             NEWSET | DELSET if is_ours(ELEM_LIST_TABLE) => self.sets |= set().is_some(),
             NEWSETELEM | DELSETELEM if is_ours(ELEM_LIST_TABLE) => {
-                if let Some(key) = set().filter(|key| !self.elements.contains(&key.set)) {
-                    self.elements.push(key.set);
+                if let Some(key) = set().filter(|key| !self.whole.contains(&key.set)) {
+                    self.note_elements(key.set, message);
                 }
             }
             _ => {}
         }
     }
 
+    /// Comparing a large set costs seconds, a few of its elements nothing.
+    fn note_elements(&mut self, set: SetId, message: &Message<'_>) {
+        let elements = message.attributes().get(ELEM_LIST_ELEMENTS).filter(|_| !set.is_interval());
+        for (_, element) in elements.into_iter().flat_map(Attributes) {
+            match reconcile::address_of(element).filter(|_| self.single.len() < SINGLE) {
+                Some(address) => self.single.push((set, address)),
+                None => return self.note_whole(set),
+            }
+        }
+        if elements.is_none() {
+            self.note_whole(set);
+        }
+    }
+
+    fn note_whole(&mut self, set: SetId) {
+        self.single.retain(|(other, _)| *other != set);
+        self.whole.push(set);
+    }
+
     fn event(self) -> Option<TableEvent> {
+        let any = !self.whole.is_empty() || !self.single.is_empty();
         match self {
             Heard { lost: true, .. } => Some(TableEvent::Lost),
             Heard { table: Some(false), .. } => Some(TableEvent::Gone),
             Heard { table: Some(true), .. } | Heard { sets: true, .. } => Some(TableEvent::Structure),
-            Heard { elements, rules, .. } if !elements.is_empty() && rules => {
-                // Both at once are rare; everything is looked at then.
-                Some(TableEvent::Structure)
-            }
+            // Both at once are rare; everything is looked at then.
+            Heard { rules: true, .. } if any => Some(TableEvent::Structure),
             Heard { rules: true, .. } => Some(TableEvent::Rules),
-            Heard { elements, .. } if !elements.is_empty() => Some(TableEvent::Elements(elements)),
+            Heard { whole, single, .. } if any => Some(TableEvent::Elements { whole, single }),
             _ => None,
         }
     }

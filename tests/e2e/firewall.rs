@@ -263,6 +263,28 @@ fn a_foreign_hand_is_undone_with_the_difference_alone() {
 }
 
 #[test]
+fn one_element_is_put_right_alone() {
+    let (_netns, mut firewall) = loaded();
+    let model = Model::of(&[("203.0.113.1", 0), ("203.0.113.2", 600), ("203.0.113.3", 600), ("2001:db8::1", 0)]);
+    firewall.reconcile(DYNFW, &model).unwrap();
+    nft(&["add", "element", "inet", "fw4", "diswall_dynfw4", "{ 203.0.113.9, 203.0.113.10 }"]);
+    nft(&["delete", "element", "inet", "fw4", "diswall_dynfw4", "{ 203.0.113.1, 203.0.113.3 }"]);
+    nft(&["add", "element", "inet", "fw4", "diswall_dynfw4", "{ 203.0.113.3 timeout 9s }"]);
+    nft(&["delete", "element", "inet", "fw4", "diswall_dynfw6", "{ 2001:db8::1 }"]);
+    let mut review = |address: &str, keeps| {
+        let changed = firewall.review(DYNFW, ip(address), &model, keeps).unwrap();
+        firewall.commit().unwrap();
+        changed
+    };
+    let touched = ["203.0.113.1", "203.0.113.3", "203.0.113.9", "2001:db8::1"];
+    assert!(touched.iter().all(|address| review(address, false)));
+    assert!(!review("203.0.113.10", true), "a stranger to be kept");
+    assert!(!touched.iter().chain(&["203.0.113.2", "192.0.2.77"]).any(|address| review(address, false)));
+    let result = firewall.reconcile(DYNFW, &model).unwrap();
+    assert_eq!((result.added, result.renewed, result.removed), (0, 0, 1), "all but the stranger was right");
+}
+
+#[test]
 fn a_missing_table_or_set_is_told_and_can_be_made() {
     let _netns = Netns::enter();
     let mut firewall = open();
@@ -380,9 +402,11 @@ fn the_watch_tells_what_others_do_and_not_what_we_do() {
     assert_eq!(next(&runtime, &mut watch), None);
 
     nft(&["delete", "element", "inet", "fw4", "diswall_dynfw4", "{ 203.0.113.1 }"]);
-    assert_eq!(next(&runtime, &mut watch), Some(TableEvent::Elements(vec![DYNFW])));
+    let single = |set, address: &str| TableEvent::Elements { whole: vec![], single: vec![(set, ip(address))] };
+    let whole = |set| TableEvent::Elements { whole: vec![set], single: vec![] };
+    assert_eq!(next(&runtime, &mut watch), Some(single(DYNFW, "203.0.113.1")));
     nft(&["flush", "set", "inet", "fw4", "diswall_manual4"]);
-    assert_eq!(next(&runtime, &mut watch), Some(TableEvent::Elements(vec![MANUAL])));
+    assert_eq!(next(&runtime, &mut watch), Some(whole(MANUAL)));
     nft(&["flush", "set", "inet", "fw4", "diswall_manual4"]);
     assert_eq!(next(&runtime, &mut watch), None, "an empty set was flushed");
     nft(&["flush", "chain", "inet", "fw4", "c"]);
@@ -414,7 +438,8 @@ fn a_bulk_load_is_silent_and_hides_no_foreign_commit() {
     firewall.commit().unwrap();
     assert_eq!(next(&runtime, &mut watch), None, "our own bulk load came back");
     nft(&["delete", "element", "inet", "fw4", "diswall_nats4", "{ 10.0.0.0 }"]);
-    assert_eq!(next(&runtime, &mut watch), Some(TableEvent::Elements(vec![NATS])), "deaf after a bulk load");
+    let single = TableEvent::Elements { whole: vec![], single: vec![(NATS, ip("10.0.0.0"))] };
+    assert_eq!(next(&runtime, &mut watch), Some(single), "deaf after a bulk load");
 
     load(&mut firewall, 20_000..30_000);
     nft(&["delete", "element", "inet", "fw4", "diswall_nats4", "{ 10.0.0.1 }"]);
@@ -426,7 +451,7 @@ fn a_bulk_load_is_silent_and_hides_no_foreign_commit() {
     // More notifications than the socket's buffer takes.
     nft(&["flush", "set", "inet", "fw4", "diswall_nats4"]);
     let events: Vec<TableEvent> = std::iter::from_fn(|| next(&runtime, &mut watch)).collect();
-    let told = events.iter().any(|event| matches!(event, TableEvent::Lost | TableEvent::Elements(_)));
+    let told = events.iter().any(|event| matches!(event, TableEvent::Lost | TableEvent::Elements { .. }));
     assert!(told, "{events:?}");
 }
 

@@ -515,10 +515,12 @@ impl Daemon {
             FeedState::Connecting => "connecting".to_string(),
             FeedState::Synchronising => "connected, waiting for the whole list".to_string(),
             FeedState::Live => "live".to_string(),
-            FeedState::Waiting { error, retry_in } => format!("{error}; next try in {retry_in} s"),
+            FeedState::Waiting { error, retry_in } | FeedState::Partial { error, retry_in, .. } => {
+                format!("{error}; next try in {retry_in} s")
+            }
         };
         match state {
-            FeedState::Waiting { .. } => log::warn!("{feed}: {text}"),
+            FeedState::Waiting { .. } | FeedState::Partial { .. } => log::warn!("{feed}: {text}"),
             _ => log::info!("{feed}: {text}"),
         }
         let source = Some(feed.to_string());

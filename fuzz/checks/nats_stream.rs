@@ -10,7 +10,7 @@ use diswall::feed::diswall::protocol::{Decoder, Operation};
 use diswall::feed::diswall::session::{Output, Session};
 use diswall::feed::diswall::wire::Subjects;
 use diswall::feed::intake::Intake;
-use diswall::feed::{Event, Gauges, Lifetime, Update};
+use diswall::feed::{Event, FeedState, Gauges, Lifetime, Update};
 
 /// Panics where decoder or session break a promise.
 pub fn check(data: &[u8]) {
@@ -43,6 +43,7 @@ fn converse(stream: &[u8], step: usize) -> Vec<Update> {
                     session.server_error(text, now, &mut out);
                 }
                 Ok(Some(Operation::Pong)) => {
+                    session.pong(now, &mut out);
                     // Longer than any pause goes by whenever the server says PONG, so that chance decides nothing.
                     now += Duration::from_secs(150);
                     session.tick(now, &mut out);
@@ -58,7 +59,10 @@ fn converse(stream: &[u8], step: usize) -> Vec<Update> {
 /// Pauses are random: what is said of them is left out of the comparison.
 fn settled(out: Output) -> Vec<Update> {
     assert!(out.bytes.ends_with(b"\r\n"));
-    let fixed =
-        |update: &Update| !matches!(update, Update::Notice { text: Some(text), .. } if text.contains("asking again"));
+    let fixed = |update: &Update| match update {
+        Update::Notice { text: Some(text), .. } => !text.contains("asking again"),
+        Update::State(state) => !matches!(state, FeedState::Partial { .. }),
+        _ => true,
+    };
     out.updates.into_iter().filter(fixed).collect()
 }

@@ -92,10 +92,11 @@ fn is_told(problem: &Problem, parts: &[Part]) -> bool {
 
 /// What people call a part.
 fn part_title(name: &str) -> String {
-    const TITLES: [(&str, &str); 9] = [
+    const TITLES: [(&str, &str); 10] = [
         ("devices", "rules of the devices"),
         ("feed.dynfw", "feed DynFW"),
         ("feed.nats", "feed DisWall"),
+        ("share", "sharing with DisWall"),
         ("scan", "scan detection"),
         ("login", "log-in detection"),
         ("disconnect", "cutting of connections"),

@@ -488,7 +488,8 @@ pub struct Rule {
 pub struct Feed {
     /// `dynfw` or `nats`.
     pub name: String,
-    /// `off`, `connecting`, `synchronising`, `live` or `waiting`.
+    /// `off`, `connecting`, `synchronising`, `live`, `partial` (connected; the server refuses a part of what
+    /// the feed asks for) or `waiting`.
     pub state: String,
     /// As configured.
     pub server: String,
@@ -498,9 +499,9 @@ pub struct Feed {
     pub encrypted: bool,
     /// Since when in this state.
     pub since: u64,
-    /// With `waiting`: what went wrong.
+    /// With `waiting` and `partial`: what went wrong.
     pub error: Option<String>,
-    /// With `waiting`: seconds until the next try, from the moment it was said.
+    /// With them: seconds until the next try, from the moment it was said.
     pub retry_in: Option<u32>,
     /// Moment of the last message.
     pub last_message: Option<u64>,
@@ -543,7 +544,7 @@ pub struct Notice {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Part {
     /// Stable name: `zone.<name>` or `devices` (the rules that guard them), `feed.dynfw`, `feed.nats`,
-    /// `scan`, `login`, `disconnect`, `keep`, `log`, `config`.
+    /// `share`, `scan`, `login`, `disconnect`, `keep`, `log`, `config`.
     pub name: String,
     /// Whether it does what it is there for.
     pub state: PartState,

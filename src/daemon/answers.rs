@@ -162,7 +162,7 @@ impl Daemon {
         }
         for name in [FeedName::Dynfw, FeedName::Nats] {
             let slot = self.feeds.slot(name);
-            if let FeedState::Waiting { error, .. } = &slot.state {
+            if let FeedState::Waiting { error, .. } | FeedState::Partial { error, .. } = &slot.state {
                 add("warning", format!("feed.{name}"), format!("{name}: {error}"));
             }
             for text in slot.notices.values() {
@@ -221,10 +221,10 @@ impl Daemon {
             FeedState::Connecting => "connecting",
             FeedState::Synchronising => "synchronising",
             FeedState::Live => "live",
-            FeedState::Waiting { error, retry_in } => {
+            FeedState::Waiting { error, retry_in } | FeedState::Partial { error, retry_in, .. } => {
                 feed.error = Some(error.clone());
                 feed.retry_in = Some(retry_in.saturating_sub(u32::try_from(boot - slot.since).unwrap_or(u32::MAX)));
-                "waiting"
+                if matches!(slot.state, FeedState::Waiting { .. }) { "waiting" } else { "partial" }
             }
         }
         .into();

@@ -35,6 +35,8 @@ pub struct Slot {
     pub away: Option<u64>,
     /// What went wrong last since then.
     pub error: Option<String>,
+    /// What is lost by what the server refuses, while it is connected.
+    pub lost: Option<String>,
     /// What the owner should know, by matter.
     pub notices: BTreeMap<&'static str, String>,
     /// The running feed; `None` while it is off.
@@ -52,16 +54,22 @@ impl Slot {
             has_list: false,
             away: None,
             error: None,
+            lost: None,
         }
     }
 
     fn set_state(&mut self, state: FeedState) {
         let now = clock::boot_seconds();
+        self.lost = None;
         match &state {
             FeedState::Live | FeedState::Off => (self.away, self.error) = (None, None),
             FeedState::Waiting { error, .. } => {
                 self.away.get_or_insert(now);
                 self.error = Some(error.clone());
+            }
+            FeedState::Partial { error, lost, .. } => {
+                self.away.get_or_insert(now);
+                (self.error, self.lost) = (Some(error.clone()), Some(lost.clone()));
             }
             FeedState::Connecting | FeedState::Synchronising => {
                 self.away.get_or_insert(now);
@@ -77,6 +85,9 @@ impl Slot {
         let Some(away) = self.away else { return Part::in_force(name) };
         let long = now.saturating_sub(away) >= PATIENCE;
         let (title, error) = (self.name.title(), self.error.as_deref());
+        if let (Some(lost), Some(why)) = (&self.lost, error) {
+            return refused(name, why, long).losing(lost.as_str());
+        }
         if self.has_list {
             // The list it gave protects on.
             if !long {
@@ -102,6 +113,15 @@ impl Slot {
         self.notices.clear();
         self.set_state(FeedState::Off);
     }
+}
+
+/// A server that refuses something: it may change its mind; when it has not for `long`, somebody has to ask.
+fn refused(name: impl Into<String>, why: &str, long: bool) -> Part {
+    if !long {
+        return Part::waiting(name, why);
+    }
+    let remedy = "ask whoever runs the server to permit it; it is tried again every two minutes, and at once by `diswall resync nats`";
+    Part::broken(name, why).remedied(remedy)
 }
 
 /// Both feeds and the channel they post on.
@@ -184,8 +204,13 @@ impl Feeds {
         if slot.handle.is_none() || slot.state == state {
             return false;
         }
+        // What is refused as before is tried at another time, no more.
+        let known = match (&slot.state, &state) {
+            (FeedState::Partial { error: before, .. }, FeedState::Partial { error, .. }) => before == error,
+            _ => false,
+        };
         slot.set_state(state);
-        true
+        !known
     }
 
     /// Takes note of a notice; true if it is news.
@@ -208,6 +233,19 @@ impl Feeds {
     /// Whether the feed's bans are in force; `None` while it is switched off.
     pub fn part(&self, name: FeedName) -> Option<Part> {
         self.is_running(name).then(|| self.slot(name).part(clock::boot_seconds()))
+    }
+
+    /// Whether the server takes what the router shares; `None` while nothing is to be shared.
+    pub fn share_part(&self) -> Option<Part> {
+        const NAME: &str = "share";
+        let publisher = self.publisher().filter(|publisher| publisher.is_open())?;
+        let denied = publisher.denied();
+        let Some(since) = denied.iter().map(|denied| denied.since).min() else { return Some(Part::in_force(NAME)) };
+        let subjects: Vec<&str> = denied.iter().map(|denied| denied.subject.as_str()).collect();
+        let why = format!("the server refuses this login: publish {} (denied)", subjects.join(", "));
+        let lost = format!("what this router saw is not shared; {} messages wait", publisher.queued());
+        let long = clock::boot_seconds().saturating_sub(since) >= PATIENCE;
+        Some(refused(NAME, &why, long).losing(lost))
     }
 
     /// The way out, while DisWall's feed runs.

@@ -18,6 +18,7 @@ impl Daemon {
         if settings.main.enabled {
             parts.extend(self.kernel.parts(settings));
             parts.extend([FeedName::Dynfw, FeedName::Nats].into_iter().filter_map(|name| self.feeds.part(name)));
+            parts.extend(self.feeds.share_part());
             parts.extend(self.eyes.part(settings, self.kernel.lacks_scans()));
             parts.extend(self.logins.part());
             parts.extend(self.disconnect.part(settings, self.kernel.lacks_cuts()));

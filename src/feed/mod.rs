@@ -248,6 +248,15 @@ pub enum FeedState {
     Synchronising,
     /// Connected, the list is taken, every update is followed.
     Live,
+    /// Connected, but the server refuses a part of what the feed asks for; asked for again later.
+    Partial {
+        /// What is refused, in one sentence for people.
+        error: String,
+        /// What is lost without it.
+        lost: String,
+        /// Seconds until the next try.
+        retry_in: u32,
+    },
     /// Not connected; trying again later. Why, in one sentence for people.
     Waiting {
         /// What went wrong, with its cause.

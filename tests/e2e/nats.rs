@@ -3,14 +3,14 @@
 
 use std::io::{Read, Write};
 use std::net::{IpAddr, TcpListener};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use diswall::config;
 use diswall::feed::diswall::Statistics;
 use diswall::feed::diswall::session::notice;
 use diswall::feed::{FeedState, Lifetime, Reason, Source};
 
-use crate::support::nats_server::{DEADLINE, NatsFeed, NatsServer, PORT, Service, settings};
+use crate::support::nats_server::{DEADLINE, Folded, NatsFeed, NatsServer, PORT, Service, settings};
 use crate::support::{Netns, wait_for};
 
 fn live(login: &str, password: &str) -> NatsFeed {
@@ -137,17 +137,136 @@ fn what_is_denied_is_named_and_the_rest_goes_on() {
     let mut service = Service::start();
     service.tell("put 203.0.113.1 3600");
     let mut feed = NatsFeed::start(&settings("bob", "builder"));
-    feed.until("the block list", |folded| folded.is_live());
+    feed.until("the block list", |folded| folded.lists == 1);
     feed.until("both denials", |folded| {
-        folded.notices.get(notice::PERMISSION).is_some_and(|text| {
-            text.contains("subscribe diswall.blacklist.new")
-                && text.contains("publish diswall.whitelist.bob.init.turris_lan")
-        })
+        folded.lacks("subscribe diswall.blacklist.new (denied)", "new bans do not arrive")
+            && folded.lacks("publish diswall.whitelist.bob.init.turris_lan (denied)", "the allow list does not come")
     });
-    assert!(feed.folded.notices[notice::ALLOW_LIST].contains("denies"), "{:?}", feed.folded.notices);
     service.publish("diswall.blacklist.bob.add.attic", b"203.0.113.2");
     feed.until("the rest goes on", |folded| folded.seconds("203.0.113.2") == 900);
     assert_eq!(feed.folded.lists, 1);
+    assert!(!feed.folded.states.contains(&FeedState::Live), "{:?}", feed.folded.states);
+}
+
+#[test]
+fn a_permission_taken_away_is_said_and_used_when_it_is_back() {
+    let _netns = Netns::enter();
+    let server = NatsServer::start();
+    let mut service = Service::start();
+    service.tell("put 203.0.113.1 3600");
+    let mut feed = live("alice", "wonder");
+
+    const ANNOUNCED: &str = "\"diswall.blacklist.new\", \"diswall.*.alice";
+    server.exchange(ANNOUNCED, "\"diswall.*.alice");
+    feed.until("the loss", |folded| folded.lacks("subscribe diswall.blacklist.new (denied)", "new bans"));
+    service.tell("ban 203.0.113.2 1800");
+    server.exchange("\"diswall.*.alice.*.*\"] } }", "\"diswall.blacklist.new\", \"diswall.*.alice.*.*\"] } }");
+    // By itself; what was missed meanwhile comes too.
+    feed.until("live again", Folded::is_live);
+    assert!(feed.folded.seconds("203.0.113.2") > 1700, "{:?}", feed.folded.bans);
+    service.tell("ban 203.0.113.3 60");
+    feed.until("changes again", |folded| folded.seconds("203.0.113.3") == 60);
+
+    // Everything else that a login of one's own has, the inbox among it; and at once when the owner says so.
+    const ALL: &str = "subscribe: [\"_INBOX.>\", \"diswall.blacklist.new\", \"diswall.*.alice.*.*\"]";
+    const LESS: &str = "subscribe: [\"diswall.blacklist.new\", \"diswall.whitelist.alice.add.*\"]";
+    server.exchange(ALL, LESS);
+    feed.until("the losses", |folded| {
+        ["_INBOX.>", "diswall.blacklist.alice.add.*", "diswall.blacklist.alice.del.*", "diswall.whitelist.alice.del.*"]
+            .iter()
+            .all(|subject| folded.lacks(&format!("subscribe {subject} (denied)"), "no list can arrive"))
+    });
+    assert!(!feed.folded.error().contains("alice.add.* (denied), subscribe diswall.whitelist.alice.add"));
+    server.exchange(LESS, ALL);
+    feed.run_for(Duration::from_millis(300));
+    let before = Instant::now();
+    feed.handle.resync.notify_one();
+    feed.until("live again", Folded::is_live);
+    assert!(before.elapsed() < Duration::from_secs(2), "{:?}", before.elapsed());
+    assert_eq!(feed.folded.notices.keys().collect::<Vec<_>>(), [&notice::CLEARTEXT]);
+
+    // The right to ask for a list: seen when one is asked for.
+    const ASKS: &str = "publish: [\"diswall.*.alice.*.*\"]";
+    const ASKS_NOT: &str = "publish: [\"diswall.whitelist.alice.*.*\"]";
+    server.exchange(ASKS, ASKS_NOT);
+    feed.run_for(Duration::from_millis(300));
+    feed.handle.resync.notify_one();
+    let subject = "publish diswall.blacklist.alice.init.turris_lan (denied)";
+    feed.until("the loss", |folded| folded.lacks(subject, "the block list does not come"));
+    server.exchange(ASKS_NOT, ASKS);
+    feed.run_for(Duration::from_millis(300));
+    feed.handle.resync.notify_one();
+    feed.until("live again", Folded::is_live);
+}
+
+#[test]
+fn a_limit_of_subscriptions_is_named_with_what_is_above_it() {
+    let _netns = Netns::enter();
+    let mut server = NatsServer::with("max_subscriptions: 4");
+    let mut service = Service::start();
+    service.tell("put 203.0.113.1 3600");
+    let mut feed = NatsFeed::start(&settings("alice", "wonder"));
+    let above = "subscribe diswall.whitelist.alice.add.* (maximum subscriptions exceeded), subscribe \
+                 diswall.whitelist.alice.del.* (maximum subscriptions exceeded)";
+    feed.until("what is refused", |folded| folded.lacks(above, "allowances taken back elsewhere stay"));
+    assert!(!feed.folded.error().contains("blacklist"), "{}", feed.folded.error());
+    feed.until("the lists come all the same", |folded| folded.lists == 1 && folded.allow_lists == 1);
+    // A server cannot be told of another limit while it runs.
+    server.exchange("max_subscriptions: 4", "max_subscriptions: 6");
+    server.stop();
+    server.resume();
+    feed.until("live", Folded::is_live);
+    assert!(!feed.folded.states[..feed.folded.states.len() - 1].contains(&FeedState::Live));
+}
+
+#[test]
+fn what_may_not_be_shared_waits_for_the_permission() {
+    let _netns = Netns::enter();
+    let server = NatsServer::start();
+    let mut service = Service::start();
+    let mut feed = NatsFeed::start(&config::Nats { share_bans: true, ..settings("alice", "wonder") });
+    feed.until("live", Folded::is_live);
+    const MAY: &str = "publish: [\"diswall.*.alice.*.*\"]";
+    const MAY_NOT: &str = "publish: [\"diswall.*.alice.init.*\"]";
+    server.exchange(MAY, MAY_NOT);
+    feed.run_for(Duration::from_millis(300));
+    let addresses = ["203.0.113.1", "203.0.113.2", "203.0.113.3"].map(ip);
+    for address in addresses {
+        feed.publisher.ban(Source::Scan, address, address, "ssh");
+    }
+    let deadline = Instant::now() + DEADLINE;
+    while feed.publisher.denied().is_empty() || feed.publisher.queued() < 3 {
+        assert!(Instant::now() < deadline, "{:?} {}", feed.publisher.denied(), feed.publisher.queued());
+        feed.run_for(Duration::from_millis(20));
+    }
+    assert_eq!(feed.publisher.denied()[0].subject, "diswall.blacklist.alice.add.turris_lan");
+    assert!(feed.folded.is_live(), "receiving goes on: {:?}", feed.folded.states);
+    server.exchange(MAY_NOT, MAY);
+    feed.run_for(Duration::from_millis(300));
+    feed.handle.resync.notify_one();
+    while feed.publisher.queued() > 0 || !feed.publisher.denied().is_empty() {
+        assert!(Instant::now() < deadline, "{:?} {}", feed.publisher.denied(), feed.publisher.queued());
+        feed.run_for(Duration::from_millis(20));
+    }
+    for address in addresses {
+        service.hears("diswall.blacklist.alice.add.turris_lan", &format!("{address}|ssh"));
+    }
+    let order: Vec<&str> = service.heard.iter().map(|(_, body)| body.as_str()).collect();
+    assert_eq!(order, ["203.0.113.1|ssh", "203.0.113.2|ssh", "203.0.113.3|ssh"]);
+}
+
+#[test]
+fn a_login_that_ends_while_it_is_connected_is_tried_again() {
+    let _netns = Netns::enter();
+    let server = NatsServer::start();
+    let _service = Service::start();
+    let mut feed = live("alice", "wonder");
+    server.exchange("\"wonder\"", "\"other\"");
+    feed.until("the refused log-in", |folded| folded.error().contains("user name or the password"));
+    server.exchange("\"other\"", "\"wonder\"");
+    feed.until("live again", Folded::is_live);
+    server.exchange("user: \"alice\"", "user: \"alicia\"");
+    feed.until("the refused log-in", |folded| folded.error().contains("user name or the password"));
 }
 
 #[test]
@@ -156,12 +275,11 @@ fn a_login_without_an_inbox_still_gets_the_changes() {
     let _server = NatsServer::start();
     let mut service = Service::start();
     let mut feed = NatsFeed::start(&settings("carol", "christmas"));
-    feed.until("the denial", |folded| {
-        folded.notices.get(notice::PERMISSION).is_some_and(|text| text.contains("subscribe _INBOX.>"))
-    });
+    feed.until("the denial", |folded| folded.lacks("subscribe _INBOX.> (denied)", "no list can arrive"));
     service.tell("ban 203.0.113.1 60");
     feed.until("a ban all the same", |folded| folded.seconds("203.0.113.1") == 60);
-    assert!(!feed.folded.is_live());
+    assert!(!feed.folded.is_live() && feed.folded.lists == 0);
+    assert!(!feed.folded.notices.contains_key(notice::BLOCK_LIST), "{:?}", feed.folded.notices);
 }
 
 #[test]
@@ -342,11 +460,13 @@ fn what_one_router_saw_reaches_the_others_of_its_login() {
 #[test]
 fn a_hostile_server_ends_the_connection_and_nothing_else() {
     let _netns = Netns::enter();
-    let table: [(&[u8], &[u8], &str); 7] = [
+    let table: [(&[u8], &[u8], &str); 9] = [
         (b"HTTP/1.1 400 Bad Request\r\n\r\n", b"", "no NATS server"),
         (b"INFO {\"max_payload\":\r\n", b"", "INFO cannot be read"),
         (b"-ERR 'maximum connections exceeded'\r\n", b"", "maximum connections exceeded"),
         (b"INFO {}\r\n", b"-ERR\r\n", "refused the connection"),
+        (b"INFO {}\r\n", b"-ERR 'Authorization Timeout'\r\n", "refused the connection: Authorization Timeout"),
+        (b"INFO {}\r\n", b"PONG\r\n-ERR 'User Authentication Expired'\r\n", "says: User Authentication Expired"),
         (b"INFO {}\r\n", b"PONG\r\nMSG x 1 18446744073709551615\r\n", "message of 18446744073709551615 bytes"),
         (b"INFO {}\r\n", b"PONG\r\nMSG x 1 1\r\nabcdef\r\n", "does not end where"),
         (b"INFO {}\r\n", b"PONG\r\n-ERR 'Stale Connection'\r\n", "Stale Connection"),

@@ -8,7 +8,7 @@ use nix::sys::signal::Signal;
 use serde_json::Value;
 
 use crate::support::nats_server::{NatsServer, PORT, Service};
-use crate::support::{Daemon, Netns, Peer, Proc, nft_set_elements, run, wait_until};
+use crate::support::{Daemon, Netns, Peer, Proc, nft_set_elements, run, wait_for, wait_until};
 
 const DEADLINE: Duration = Duration::from_secs(20);
 
@@ -363,6 +363,50 @@ fn what_one_router_sees_bans_on_the_other_and_an_unban_frees() {
     service.hears("diswall.blacklist.alice.del.one", "203.0.113.50");
     let back: Vec<_> = service.heard.iter().filter(|(subject, _)| subject.contains(".two")).collect();
     assert!(back.is_empty(), "what came from a feed was sent back: {back:?}");
+}
+
+#[test]
+fn what_the_server_refuses_is_a_part_that_is_not_in_force() {
+    let (netns, wan) = street();
+    let server = NatsServer::start();
+    let mut service = Service::start();
+    let nats = format!(
+        "config nats 'nats'\n\toption server '127.0.0.1'\n\toption port '{PORT}'\n\toption client_name 'alice'\n\
+         \toption client_pass 'wonder'\n\toption hostname 'one'\n\toption share_bans '1'\n\n\
+         config dynfw 'dynfw'\n\toption enabled '0'\n\n"
+    );
+    let yard = Yard { wan, daemon: Daemon::start("", &format!("{nats}{SCAN}")), _netns: netns };
+    let part = |name: &str, state: &str| {
+        wait_for(DEADLINE, &format!("{name} is {state}"), || {
+            let status = yard.daemon.status();
+            let parts = status["parts"].as_array().expect("parts");
+            parts
+                .iter()
+                .find(|part| part["name"] == name && part["state"] == state)
+                .map(|part| (part.clone(), status["feeds"][1].clone()))
+        })
+    };
+    part("feed.nats", "in_force");
+    part("share", "in_force");
+    const ALL: &str = "publish: [\"diswall.*.alice.*.*\"]\n      subscribe: [\"_INBOX.>\", \"diswall.blacklist.new\"";
+    const LESS: &str = "publish: [\"diswall.*.alice.init.*\"]\n      subscribe: [\"_INBOX.>\"";
+    server.exchange(ALL, LESS);
+    let (lacking, feed) = part("feed.nats", "waiting");
+    assert!(lacking["why"].as_str().is_some_and(|why| why.contains("subscribe diswall.blacklist.new (denied)")));
+    assert_eq!(lacking["lost"], "new bans do not arrive");
+    assert_eq!(feed["state"], "partial");
+    assert!(feed["retry_in"].is_number() && feed["error"] == lacking["why"], "{feed}");
+    let (code, said) = yard.daemon.exit(&["status"]);
+    assert_eq!(code, Some(1), "{said}");
+    yard.nmap("203.0.113.50", &["-sS", "-p", "22"]);
+    yard.is_banned("203.0.113.50", 1200);
+    let (share, _) = part("share", "waiting");
+    assert!(share["why"].as_str().is_some_and(|why| why.contains("publish diswall.blacklist.alice.add.one (denied)")));
+
+    server.exchange(LESS, ALL);
+    part("feed.nats", "in_force");
+    part("share", "in_force");
+    service.hears("diswall.blacklist.alice.add.one", "203.0.113.50|scan");
 }
 
 #[test]

@@ -12,7 +12,7 @@ use tokio::time::{sleep, sleep_until};
 
 use super::protocol::{self, Operation};
 use super::publisher::Publisher;
-use super::session::{Output, Session, notice};
+use super::session::{Blame, Output, Session, notice};
 use super::transport::{Link, LinkError};
 use super::wire::{self, DEFAULT_LOGIN, Subjects};
 use crate::config;
@@ -142,7 +142,7 @@ impl Client {
         self.session = Some(session);
         match (end, last_error) {
             // What the server said before it closed explains more than that it closed.
-            (End::Broken(_), Some(error)) => End::Broken(error),
+            (End::Broken(_), Some((error, _))) => End::Broken(error),
             (end, _) => end,
         }
     }
@@ -156,7 +156,9 @@ impl Client {
             session.succeed(&before);
             self.gauges.resyncs.set(self.gauges.resyncs.get() + 1);
         }
-        session.open(Instant::now(), out);
+        let now = Instant::now();
+        session.open(now, out);
+        self.publisher.connected(now);
         session
     }
 
@@ -191,8 +193,8 @@ struct Conversation<'a> {
     subjects: &'a Subjects,
     session: Session,
     alive: KeepAlive,
-    /// What the server last complained of.
-    last_error: Option<String>,
+    /// What the server complained of since its last PONG.
+    last_error: Option<(String, Blame)>,
     out: Output,
 }
 
@@ -230,20 +232,33 @@ impl Conversation<'_> {
             }
             Operation::Ping => out.bytes.extend_from_slice(protocol::PONG),
             Operation::Err(text) => {
-                let text = &outside::clean(text, outside::SENTENCE);
-                if !self.session.server_error(text, now, out) {
-                    self.last_error = Some(format!("the server says: {text}"));
+                let blame = self.session.server_error(text, now, out);
+                if blame == Blame::Publish {
+                    self.client.publisher.refused(self.subjects, now);
+                }
+                let text = outside::clean(text, outside::SENTENCE);
+                self.last_error = Some((format!("the server says: {text}"), blame));
+            }
+            Operation::Pong => {
+                if self.session.pong(now, out) {
+                    self.client.publisher.answered();
+                }
+                // The connection has outlived it.
+                if let Some((text, Blame::Unknown)) = self.last_error.take() {
+                    self.session.complain(&text, out);
                 }
             }
-            Operation::Info(_) | Operation::Pong | Operation::Ok => {}
+            Operation::Info(_) | Operation::Ok => {}
         }
         Ok(true)
     }
 
     /// Takes what waits to be published.
     fn share(&mut self) {
-        let (session, mut unbanned) = (&mut self.session, Vec::new());
-        self.client.publisher.drain(self.subjects, &mut self.out.bytes, &mut |address| unbanned.push(address));
+        let (session, mut unbanned, now) = (&mut self.session, Vec::new(), Instant::now());
+        let sent = &mut |bytes: &mut Vec<u8>| session.published(now, bytes);
+        let publisher = &self.client.publisher;
+        publisher.drain(self.subjects, now, &mut self.out.bytes, sent, &mut |address| unbanned.push(address));
         for address in unbanned {
             session.unban(address, &mut self.out);
         }
@@ -264,8 +279,8 @@ impl Conversation<'_> {
     }
 
     async fn wait(&mut self) -> Result<(), End> {
-        let alive = self.alive.timer();
-        let timer = self.session.timer().map_or(alive, |timer| timer.min(alive));
+        let timers = [self.session.timer(), self.client.publisher.timer()];
+        let timer = timers.into_iter().flatten().fold(self.alive.timer(), Instant::min);
         tokio::select! {
             biased;
             received = self.link.receive() => {
@@ -273,11 +288,17 @@ impl Conversation<'_> {
                 self.alive.heard(Instant::now());
             }
             () = self.client.publisher.filled() => {}
-            () = self.client.resync.notified() => self.session.resynchronise(Instant::now(), &mut self.out),
+            () = self.client.resync.notified() => {
+                let now = Instant::now();
+                self.session.resynchronise(now, &mut self.out);
+                self.client.publisher.retry(now);
+            }
             () = sleep_until(timer.into()) => {
                 let now = Instant::now();
                 self.session.tick(now, &mut self.out);
-                self.alive.tick(now, &mut self.out.bytes)?;
+                if self.alive.tick(now)? {
+                    self.session.ping(now, &mut self.out);
+                }
             }
         }
         Ok(())
@@ -303,15 +324,15 @@ impl KeepAlive {
         self.heard + if self.asked { DEAD } else { QUIET }
     }
 
-    fn tick(&mut self, now: Instant, bytes: &mut Vec<u8>) -> Result<(), End> {
+    /// True when the server is to be asked for a sign of life.
+    fn tick(&mut self, now: Instant) -> Result<bool, End> {
         if now < self.timer() {
-            return Ok(());
+            return Ok(false);
         }
         if self.asked {
             return Err(End::Broken(format!("the server has been silent for {} s", DEAD.as_secs())));
         }
         self.asked = true;
-        bytes.extend_from_slice(protocol::PING);
-        Ok(())
+        Ok(true)
     }
 }

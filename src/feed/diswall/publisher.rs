@@ -1,13 +1,15 @@
 //! The way out: what this router saw itself, shared where the owner has asked for it.
 //!
 //! [`Publisher`] is what the daemon holds. It queues and never waits; the feed's client sends when it is
-//! connected. The queue is bounded: while the server is away the newest stay. NATS confirms nothing, so
-//! what is lost in a breaking connection is lost. Whatever came from a feed stays here.
+//! connected. The queue is bounded: while the server is away the newest stay. Behind each message goes a
+//! PING: what the server refuses before its PONG comes back into the queue and is tried again, at growing
+//! intervals; what is on its way in a breaking connection is lost. Whatever came from a feed stays here.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::rc::Rc;
+use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 
@@ -15,12 +17,20 @@ use super::protocol;
 use super::wire::{self, Statistics, Subjects};
 use crate::config;
 use crate::feed::Source;
+use crate::feed::backoff::Backoff;
+use crate::uptime;
 
 /// Most messages that wait for a connection.
 const QUEUE: usize = 256;
 
 /// Bans of whole networks whose published address is remembered.
 const REMEMBERED: usize = 1024;
+
+/// The first and the longest pause before something refused is tried again.
+const PAUSES: (Duration, Duration) = (Duration::from_secs(4), Duration::from_secs(120));
+
+/// What may be refused, each by itself: bans, bans taken back, statistics.
+const KINDS: usize = 3;
 
 /// Something to publish.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,6 +40,46 @@ enum Outgoing {
     Statistics(Statistics),
 }
 
+impl Outgoing {
+    const fn kind(&self) -> usize {
+        match self {
+            Outgoing::Ban(..) => 0,
+            Outgoing::Unban(_) => 1,
+            Outgoing::Statistics(_) => 2,
+        }
+    }
+
+    fn subject<'a>(&self, subjects: &'a Subjects) -> &'a str {
+        match self {
+            Outgoing::Ban(..) => &subjects.block_add,
+            Outgoing::Unban(_) => &subjects.block_del,
+            Outgoing::Statistics(_) => &subjects.statistics,
+        }
+    }
+}
+
+/// What the server lets this login not publish.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Denied {
+    /// The subject.
+    pub subject: String,
+    /// `CLOCK_BOOTTIME` seconds since when.
+    pub since: u64,
+}
+
+/// What was sent and what became of it.
+#[derive(Debug)]
+struct Flight {
+    /// Sent, and no PONG came yet; whether the server refused it.
+    sent: VecDeque<(Outgoing, bool)>,
+    /// Refused: to be queued again when all of `sent` is answered, so that the order stays.
+    back: VecDeque<Outgoing>,
+    denied: [Option<Denied>; KINDS],
+    backoff: Backoff,
+    /// When one of the refused is tried again.
+    again: Option<Instant>,
+}
+
 /// The daemon's end of the queue; clones share it.
 #[derive(Clone, Debug)]
 pub struct Publisher {
@@ -37,6 +87,7 @@ pub struct Publisher {
     send_statistics: bool,
     queue: Rc<RefCell<VecDeque<Outgoing>>>,
     filled: Rc<Notify>,
+    flight: Rc<RefCell<Flight>>,
     /// Of bans that hold for a network: what stands for it here, and the address that was published.
     published: Rc<RefCell<VecDeque<(IpAddr, IpAddr)>>>,
 }
@@ -49,6 +100,13 @@ impl Publisher {
             send_statistics: settings.send_statistics,
             queue: Rc::default(),
             filled: Rc::default(),
+            flight: Rc::new(RefCell::new(Flight {
+                sent: VecDeque::new(),
+                back: VecDeque::new(),
+                denied: [const { None }; KINDS],
+                backoff: Backoff::new(PAUSES.0, PAUSES.1),
+                again: None,
+            })),
             published: Rc::default(),
         }
     }
@@ -91,9 +149,19 @@ impl Publisher {
         }
     }
 
-    /// Messages that wait for a connection.
+    /// Messages that wait for a connection, or for the server to take them.
     pub fn queued(&self) -> usize {
-        self.queue.borrow().len()
+        self.queue.borrow().len() + self.flight.borrow().back.len()
+    }
+
+    /// Whether something is to be shared at all.
+    pub fn is_open(&self) -> bool {
+        self.share_bans || self.send_statistics
+    }
+
+    /// The subjects that the server refuses at the moment.
+    pub fn denied(&self) -> Vec<Denied> {
+        self.flight.borrow().denied.iter().flatten().cloned().collect()
     }
 
     fn shares(&self, source: Source) -> bool {
@@ -114,21 +182,114 @@ impl Publisher {
         self.filled.notified().await;
     }
 
-    /// Writes what is queued as operations, oldest first, and empties the queue. `unbanned` is told of
+    /// A new connection: nothing of the old one will be answered, and all may be tried again.
+    pub(super) fn connected(&self, now: Instant) {
+        let mut flight = self.flight.borrow_mut();
+        flight.sent.clear();
+        self.requeue(&mut flight);
+        drop(flight);
+        self.retry(now);
+    }
+
+    /// Tries what was refused again at once.
+    pub(super) fn retry(&self, now: Instant) {
+        let mut flight = self.flight.borrow_mut();
+        if flight.again.is_some() {
+            flight.again = Some(now);
+            self.filled.notify_one();
+        }
+    }
+
+    /// When [`Publisher::drain`] is due though nothing was queued.
+    pub(super) fn timer(&self) -> Option<Instant> {
+        self.flight.borrow().again
+    }
+
+    /// The server refuses the oldest message that is on its way.
+    pub(super) fn refused(&self, subjects: &Subjects, now: Instant) {
+        let mut flight = self.flight.borrow_mut();
+        let Some((outgoing, refused)) = flight.sent.front_mut() else { return };
+        *refused = true;
+        let (kind, subject) = (outgoing.kind(), outgoing.subject(subjects));
+        let since = uptime::seconds();
+        if let Some(denied) = flight.denied.get_mut(kind) {
+            denied.get_or_insert_with(|| Denied { subject: subject.to_owned(), since });
+        }
+        if flight.again.is_none() {
+            flight.again = Some(now + flight.backoff.delay());
+        }
+    }
+
+    /// The oldest message that is on its way was worked off.
+    pub(super) fn answered(&self) {
+        let mut flight = self.flight.borrow_mut();
+        let Some((outgoing, refused)) = flight.sent.pop_front() else { return };
+        if refused {
+            flight.back.push_back(outgoing);
+        } else if let Some(denied) = flight.denied.get_mut(outgoing.kind())
+            && denied.take().is_some()
+        {
+            if flight.denied.iter().all(Option::is_none) {
+                flight.again = None;
+                flight.backoff.reset();
+            }
+            self.filled.notify_one();
+        }
+        if flight.sent.is_empty() {
+            self.requeue(&mut flight);
+        }
+    }
+
+    /// Puts back what was refused, in front of what has been queued since.
+    fn requeue(&self, flight: &mut Flight) {
+        let mut queue = self.queue.borrow_mut();
+        for outgoing in flight.back.drain(..).rev() {
+            if queue.len() < QUEUE {
+                queue.push_front(outgoing);
+            }
+        }
+    }
+
+    /// Writes what is queued as operations, oldest first, each with a word by `sent` behind it, and takes it
+    /// out of the queue. Of a kind that is refused one is tried when its time has come. `unbanned` is told of
     /// every ban taken back: the login's lists may still hold it, and the server does not send us our own
     /// messages.
-    pub(super) fn drain(&self, subjects: &Subjects, out: &mut Vec<u8>, unbanned: &mut dyn FnMut(IpAddr)) {
-        for outgoing in self.queue.borrow_mut().drain(..) {
-            let (subject, body) = match outgoing {
-                Outgoing::Ban(address, tag) => (&subjects.block_add, wire::encode_ban(address, &tag)),
-                Outgoing::Unban(address) => {
-                    unbanned(address);
-                    (&subjects.block_del, address.to_string())
-                }
-                Outgoing::Statistics(statistics) => (&subjects.statistics, statistics.encode()),
-            };
-            protocol::publish(out, subject, None, body.as_bytes());
+    pub(super) fn drain(
+        &self,
+        subjects: &Subjects,
+        now: Instant,
+        out: &mut Vec<u8>,
+        sent: &mut dyn FnMut(&mut Vec<u8>),
+        unbanned: &mut dyn FnMut(IpAddr),
+    ) {
+        let mut flight = self.flight.borrow_mut();
+        let due = flight.again.is_some_and(|again| again <= now);
+        if due {
+            flight.again = Some(now + flight.backoff.delay());
         }
+        let mut tried = [false; KINDS];
+        let mut kept = VecDeque::new();
+        for outgoing in self.queue.borrow_mut().drain(..) {
+            let kind = outgoing.kind();
+            let denied = flight.denied.get(kind).is_some_and(Option::is_some);
+            let first = tried.get_mut(kind).is_some_and(|tried| !std::mem::replace(tried, true));
+            if (denied && !(due && first)) || flight.sent.len() >= QUEUE {
+                kept.push_back(outgoing);
+                continue;
+            }
+            let body = match &outgoing {
+                Outgoing::Ban(address, tag) => wire::encode_ban(*address, tag),
+                Outgoing::Unban(address) => {
+                    unbanned(*address);
+                    address.to_string()
+                }
+                Outgoing::Statistics(statistics) => statistics.encode(),
+            };
+            protocol::publish(out, outgoing.subject(subjects), None, body.as_bytes());
+            sent(out);
+            flight.sent.push_back((outgoing, false));
+        }
+        *self.queue.borrow_mut() = kept;
     }
 }
 
@@ -136,9 +297,15 @@ impl Publisher {
 mod tests {
     use super::*;
 
+    fn subjects() -> Subjects {
+        Subjects::new("alice", "turris").unwrap()
+    }
+
     fn drained(publisher: &Publisher) -> String {
         let mut out = Vec::new();
-        publisher.drain(&Subjects::new("alice", "turris").unwrap(), &mut out, &mut |_| {});
+        publisher.drain(&subjects(), Instant::now(), &mut out, &mut |_| {}, &mut |_| {});
+        let sent = publisher.flight.borrow().sent.len();
+        (0..sent).for_each(|_| publisher.answered());
         String::from_utf8(out).unwrap()
     }
 
@@ -201,5 +368,49 @@ mod tests {
         let sent = drained(&sharing);
         assert_eq!(sent.matches("PUB").count(), QUEUE);
         assert!(sent.contains("\r\n0.0.0.44\r\n") && !sent.contains("\r\n0.0.0.43\r\n"));
+    }
+
+    #[test]
+    fn what_is_refused_waits_and_goes_out_in_order() {
+        let sharing = Publisher::new(&config::Nats { share_bans: true, ..config::Nats::default() });
+        let mut now = Instant::now();
+        let ban = |last: u8| {
+            let address = IpAddr::from([203, 0, 113, last]);
+            sharing.ban(Source::Scan, address, address, "");
+        };
+        let drain = |now| {
+            let mut out = Vec::new();
+            sharing.drain(&subjects(), now, &mut out, &mut |_| {}, &mut |_| {});
+            String::from_utf8(out)
+                .unwrap()
+                .split("\r\n")
+                .filter(|line| line.starts_with("203"))
+                .collect::<Vec<_>>()
+                .join(" ")
+        };
+        let refuse = |now, count: usize| {
+            for _ in 0..count {
+                sharing.refused(&subjects(), now);
+                sharing.answered();
+            }
+        };
+        (1..4).for_each(ban);
+        assert_eq!(drain(now), "203.0.113.1 203.0.113.2 203.0.113.3");
+        refuse(now, 3);
+        ban(4);
+        assert_eq!((drain(now).as_str(), sharing.queued()), ("", 4), "it is not tried with every ban");
+        assert_eq!(sharing.denied()[0].subject, "diswall.blacklist.alice.add.turris");
+        for _ in 0..9 {
+            now = sharing.timer().unwrap();
+            assert_eq!(drain(now), "203.0.113.1", "one is enough to know");
+            refuse(now, 1);
+        }
+        assert!(sharing.timer().unwrap() - now <= PAUSES.1);
+        sharing.retry(now);
+        assert_eq!(drain(now), "203.0.113.1");
+        sharing.answered();
+        assert_eq!((drain(now).as_str(), sharing.denied().len()), ("203.0.113.2 203.0.113.3 203.0.113.4", 0));
+        (0..3).for_each(|_| sharing.answered());
+        assert_eq!((sharing.queued(), sharing.timer()), (0, None));
     }
 }

@@ -8,6 +8,7 @@
 //! The shared login `default` only receives: its password is known to everybody, so that what "other
 //! routers of the login" add, take back or allow is what any stranger wants.
 
+use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -15,6 +16,7 @@ use std::time::{Duration, Instant};
 use ipnet::IpNet;
 
 use super::protocol::{self, Message};
+use super::subscriptions::{Attempt, Subscriptions, sid};
 use super::wire::{self, DEFAULT_SECONDS, Refusal, Subjects, Taken};
 use crate::feed::backoff::Backoff;
 use crate::feed::intake::Intake;
@@ -24,38 +26,25 @@ use crate::outside;
 /// How long an init reply may take.
 const REPLY: Duration = Duration::from_secs(10);
 /// The first and the longest pause before asking again.
-const PAUSES: (Duration, Duration) = (Duration::from_secs(4), Duration::from_secs(120));
+pub(super) const PAUSES: (Duration, Duration) = (Duration::from_secs(4), Duration::from_secs(120));
 /// Most changes kept for being posted again behind a list; above it the list is asked for once more.
 const HELD: usize = 4096;
 /// How often the notice about refused messages changes at most, and how long it stays.
 const NOTICE: Duration = Duration::from_secs(600);
 /// Longest piece of a subject that is named, in bytes.
 const SUBJECT: usize = 120;
-/// Most denied subjects that are named.
-const DENIED: usize = 8;
-
 /// Keys of the notices this feed posts.
 pub mod notice {
     /// The block list does not come.
     pub const BLOCK_LIST: &str = "block-list";
     /// The allow list does not come.
     pub const ALLOW_LIST: &str = "allow-list";
-    /// The server denies subjects.
-    pub const PERMISSION: &str = "permission";
+    /// The server complains of something that is none of ours.
+    pub const COMPLAINT: &str = "complaint";
     /// Messages or addresses were refused.
     pub const REFUSED: &str = "refused";
     /// Credentials travel unencrypted.
     pub const CLEARTEXT: &str = "cleartext";
-}
-
-/// The subscriptions, by the numbers they have on the wire.
-mod sid {
-    pub const NEW: u32 = 1;
-    pub const BLOCK_ADD: u32 = 2;
-    pub const BLOCK_DEL: u32 = 3;
-    pub const ALLOW_ADD: u32 = 4;
-    pub const ALLOW_DEL: u32 = 5;
-    pub const INBOX: u32 = 6;
 }
 
 /// What is to be done after a call.
@@ -125,13 +114,28 @@ struct Request {
     overflown: bool,
     /// Some failure was posted.
     complained: bool,
+    /// The server does not let this login ask.
+    denied: bool,
+    /// A list that is on its way may lack what was missed before: another is to be asked for behind it.
+    stale: bool,
 }
 
 impl Request {
     fn new(which: Which) -> Request {
         let backoff = Backoff::new(PAUSES.0, PAUSES.1);
         let (reply, held) = (String::new(), Vec::new());
-        Request { which, stage: Stage::Settled, backoff, reply, asked: 0, held, overflown: false, complained: false }
+        Request {
+            which,
+            stage: Stage::Settled,
+            backoff,
+            reply,
+            asked: 0,
+            held,
+            overflown: false,
+            complained: false,
+            denied: false,
+            stale: false,
+        }
     }
 
     fn ask(&mut self, subject: &str, inbox: &str, now: Instant, out: &mut Output) {
@@ -140,7 +144,7 @@ impl Request {
         self.reply = format!("{inbox}.{name}{}", self.asked);
         self.stage = Stage::Asked(now + REPLY);
         self.held.clear();
-        self.overflown = false;
+        (self.overflown, self.stale) = (false, false);
         protocol::publish(&mut out.bytes, subject, Some(&self.reply), b"empty");
     }
 
@@ -165,6 +169,27 @@ impl Request {
         out.notice(self.which.notice(), Some(text));
     }
 
+    /// The server does not let this login ask. What is lost is said in the feed's state.
+    fn deny(&mut self, now: Instant, out: &mut Output) {
+        self.stage = Stage::Pausing(now + self.backoff.delay());
+        self.held = Vec::new();
+        self.denied = true;
+        self.quiet(out);
+    }
+
+    /// No reply can arrive: that is what is to be said, not that none came.
+    fn withdraw(&mut self, out: &mut Output) {
+        self.stage = Stage::Settled;
+        self.held = Vec::new();
+        self.quiet(out);
+    }
+
+    fn quiet(&mut self, out: &mut Output) {
+        if std::mem::take(&mut self.complained) {
+            out.notice(self.which.notice(), None);
+        }
+    }
+
     /// The list has come and was posted: what came meanwhile is posted behind it.
     fn settle(&mut self, out: &mut Output) {
         self.stage = Stage::Settled;
@@ -172,9 +197,8 @@ impl Request {
         for event in std::mem::take(&mut self.held) {
             out.event(event);
         }
-        if std::mem::take(&mut self.complained) {
-            out.notice(self.which.notice(), None);
-        }
+        self.denied = false;
+        self.quiet(out);
     }
 
     fn is_asked(&self) -> bool {
@@ -197,6 +221,30 @@ struct Refusals {
     review: Option<Instant>,
 }
 
+/// What a PONG proves: that what was sent before its PING was taken, unless an `-ERR` came first. The
+/// server works off what we send in order, and answers in that order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Proof {
+    /// That the server lives.
+    Alive,
+    Subscription(Attempt),
+    /// That the login may ask; with the number of the request.
+    Request(Which, u32),
+    /// That the login may publish what the router shares.
+    Publish,
+}
+
+/// What an `-ERR` is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Blame {
+    /// Something that the session knows and says.
+    Known,
+    /// The oldest of what was published and not confirmed.
+    Publish,
+    /// None of that.
+    Unknown,
+}
+
 /// A connection's state.
 #[derive(Debug)]
 pub struct Session {
@@ -210,10 +258,17 @@ pub struct Session {
     max_payload: u64,
     block: Request,
     allow: Request,
-    denied: Vec<String>,
-    permission_posted: bool,
+    subscriptions: Subscriptions,
+    /// What the PONGs to come prove, and when each was asked for.
+    awaited: VecDeque<(Proof, Instant)>,
+    /// A complaint was posted.
+    complained: bool,
     refusals: Refusals,
-    live: bool,
+    /// A block list was taken, and every change since then can have arrived.
+    listed: bool,
+    /// The state that was posted last, and until when nothing is tried again.
+    state: FeedState,
+    due: Option<Instant>,
 }
 
 impl Session {
@@ -227,6 +282,12 @@ impl Session {
         max_payload: u64,
     ) -> Session {
         Session {
+            subscriptions: Subscriptions::new(&subjects, &inbox, shared_login),
+            awaited: VecDeque::new(),
+            complained: false,
+            listed: false,
+            state: FeedState::Synchronising,
+            due: None,
             subjects,
             gauges,
             intake,
@@ -235,10 +296,7 @@ impl Session {
             max_payload,
             block: Request::new(Which::Block),
             allow: Request::new(Which::Allow),
-            denied: Vec::new(),
-            permission_posted: false,
             refusals: Refusals::default(),
-            live: false,
         }
     }
 
@@ -246,43 +304,43 @@ impl Session {
     pub fn succeed(&mut self, before: &Session) {
         self.block.complained = before.block.complained;
         self.allow.complained = before.allow.complained;
-        self.permission_posted = before.permission_posted;
+        self.complained = before.complained;
         self.refusals.review = before.refusals.review;
     }
 
-    /// Subscribes, then asks.
+    /// Subscribes, then asks. `FeedState::Synchronising` was posted before.
     pub fn open(&mut self, now: Instant, out: &mut Output) {
-        protocol::subscribe(&mut out.bytes, &format!("{}.*", self.inbox), sid::INBOX);
-        protocol::subscribe(&mut out.bytes, &self.subjects.new, sid::NEW);
+        self.subscribe(now, out);
         if self.shared_login {
             // What an own login allowed before does not hold for this one.
             out.event(Event::AllowList { origin: AllowOrigin::Nats, list: Vec::new() });
-        } else {
-            let subjects = &self.subjects;
-            for (subject, sid) in [
-                (&subjects.block_adds, sid::BLOCK_ADD),
-                (&subjects.block_dels, sid::BLOCK_DEL),
-                (&subjects.allow_adds, sid::ALLOW_ADD),
-                (&subjects.allow_dels, sid::ALLOW_DEL),
-            ] {
-                protocol::subscribe(&mut out.bytes, subject, sid);
-            }
         }
         self.ask(now, out);
     }
 
-    /// Asks for both lists again, unless a reply is awaited already.
+    fn subscribe(&mut self, now: Instant, out: &mut Output) {
+        let awaited = &mut self.awaited;
+        self.subscriptions.ask(now, &mut out.bytes, &mut |attempt, bytes| {
+            bytes.extend_from_slice(protocol::PING);
+            awaited.push_back((Proof::Subscription(attempt), now));
+        });
+    }
+
+    /// Asks for both lists again, unless a reply is awaited already, and for what was refused.
     pub fn resynchronise(&mut self, now: Instant, out: &mut Output) {
         self.gauges.resyncs.set(self.gauges.resyncs.get() + 1);
+        self.subscribe(now, out);
         self.ask(now, out);
+        self.review(now, out);
     }
 
+    /// Asks for both lists where no reply is awaited. Without an inbox none can come: then when that is back.
     fn ask(&mut self, now: Instant, out: &mut Output) {
-        if !self.block.is_asked() {
-            self.ask_for(Which::Block, now, out);
-        }
-        if !self.shared_login && !self.allow.is_asked() {
-            self.ask_for(Which::Allow, now, out);
+        for which in [Which::Block, Which::Allow] {
+            let wanted = which == Which::Block || !self.shared_login;
+            if wanted && !self.subscriptions.lacks_inbox() && !self.request(which).is_asked() {
+                self.ask_for(which, now, out);
+            }
         }
     }
 
@@ -292,6 +350,110 @@ impl Session {
             Which::Allow => (&mut self.allow, &self.subjects.allow_init),
         };
         request.ask(subject, &self.inbox, now, out);
+        let proof = Proof::Request(which, request.asked);
+        self.prove(proof, now, &mut out.bytes);
+    }
+
+    fn prove(&mut self, proof: Proof, now: Instant, bytes: &mut Vec<u8>) {
+        bytes.extend_from_slice(protocol::PING);
+        self.awaited.push_back((proof, now));
+    }
+
+    /// Asks the server for a sign of life.
+    pub fn ping(&mut self, now: Instant, out: &mut Output) {
+        self.prove(Proof::Alive, now, &mut out.bytes);
+    }
+
+    /// Something was published: what comes of it is told by [`Session::pong`] and [`Session::server_error`].
+    pub fn published(&mut self, now: Instant, bytes: &mut Vec<u8>) {
+        self.prove(Proof::Publish, now, bytes);
+    }
+
+    /// When the oldest PING was sent that is not answered yet.
+    pub fn unanswered_since(&self) -> Option<Instant> {
+        self.awaited.front().map(|(_, since)| *since)
+    }
+
+    /// The server answered a PING: what was sent before it is in force, unless it was refused. True when
+    /// that was something published.
+    pub fn pong(&mut self, now: Instant, out: &mut Output) -> bool {
+        match self.awaited.pop_front() {
+            Some((Proof::Publish, _)) => return true,
+            Some((Proof::Subscription(attempt), _)) => {
+                if self.subscriptions.proven(attempt) {
+                    self.close_gap(now, out);
+                }
+            }
+            Some((Proof::Request(which, number), _)) => {
+                let request = self.request(which);
+                if request.is_asked() && request.asked == number {
+                    request.denied = false;
+                }
+            }
+            Some((Proof::Alive, _)) | None => {}
+        }
+        self.review(now, out);
+        false
+    }
+
+    /// A subscription is back: what was missed meanwhile is in the lists.
+    fn close_gap(&mut self, now: Instant, out: &mut Output) {
+        self.listed = false;
+        for which in [Which::Block, Which::Allow] {
+            // A list that was asked for before may be older than the subscription.
+            let request = self.request(which);
+            request.stale = request.is_asked();
+        }
+        self.ask(now, out);
+    }
+
+    /// Posts where the feed stands, if that is news.
+    fn review(&mut self, now: Instant, out: &mut Output) {
+        let (refused, due) = self.refused();
+        let state = if let Some((error, lost)) = refused {
+            let wait = due.map_or(0, |due| due.saturating_duration_since(now).as_secs());
+            let retry_in = u32::try_from(wait).unwrap_or(u32::MAX).saturating_add(1);
+            FeedState::Partial { error, lost, retry_in }
+        } else if self.listed && self.subscriptions.all_in_force() {
+            FeedState::Live
+        } else {
+            FeedState::Synchronising
+        };
+        if state == FeedState::Live && std::mem::take(&mut self.complained) {
+            out.notice(notice::COMPLAINT, None);
+        }
+        // That time alone passes is no news.
+        let same = match (&state, &self.state) {
+            (FeedState::Partial { error, .. }, FeedState::Partial { error: said, .. }) => {
+                error == said && due == self.due
+            }
+            (state, said) => state == said,
+        };
+        if !same {
+            out.updates.push(Update::State(state.clone()));
+            (self.state, self.due) = (state, due);
+        }
+    }
+
+    /// What the server refuses and what is lost by that, if it refuses something; when that is tried again.
+    fn refused(&self) -> (Option<(String, String)>, Option<Instant>) {
+        let (mut errors, mut losses, mut due) = (Vec::new(), Vec::new(), self.subscriptions.timer());
+        for (subject, why, lost) in self.subscriptions.refused() {
+            errors.push(format!("subscribe {subject} ({why})"));
+            losses.push(lost);
+        }
+        for (request, subject, lost) in [
+            (&self.block, &self.subjects.block_init, "the block list does not come"),
+            (&self.allow, &self.subjects.allow_init, "the allow list does not come"),
+        ] {
+            if request.denied {
+                errors.push(format!("publish {subject} (denied)"));
+                losses.push(lost);
+                due = due.into_iter().chain(request.timer()).min();
+            }
+        }
+        let said = || (format!("the server refuses this login: {}", errors.join(", ")), losses.join("; "));
+        ((!errors.is_empty()).then(said), due)
     }
 
     /// A message came.
@@ -357,14 +519,8 @@ impl Session {
     fn block_list(&mut self, taken: Taken<crate::feed::List>, now: Instant, out: &mut Output) -> Option<String> {
         let (refused, last) = (taken.refused, taken.last_refusal);
         out.event(Event::List { source: Source::Nats, list: taken.list });
+        self.listed = !self.block.stale;
         self.taken(Which::Block, refused, last, now, out);
-        if !self.live {
-            self.live = true;
-            out.updates.push(Update::State(FeedState::Live));
-        }
-        if self.denied.is_empty() && std::mem::take(&mut self.permission_posted) {
-            out.notice(notice::PERMISSION, None);
-        }
         None
     }
 
@@ -378,9 +534,10 @@ impl Session {
     /// What both lists have in common once they are posted.
     fn taken(&mut self, which: Which, refused: u32, last: Option<Refusal>, now: Instant, out: &mut Output) {
         self.gauges.lists.set(self.gauges.lists.get() + 1);
-        let overflown = self.request(which).overflown;
+        let again = self.request(which).overflown || self.request(which).stale;
         self.request(which).settle(out);
-        if overflown {
+        self.review(now, out);
+        if again {
             self.gauges.resyncs.set(self.gauges.resyncs.get() + 1);
             self.ask(now, out);
         }
@@ -415,37 +572,69 @@ impl Session {
         }
     }
 
-    /// The server said `-ERR`. True when that is settled here; else it is a reason for which the server
-    /// may close the connection.
-    pub fn server_error(&mut self, text: &str, now: Instant, out: &mut Output) -> bool {
-        let Some((what, subject)) = denied_subject(text) else { return false };
-        let inbox = subject.starts_with(&self.inbox);
-        let shown = if inbox { format!("{what} _INBOX.>") } else { format!("{what} {subject}") };
-        if !self.denied.contains(&shown) && self.denied.len() < DENIED {
-            self.denied.push(shown);
-            self.permission_posted = true;
-            let text = format!("the server denies this login: {}", self.denied.join(", "));
-            out.notice(notice::PERMISSION, Some(text));
-        }
-        for which in [Which::Block, Which::Allow] {
-            let asks = match which {
-                Which::Block => subject == self.subjects.block_init,
-                Which::Allow => subject == self.subjects.allow_init,
-            };
-            if (asks || inbox) && self.request(which).is_asked() {
-                self.request(which).fail("the server denies this login to ask for it", now, out);
+    /// The server said `-ERR`, in these words as they came.
+    pub fn server_error(&mut self, text: &str, now: Instant, out: &mut Output) -> Blame {
+        let named = denied_subject(text).and_then(|(publish, subject)| self.named(publish, subject));
+        // What names nothing of ours is about what the server works off: what the next PONG is to prove.
+        let Some(proof) = named.or_else(|| self.awaited.front().map(|(proof, _)| *proof)) else {
+            return Blame::Unknown;
+        };
+        match proof {
+            Proof::Publish => return Blame::Publish,
+            Proof::Alive => return Blame::Unknown,
+            Proof::Subscription(attempt) => {
+                let why = if named.is_some() { "denied".into() } else { outside::clean(text, SUBJECT) };
+                self.subscriptions.refuse(attempt.sid, &why, now);
+                if self.subscriptions.lacks_inbox() {
+                    self.block.withdraw(out);
+                    self.allow.withdraw(out);
+                }
+            }
+            Proof::Request(which, _) => {
+                if self.request(which).is_asked() {
+                    self.request(which).deny(now, out);
+                }
             }
         }
-        true
+        self.review(now, out);
+        Blame::Known
+    }
+
+    /// What of ours a refused subject stands for.
+    fn named(&self, publish: bool, subject: &str) -> Option<Proof> {
+        let subjects = &self.subjects;
+        if !publish {
+            return self.subscriptions.named(subject).map(Proof::Subscription);
+        }
+        if *subject == subjects.block_init {
+            return Some(Proof::Request(Which::Block, 0));
+        }
+        if *subject == subjects.allow_init {
+            return Some(Proof::Request(Which::Allow, 0));
+        }
+        let shared = [&subjects.block_add, &subjects.block_del, &subjects.statistics];
+        shared.into_iter().any(|each| *each == subject).then_some(Proof::Publish)
+    }
+
+    /// The connection goes on after an error that is about nothing of ours, in these clean words: the first
+    /// is said.
+    pub fn complain(&mut self, text: &str, out: &mut Output) {
+        if !std::mem::replace(&mut self.complained, true) {
+            out.notice(notice::COMPLAINT, Some(text.to_owned()));
+        }
     }
 
     /// When [`Session::tick`] is due.
     pub fn timer(&self) -> Option<Instant> {
-        [self.block.timer(), self.allow.timer(), self.refusals.review].into_iter().flatten().min()
+        let timers = [self.block.timer(), self.allow.timer(), self.refusals.review, self.subscriptions.timer()];
+        timers.into_iter().flatten().min()
     }
 
     /// Time has passed: gives up what was not answered, asks again what is due.
     pub fn tick(&mut self, now: Instant, out: &mut Output) {
+        if self.subscriptions.timer().is_some_and(|due| due <= now) {
+            self.subscribe(now, out);
+        }
         for which in [Which::Block, Which::Allow] {
             match self.request(which).stage {
                 Stage::Asked(until) if until <= now => {
@@ -456,6 +645,7 @@ impl Session {
                 _ => {}
             }
         }
+        self.review(now, out);
         if self.refusals.review.is_some_and(|review| review <= now) {
             let count = std::mem::take(&mut self.refusals.count);
             self.refusals.review = (count > 0).then_some(now + NOTICE);
@@ -479,14 +669,13 @@ fn ban(net: IpNet, lifetime: Lifetime, reason: Reason) -> Event {
     Event::Ban { source: Source::Nats, net, lifetime, reason }
 }
 
-/// The verb and the subject in `Permissions Violation for Publish to "SUBJECT"`.
-fn denied_subject(text: &str) -> Option<(&'static str, &str)> {
+/// Whether it is about publishing, and the subject in `Permissions Violation for Publish to "SUBJECT"`.
+fn denied_subject(text: &str) -> Option<(bool, &str)> {
     let lower = text.to_ascii_lowercase();
     if !lower.starts_with("permissions violation") {
         return None;
     }
-    let verb = if lower.contains("subscription") { "subscribe" } else { "publish" };
-    Some((verb, text.split('"').nth(1).unwrap_or(text)))
+    Some((!lower.contains("subscription"), text.split('"').nth(1)?))
 }
 
 #[cfg(test)]
@@ -519,9 +708,22 @@ mod tests {
             talk
         }
 
-        /// What was sent since the last call, one operation a line.
+        /// What was sent since the last call, one operation a line, without the PINGs between them.
         fn sent(&mut self) -> String {
-            String::from_utf8(std::mem::take(&mut self.out.bytes)).unwrap()
+            String::from_utf8(std::mem::take(&mut self.out.bytes)).unwrap().replace("PING\r\n", "")
+        }
+
+        /// So many PONGs.
+        fn pongs(&mut self, count: usize) -> Vec<String> {
+            for _ in 0..count {
+                self.session.pong(self.now, &mut self.out);
+            }
+            self.posted()
+        }
+
+        fn refuses(&mut self, text: &str) -> (Blame, Vec<String>) {
+            let blame = self.session.server_error(text, self.now, &mut self.out);
+            (blame, self.posted())
         }
 
         /// What was posted since the last call, shortly.
@@ -552,6 +754,7 @@ mod tests {
             Update::Event(Event::AllowList { list, .. }) => format!("allow list of {}", list.len()),
             Update::Event(Event::Allow { entry, .. }) => format!("allow {}", entry.net),
             Update::Event(Event::Disallow { net, .. }) => format!("disallow {net}"),
+            Update::State(FeedState::Partial { error, lost, .. }) => format!("{error}: {lost}"),
             Update::State(state) => format!("{state:?}"),
             Update::Notice { key, text } => format!("{key}: {}", text.as_deref().unwrap_or("settled")),
             other => format!("{other:?}"),
@@ -583,6 +786,7 @@ mod tests {
     #[test]
     fn what_comes_before_the_list_outlives_it() {
         let mut talk = Talk::open("alice");
+        assert!(talk.pongs(8).is_empty());
         assert_eq!(talk.says(1, NEW, b"203.0.113.1|60"), ["ban 203.0.113.1 60"]);
         assert_eq!(talk.says(3, "diswall.blacklist.alice.del.b", b"203.0.113.2"), ["unban 203.0.113.2"]);
         assert_eq!(talk.says(4, "diswall.whitelist.alice.add.b", b"192.0.2.1"), ["allow 192.0.2.1/32"]);
@@ -605,6 +809,7 @@ mod tests {
     #[test]
     fn more_changes_than_are_kept_mean_one_more_list() {
         let mut talk = Talk::open("alice");
+        talk.pongs(8);
         for n in 0..=HELD {
             talk.says(1, NEW, format!("203.0.113.{}|60", n % 256).as_bytes());
         }
@@ -617,6 +822,7 @@ mod tests {
     #[test]
     fn an_unanswered_request_is_given_up_and_made_again() {
         let mut talk = Talk::open("alice");
+        talk.pongs(8);
         talk.says(6, "_INBOX.x.a1", b"");
         talk.sent();
         assert!(talk.wait(9).is_empty());
@@ -651,12 +857,103 @@ mod tests {
     #[test]
     fn the_next_connection_settles_what_the_last_one_complained_of() {
         let mut first = Talk::open("alice");
-        let denied = "Permissions Violation for Publish to \"diswall.blacklist.alice.init.turris\"";
-        assert!(first.session.server_error(denied, first.now, &mut first.out));
-        assert!(!first.session.server_error("Slow Consumer", first.now, &mut first.out));
+        first.pongs(8);
+        assert_eq!(first.refuses("Slow Consumer").0, Blame::Unknown);
+        first.session.complain("the server says: x", &mut first.out);
+        first.session.complain("the server says: y", &mut first.out);
+        assert_eq!(first.posted(), ["complaint: the server says: x"]);
+        first.wait(11);
         let mut second = Talk::open("alice");
         second.session.succeed(&first.session);
+        second.pongs(8);
         let posted = second.says(6, "_INBOX.x.b1", b"");
-        assert_eq!(posted, ["list of 0", "block-list: settled", "Live", "permission: settled"]);
+        assert_eq!(posted, ["list of 0", "block-list: settled", "complaint: settled", "Live"]);
+    }
+
+    #[test]
+    fn live_is_proven_for_each_subscription() {
+        let mut talk = Talk::open("alice");
+        assert_eq!(talk.says(6, "_INBOX.x.b1", b"203.0.113.1"), ["list of 1"], "nothing is proven yet");
+        talk.says(6, "_INBOX.x.a1", b"");
+        assert!(talk.pongs(3).is_empty());
+        // An error without a subject is about what the next PONG answers: the fourth subscription.
+        let (blame, posted) = talk.refuses("maximum subscriptions exceeded");
+        assert_eq!(blame, Blame::Known);
+        let refused = "the server refuses this login: subscribe diswall.blacklist.alice.del.* (maximum subscriptions \
+                       exceeded): bans taken back elsewhere stay until they end";
+        assert_eq!(posted, [refused]);
+        assert!(talk.pongs(5).is_empty());
+        talk.sent();
+
+        // It is tried again, and again later.
+        let mut pauses = Vec::new();
+        for _ in 0..12 {
+            let pause = talk.session.timer().unwrap() - talk.now;
+            pauses.push(pause);
+            talk.now += pause;
+            assert_eq!(talk.wait(0), [refused], "the next try is at another time");
+            assert_eq!(talk.sent(), "SUB diswall.blacklist.alice.del.* 3\r\n");
+            talk.refuses("maximum subscriptions exceeded");
+            talk.pongs(1);
+        }
+        assert!(pauses[0] <= PAUSES.0 && pauses[0] >= PAUSES.0 / 2, "{pauses:?}");
+        assert!(pauses[11] > PAUSES.0 && pauses.iter().all(|pause| *pause <= PAUSES.1), "{pauses:?}");
+
+        // At once when the owner says so; then what was missed comes with a new list.
+        talk.session.resynchronise(talk.now, &mut talk.out);
+        assert!(talk.sent().starts_with("SUB diswall.blacklist.alice.del.* 3\r\nPUB diswall.blacklist.alice.init"));
+        assert_eq!(talk.posted(), [refused]);
+        assert_eq!(talk.pongs(1), ["Synchronising"]);
+        assert_eq!(talk.says(6, "_INBOX.x.b2", b""), ["list of 0"], "it may be older than the subscription");
+        assert!(talk.sent().contains("_INBOX.x.b3"));
+        assert_eq!(talk.says(6, "_INBOX.x.b3", b""), ["list of 0", "Live"]);
+        assert_eq!(talk.session.timer().map(|timer| timer > talk.now), Some(true), "the allow list's answer");
+    }
+
+    #[test]
+    fn a_permission_that_is_taken_away_and_given_back() {
+        let mut talk = Talk::open("alice");
+        talk.pongs(8);
+        talk.says(6, "_INBOX.x.b1", b"");
+        talk.says(6, "_INBOX.x.a1", b"");
+        talk.sent();
+        let taken = "Permissions Violation for Subscription to \"diswall.blacklist.new\" (sid \"1\")";
+        let (blame, posted) = talk.refuses(taken);
+        assert_eq!(blame, Blame::Known);
+        assert_eq!(
+            posted,
+            ["the server refuses this login: subscribe diswall.blacklist.new (denied): new bans do not arrive"]
+        );
+        talk.wait(4);
+        assert_eq!(talk.sent(), "SUB diswall.blacklist.new 1\r\n");
+        assert_eq!(talk.pongs(1), ["Synchronising"]);
+        assert!(talk.sent().contains("PUB diswall.blacklist.alice.init.turris _INBOX.x.b2"));
+        assert_eq!(talk.says(6, "_INBOX.x.b2", b""), ["list of 0", "Live"]);
+
+        // The inbox: no request is made that cannot be answered.
+        let (_, posted) = talk.refuses("Permissions Violation for Subscription to \"_INBOX.x.*\" (sid \"6\")");
+        assert!(posted[0].contains("subscribe _INBOX.> (denied): no list can arrive"), "{posted:?}");
+        talk.sent();
+        talk.wait(4);
+        assert_eq!(talk.sent(), "SUB _INBOX.x.* 6\r\n");
+        talk.pongs(3);
+        assert!(talk.sent().contains("PUB diswall.blacklist.alice.init.turris"));
+
+        // The right to ask, seen when it is used: at a later request.
+        let denied = "Permissions Violation for Publish to \"diswall.blacklist.alice.init.turris\"";
+        let (_, posted) = talk.refuses(denied);
+        assert!(
+            posted[0].ends_with("publish diswall.blacklist.alice.init.turris (denied): the block list does not come")
+        );
+        talk.pongs(2);
+        talk.wait(120);
+        talk.pongs(1);
+        let posted = talk.says(6, &talk.session.block.reply.clone(), b"");
+        assert_eq!(posted, ["list of 0", "Live"]);
+
+        let shared = "Permissions Violation for Publish to \"diswall.stats.alice.add.turris\"";
+        assert_eq!(talk.refuses(shared), (Blame::Publish, vec![]));
+        let other = "Permissions Violation for Publish to \"elsewhere\"";
+        assert_eq!(talk.refuses(other), (Blame::Unknown, vec![]));
     }
 }

@@ -12,6 +12,7 @@ use diswall::feed::diswall::{Publisher, start};
 use diswall::feed::intake::Intake;
 use diswall::feed::{AllowOrigin, Event, FeedName, FeedState, Handle, Lifetime, Reason, Source, Update};
 use ipnet::IpNet;
+use nix::sys::signal::Signal;
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::sync::mpsc;
@@ -91,6 +92,17 @@ impl NatsServer {
     /// A file beside its configuration: `ca.pem`, `stranger.pem`.
     pub fn file(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
+    }
+
+    /// Exchanges a piece of its configuration, which a running server reads again. It does not say when.
+    pub fn exchange(&self, old: &str, new: &str) {
+        let path = self.file("nats.conf");
+        let text = std::fs::read_to_string(&path).expect("the configuration");
+        assert!(text.contains(old), "no {old} in {text}");
+        std::fs::write(&path, text.replace(old, new)).expect("a written configuration");
+        if let Some(process) = &self.process {
+            process.signal(Signal::SIGHUP);
+        }
     }
 
     /// Kills it.
@@ -230,10 +242,16 @@ impl Folded {
         self.allowed.contains_key(&net.parse().expect("a network"))
     }
 
-    /// The error of the latest state, if it is a waiting one.
+    /// Whether the feed is connected and says that this is refused, and what is lost by it.
+    pub fn lacks(&self, what: &str, loss: &str) -> bool {
+        matches!(self.states.last(), Some(FeedState::Partial { error, lost, .. })
+            if error.contains(what) && lost.contains(loss))
+    }
+
+    /// The error of the latest state, if it has one.
     pub fn error(&self) -> &str {
         match self.states.last() {
-            Some(FeedState::Waiting { error, .. }) => error,
+            Some(FeedState::Waiting { error, .. } | FeedState::Partial { error, .. }) => error,
             _ => "",
         }
     }

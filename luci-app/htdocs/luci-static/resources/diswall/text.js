@@ -154,6 +154,7 @@ const PART_TITLES = new Map([
 	[ 'devices', () => _('Rules of the devices') ],
 	[ 'feed.dynfw', () => 'Turris DynFW' ],
 	[ 'feed.nats', () => 'DisWall' ],
+	[ 'share', () => _('Sharing with DisWall') ],
 	[ 'scan', () => _('Scan detection') ],
 	[ 'login', () => _('Log-in detection') ],
 	[ 'disconnect', () => _('Cutting of connections') ],

@@ -22,6 +22,7 @@ const FEED_STATES = new Map([
 	[ 'connecting', () => _('Connecting') ],
 	[ 'synchronising', () => _('Taking the list') ],
 	[ 'live', () => _('Live') ],
+	[ 'partial', () => _('Connected in part') ],
 	[ 'waiting', () => _('Not connected') ]
 ]);
 
@@ -123,7 +124,7 @@ function feedLines(feed, now) {
 	return [
 		'%s: %s'.format(text.pick(FEED_STATES, feed.state, () => feed.state)(), text.counted(feed.entries, 0)),
 		feed.error,
-		feed.state == 'waiting' && feed.retry_in !== null ? _('Next try %s.').format(text.ahead(feed.retry_in)) : '',
+		feed.retry_in !== null ? _('Next try %s.').format(text.ahead(feed.retry_in)) : '',
 		feed.last_message !== null ? _('Last message %s.').format(text.ago(now, feed.last_message)) : '',
 		feed.lapses_in !== null ? _('Its bans lapse %s.').format(text.ahead(feed.lapses_in)) : '',
 		!feed.encrypted && !feed.notices.length ? _('The connection is not encrypted.') : ''

@@ -224,7 +224,7 @@ function follow(name, before, patience) {
 			return [ 'info', N_(feed.entries, '%s answered: %s address.', '%s answered: %s addresses.')
 				.format(text.sourceName(name), text.number(feed.entries)) ];
 
-		if (feed.state == 'waiting' && patience < PATIENCE - 2)
+		if ((feed.state == 'waiting' || feed.state == 'partial') && patience < PATIENCE - 2)
 			return [ 'danger', feed.error ];
 
 		if (patience <= 0)

@@ -11,7 +11,7 @@ const h = text.h;
 
 const FEED_STATES = new Map([
 	[ 'off', () => _('off') ], [ 'connecting', () => _('connecting') ], [ 'synchronising', () => _('taking the list') ],
-	[ 'live', () => _('live') ], [ 'waiting', () => _('not connected') ]
+	[ 'live', () => _('live') ], [ 'partial', () => _('connected in part') ], [ 'waiting', () => _('not connected') ]
 ]);
 
 function row(title, ...content) {

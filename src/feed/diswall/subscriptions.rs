@@ -1,0 +1,154 @@
+//! Which of a connection's subscriptions are in force.
+//!
+//! A server that refuses a subscription says so and keeps the connection, and one that takes a permission
+//! away later says it then; one that gives it back says nothing. So each subscription is followed by a
+//! PING: it is in force when the PONG has come and no `-ERR` that is about it before. A refused one is
+//! asked for again, at growing intervals, all refused ones together. Sans-I/O; only `session` calls it.
+
+use std::time::Instant;
+
+use super::protocol;
+use super::session::PAUSES;
+use super::wire::Subjects;
+use crate::feed::backoff::Backoff;
+
+/// The subscriptions, by the numbers they have on the wire.
+pub(super) mod sid {
+    pub const NEW: u32 = 1;
+    pub const BLOCK_ADD: u32 = 2;
+    pub const BLOCK_DEL: u32 = 3;
+    pub const ALLOW_ADD: u32 = 4;
+    pub const ALLOW_DEL: u32 = 5;
+    pub const INBOX: u32 = 6;
+}
+
+/// What is lost without a subscription, by its number; and without an inbox, which comes last.
+const LOSSES: [(u32, &str); 6] = [
+    (sid::NEW, "new bans do not arrive"),
+    (sid::BLOCK_ADD, "bans of your other routers do not arrive"),
+    (sid::BLOCK_DEL, "bans taken back elsewhere stay until they end"),
+    (sid::ALLOW_ADD, "new allowances do not arrive"),
+    (sid::ALLOW_DEL, "allowances taken back elsewhere stay"),
+    (sid::INBOX, "no list can arrive"),
+];
+
+/// One subscription.
+#[derive(Debug)]
+struct Subscription {
+    sid: u32,
+    subject: String,
+    /// How often it was asked for.
+    attempt: u32,
+    /// The attempt that was refused last and the reason, until one succeeds.
+    refused: Option<(u32, String)>,
+    in_force: bool,
+}
+
+/// All of a connection's subscriptions.
+#[derive(Debug)]
+pub(super) struct Subscriptions {
+    all: Vec<Subscription>,
+    backoff: Backoff,
+    /// When those that are refused are to be asked for again.
+    again: Option<Instant>,
+}
+
+/// What a PONG will prove: that this attempt at this subscription was not refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Attempt {
+    pub sid: u32,
+    number: u32,
+}
+
+impl Subscriptions {
+    /// Those of a login, none of them asked for.
+    pub fn new(subjects: &Subjects, inbox: &str, shared_login: bool) -> Subscriptions {
+        let mut all = vec![(sid::INBOX, format!("{inbox}.*")), (sid::NEW, subjects.new.clone())];
+        if !shared_login {
+            all.extend([
+                (sid::BLOCK_ADD, subjects.block_adds.clone()),
+                (sid::BLOCK_DEL, subjects.block_dels.clone()),
+                (sid::ALLOW_ADD, subjects.allow_adds.clone()),
+                (sid::ALLOW_DEL, subjects.allow_dels.clone()),
+            ]);
+        }
+        let all = all.into_iter().map(|(sid, subject)| Subscription {
+            sid,
+            subject,
+            attempt: 0,
+            refused: None,
+            in_force: false,
+        });
+        Subscriptions { all: all.collect(), backoff: Backoff::new(PAUSES.0, PAUSES.1), again: None }
+    }
+
+    /// Asks for all that were never asked for or are refused; `asked` is told of each, to send a PING behind it.
+    pub fn ask(&mut self, now: Instant, bytes: &mut Vec<u8>, asked: &mut dyn FnMut(Attempt, &mut Vec<u8>)) {
+        for each in self.all.iter_mut().filter(|each| each.attempt == 0 || each.refused.is_some()) {
+            each.attempt += 1;
+            protocol::subscribe(bytes, &each.subject, each.sid);
+            asked(Attempt { sid: each.sid, number: each.attempt }, bytes);
+        }
+        self.again = self.any_refused().then(|| now + self.backoff.delay());
+    }
+
+    /// The PONG behind an attempt has come. True if that subscription had been refused and now is in force.
+    pub fn proven(&mut self, attempt: Attempt) -> bool {
+        let Some(each) = self.all.iter_mut().find(|each| each.sid == attempt.sid) else { return false };
+        let refused = each.refused.as_ref().is_some_and(|(number, _)| *number == attempt.number);
+        if each.attempt != attempt.number || refused {
+            return false;
+        }
+        each.in_force = true;
+        let came_back = each.refused.take().is_some();
+        if !self.any_refused() {
+            self.again = None;
+            self.backoff.reset();
+        }
+        came_back
+    }
+
+    /// The latest attempt at this subject, if it is one of ours.
+    pub fn named(&self, subject: &str) -> Option<Attempt> {
+        let each = self.all.iter().find(|each| each.subject == subject)?;
+        Some(Attempt { sid: each.sid, number: each.attempt })
+    }
+
+    /// The server refuses a subscription, or has ended it.
+    pub fn refuse(&mut self, sid: u32, why: &str, now: Instant) {
+        if let Some(each) = self.all.iter_mut().find(|each| each.sid == sid) {
+            each.refused = Some((each.attempt, why.to_owned()));
+            each.in_force = false;
+            self.again.get_or_insert_with(|| now + self.backoff.delay());
+        }
+    }
+
+    /// Whether replies cannot arrive.
+    pub fn lacks_inbox(&self) -> bool {
+        self.all.iter().any(|each| each.sid == sid::INBOX && each.refused.is_some())
+    }
+
+    /// Whether every one is in force.
+    pub fn all_in_force(&self) -> bool {
+        self.all.iter().all(|each| each.in_force)
+    }
+
+    /// Each refused subject with the reason and what is lost without it.
+    pub fn refused(&self) -> impl Iterator<Item = (&str, &str, &'static str)> {
+        self.all.iter().filter_map(|each| {
+            let (_, why) = each.refused.as_ref()?;
+            let lost = LOSSES.iter().find(|(sid, _)| *sid == each.sid).map_or("", |(_, lost)| *lost);
+            let subject = if each.sid == sid::INBOX { "_INBOX.>" } else { each.subject.as_str() };
+            Some((subject, why.as_str(), lost))
+        })
+    }
+
+    /// When [`Subscriptions::ask`] is due.
+    pub fn timer(&self) -> Option<Instant> {
+        self.again
+    }
+
+    fn any_refused(&self) -> bool {
+        self.all.iter().any(|each| each.refused.is_some())
+    }
+}

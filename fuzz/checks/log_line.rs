@@ -16,7 +16,11 @@ const ATTACKERS: [&str; 4] = ["203.0.113.66", "2001:db8::66", "[2001:db8::66]", 
 static KNOWN: LazyLock<Vec<Pattern>> = LazyLock::new(|| {
     let services = known::names().filter_map(|(name, _)| known::service(name));
     let sentences = services.flat_map(|service| service.sentences);
-    sentences.map(|sentence| Pattern::sentence(sentence.pattern).expect("known patterns compile")).collect()
+    let mut patterns = Vec::new();
+    sentences.for_each(|sentence| {
+        sentence.each(&mut |pattern| patterns.push(Pattern::sentence(pattern).expect("known patterns compile")));
+    });
+    patterns
 });
 
 /// Looks for everything that is known.

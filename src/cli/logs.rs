@@ -111,26 +111,29 @@ impl Test {
         if text.len() > line::MAX {
             return self.say(text, None, Said { why: "longer than lines are looked at", ..Said::none() });
         }
-        let line = Line::parse(text);
+        Line::read(text, &mut |line| self.judged(text, line));
+    }
+
+    fn judged(&mut self, text: &[u8], line: &Line<'_>) {
         let mut verdicts = Vec::new();
-        self.judge.judge(&line, &mut |watch, verdict| verdicts.push((watch, verdict)));
+        self.judge.judge(line, &mut |watch, verdict| verdicts.push((watch, verdict)));
         if verdicts.is_empty() {
             let mut said = Said::none();
-            let named = self.judge.named(&line).map(|watch| self.name(watch));
+            let named = self.judge.named(line).map(|watch| self.name(watch));
             (said.service, said.why) = match named {
                 Some(name) => (name, "a name stands in the address's place, and names are not looked up"),
                 None if line.program.is_none() => ("", "no head of a program, and no failed log-in by itself"),
-                None if self.judge.knows(&line) => ("", "no failed log-in"),
+                None if self.judge.knows(line) => ("", "no failed log-in"),
                 None => ("", "nobody asks about this program"),
             };
-            return self.say(text, Some(&line), said);
+            return self.say(text, Some(line), said);
         }
         for (watch, verdict) in verdicts {
             let mut said = Said { service: self.name(watch), ..Said::none() };
             match verdict {
                 Verdict::Counts { address, port, tries } => {
                     (said.address, said.port, said.tries, said.why) = (Some(address), port, tries, "counted");
-                    self.say(text, Some(&line), said);
+                    self.say(text, Some(line), said);
                     self.count(address, watch, tries);
                     continue;
                 }
@@ -145,7 +148,7 @@ impl Test {
                 Verdict::TwoHosts => said.why = "two addresses could be meant; it is not counted",
                 Verdict::Cut => said.why = "may have been cut by the log; it is not counted",
             }
-            self.say(text, Some(&line), said);
+            self.say(text, Some(line), said);
         }
     }
 

@@ -155,26 +155,30 @@ impl Logins {
         let mut failures = Vec::new();
         let Some(Log { follower, judge }) = logs.get_mut(index) else { return failures };
         follower.read(&mut |text| {
-            let line = Line::parse(text);
-            if line.program == Some(b"diswall") {
-                return;
-            }
-            let mut judged = false;
-            judge.judge(&line, &mut |watch, verdict| {
-                judged = true;
-                match verdict {
-                    Verdict::Counts { address, port, tries } => {
-                        failures.push(Failure { address, watch, port, tries: Some(tries) });
-                    }
-                    Verdict::TakenBack(address) => failures.push(Failure { address, watch, port: None, tries: None }),
-                    _ => {}
-                }
-            });
-            if !judged {
-                say_named(judge, &line, watches);
-            }
+            Line::read(text, &mut |line| take(judge, line, watches, &mut failures));
         });
         failures
+    }
+}
+
+/// Takes a line's failures out.
+fn take(judge: &mut Judge, line: &Line<'_>, watches: &mut [Watch], failures: &mut Vec<Failure>) {
+    if line.program == Some(b"diswall") {
+        return;
+    }
+    let mut judged = false;
+    judge.judge(line, &mut |watch, verdict| {
+        judged = true;
+        match verdict {
+            Verdict::Counts { address, port, tries } => {
+                failures.push(Failure { address, watch, port, tries: Some(tries) });
+            }
+            Verdict::TakenBack(address) => failures.push(Failure { address, watch, port: None, tries: None }),
+            _ => {}
+        }
+    });
+    if !judged {
+        say_named(judge, line, watches);
     }
 }
 

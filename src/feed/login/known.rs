@@ -58,8 +58,25 @@ pub struct Sentence {
     pub programs: &'static str,
     /// How it counts.
     pub counts: Counts,
-    /// What [`super::Pattern::sentence`] takes.
+    /// As the table has it; `<?…?>` around what may be missing.
     pub pattern: &'static str,
+}
+
+impl Sentence {
+    /// What [`super::Pattern::sentence`] takes: the pattern with each of its `<?…?>` and without.
+    pub fn each(&self, each: &mut dyn FnMut(&str)) {
+        with_and_without(self.pattern, each);
+    }
+}
+
+fn with_and_without(pattern: &str, each: &mut dyn FnMut(&str)) {
+    let Some((before, (inside, after))) =
+        pattern.split_once("<?").and_then(|(before, rest)| Some((before, rest.split_once("?>")?)))
+    else {
+        return each(pattern);
+    };
+    with_and_without(&[before, inside, after].concat(), each);
+    with_and_without(&[before, after].concat(), each);
 }
 
 impl Service {

@@ -35,6 +35,18 @@ pub struct Line<'a> {
 }
 
 impl<'a> Line<'a> {
+    /// Reads a line that may have colours in it.
+    pub fn read(text: &[u8], each: &mut dyn FnMut(&Line<'_>)) {
+        match plain(text) {
+            None => each(&Line::parse(text)),
+            Some(plain) => {
+                let cut = Line::parse(text).cut;
+                let line = Line::parse(&plain);
+                each(&Line { cut: cut || line.cut, ..line });
+            }
+        }
+    }
+
     /// Reads a line; what no known head begins is a message without a program.
     pub fn parse(line: &'a [u8]) -> Line<'a> {
         // Blanks at the end count: there a cut may hide.
@@ -49,7 +61,10 @@ impl<'a> Line<'a> {
         let cut = parts.iter().any(|part| is_cut(part.len() + begin));
         let (mut program, mut process, mut message) = match head {
             Some(head) => (Some(head.program), head.process, head.rest.trim_ascii_start()),
-            None => (None, None, if stamp.dated { rest } else { line }),
+            None if stamp.dated => {
+                (None, None, facility(rest).and_then(|rest| rest.strip_prefix(b": ")).unwrap_or(rest))
+            }
+            None => (None, None, line),
         };
         let mut times = 1;
         if let Some((count, inner)) = repeated(message) {
@@ -143,7 +158,13 @@ impl Stamp {
             let (process, _) = number(after)?;
             return Some(own(b"vsftpd", Some(process), rest));
         }
-        let after = rest.strip_prefix(b"[").filter(|_| !self.dated && !self.priority)?;
+        if self.dated || self.priority {
+            return None;
+        }
+        if rest.windows(3).take(64).any(|part| part == b".c:") && asterisk(rest).len() < rest.len() {
+            return Some(own(b"asterisk", None, rest));
+        }
+        let after = rest.strip_prefix(b"[")?;
         let (process, after) = number(after)?;
         let found = date(after.strip_prefix(b"] ")?).filter(|found| found.month)?;
         Some(own(b"dropbear", Some(process), found.rest))
@@ -475,6 +496,34 @@ fn charon(message: &[u8]) -> Option<(&[u8], &[u8])> {
     Some((thread, rest))
 }
 
+/// The line without the colours that some programs write for a terminal, as they are or as syslog's daemons
+/// write control characters; `None` where it has none.
+fn plain(line: &[u8]) -> Option<Vec<u8>> {
+    let (mut made, mut begin, mut at) = (Vec::new(), 0, 0);
+    while let Some(next) = line.get(at..)?.iter().position(|byte| matches!(byte, 0x1b | b'#' | b'^')) {
+        at += next;
+        match line.get(at..).and_then(colour) {
+            Some(length) => {
+                made.extend(line.get(begin..at)?);
+                at += length;
+                begin = at;
+            }
+            None => at += 1,
+        }
+    }
+    made.extend(line.get(begin..)?);
+    (begin > 0).then_some(made)
+}
+
+/// The length of the colour that the text begins with.
+fn colour(text: &[u8]) -> Option<usize> {
+    const BEGINS: [&[u8]; 3] = [b"\x1b[", b"#033[", b"^[["];
+    let begin = BEGINS.iter().find(|begin| text.starts_with(begin))?.len();
+    let inner = text.get(begin..)?;
+    let end = inner.iter().take(16).position(|byte| !byte.is_ascii_digit() && *byte != b';')?;
+    (inner.get(end) == Some(&b'm')).then_some(begin + end + 1)
+}
+
 /// Can a line of this length have been longer?
 fn is_cut(length: usize) -> bool {
     CUTS.iter().any(|cut| length <= *cut && length + UNSEEN > *cut)
@@ -544,6 +593,7 @@ mod tests {
             "2026-11-21_10:00:00.12345 auth.info: sshd[12]: a",
         ),
         ("2026-11-21T10:00:00.12345 auth.info: sshd[12]:  a", "sshd", "12", "a"),
+        ("2026-11-21T10:00:00.12345 auth.info: a b c", "", "", "a b c"),
         ("@400000004c91b044077a9e94 imap-login: Info: a", "imap-login", "", "a"),
         // ISO dates
         ("2026-11-21T10:00:00.1+01:00 host postfix/smtpd[1]: w", "postfix/smtpd", "1", "w"),
@@ -594,6 +644,8 @@ mod tests {
         ("[Nov 21 10:00:00] NOTICE[1]: x", "asterisk", "", "x"),
         ("[2026-11-21 10:00:00] NOTICE[1][C-00000fa9] chan_sip.c: x y", "asterisk", "", "x y"),
         ("[2026-11-21 10:00:00] NOTICE [22382] manager.c: x y", "asterisk", "", "x y"),
+        ("NOTICE[566]: chan_sip.c:28926 handle_it: x y", "asterisk", "", "x y"),
+        ("NOTICE[566]: x y", "NOTICE", "566", "x y"),
         ("Sat Nov 21 10:00:00 2026 [pid 5] [u] FAIL", "vsftpd", "5", "[pid 5] [u] FAIL"),
         ("2026-11-21 10:00:00 [12] a b", "", "", "a b"),
         ("2026-11-21 10:00:00: (mod_auth.c.525) a", "", "", "(mod_auth.c.525) a"),
@@ -628,6 +680,19 @@ mod tests {
             let found = (text_of(line.program), text_of(line.process), text_of(Some(line.message)));
             assert_eq!((&*found.0, &*found.1, &*found.2), (*program, *process, *message), "{text}");
             assert_eq!((line.times, line.cut), (1, false), "{text}");
+        }
+    }
+
+    #[test]
+    fn colours_are_left_out() {
+        let of = |text: &str| plain(text.as_bytes()).map(|made| String::from_utf8(made).unwrap());
+        for escape in ["\x1b", "#033", "^["] {
+            let text =
+                format!("{escape}[36m2026/11/21 10:00:00 {escape}[0m{escape}[1;32m[I]{escape}[0m a {escape}[93mb");
+            assert_eq!(of(&text).unwrap(), "2026/11/21 10:00:00 [I] a b", "{escape}");
+        }
+        for text in ["", "a", "[[a] 33", "#033[x", "\x1b[1;", "\x1b[12345678901234567m", "^[[2J"] {
+            assert_eq!(of(text), None, "{text:?}");
         }
     }
 

@@ -8,8 +8,8 @@ use std::hint::black_box;
 use std::net::{IpAddr, Ipv4Addr};
 use std::{env, fs, io};
 
-use diswall::feed::{Event, Lifetime, List, Listed, Reason, Source};
 use diswall::ledger::{Filter, Ledger, Moment, Sort, Totals};
+use diswall::model::{Event, Lifetime, List, Listed, Reason, Source};
 use ipnet::IpNet;
 use rustix::time::{ClockId, clock_gettime};
 use serde_json::{Value, json};
@@ -19,8 +19,8 @@ const NOW: Moment = Moment(Moment::BOOT.0 + 1000);
 fn main() -> io::Result<()> {
     let bans: u32 = env::args().nth(1).and_then(|text| text.parse().ok()).unwrap_or(100_000);
     let mut ledger = Ledger::new(bans.max(262_144));
-    let list = event(Source::Dynfw, bans, Lifetime::Forever);
-    let (same, shifted) = (event(Source::Dynfw, bans, Lifetime::Forever), shifted(bans));
+    let list = event(Source::DYNFW, bans, Lifetime::Forever);
+    let (same, shifted) = (event(Source::DYNFW, bans, Lifetime::Forever), shifted(bans));
     // Everything the process will need besides is resident before it is measured.
     forget_peak()?;
     let before = resident("VmRSS")?;
@@ -69,7 +69,7 @@ fn event(source: Source, count: u32, lifetime: Lifetime) -> Event {
 fn shifted(count: u32) -> Event {
     let lifetime = Lifetime::Forever;
     let v4 = addresses(count + 6).skip(6).map(|address| Listed { address, lifetime }).collect();
-    Event::List { source: Source::Dynfw, list: List { v4, ..List::default() } }
+    Event::List { source: Source::DYNFW, list: List { v4, ..List::default() } }
 }
 
 /// Bytes a ban, and at the peak, when bans with an end come one at a time.
@@ -87,7 +87,7 @@ fn growth(count: u32) -> io::Result<(u64, u64)> {
 
 fn ban(address: Ipv4Addr, seconds: u32) -> Event {
     let lifetime = Lifetime::Seconds(seconds);
-    Event::Ban { source: Source::Nats, net: single(address), lifetime, reason: Reason::Announced }
+    Event::Ban { source: Source::NATS, net: single(address), lifetime, reason: Reason::Announced }
 }
 
 fn single(address: Ipv4Addr) -> IpNet {
@@ -139,7 +139,7 @@ fn blocks() -> u64 {
         for address in addresses(5000) {
             let net = single(address);
             let reason = Reason::Comment("by hand".into());
-            let event = Event::Ban { source: Source::Manual, net, lifetime: Lifetime::Forever, reason };
+            let event = Event::Ban { source: Source::MANUAL, net, lifetime: Lifetime::Forever, reason };
             ledger.apply(NOW, event, &mut |_| {});
         }
     });

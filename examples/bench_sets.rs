@@ -11,11 +11,10 @@ use std::net::{IpAddr, Ipv4Addr, UdpSocket};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use diswall::feed::{Lifetime, Source};
 use diswall::firewall::{Conntrack, Firewall, Names, Whose};
-use diswall::ledger::{Desired, Range, SetChange, SetId};
+use diswall::model::{Desired, Lifetime, Range, SetChange, SetId, Source};
 
-const SET: SetId = SetId::Ban(Source::Dynfw);
+const SET: SetId = SetId::Ban(Source::DYNFW);
 const TIMEOUT: u32 = 86_400;
 const TABLE: &str = "table inet fw4 {
     set diswall_dynfw4 { type ipv4_addr; flags timeout; size 262144; }
@@ -71,7 +70,7 @@ fn main() -> Result<(), Failure> {
 }
 
 fn names() -> Names {
-    Names { table: "fw4".into(), prefix: "diswall".into() }
+    Names { table: "fw4".into(), prefix: "diswall".into(), sources: Source::BUILT_IN.to_vec() }
 }
 
 /// Different addresses for different numbers, spread over the whole space.

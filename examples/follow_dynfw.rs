@@ -8,7 +8,8 @@ use std::time::Instant;
 
 use diswall::config;
 use diswall::feed::intake::Intake;
-use diswall::feed::{Event, Update, dynfw};
+use diswall::feed::{Update, dynfw};
+use diswall::model::Event;
 
 fn main() {
     let mut arguments = std::env::args().skip(1);

@@ -22,8 +22,8 @@ use crate::control::protocol::{
 };
 use crate::control::rpcd;
 use crate::control::steer::{self, BlockOptions, Steer};
-use crate::feed::{Lifetime, Source};
 use crate::firewall::{files, rules};
+use crate::model::Lifetime;
 use crate::needs;
 
 /// Exit statuses, a public contract.
@@ -562,10 +562,8 @@ fn list(command: List) -> Outcome {
     if command.source.as_deref() == Some("allow") {
         return list_allowances(&control, command.json);
     }
-    let source = command.source.as_deref().map(source_named).transpose()?;
     // Page after page, so that neither side ever holds the whole list.
-    let mut query =
-        ListQuery { source: source.map(|source| source.name().into()), limit: Some(PAGE_MAX), ..ListQuery::default() };
+    let mut query = ListQuery { source: command.source, limit: Some(PAGE_MAX), ..ListQuery::default() };
     if command.csv {
         show::say(table::CSV_HEAD);
     }
@@ -613,16 +611,8 @@ fn history(command: History) -> Outcome {
     Ok(exit::DONE)
 }
 
-fn source_named(name: &str) -> Result<Source, Failure> {
-    Source::from_name(name).ok_or_else(|| {
-        Failure::usage(format!("'{name}' is no source; accepted: dynfw, nats, scan, manual (and allow for list)"))
-    })
-}
-
 fn watch(command: Watch) -> Outcome {
-    let source = command.source.as_deref().map(source_named).transpose()?;
-    let request =
-        Request::Watch(WatchQuery { source: source.map(|source| source.name().into()), address: command.address });
+    let request = Request::Watch(WatchQuery { source: command.source, address: command.address });
     let mut painter = show::Painter::new(command.json);
     client::follow(&control_path(command.config), &request, |activity| painter.activity(&activity))?;
     Ok(exit::DONE)

@@ -40,11 +40,13 @@ use crate::cli::exit;
 use crate::config::{Allow, Block, Loaded, Settings, last_good};
 use crate::control::protocol::{Activity, Refusal};
 use crate::control::server::{Question, Server};
-use crate::feed::{self, AllowOrigin, Entry, Event, FeedName, FeedState, Lifetime, Reason, Source, Update};
+use crate::feed::registry::{FEEDS, Feed};
+use crate::feed::{FeedState, Update};
 use crate::firewall::{TableEvent, rules};
-use crate::ledger::{Applied, Ledger, SetId};
+use crate::ledger::{Applied, Ledger};
 use crate::limiter::Limiter;
 use crate::memory;
+use crate::model::{AllowOrigin, Entry, Event, Lifetime, Reason, SetId, Source};
 use disconnect::Disconnect;
 use eyes::{Eyes, Seen};
 use feeds::Feeds;
@@ -134,7 +136,7 @@ fn failed(error: &dyn fmt::Display) -> ExitCode {
 
 /// What the loop listens to.
 struct Inputs {
-    updates: mpsc::Receiver<(FeedName, Update)>,
+    updates: mpsc::Receiver<(Source, Update)>,
     questions: mpsc::Receiver<Question>,
     terminate: Signal,
     interrupt: Signal,
@@ -150,7 +152,7 @@ enum Wake {
     Surroundings,
     Seen(Seen),
     Log(usize),
-    Update(FeedName, Update),
+    Update(Source, Update),
     Time,
 }
 
@@ -177,14 +179,14 @@ impl Daemon {
             most: 0,
             ledger: kept.ledger,
             keeper,
-            kernel: Kernel::new(&settings.main),
+            kernel: Kernel::new(&settings),
             disconnect: Disconnect::new(),
             eyes: Eyes::new(),
             hourly: Hourly::new(),
             logins: Logins::new(),
             feeds,
             journal: Journal::new(),
-            tally: Tally::new(clock::wall(), &kept.totals),
+            tally: Tally::new(clock::wall(), &kept.totals, settings.sources()),
             surroundings: Surroundings::new(),
             limiter: Limiter::default(),
             batches: commands::Batches::default(),
@@ -201,10 +203,10 @@ impl Daemon {
         };
         daemon.note_config(loaded.problems.lines().collect());
         daemon.control = Some(Server::start(&daemon.settings.main.control, daemon.questions.clone())?);
-        for feed in [FeedName::Dynfw, FeedName::Nats] {
-            let counts = daemon.ledger.counts(feed.source());
-            daemon.feeds.note_list(feed, counts.v4 + counts.v6 > 0);
-            daemon.kernel.unsettle(feed.source());
+        for Feed { source, .. } in &FEEDS {
+            let counts = daemon.ledger.counts(*source);
+            daemon.feeds.note_list(*source, counts.v4 + counts.v6 > 0);
+            daemon.kernel.unsettle(*source);
         }
         daemon.read_surroundings();
         daemon.configure(None);
@@ -310,7 +312,7 @@ impl Daemon {
         }
         if self.eyes.due().is_some_and(|due| due <= now) {
             if self.eyes.on_time() {
-                self.kernel.compare(SetId::Ban(Source::Scan));
+                self.kernel.compare(SetId::Ban(Source::SCAN));
             }
             self.release_unconfirmed();
             self.look_around();
@@ -388,7 +390,7 @@ impl Daemon {
     /// because a former run was killed before it had written them down. What was said by command is in the
     /// record; where there was none, the kernel knows.
     fn adopt(&mut self) {
-        let sources = if self.keeper.had_words() { &[Source::Scan][..] } else { &[Source::Scan, Source::Manual] };
+        let sources = if self.keeper.had_words() { &[Source::SCAN][..] } else { &[Source::SCAN, Source::MANUAL] };
         for source in sources.iter().copied() {
             for (range, seconds) in self.kernel.left_behind(source, &self.ledger, clock::now()) {
                 let lifetime = Lifetime::Seconds(seconds);
@@ -419,7 +421,7 @@ impl Daemon {
     }
 
     /// One update of a feed into ledger and kernel; the caller commits.
-    fn take(&mut self, feed: FeedName, update: Update) {
+    fn take(&mut self, feed: Source, update: Update) {
         if !self.feeds.is_running(feed) {
             return;
         }
@@ -486,7 +488,7 @@ impl Daemon {
 
     fn tell_event(&mut self, told: journal::Told, applied: &Applied) {
         if applied.cut > 0 {
-            let what = told.source().map_or("allow", feed::Source::name);
+            let what = told.source().map_or("allow", Source::name);
             // Each delta above the limit comes here: one line for them all.
             if let Some(count) = self.limiter.count(what, applied.cut.into(), clock::boot_seconds()) {
                 log::warn!("{what}: {count} entries cut; max_entries is {}", self.most);
@@ -505,7 +507,7 @@ impl Daemon {
         }
     }
 
-    fn tell_state(&mut self, feed: FeedName, state: &FeedState) {
+    fn tell_state(&mut self, feed: Source, state: &FeedState) {
         if *state == FeedState::Synchronising {
             // The network is there now, and the name may have another address than at start.
             self.surroundings.look_up(&self.settings);
@@ -536,7 +538,7 @@ impl Daemon {
             self.happened(if come { "allow" } else { "disallow" }, Activity { address, ..Activity::default() });
         }
         for (net, come) in blocked {
-            let (address, source) = (Some(crate::config::value::written(net)), Some(Source::Manual.to_string()));
+            let (address, source) = (Some(crate::config::value::written(net)), Some(Source::MANUAL.to_string()));
             let block = self.settings.block.iter().find(|block| come && block.net == net);
             let reason = block.map(|block| {
                 answers::reason_view(crate::ledger::ReasonRef::from(&Reason::Comment(block.comment.as_str().into())))
@@ -597,9 +599,9 @@ impl Daemon {
         if applied.cut > 0 {
             log::warn!("{} entries cut; max_entries is {most}", applied.cut);
         }
-        for feed in [FeedName::Dynfw, FeedName::Nats] {
-            if raised && self.ledger.counts(feed.source()).cut > 0 {
-                self.feeds.resync(Some(feed));
+        for Feed { source, .. } in &FEEDS {
+            if raised && self.ledger.counts(*source).cut > 0 {
+                self.feeds.resync(Some(*source));
             }
         }
         raised
@@ -622,7 +624,7 @@ impl Daemon {
             self.keeper.renew(&self.ledger);
             self.keeper.note_change();
         }
-        self.kernel.configure(main);
+        self.kernel.configure(&self.settings);
         let raised = self.set_most();
         let ledger = &mut self.ledger;
         ledger.set_ladder(eyes::ladder(&self.settings));
@@ -633,9 +635,9 @@ impl Daemon {
             self.disconnect.probe();
         }
         self.surroundings.look_up(&self.settings);
-        for feed in self.feeds.configure(old, &self.settings) {
-            self.apply(Event::Lapse { source: feed.source() });
-            if feed == FeedName::Nats {
+        for source in self.feeds.configure(old, &self.settings) {
+            self.apply(Event::Lapse { source });
+            if source == Source::NATS {
                 self.apply(Event::AllowList { origin: AllowOrigin::Nats, list: Vec::new() });
             }
         }

@@ -1,8 +1,8 @@
 //! diswall keeps a router's nftables block sets equal to what its threat feeds say and to what the
 //! router itself sees.
 //!
-//! Data runs one way: a [`feed`] turns bytes into [`feed::Event`]s, the [`ledger`] turns events and
-//! the time into [`ledger::SetChange`]s, the [`firewall`] applies those. Only the `daemon` module
+//! Data runs one way: a [`feed`] turns bytes into [`model::Event`]s, the [`ledger`] turns events and
+//! the time into [`model::SetChange`]s, the [`firewall`] applies those. Only the `daemon` module
 //! knows all of them; [`control`] lets the command line and LuCI look in and post events.
 //! The library exists for the binary, the tests, the fuzz targets and the benchmarks.
 
@@ -16,6 +16,7 @@ pub mod json;
 pub mod ledger;
 pub mod limiter;
 pub mod memory;
+pub mod model;
 pub mod needs;
 pub mod outside;
 mod own;

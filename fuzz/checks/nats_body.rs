@@ -3,9 +3,9 @@
 //!
 //! Run by the fuzz target of this name and, over the kept corpus, by `tests/corpus.rs`.
 
-use diswall::feed::Lifetime;
 use diswall::feed::diswall::wire::{self, MAX_SECONDS, TAG_MAX};
 use diswall::feed::intake::Intake;
+use diswall::model::Lifetime;
 
 /// Panics where the reader of bodies breaks a promise.
 pub fn check(data: &[u8]) {

@@ -10,7 +10,8 @@ use diswall::feed::diswall::protocol::{Decoder, Operation};
 use diswall::feed::diswall::session::{Output, Session};
 use diswall::feed::diswall::wire::Subjects;
 use diswall::feed::intake::Intake;
-use diswall::feed::{Event, FeedState, Gauges, Lifetime, Update};
+use diswall::feed::{FeedState, Gauges, Update};
+use diswall::model::{Event, Lifetime};
 
 /// Panics where decoder or session break a promise.
 pub fn check(data: &[u8]) {

@@ -19,6 +19,8 @@ use ipnet::IpNet;
 use crate::feed::login::Pattern;
 use crate::feed::login::attempts::Limit;
 use crate::feed::login::known;
+use crate::feed::registry::{FEEDS, Feed};
+use crate::model::Source;
 
 pub use read::{KINDS, Loaded, Problem, Problems, Severity, options_of};
 
@@ -410,11 +412,14 @@ pub struct Block {
 }
 
 impl Settings {
+    /// The sources that have sets and books, in the order in which people are told of them.
+    pub fn sources(&self) -> Vec<Source> {
+        Source::BUILT_IN.to_vec()
+    }
+
     /// The address or name and port of every feed that is switched on.
     pub fn feed_servers(&self) -> impl Iterator<Item = (&str, u16)> {
-        let on = !self.main.local_only;
-        let dynfw = (on && self.dynfw.enabled).then_some((self.dynfw.server.as_str(), self.dynfw.port));
-        let nats = (on && self.nats.enabled).then_some((self.nats.server.as_str(), self.nats.port));
-        dynfw.into_iter().chain(nats)
+        let on = |feed: &&Feed| !self.main.local_only && (feed.enabled)(self);
+        FEEDS.iter().filter(on).map(|feed| (feed.server)(self))
     }
 }

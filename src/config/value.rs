@@ -12,7 +12,7 @@ use ipnet::IpNet;
 
 use super::{Action, Direction, LogSource, MAX_ENTRIES, MaxEntries, PortRange, Proto, Proving, States};
 use crate::feed::login::{Pattern, known};
-use crate::feed::{Lifetime, TAG_MAX};
+use crate::model::{Lifetime, TAG_MAX};
 
 /// Longest [`duration`]: ten years, in seconds. Far below where a time-out would overflow in the kernel.
 pub const MAX_DURATION: u32 = 10 * 365 * 86_400;

@@ -139,7 +139,7 @@ impl Steer {
     fn vet_part(&self, nets: &[IpNet], command: BanCommand) -> Result<(), Refusal> {
         match client::ask::<Done>(&self.settings.main.control, &Request::Vet(command)) {
             Err(ClientError::Unreachable { .. }) => {
-                let refusal = |net: &IpNet| may_ban(crate::feed::Source::Manual, *net).err().map(|why| (*net, why));
+                let refusal = |net: &IpNet| may_ban(crate::model::Source::MANUAL, *net).err().map(|why| (*net, why));
                 nets.iter().find_map(refusal).map_or(Ok(()), |(net, why)| {
                     Err(Refusal { code: Code::Refused, message: format!("{net} cannot be blocked: {why}") })
                 })

@@ -18,10 +18,12 @@ use crate::control::protocol::{
     Rule, SourceCounts, Status, Totals, WatchQuery,
 };
 use crate::control::server::{Question, Reply, StreamFilter};
-use crate::feed::{AllowOrigin, FeedName, FeedState, Source};
+use crate::feed::FeedState;
+use crate::feed::registry::FEEDS;
 use crate::firewall::rules;
 use crate::json::{self, Json};
 use crate::ledger::{AllowanceView, BanView, Filter, Force, Outcome, ReasonRef, Sort};
+use crate::model::{AllowOrigin, Source};
 
 impl Daemon {
     /// Answers one question.
@@ -53,7 +55,7 @@ impl Daemon {
     fn status(&mut self) -> Status {
         let counters = self.kernel.counters();
         self.tally.read(&counters, clock::wall());
-        let sources: Vec<SourceCounts> = Source::ALL.into_iter().map(|source| self.source_counts(source)).collect();
+        let sources: Vec<SourceCounts> = self.ledger.sources().map(|source| self.source_counts(source)).collect();
         let sum = |pick: fn(&SourceCounts) -> u64| sources.iter().map(pick).sum();
         let view = WallView::read();
         let problems = self.problems();
@@ -160,8 +162,8 @@ impl Daemon {
         for text in self.logins.troubles() {
             add("warning", "logwatch".into(), text.into());
         }
-        for name in [FeedName::Dynfw, FeedName::Nats] {
-            let slot = self.feeds.slot(name);
+        for slot in self.feeds.slots() {
+            let name = slot.source();
             if let FeedState::Waiting { error, .. } | FeedState::Partial { error, .. } = &slot.state {
                 add("warning", format!("feed.{name}"), format!("{name}: {error}"));
             }
@@ -169,7 +171,7 @@ impl Daemon {
                 add("notice", format!("feed.{name}"), format!("{name}: {text}"));
             }
         }
-        for source in Source::ALL {
+        for source in self.ledger.sources() {
             let cut = self.ledger.counts(source).cut;
             if cut > 0 {
                 let limit = self.most;
@@ -203,14 +205,14 @@ impl Daemon {
     fn feed_views(&self) -> Vec<Feed> {
         let view = WallView::read();
         let boot = clock::boot_seconds();
-        [FeedName::Dynfw, FeedName::Nats].map(|name| self.feed_view(self.feeds.slot(name), &view, boot)).into()
+        self.feeds.slots().iter().map(|slot| self.feed_view(slot, &view, boot)).collect()
     }
 
     fn feed_view(&self, slot: &Slot, view: &WallView, boot: u64) -> Feed {
-        let counts = self.ledger.counts(slot.name.source());
+        let counts = self.ledger.counts(slot.source());
         let notices = slot.notices.iter();
         let mut feed = Feed {
-            name: slot.name.to_string(),
+            name: slot.source().to_string(),
             since: view.of_boot(slot.since),
             entries: u64::from(counts.v4) + u64::from(counts.v6),
             notices: notices.map(|(key, text)| Notice { key: (*key).into(), text: text.clone() }).collect(),
@@ -228,7 +230,10 @@ impl Daemon {
             }
         }
         .into();
-        if let Some(gauges) = self.feeds.gauges(slot.name) {
+        let (server, port) = (slot.feed.server)(&self.settings);
+        (feed.server, feed.port) = (server.into(), port);
+        if let Some(handle) = &slot.handle {
+            let gauges = &handle.gauges;
             feed.messages = gauges.messages.get();
             feed.refused_messages = gauges.refused_messages.get();
             feed.refused_addresses = gauges.refused_addresses.get();
@@ -238,14 +243,11 @@ impl Daemon {
             feed.last_refusal = gauges.last_refusal.borrow().clone();
             feed.serial = Some(gauges.serial.get()).filter(|serial| *serial > 0);
         }
-        match slot.name {
-            FeedName::Dynfw => self.dynfw_view(&mut feed, slot, boot),
-            FeedName::Nats => {
-                let nats = &self.settings.nats;
-                (feed.server, feed.port) = (nats.server.clone(), nats.port);
-                feed.encrypted = nats.tls;
-                feed.account = Some(nats.client_name.clone());
-            }
+        if slot.source() == Source::DYNFW {
+            self.dynfw_view(&mut feed, slot, boot);
+        } else if slot.source() == Source::NATS {
+            feed.encrypted = self.settings.nats.tls;
+            feed.account = Some(self.settings.nats.client_name.clone());
         }
         feed
     }
@@ -253,10 +255,9 @@ impl Daemon {
     fn dynfw_view(&self, feed: &mut Feed, slot: &Slot, boot: u64) {
         let dynfw = &self.settings.dynfw;
         let max_age = dynfw.max_age.as_secs();
-        (feed.server, feed.port) = (dynfw.server.clone(), dynfw.port);
         feed.encrypted = dynfw.server_key.is_some();
         feed.max_age = Some(max_age);
-        let last = self.feeds.gauges(slot.name).and_then(|gauges| gauges.last_message.get());
+        let last = slot.handle.as_ref().and_then(|handle| handle.gauges.last_message.get());
         if let (FeedState::Waiting { .. } | FeedState::Connecting, Some(last)) = (&slot.state, last) {
             feed.lapses_in = Some((last + max_age).saturating_sub(boot));
         }
@@ -264,7 +265,7 @@ impl Daemon {
 
     fn bans(&self, query: &ListQuery) -> Result<Page, Refusal> {
         let limit = limit(query.limit, 50)?;
-        let source = query.source.as_deref().map(source_named).transpose()?;
+        let source = query.source.as_deref().map(|name| self.source_named(name)).transpose()?;
         let (sort, default_desc) = match query.sort.as_deref() {
             None | Some("since") => (Sort::Newest, true),
             Some("address") => (Sort::Address, false),
@@ -288,7 +289,7 @@ impl Daemon {
         };
         let view = WallView::read();
         let page = self.ledger.page(view.now, &filter, query.offset as usize, limit as usize);
-        let total = Source::ALL.into_iter().map(|source| self.ledger.counts(source));
+        let total = self.ledger.sources().map(|source| self.ledger.counts(source));
         Ok(Page {
             now: view.wall,
             total: total.map(|counts| u64::from(counts.v4) + u64::from(counts.v6) + u64::from(counts.nets)).sum(),
@@ -314,7 +315,7 @@ impl Daemon {
             reason: reason_view(ban.reason),
             withheld,
             offences: Some(self.ledger.offences(view.now, ban.net.addr()))
-                .filter(|times| ban.source == Source::Scan && *times > 0),
+                .filter(|times| ban.source.is_own() && *times > 0),
         }
     }
 
@@ -398,8 +399,15 @@ impl Daemon {
         })
     }
 
+    pub(super) fn source_named(&self, name: &str) -> Result<Source, Refusal> {
+        self.ledger.sources().find(|source| source.name() == name).ok_or_else(|| {
+            let names: Vec<&str> = self.ledger.sources().map(Source::name).collect();
+            Refusal::invalid(format!("'{name}' is no source; accepted: {}", names.join(", ")))
+        })
+    }
+
     fn watch(&self, query: &WatchQuery) -> Result<Reply, Refusal> {
-        let source = query.source.as_deref().map(source_named).transpose()?;
+        let source = query.source.as_deref().map(|name| self.source_named(name)).transpose()?;
         let net = query.address.as_deref().map(net_of).transpose()?;
         let filter: StreamFilter = Box::new(move |activity: &Activity| {
             source.is_none_or(|source| activity.source.as_deref() == Some(source.name()))
@@ -431,16 +439,20 @@ impl Daemon {
     fn resync(&mut self, source: Option<&str>) -> Result<Resynced, Refusal> {
         let only = match source {
             None => None,
-            Some("dynfw") => Some(FeedName::Dynfw),
-            Some("nats") => Some(FeedName::Nats),
-            Some(other) => return Err(Refusal::invalid(format!("'{other}' is no feed; accepted: dynfw, nats"))),
+            Some(name) => match FEEDS.iter().find(|feed| feed.source.name() == name) {
+                Some(feed) => Some(feed.source),
+                None => {
+                    let names: Vec<&str> = FEEDS.iter().map(|feed| feed.source.name()).collect();
+                    return Err(Refusal::invalid(format!("'{name}' is no feed; accepted: {}", names.join(", "))));
+                }
+            },
         };
         let asked = self.feeds.resync(only);
         self.kernel.compare_all();
         if asked.is_empty() && only.is_some() {
             return Err(Refusal::failed("that feed is switched off"));
         }
-        Ok(Resynced { feeds: asked.iter().map(FeedName::to_string).collect() })
+        Ok(Resynced { feeds: asked.iter().map(Source::to_string).collect() })
     }
 }
 
@@ -456,11 +468,6 @@ fn limit(wanted: Option<u32>, default: u32) -> Result<u32, Refusal> {
         limit @ 1..=PAGE_MAX => Ok(limit),
         other => Err(Refusal::invalid(format!("limit {other} is out of range; accepted: 1 to {PAGE_MAX}"))),
     }
-}
-
-pub(super) fn source_named(name: &str) -> Result<Source, Refusal> {
-    Source::from_name(name)
-        .ok_or_else(|| Refusal::invalid(format!("'{name}' is no source; accepted: dynfw, nats, scan, manual")))
 }
 
 fn net_of(text: &str) -> Result<IpNet, Refusal> {

@@ -16,8 +16,8 @@ use crate::control::protocol::{
     Activity, BanCommand, ClearCommand, Code, Done, DoneRow, ExemptCommand, KickCommand, Refusal, UnbanCommand,
 };
 use crate::control::steer;
-use crate::feed::{AllowOrigin, Entry, Event, Lifetime, Reason, Source};
 use crate::ledger::{BanView, HOLDERS_MAX, HoldError, OWNER, Word, may_ban};
+use crate::model::{AllowOrigin, Entry, Event, Lifetime, Reason, Source, Teller};
 
 /// Addresses of one command that are told one by one: to the log and to whoever watches, …
 const LINES: usize = 20;
@@ -47,7 +47,7 @@ impl Daemon {
                  addresses and the router's own networks; say --force if that is meant"
             ));
         }
-        if let Err(refusal) = may_ban(Source::Manual, *net) {
+        if let Err(refusal) = may_ban(Source::MANUAL, *net) {
             return refused(format!("{} cannot be blocked: {refusal}", value::written(*net)));
         }
         if net.prefix_len() == net.max_prefix_len()
@@ -113,10 +113,10 @@ impl Daemon {
         let held = self.change(|ledger, sink| ledger.hold(clock::now(), holder, nets, (lifetime, comment), sink));
         let applied = held.map_err(|error| Refusal { code: Code::Refused, message: no_room(error) })?;
         self.keeper.said(&self.ledger, Word::Ban { by: holder, lifetime, comment, nets });
-        self.tally.count_bans(Source::Manual, applied.added, clock::wall());
+        self.tally.count_bans(Source::MANUAL, applied.added, clock::wall());
         self.note_commanded("ban", holder, nets, |net| {
             let reason = Reason::Comment(comment.into());
-            Event::Ban { source: Source::Manual, net, lifetime, reason }
+            Event::Ban { source: Source::MANUAL, net, lifetime, reason }
         });
         Ok(())
     }
@@ -124,7 +124,7 @@ impl Daemon {
     /// A change of the ledger by command, the kernel told of it; the caller commits.
     fn change<T>(
         &mut self,
-        change: impl FnOnce(&mut crate::ledger::Ledger, &mut dyn FnMut(crate::ledger::SetChange)) -> T,
+        change: impl FnOnce(&mut crate::ledger::Ledger, &mut dyn FnMut(crate::model::SetChange)) -> T,
     ) -> T {
         let Daemon { ledger, kernel, disconnect, settings, keeper, .. } = self;
         keeper.note_change();
@@ -147,7 +147,7 @@ impl Daemon {
         }
         if nets.len() > LINES {
             let text = Some(format!("and {} more", nets.len() - LINES));
-            self.happened(kind, Activity { source: Some(Source::Manual.to_string()), text, ..Activity::default() });
+            self.happened(kind, Activity { source: Some(Source::MANUAL.to_string()), text, ..Activity::default() });
         }
     }
 
@@ -159,13 +159,13 @@ impl Daemon {
             (Some(by), None | Some("manual")) => self.take_back(&nets, Some(steer::holder(Some(by))?)),
             (Some(_), Some(_)) => return Err(Refusal::invalid("only bans of the source manual have a holder")),
             (None, None) => self.unban_all(&nets, None),
-            (None, Some(name)) => self.unban_all(&nets, Some(super::answers::source_named(name)?)),
+            (None, Some(name)) => self.unban_all(&nets, Some(self.source_named(name)?)),
         };
         self.kernel.commit();
         let row = |(net, mut taken): (&IpNet, Taken)| {
             if unlisted.contains(&*value::written(*net)) {
                 taken.names.push("the configuration".into());
-                taken.sources.push(Source::Manual);
+                taken.sources.push(Source::MANUAL);
             }
             self.freed(*net, taken, command.by.as_deref())
         };
@@ -188,22 +188,23 @@ impl Daemon {
                 self.ledger.holders_of(clock::now(), *net).filter(|name| holder.is_none_or(|wanted| wanted == *name))
             {
                 taken.names.push(who(name).into());
-                taken.sources = vec![Source::Manual];
+                taken.sources = vec![Source::MANUAL];
                 by_holder.entry(name.into()).or_default().push(*net);
             }
         }
         for (holder, nets) in by_holder {
             self.change(|ledger, sink| ledger.let_go(clock::now(), &holder, Some(&nets), sink));
             self.keeper.said(&self.ledger, Word::LetGo { by: &holder, nets: &nets });
-            self.note_commanded("unban", &holder, &nets, |net| Event::Unban { source: Source::Manual, net });
+            self.note_commanded("unban", &holder, &nets, |net| Event::Unban { source: Source::MANUAL, net });
         }
         taken
     }
 
     fn unban_all(&mut self, nets: &[IpNet], only: Option<Source>) -> Vec<Taken> {
-        let mut taken = match only {
-            None | Some(Source::Manual) => self.take_back(nets, None),
-            Some(_) => nets.iter().map(|_| Taken::default()).collect(),
+        let mut taken = if only.is_none_or(Source::is_owner) {
+            self.take_back(nets, None)
+        } else {
+            nets.iter().map(|_| Taken::default()).collect()
         };
         let mut own = Vec::new();
         for (net, taken) in nets.iter().zip(&mut taken) {
@@ -214,7 +215,7 @@ impl Daemon {
                 }
                 taken.names.push(source.to_string());
                 taken.sources.push(source);
-                if source == Source::Scan {
+                if source.is_own() {
                     own.push(self.ledger.scan_net(net.addr()));
                 }
             }
@@ -229,7 +230,7 @@ impl Daemon {
     fn freed(&self, net: IpNet, taken: Taken, by: Option<&str>) -> DoneRow {
         let (name, mut stands) = (value::written(net), self.standing(net, ""));
         stands.text = stands.text.replacen("is blocked", "is still blocked", 1);
-        let from_feed = taken.sources.iter().any(|source| matches!(source, Source::Dynfw | Source::Nats));
+        let from_feed = taken.sources.iter().any(|source| source.teller() == Teller::Feed);
         let whose = taken.names.join(" and ");
         let text = match (taken.names.is_empty(), stands.blocked) {
             (true, true) => match by {
@@ -259,7 +260,7 @@ impl Daemon {
         if !gone.is_empty() {
             self.keeper.said(&self.ledger, Word::LetGo { by: holder, nets: &[] });
         }
-        self.note_commanded("unban", holder, &gone, |net| Event::Unban { source: Source::Manual, net });
+        self.note_commanded("unban", holder, &gone, |net| Event::Unban { source: Source::MANUAL, net });
         self.kernel.commit();
         let whose = if holder == OWNER { "your".into() } else { format!("{holder}'s") };
         let mut text = format!("{} of {whose} bans taken back", gone.len());
@@ -294,8 +295,8 @@ impl Daemon {
         // A single address may be banned with the network that it stands for.
         let single = net.prefix_len() == net.max_prefix_len();
         let stands_for = single.then(|| self.ledger.scan_net(net.addr()));
-        let is_it = |ban: &BanView<'_>| ban.net == net || ban.source == Source::Scan && stands_for == Some(ban.net);
-        let bans = verdict.bans.iter().filter(|ban| is_it(ban) && ban.source != Source::Manual);
+        let is_it = |ban: &BanView<'_>| ban.net == net || ban.source.is_own() && stands_for == Some(ban.net);
+        let bans = verdict.bans.iter().filter(|ban| is_it(ban) && ban.source != Source::MANUAL);
         bans.map(|ban| ban.source).filter(|source| only.is_none_or(|only| only == *source)).collect()
     }
 

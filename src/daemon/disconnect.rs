@@ -13,9 +13,9 @@ use tokio::time::Instant;
 use super::clock;
 use crate::config::{Direction, Settings};
 use crate::control::protocol::Part;
-use crate::feed::Lifetime;
 use crate::firewall::{Conntrack, Firewall, Flow, Kicked, Whose};
-use crate::ledger::{Ledger, Moment, Outcome, Range, SetChange, SetId};
+use crate::ledger::{Ledger, Moment, Outcome};
+use crate::model::{Lifetime, Range, SetChange, SetId};
 
 /// New bans are collected for so long at least, and at most: a banned host is to be cut off within a
 /// second.

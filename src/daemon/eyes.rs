@@ -16,10 +16,10 @@ use crate::config::{Settings, value};
 use crate::control::protocol::{self, Activity, Part};
 use crate::feed::scan::detect::Bucket;
 use crate::feed::scan::{Detector, Finding, Touch, packet};
-use crate::feed::{Event, Lifetime, Reason, Source};
 use crate::firewall::nflog::{Heard, Nflog, Packet};
 use crate::firewall::rules;
-use crate::ledger::{Ladder, Ledger, Outcome, Range, ReasonRef, SetChange, SetId};
+use crate::ledger::{Ladder, Ledger, Outcome, ReasonRef};
+use crate::model::{Event, Lifetime, Range, Reason, SetChange, SetId, Source};
 
 /// Time until binding the group is tried again.
 const RETRY: Duration = Duration::from_secs(60);
@@ -304,7 +304,7 @@ impl Daemon {
         if self.eyes.scene.was_called(touch) {
             return self.take_back_kernel_ban(touch.source);
         }
-        let element = self.ledger.element(Source::Scan, touch.source);
+        let element = self.ledger.element(Source::SCAN, touch.source);
         let reason = Reason::Port { protocol: touch.protocol, port: touch.port };
         self.eyes.detector.set_flooded(self.eyes.flood.is_on(Instant::now()));
         match self.eyes.detector.touch(now, &Touch { source: element, ..*touch }) {
@@ -322,7 +322,7 @@ impl Daemon {
             Standing::Stranger => {}
             Standing::Served => return self.take_back_kernel_ban(touch.source),
             Standing::Talking => {
-                let element = ledger.element(Source::Scan, touch.source);
+                let element = ledger.element(Source::SCAN, touch.source);
                 if !eyes.detector.talking(now, element) {
                     self.take_back_kernel_ban(touch.source);
                     return self.show(touch, &reason);
@@ -355,11 +355,11 @@ impl Daemon {
         let tag = tag(&reason);
         let why = ReasonRef::from(&reason).to_string();
         let net = value::written(self.ledger.scan_net(address));
-        self.apply(Event::Ban { source: Source::Scan, net: address.into(), lifetime: offence.lifetime, reason });
+        self.apply(Event::Ban { source: Source::SCAN, net: address.into(), lifetime: offence.lifetime, reason });
         self.eyes.bans.count(clock::boot_seconds());
         self.eyes.log_ban(&|| format!("{net} banned {}: {why}", for_how_long(offence.lifetime)));
         if let Some(publisher) = self.feeds.publisher() {
-            publisher.ban(Source::Scan, address, self.ledger.element(Source::Scan, address), &tag);
+            publisher.ban(Source::SCAN, address, self.ledger.element(Source::SCAN, address), &tag);
         }
         true
     }
@@ -368,7 +368,7 @@ impl Daemon {
     /// left to be ended, and nobody is told.
     fn came_again(&mut self, address: IpAddr) {
         let Daemon { ledger, kernel, settings, keeper, .. } = self;
-        for (source, refresh) in [(Source::Scan, settings.scan.refresh), (Source::Nats, settings.nats.refresh)] {
+        for (source, refresh) in [(Source::SCAN, settings.scan.refresh), (Source::NATS, settings.nats.refresh)] {
             if refresh && ledger.restart(clock::now(), source, address, &mut |change| kernel.push(change)) {
                 keeper.note_change();
             }
@@ -377,8 +377,8 @@ impl Daemon {
 
     /// At honeypot ports the kernel bans by itself, whomever it be.
     fn take_back_kernel_ban(&mut self, address: IpAddr) {
-        let range = Range::single(self.ledger.element(Source::Scan, address));
-        self.kernel.push(SetChange::Delete { set: SetId::Ban(Source::Scan), range });
+        let range = Range::single(self.ledger.element(Source::SCAN, address));
+        self.kernel.push(SetChange::Delete { set: SetId::Ban(Source::SCAN), range });
     }
 
     /// Takes back what the kernel did to those who have not come again since; the caller commits.
@@ -399,7 +399,7 @@ impl Daemon {
         if self.eyes.shown.take(clock::now().0) {
             let reason = Some(super::answers::reason_view(ReasonRef::from(reason)));
             let address = Some(touch.source.to_string());
-            let source = Some(Source::Scan.to_string());
+            let source = Some(Source::SCAN.to_string());
             self.happened("scan", Activity { address, source, reason, ..Activity::default() });
         }
     }
@@ -469,11 +469,9 @@ pub fn ladder(settings: &Settings) -> Ladder {
 /// The element's whole network, where one element stands for a /64.
 pub fn widened(change: SetChange, settings: &Settings) -> SetChange {
     match change {
-        SetChange::Renew {
-            set: set @ SetId::Ban(Source::Scan),
-            range: Range { first: IpAddr::V6(first), .. },
-            lifetime,
-        } if settings.scan.ipv6_prefix == 64 => {
+        SetChange::Renew { set: set @ SetId::Ban(source), range: Range { first: IpAddr::V6(first), .. }, lifetime }
+            if source.is_own() && settings.scan.ipv6_prefix == 64 =>
+        {
             let last = (first.to_bits() | u128::from(u64::MAX)).into();
             SetChange::Renew { set, range: Range { first: first.into(), last: IpAddr::V6(last) }, lifetime }
         }

@@ -1,6 +1,7 @@
 //! The network feeds as the daemon holds them: started and stopped as the configuration says, their
 //! state and notices kept for `status`.
 
+use std::cell::Ref;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
@@ -10,8 +11,10 @@ use super::clock;
 use crate::config::Settings;
 use crate::control::protocol::Part;
 use crate::feed::intake::Intake;
-use crate::feed::{self, FeedName, FeedState, Source, Update, diswall, dynfw};
+use crate::feed::registry::{FEEDS, Feed, Start};
+use crate::feed::{self, FeedState, Update, diswall};
 use crate::ledger::may_ban;
+use crate::model::Source;
 
 /// Updates that may wait for the daemon; a feed that is faster waits for room.
 const WAITING: usize = 1024;
@@ -21,10 +24,9 @@ const WAITING: usize = 1024;
 const PATIENCE: u64 = 300;
 
 /// One feed's place.
-#[derive(Debug)]
 pub struct Slot {
     /// Which.
-    pub name: FeedName,
+    pub feed: &'static Feed,
     /// Where its connection stands.
     pub state: FeedState,
     /// `CLOCK_BOOTTIME` seconds at the last change of state.
@@ -44,9 +46,9 @@ pub struct Slot {
 }
 
 impl Slot {
-    fn new(name: FeedName) -> Slot {
+    fn new(feed: &'static Feed) -> Slot {
         Slot {
-            name,
+            feed,
             state: FeedState::Off,
             since: clock::boot_seconds(),
             notices: BTreeMap::new(),
@@ -56,6 +58,11 @@ impl Slot {
             error: None,
             lost: None,
         }
+    }
+
+    /// Whose bans it delivers.
+    pub fn source(&self) -> Source {
+        self.feed.source
     }
 
     fn set_state(&mut self, state: FeedState) {
@@ -81,10 +88,10 @@ impl Slot {
 
     /// Whether its bans are in force, and come.
     fn part(&self, now: u64) -> Part {
-        let name = format!("feed.{}", self.name);
+        let name = format!("feed.{}", self.source());
         let Some(away) = self.away else { return Part::in_force(name) };
         let long = now.saturating_sub(away) >= PATIENCE;
-        let (title, error) = (self.name.title(), self.error.as_deref());
+        let (title, error) = (self.source().title(), self.error.as_deref());
         if let (Some(lost), Some(why)) = (&self.lost, error) {
             return refused(name, why, long).losing(lost.as_str());
         }
@@ -124,86 +131,71 @@ fn refused(name: impl Into<String>, why: &str, long: bool) -> Part {
     Part::broken(name, why).remedied(remedy)
 }
 
-/// Both feeds and the channel they post on.
-#[derive(Debug)]
+/// Every feed's place and the channel they post on.
 pub struct Feeds {
-    dynfw: Slot,
-    nats: Slot,
-    publisher: Option<diswall::Publisher>,
-    updates: feed::Updates,
-    intake: Intake,
+    slots: Vec<Slot>,
+    start: Start,
 }
 
 impl Feeds {
     /// No feed runs yet; what they will post arrives at the receiver.
-    pub fn new() -> (Feeds, mpsc::Receiver<(FeedName, Update)>) {
+    pub fn new() -> (Feeds, mpsc::Receiver<(Source, Update)>) {
         let (updates, receiver) = mpsc::channel(WAITING);
-        let feeds = Feeds {
-            dynfw: Slot::new(FeedName::Dynfw),
-            nats: Slot::new(FeedName::Nats),
-            publisher: None,
+        let start = Start {
+            host_name: host_name(),
+            intake: Intake::new(usize::MAX, |address| may_ban(Source::DYNFW, address.into()).is_ok()),
             updates,
-            intake: Intake::new(usize::MAX, |address| may_ban(Source::Dynfw, address.into()).is_ok()),
+            publisher: Rc::default(),
         };
-        (feeds, receiver)
+        (Feeds { slots: FEEDS.iter().map(Slot::new).collect(), start }, receiver)
     }
 
     /// Most entries that a list may have from now on.
     pub fn set_most(&self, most: u32) {
-        self.intake.set_most(most as usize);
+        self.start.intake.set_most(most as usize);
     }
 
     /// Starts, restarts or stops what differs between the two configurations (`None`: nothing ran).
-    /// Returns the feeds that were switched off, whose bans are to end.
-    pub fn configure(&mut self, old: Option<&Settings>, new: &Settings) -> Vec<FeedName> {
+    /// Returns the sources of the feeds that were switched off, whose bans are to end.
+    pub fn configure(&mut self, old: Option<&Settings>, new: &Settings) -> Vec<Source> {
         let mut switched_off = Vec::new();
-        for name in [FeedName::Dynfw, FeedName::Nats] {
-            let wanted = is_wanted(name, new);
-            let ran = old.is_some_and(|old| is_wanted(name, old));
-            let unchanged = old.is_some_and(|old| same_section(name, old, new));
+        for slot in &mut self.slots {
+            let feed = slot.feed;
+            let wanted = feed.is_wanted(new);
+            let ran = old.is_some_and(|old| feed.is_wanted(old));
+            let unchanged = old.is_some_and(|old| (feed.same)(old, new));
             match (ran, wanted) {
                 (true, true) if unchanged => {}
-                (_, true) => self.start(name, new),
+                (_, true) => {
+                    // The old one ends before the new one starts: two logins of one client would meet.
+                    slot.stop();
+                    slot.handle = Some((feed.start)(new, &self.start));
+                    slot.set_state(FeedState::Connecting);
+                }
                 (true, false) => {
-                    self.slot_mut(name).stop();
-                    switched_off.push(name);
+                    slot.stop();
+                    switched_off.push(feed.source);
                 }
                 // After a restart the snapshot may hold bans of a feed that is off by now.
-                (false, false) if old.is_none() => switched_off.push(name),
+                (false, false) if old.is_none() => switched_off.push(feed.source),
                 (false, false) => {}
             }
         }
         switched_off
     }
 
-    fn start(&mut self, name: FeedName, settings: &Settings) {
-        let updates = self.updates.clone();
-        // The old one ends before the new one starts: two logins of one client would meet.
-        self.slot_mut(name).stop();
-        let handle = match name {
-            FeedName::Dynfw => dynfw::start(&settings.dynfw, &settings.main.state_dir, self.intake.clone(), updates),
-            FeedName::Nats => {
-                let (handle, publisher) = diswall::start(&settings.nats, &host_name(), self.intake.clone(), updates);
-                self.publisher = Some(publisher);
-                handle
-            }
-        };
-        let slot = self.slot_mut(name);
-        slot.handle = Some(handle);
-        slot.set_state(FeedState::Connecting);
-    }
-
     /// Takes note that the feed has given a whole list, or that its list has lapsed.
-    pub fn note_list(&mut self, name: FeedName, has_list: bool) {
-        self.slot_mut(name).has_list = has_list;
+    pub fn note_list(&mut self, source: Source, has_list: bool) {
+        if let Some(slot) = self.slot_mut(source) {
+            slot.has_list = has_list;
+        }
     }
 
     /// Takes note of a feed's state or notice; true if it is news.
-    pub fn note_state(&mut self, name: FeedName, state: FeedState) -> bool {
-        let slot = self.slot_mut(name);
-        if slot.handle.is_none() || slot.state == state {
+    pub fn note_state(&mut self, source: Source, state: FeedState) -> bool {
+        let Some(slot) = self.slot_mut(source).filter(|slot| slot.handle.is_some() && slot.state != state) else {
             return false;
-        }
+        };
         // What is refused as before is tried at another time, no more.
         let known = match (&slot.state, &state) {
             (FeedState::Partial { error: before, .. }, FeedState::Partial { error, .. }) => before == error,
@@ -214,25 +206,31 @@ impl Feeds {
     }
 
     /// Takes note of a notice; true if it is news.
-    pub fn note_notice(&mut self, name: FeedName, key: &'static str, text: Option<String>) -> bool {
-        let notices = &mut self.slot_mut(name).notices;
+    pub fn note_notice(&mut self, source: Source, key: &'static str, text: Option<String>) -> bool {
+        let Some(slot) = self.slot_mut(source) else { return false };
         match text {
-            Some(text) => notices.insert(key, text.clone()).as_ref() != Some(&text),
+            Some(text) => slot.notices.insert(key, text.clone()).as_ref() != Some(&text),
             None => {
-                notices.remove(key);
+                slot.notices.remove(key);
                 false
             }
         }
     }
 
     /// Whether updates of this feed still count: those a stopped feed had posted before do not.
-    pub fn is_running(&self, name: FeedName) -> bool {
-        self.slot(name).handle.is_some()
+    pub fn is_running(&self, source: Source) -> bool {
+        self.slots.iter().any(|slot| slot.source() == source && slot.handle.is_some())
     }
 
-    /// Whether the feed's bans are in force; `None` while it is switched off.
-    pub fn part(&self, name: FeedName) -> Option<Part> {
-        self.is_running(name).then(|| self.slot(name).part(clock::boot_seconds()))
+    /// Whether any feed runs.
+    pub fn run(&self) -> bool {
+        self.slots.iter().any(|slot| slot.handle.is_some())
+    }
+
+    /// Whether the bans of each feed that is switched on are in force.
+    pub fn parts(&self) -> impl Iterator<Item = Part> + '_ {
+        let now = clock::boot_seconds();
+        self.slots.iter().filter(|slot| slot.handle.is_some()).map(move |slot| slot.part(now))
     }
 
     /// Whether the server takes what the router shares; `None` while nothing is to be shared.
@@ -249,58 +247,30 @@ impl Feeds {
     }
 
     /// The way out, while DisWall's feed runs.
-    pub fn publisher(&self) -> Option<&diswall::Publisher> {
-        self.publisher.as_ref().filter(|_| self.is_running(FeedName::Nats))
+    pub fn publisher(&self) -> Option<Ref<'_, diswall::Publisher>> {
+        let publisher = Ref::filter_map(self.start.publisher.borrow(), Option::as_ref).ok()?;
+        self.is_running(Source::NATS).then_some(publisher)
     }
 
     /// Asks feeds for a fresh list; returns those that run and were asked.
-    pub fn resync(&self, only: Option<FeedName>) -> Vec<FeedName> {
-        [FeedName::Dynfw, FeedName::Nats]
-            .into_iter()
-            .filter(|name| only.is_none_or(|only| only == *name))
-            .filter(|name| match &self.slot(*name).handle {
-                Some(handle) => {
-                    handle.resync.notify_one();
-                    true
-                }
-                None => false,
-            })
-            .collect()
-    }
-
-    /// A feed's place.
-    pub fn slot(&self, name: FeedName) -> &Slot {
-        match name {
-            FeedName::Dynfw => &self.dynfw,
-            FeedName::Nats => &self.nats,
+    pub fn resync(&self, only: Option<Source>) -> Vec<Source> {
+        let mut asked = Vec::new();
+        for slot in self.slots.iter().filter(|slot| only.is_none_or(|only| only == slot.source())) {
+            if let Some(handle) = &slot.handle {
+                handle.resync.notify_one();
+                asked.push(slot.source());
+            }
         }
+        asked
     }
 
-    fn slot_mut(&mut self, name: FeedName) -> &mut Slot {
-        match name {
-            FeedName::Dynfw => &mut self.dynfw,
-            FeedName::Nats => &mut self.nats,
-        }
+    /// Every feed's place, in the order in which people are told of them.
+    pub fn slots(&self) -> &[Slot] {
+        &self.slots
     }
 
-    /// A feed's counters while it runs.
-    pub fn gauges(&self, name: FeedName) -> Option<Rc<feed::Gauges>> {
-        self.slot(name).handle.as_ref().map(|handle| Rc::clone(&handle.gauges))
-    }
-}
-
-fn is_wanted(name: FeedName, settings: &Settings) -> bool {
-    let enabled = match name {
-        FeedName::Dynfw => settings.dynfw.enabled,
-        FeedName::Nats => settings.nats.enabled,
-    };
-    settings.main.enabled && !settings.main.local_only && enabled
-}
-
-fn same_section(name: FeedName, old: &Settings, new: &Settings) -> bool {
-    match name {
-        FeedName::Dynfw => old.dynfw == new.dynfw && old.main.state_dir == new.main.state_dir,
-        FeedName::Nats => old.nats == new.nats,
+    fn slot_mut(&mut self, source: Source) -> Option<&mut Slot> {
+        self.slots.iter_mut().find(|slot| slot.source() == source)
     }
 }
 

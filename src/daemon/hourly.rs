@@ -11,9 +11,9 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::tally::{Count, Tally};
-use crate::feed::Source;
 use crate::feed::diswall::wire::Statistics;
 use crate::firewall::Counter;
+use crate::model::Source;
 
 const HOUR: u64 = 3600;
 
@@ -83,7 +83,7 @@ fn stock(tally: &mut Tally, counters: &[Counter], hour: u64, passed: Count) -> S
     let (dropped, bans) = tally.hour_of(hour);
     Statistics {
         time: end,
-        banned: bans(Source::Scan),
+        banned: bans(Source::SCAN),
         packets_dropped: dropped.packets,
         bytes_dropped: dropped.bytes,
         packets_accepted: passed.packets.saturating_sub(dropped.packets),
@@ -166,19 +166,20 @@ mod tests {
 
     use super::*;
     use crate::firewall::{Family, SetKey};
-    use crate::ledger::{SetId, Totals};
+    use crate::ledger::Totals;
+    use crate::model::SetId;
 
     fn dropped(table: u64, packets: u64) -> Vec<Counter> {
-        let key = SetKey { set: SetId::Ban(Source::Nats), family: Family::V4 };
+        let key = SetKey { set: SetId::Ban(Source::NATS), family: Family::V4 };
         vec![Counter { key, table, packets, bytes: packets * 60 }]
     }
 
     #[test]
     fn an_hour_is_what_happened_in_it_across_resets() {
-        let mut tally = Tally::new(10 * HOUR, &Totals::new());
+        let mut tally = Tally::new(10 * HOUR, &Totals::new(), Source::BUILT_IN.to_vec());
         tally.read(&dropped(1, 100), 10 * HOUR + 1);
-        tally.count_bans(Source::Scan, 3, 10 * HOUR + 2);
-        tally.count_bans(Source::Nats, 50, 10 * HOUR + 2);
+        tally.count_bans(Source::SCAN, 3, 10 * HOUR + 2);
+        tally.count_bans(Source::NATS, 50, 10 * HOUR + 2);
         // The firewall was restarted: its counters begin at 0 again.
         let passed = Count { packets: 1000, bytes: 100_000 };
         let statistics = stock(&mut tally, &dropped(2, 7), 10, passed);
@@ -192,7 +193,7 @@ mod tests {
         };
         assert_eq!(statistics, expected);
         // The next hour begins at nothing.
-        tally.count_bans(Source::Scan, 1, 11 * HOUR + 1);
+        tally.count_bans(Source::SCAN, 1, 11 * HOUR + 1);
         let next = stock(&mut tally, &dropped(2, 9), 11, Count::default());
         assert_eq!((next.banned, next.packets_dropped, next.packets_accepted), (1, 2, 0));
     }
@@ -225,7 +226,7 @@ mod tests {
         let mut hourly = Hourly::new();
         assert_eq!(hourly.due(), None);
         hourly.configure(true, 10 * HOUR + 3599);
-        let mut tally = Tally::new(10 * HOUR, &Totals::new());
+        let mut tally = Tally::new(10 * HOUR, &Totals::new(), Source::BUILT_IN.to_vec());
         tokio::time::sleep_until(hourly.due().unwrap()).await;
         // NTP has set the clock meanwhile.
         assert_eq!(hourly.on_time(&mut tally, &[], 500_000 * HOUR + 3599), None);

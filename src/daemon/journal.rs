@@ -11,8 +11,8 @@ use tokio::sync::broadcast;
 use super::answers::reason_view;
 use crate::config::value;
 use crate::control::protocol::{Activity, Events};
-use crate::feed::{Event, Lifetime, Source};
 use crate::ledger::{Applied, ReasonRef};
+use crate::model::{Event, Lifetime, Source};
 
 /// Events kept for later askers.
 const KEPT: usize = 200;

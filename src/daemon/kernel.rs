@@ -10,12 +10,12 @@ use tokio::time::Instant;
 
 use super::clock;
 use crate::config::MaxEntries;
-use crate::config::{Main, Settings, States};
+use crate::config::{Settings, States};
 use crate::control::protocol::Part;
-use crate::feed::{Lifetime, Source};
 use crate::firewall::{Counter, Error, Firewall, Hook, Names, Reconciled, TableEvent, Watch, Ways};
-use crate::ledger::{Desired, Ledger, Moment, Range, SetChange, SetId};
+use crate::ledger::{Ledger, Moment};
 use crate::memory;
+use crate::model::{Desired, Lifetime, Range, SetChange, SetId, Source};
 
 /// A firewall restart comes as a burst of announcements: the repair waits for its end.
 const SETTLE: Duration = Duration::from_millis(20);
@@ -89,9 +89,10 @@ pub struct Kernel {
 
 impl Kernel {
     /// Nothing is opened yet; the first [`Kernel::repair`] does that.
-    pub fn new(main: &Main) -> Kernel {
+    pub fn new(settings: &Settings) -> Kernel {
+        let main = &settings.main;
         Kernel {
-            names: names(main),
+            names: names(settings),
             max_entries: main.max_entries,
             link: None,
             state: State::Missing("not looked at yet".into()),
@@ -164,11 +165,12 @@ impl Kernel {
     }
 
     /// Starts anew under other names or another size.
-    pub fn configure(&mut self, main: &Main) {
-        if names(main) != self.names || main.max_entries != self.max_entries {
+    pub fn configure(&mut self, settings: &Settings) {
+        let main = &settings.main;
+        if names(settings) != self.names || main.max_entries != self.max_entries {
             let (refills, last_refill) = (self.refills, self.last_refill);
             let unsettled = std::mem::take(&mut self.unsettled);
-            *self = Kernel { refills, last_refill, unsettled, ..Kernel::new(main) };
+            *self = Kernel { refills, last_refill, unsettled, ..Kernel::new(settings) };
             self.repair_soon();
         } else if main.zones != self.zones || main.states != self.states {
             (self.zones, self.states) = (main.zones.clone(), main.states);
@@ -245,7 +247,7 @@ impl Kernel {
                         self.singles.drain(..).for_each(|(set, _)| firewall.mark_dirty(set));
                     }
                 }
-                _ => SetId::ALL.into_iter().for_each(|set| firewall.mark_dirty(set)),
+                _ => self.names.sets().into_iter().for_each(|set| firewall.mark_dirty(set)),
             }
         }
         self.repair_soon();
@@ -286,7 +288,7 @@ impl Kernel {
         if self.link.is_none() {
             let mut firewall = Firewall::open(self.names.clone(), memory::set_size(self.max_entries))?;
             let watch = firewall.watch()?;
-            SetId::ALL.into_iter().for_each(|set| firewall.mark_dirty(set));
+            self.names.sets().into_iter().for_each(|set| firewall.mark_dirty(set));
             self.link = Some((firewall, watch));
         }
         self.link.as_mut().ok_or(Error::NoTable)
@@ -338,7 +340,7 @@ impl Kernel {
         let made = structure.missing.len();
         if made > 0 {
             firewall.create_sets(&structure.missing)?;
-            SetId::ALL.into_iter().for_each(|set| firewall.mark_dirty(set));
+            names.sets().into_iter().for_each(|set| firewall.mark_dirty(set));
         }
         let mut changes = review(firewall, singles, unsettled, ledger, now);
         for set in firewall.dirty() {
@@ -451,6 +453,7 @@ fn guards_of(zones: &[String], states: States, ways: &Ways, names: &Names) -> Ve
     zones.iter().map(guard).collect()
 }
 
-fn names(main: &Main) -> Names {
-    Names { table: main.table.clone(), prefix: main.set_prefix.clone() }
+fn names(settings: &Settings) -> Names {
+    let Settings { main, .. } = settings;
+    Names { table: main.table.clone(), prefix: main.set_prefix.clone(), sources: settings.sources() }
 }

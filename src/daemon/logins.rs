@@ -17,8 +17,8 @@ use crate::feed::login::attempts::{self, Limit};
 use crate::feed::login::judge::Verdict;
 use crate::feed::login::{Attempts, Follower, Judge, Line, known};
 use crate::feed::scan::detect::Bucket;
-use crate::feed::{Reason, Source};
 use crate::ledger::{Outcome, ReasonRef};
+use crate::model::{Reason, Source};
 
 /// Failures told to watchers: so many a second, and so many at once.
 const SHOWN: Bucket = Bucket::new(2, 20);
@@ -279,7 +279,7 @@ impl Daemon {
         if self.ledger.outcome(now, address) != Outcome::NotBanned {
             return;
         }
-        let element = self.ledger.element(Source::Scan, address);
+        let element = self.ledger.element(Source::SCAN, address);
         let Some(tries) = tries else {
             return self.logins.attempts.take_back(element, number);
         };
@@ -292,7 +292,7 @@ impl Daemon {
         log::debug!("login: {address} failed at {}", watch.name);
         if self.logins.shown.take(now.0) {
             let reason = Some(super::answers::reason_view(ReasonRef::from(&reason)));
-            let (address, source) = (Some(address.to_string()), Some(Source::Scan.to_string()));
+            let (address, source) = (Some(address.to_string()), Some(Source::SCAN.to_string()));
             self.happened("login", Activity { address, source, reason, ..Activity::default() });
         }
         if too_many && self.logins.bans.take(now.0) {

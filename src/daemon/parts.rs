@@ -8,7 +8,6 @@ use super::Daemon;
 use super::kernel::State;
 use crate::config::Severity;
 use crate::control::protocol::{Part, PartState};
-use crate::feed::FeedName;
 
 impl Daemon {
     /// Every part that is switched on, in the order in which people are told.
@@ -17,7 +16,7 @@ impl Daemon {
         let mut parts = Vec::new();
         if settings.main.enabled {
             parts.extend(self.kernel.parts(settings));
-            parts.extend([FeedName::Dynfw, FeedName::Nats].into_iter().filter_map(|name| self.feeds.part(name)));
+            parts.extend(self.feeds.parts());
             parts.extend(self.feeds.share_part());
             parts.extend(self.eyes.part(settings, self.kernel.lacks_scans()));
             parts.extend(self.logins.part());
@@ -57,8 +56,7 @@ impl Daemon {
             return "unprotected";
         }
         let worst = parts.iter().map(|part| part.state).max().unwrap_or_default();
-        let feeds = [FeedName::Dynfw, FeedName::Nats].into_iter().any(|name| self.feeds.is_running(name));
-        match (worst, feeds) {
+        match (worst, self.feeds.run()) {
             (PartState::Broken, _) => "degraded",
             (PartState::Waiting, _) => "waiting",
             (PartState::InForce, true) => "protected",

@@ -7,8 +7,8 @@ use super::Daemon;
 use super::clock;
 use crate::cli::duration_text;
 use crate::config::value;
-use crate::feed::{AllowOrigin, Source};
 use crate::ledger::{AllowanceView, BanView, CONFIGURATION, Force, Moment, OWNER, Outcome};
+use crate::model::{AllowOrigin, Source};
 
 /// See the module's head.
 pub(super) struct Standing {
@@ -85,7 +85,7 @@ impl Daemon {
             if allowed > 0 {
                 text.push_str(&format!(", but for {allowed} allowed within it"));
             }
-            if self.ledger.force(Source::Manual, net) == Force::Partial {
+            if self.ledger.force(Source::MANUAL, net) == Force::Partial {
                 text.push_str(", but for what the router itself needs");
             }
         } else {
@@ -113,7 +113,7 @@ pub(super) fn who(name: &str) -> &str {
 }
 
 fn banner<'a>(ban: &BanView<'a>) -> &'a str {
-    if ban.source == Source::Manual { who(ban.by) } else { ban.source.name() }
+    if ban.source.is_owner() { who(ban.by) } else { ban.source.name() }
 }
 
 fn ban_list(net: IpNet, bans: &[BanView<'_>], now: Moment) -> String {

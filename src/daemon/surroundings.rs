@@ -17,10 +17,10 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use crate::config::Settings;
-use crate::feed::Source;
 use crate::firewall::routes::{self, Role, RouteWatch};
 use crate::firewall::tunnels;
 use crate::ledger::{Protected, may_ban};
+use crate::model::Source;
 use crate::needs::{self, Host};
 
 /// Directories whose changes may name others: UCI's files, the uplinks' resolvers, `resolv.conf`, and what the
@@ -233,7 +233,7 @@ impl Surroundings {
     }
 
     fn may_block(&self, address: IpAddr) -> bool {
-        may_ban(Source::Dynfw, address.into()).is_ok() && !self.current.iter().any(|own| own.net.contains(&address))
+        may_ban(Source::DYNFW, address.into()).is_ok() && !self.current.iter().any(|own| own.net.contains(&address))
     }
 
     /// What is wrong with the owner's host names, a sentence each.

@@ -10,9 +10,9 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::control::protocol::{History, HistorySource};
-use crate::feed::Source;
 use crate::firewall::{Counter, Family};
-use crate::ledger::{SetId, Totals};
+use crate::ledger::Totals;
+use crate::model::{SetId, Source};
 
 /// Time between samples.
 const STEP: Duration = Duration::from_secs(300);
@@ -50,8 +50,35 @@ impl Count {
     }
 }
 
-/// One value a source, in the order of [`Source::ALL`].
-type PerSource<T> = [T; Source::ALL.len()];
+/// One value a source; the default for those that it has none of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct PerSource<T>(Vec<(Source, T)>);
+
+impl<T: Copy + Default> PerSource<T> {
+    fn of(&self, source: Source) -> T {
+        self.0.iter().find(|(each, _)| *each == source).map(|(_, value)| *value).unwrap_or_default()
+    }
+
+    fn of_mut(&mut self, source: Source) -> &mut T {
+        let at = self.0.iter().position(|(each, _)| *each == source).unwrap_or_else(|| {
+            self.0.push((source, T::default()));
+            self.0.len() - 1
+        });
+        &mut self.0[at].1
+    }
+}
+
+impl<T> Default for PerSource<T> {
+    fn default() -> PerSource<T> {
+        PerSource(Vec::new())
+    }
+}
+
+impl<T> FromIterator<(Source, T)> for PerSource<T> {
+    fn from_iter<I: IntoIterator<Item = (Source, T)>>(values: I) -> PerSource<T> {
+        PerSource(values.into_iter().collect())
+    }
+}
 
 /// One hour of one source.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -63,6 +90,8 @@ struct Hour {
 /// The totals.
 #[derive(Debug)]
 pub struct Tally {
+    /// Those that people are told of, in their order.
+    sources: Vec<Source>,
     /// The kernel's values at the last reading, IPv4 and IPv6.
     last: PerSource<[Count; 2]>,
     /// Handle of the table in which these were read.
@@ -82,27 +111,30 @@ pub struct Tally {
 
 impl Tally {
     /// Goes on from the totals that were kept, if any; `wall` is the wall clock in Unix seconds.
-    pub fn new(wall: u64, kept: &Totals) -> Tally {
+    pub fn new(wall: u64, kept: &Totals, sources: Vec<Source>) -> Tally {
         let kept_count = |what: &str| kept.get(what).copied().unwrap_or(0);
-        let totals = Source::ALL.map(|source| Count {
+        let total = |source: &Source| Count {
             packets: kept_count(&format!("{source}.packets")),
             bytes: kept_count(&format!("{source}.bytes")),
-        });
-        let last = Source::ALL.map(|source| {
+        };
+        let totals: PerSource<Count> = sources.iter().map(|source| (*source, total(source))).collect();
+        let seen = |source: &Source| {
             ["4", "6"].map(|family| Count {
                 packets: kept_count(&format!("{source}{family}.kernel_packets")),
                 bytes: kept_count(&format!("{source}{family}.kernel_bytes")),
             })
-        });
+        };
+        let last = sources.iter().map(|source| (*source, seen(source))).collect();
         Tally {
             last,
             table: kept_count("table"),
             read_at: Instant::now(),
-            totals,
             since: kept.get("since").copied().unwrap_or(wall),
-            samples: kept_samples(kept, wall).unwrap_or_else(|| VecDeque::from([(wall, totals)])),
+            samples: kept_samples(kept, wall, &sources).unwrap_or_else(|| VecDeque::from([(wall, totals.clone())])),
             hours: VecDeque::from([Some(PerSource::default())]),
             running: wall / HOUR,
+            totals,
+            sources,
             due: Instant::now() + STEP,
         }
     }
@@ -125,10 +157,10 @@ impl Tally {
             let SetId::Ban(source) = counter.key.set else { continue };
             let now = Count { packets: counter.packets, bytes: counter.bytes };
             let family = usize::from(counter.key.family == Family::V6);
-            let last = std::mem::replace(&mut self.last[source as usize][family], now);
+            let last = std::mem::replace(&mut self.last.of_mut(source)[family], now);
             // A counter that went back was made anew in the same table: all it shows came since.
             let since = if now.packets < last.packets { now } else { now.minus(last) };
-            let total = &mut self.totals[source as usize];
+            let total = self.totals.of_mut(source);
             *total = total.plus(since);
             let hour = self.hour(source);
             hour.dropped = hour.dropped.plus(since);
@@ -151,7 +183,7 @@ impl Tally {
         {
             self.samples.pop_front();
         }
-        self.samples.push_back((wall, self.totals));
+        self.samples.push_back((wall, self.totals.clone()));
         self.due = Instant::now() + STEP;
     }
 
@@ -171,18 +203,18 @@ impl Tally {
     /// what it counted meanwhile is not lost.
     pub fn totals(&self) -> Totals {
         let mut kept = Totals::from([("since".into(), self.since), ("table".into(), self.table)]);
-        for source in Source::ALL {
-            let Count { packets, bytes } = self.totals[source as usize];
+        for source in self.sources.iter().copied() {
+            let Count { packets, bytes } = self.totals.of(source);
             kept.insert(format!("{source}.packets").into(), packets);
             kept.insert(format!("{source}.bytes").into(), bytes);
-            for (family, last) in ["4", "6"].into_iter().zip(self.last[source as usize]) {
+            for (family, last) in ["4", "6"].into_iter().zip(self.last.of(source)) {
                 kept.insert(format!("{source}{family}.kernel_packets").into(), last.packets);
                 kept.insert(format!("{source}{family}.kernel_bytes").into(), last.bytes);
             }
         }
         for (number, (at, sample)) in self.samples.iter().enumerate() {
             kept.insert(format!("hour{number}.at").into(), *at);
-            for (source, count) in Source::ALL.into_iter().zip(sample) {
+            for (source, count) in &sample.0 {
                 kept.insert(format!("hour{number}.{source}.packets").into(), count.packets);
                 kept.insert(format!("hour{number}.{source}.bytes").into(), count.bytes);
             }
@@ -192,8 +224,8 @@ impl Tally {
 
     /// In all, and in the last hour (to five minutes).
     pub fn of(&self, source: Source) -> (Count, Count) {
-        let total = self.totals[source as usize];
-        let hour_ago = self.samples.front().map_or(Count::default(), |(_, sample)| sample[source as usize]);
+        let total = self.totals.of(source);
+        let hour_ago = self.samples.front().map_or(Count::default(), |(_, sample)| sample.of(source));
         (total, total.minus(hour_ago))
     }
 
@@ -204,7 +236,7 @@ impl Tally {
                 let known = self.hours.len();
                 let value = move |index: usize| {
                     let hour = (index + known).checked_sub(hours).and_then(|at| self.hours.get(at))?.as_ref()?;
-                    i64::try_from(pick(&hour[source as usize])).ok()
+                    i64::try_from(pick(&hour.of(source))).ok()
                 };
                 (0..hours).map(|index| value(index).unwrap_or(-1)).collect()
             };
@@ -220,7 +252,7 @@ impl Tally {
             end: (self.running + 1) * HOUR,
             step: HOUR,
             hours: hours as u64,
-            sources: Source::ALL.map(source).into(),
+            sources: self.sources.iter().copied().map(source).collect(),
         }
     }
 
@@ -228,9 +260,9 @@ impl Tally {
     pub fn hour_of(&self, hour: u64) -> (Count, impl Fn(Source) -> u64) {
         let back = usize::try_from(self.running.saturating_sub(hour)).unwrap_or(usize::MAX);
         let at = self.hours.len().checked_sub(back.saturating_add(1));
-        let found = at.and_then(|at| self.hours.get(at)).copied().flatten().unwrap_or_default();
-        let dropped = found.iter().fold(Count::default(), |sum, each| sum.plus(each.dropped));
-        (dropped, move |source: Source| u64::from(found[source as usize].bans))
+        let found = at.and_then(|at| self.hours.get(at)).cloned().flatten().unwrap_or_default();
+        let dropped = found.0.iter().fold(Count::default(), |sum, (_, each)| sum.plus(each.dropped));
+        (dropped, move |source: Source| u64::from(found.of(source).bans))
     }
 
     fn hour(&mut self, source: Source) -> &mut Hour {
@@ -238,7 +270,7 @@ impl Tally {
             self.hours.push_back(None);
         }
         let at = self.hours.len() - 1;
-        &mut self.hours[at].get_or_insert_default()[source as usize]
+        self.hours[at].get_or_insert_default().of_mut(source)
     }
 
     /// Begins new hours as the wall clock says. A clock that went back leaves the running hour running;
@@ -258,7 +290,7 @@ impl Tally {
 
 /// The samples of the last hour that a former run has left; `None` if there are none, or the clock says that
 /// they are none of the last hour's.
-fn kept_samples(kept: &Totals, wall: u64) -> Option<VecDeque<(u64, PerSource<Count>)>> {
+fn kept_samples(kept: &Totals, wall: u64, sources: &[Source]) -> Option<VecDeque<(u64, PerSource<Count>)>> {
     let value = |number: usize, what: &str| kept.get(format!("hour{number}.{what}").as_str()).copied();
     let sample = |number: usize| {
         let at =
@@ -267,7 +299,7 @@ fn kept_samples(kept: &Totals, wall: u64) -> Option<VecDeque<(u64, PerSource<Cou
             packets: value(number, &format!("{source}.packets")).unwrap_or(0),
             bytes: value(number, &format!("{source}.bytes")).unwrap_or(0),
         };
-        Some((at, Source::ALL.map(count)))
+        Some((at, sources.iter().map(|source| (*source, count(*source))).collect()))
     };
     let samples: VecDeque<_> = (0..=SAMPLES).filter_map(sample).collect();
     (!samples.is_empty()).then_some(samples)
@@ -283,74 +315,74 @@ mod tests {
     }
 
     fn counter_in(table: u64, packets: u64) -> [Counter; 1] {
-        let key = SetKey { set: SetId::Ban(Source::Dynfw), family: Family::V4 };
+        let key = SetKey { set: SetId::Ban(Source::DYNFW), family: Family::V4 };
         [Counter { key, table, packets, bytes: packets * 40 }]
     }
 
     #[tokio::test(flavor = "current_thread")]
     async fn totals_go_on_over_a_table_that_was_made_anew() {
-        let mut tally = Tally::new(0, &Totals::new());
+        let mut tally = Tally::new(0, &Totals::new(), Source::BUILT_IN.to_vec());
         tally.read(&counter(100), 10);
         tally.read(&counter(130), 20);
         // fw4 restart: the kernel counts from 0 again, and may be further when it is asked.
         tally.read(&counter_in(2, 140), 30);
         // A counter alone made anew.
         tally.read(&counter_in(2, 7), 40);
-        let (total, hour) = tally.of(Source::Dynfw);
+        let (total, hour) = tally.of(Source::DYNFW);
         assert_eq!((total.packets, total.bytes), (277, 277 * 40));
         assert_eq!(hour, total);
-        assert_eq!(tally.of(Source::Nats).0, Count::default());
+        assert_eq!(tally.of(Source::NATS).0, Count::default());
     }
 
     #[tokio::test(flavor = "current_thread")]
     async fn totals_go_on_over_a_restart_of_the_daemon() {
-        let mut before = Tally::new(50, &Totals::new());
+        let mut before = Tally::new(50, &Totals::new(), Source::BUILT_IN.to_vec());
         before.read(&counter(100), 60);
         // 20 packets come while no daemon runs. The last hour is that of the router, not of the run.
         for (wall, hour) in [(1000, 120), (50 + HOUR, 120), (50 + 3 * HOUR, 20), (10, 20)] {
-            let mut after = Tally::new(wall, &before.totals());
+            let mut after = Tally::new(wall, &before.totals(), Source::BUILT_IN.to_vec());
             after.read(&counter(120), wall + 1);
-            assert_eq!(after.of(Source::Dynfw).0.packets, 120);
-            assert_eq!(after.of(Source::Dynfw).1.packets, hour, "at {wall}");
+            assert_eq!(after.of(Source::DYNFW).0.packets, 120);
+            assert_eq!(after.of(Source::DYNFW).1.packets, hour, "at {wall}");
             assert_eq!(after.since(), 50);
         }
         // The hour goes on to pass in the next run.
-        let mut after = Tally::new(1000, &before.totals());
+        let mut after = Tally::new(1000, &before.totals(), Source::BUILT_IN.to_vec());
         for step in 0..=13 {
             after.sample(&counter(120), 1000 + 300 * step);
         }
-        assert_eq!(after.of(Source::Dynfw).1.packets, 0);
+        assert_eq!(after.of(Source::DYNFW).1.packets, 0);
     }
 
     #[tokio::test(flavor = "current_thread")]
     async fn the_last_hour_forgets_what_is_older() {
-        let mut tally = Tally::new(0, &Totals::new());
+        let mut tally = Tally::new(0, &Totals::new(), Source::BUILT_IN.to_vec());
         tally.sample(&counter(1000), 300);
         for step in 2..=13 {
             tally.sample(&counter(1000 + step), 300 * step);
         }
-        assert_eq!(tally.of(Source::Dynfw).1.packets, 13);
+        assert_eq!(tally.of(Source::DYNFW).1.packets, 13);
     }
 
     #[tokio::test(flavor = "current_thread")]
     async fn hours_follow_the_wall_clock_and_leave_gaps() {
-        let mut tally = Tally::new(10 * HOUR + 5, &Totals::new());
-        tally.count_bans(Source::Scan, 3, 10 * HOUR + 6);
-        tally.count_bans(Source::Scan, 1, 11 * HOUR);
+        let mut tally = Tally::new(10 * HOUR + 5, &Totals::new(), Source::BUILT_IN.to_vec());
+        tally.count_bans(Source::SCAN, 3, 10 * HOUR + 6);
+        tally.count_bans(Source::SCAN, 1, 11 * HOUR);
         // The clock goes back: the hour goes on.
-        tally.count_bans(Source::Scan, 1, 10 * HOUR);
+        tally.count_bans(Source::SCAN, 1, 10 * HOUR);
         // Nobody counted during hour 12.
         tally.read(&counter(5), 13 * HOUR + 1);
         let history = tally.history(6, 13 * HOUR + 2);
         assert_eq!(history.end, 14 * HOUR);
-        let scan = &history.sources[Source::Scan as usize];
+        let scan = &history.sources[2];
         assert_eq!(scan.bans, [-1, -1, 3, 2, -1, 0]);
-        assert_eq!(history.sources[Source::Dynfw as usize].packets, [-1, -1, 0, 0, -1, 5]);
+        assert_eq!(history.sources[0].packets, [-1, -1, 0, 0, -1, 5]);
     }
 
     #[tokio::test(flavor = "current_thread")]
     async fn a_jump_of_ten_years_costs_a_week_of_gaps_and_no_more() {
-        let mut tally = Tally::new(0, &Totals::new());
+        let mut tally = Tally::new(0, &Totals::new(), Source::BUILT_IN.to_vec());
         tally.read(&counter(1), 10 * 365 * 86_400);
         assert_eq!(tally.hours.len(), HOURS);
         assert_eq!(tally.history(HOURS, 0).sources[0].packets.iter().filter(|value| **value >= 0).count(), 1);

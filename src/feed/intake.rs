@@ -9,7 +9,7 @@ use std::cell::Cell;
 use std::net::IpAddr;
 use std::rc::Rc;
 
-use super::{Lifetime, List, Listed};
+use crate::model::{Lifetime, List, Listed};
 
 /// Smallest room to read a list into: a tiny limit must not mean a sort for each entry.
 const LEAST: usize = 1024;

@@ -1,241 +1,23 @@
 //! Feeds: whatever tells diswall to ban, free or allow an address.
 //!
 //! A feed turns bytes into [`Event`]s and posts them on a channel; it knows neither the ledger nor the
-//! firewall. This file holds the vocabulary that every feed shares; the daemon is its only reader.
+//! firewall. This file holds what every feed shares: states, notices, counters; [`registry`] lists the feeds that
+//! come over the network. The daemon is their only reader.
 
 pub mod backoff;
 pub mod diswall;
-
 pub mod dynfw;
 pub mod intake;
 pub mod login;
+pub mod registry;
 pub mod scan;
 
 use std::cell::{Cell, RefCell};
-use std::fmt;
-use std::net::{Ipv4Addr, Ipv6Addr};
 use std::rc::Rc;
 
-use ipnet::IpNet;
 use tokio::sync::mpsc;
 
-/// Who banned an address. Each source has a pair of sets of its own in the kernel.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Source {
-    /// Turris Sentinel's dynamic firewall.
-    Dynfw,
-    /// DisWall's shared bans over NATS.
-    Nats,
-    /// Whatever this router saw itself: touched closed ports, failed log-ins.
-    Scan,
-    /// The owner: `config block`, `diswall block`, fail2ban.
-    Manual,
-}
-
-impl Source {
-    /// Every source, in the order in which their indices count.
-    pub const ALL: [Source; 4] = [Source::Dynfw, Source::Nats, Source::Scan, Source::Manual];
-
-    /// The name used in set names, on the command line and in JSON.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Source::Dynfw => "dynfw",
-            Source::Nats => "nats",
-            Source::Scan => "scan",
-            Source::Manual => "manual",
-        }
-    }
-
-    /// The source of that name, if there is one.
-    pub fn from_name(name: &str) -> Option<Source> {
-        Source::ALL.into_iter().find(|source| source.name() == name)
-    }
-}
-
-impl fmt::Display for Source {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-/// How long a ban or an allowance holds, in whole seconds from the moment it is applied.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Lifetime {
-    /// Until somebody takes it back.
-    Forever,
-    /// So many seconds; at least 1.
-    Seconds(u32),
-}
-
-/// Who gave an allowance. The owner's and DisWall's are kept apart.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum AllowOrigin {
-    /// `config allow` in UCI.
-    Config,
-    /// `diswall allow --timeout`.
-    Command,
-    /// DisWall's allow list over NATS.
-    Nats,
-}
-
-/// Why an address is banned, as the feed states it. Texts are at most [`TAG_MAX`] bytes; the ledger
-/// stores them once however many bans share them.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Reason {
-    /// It was on a source's whole list.
-    Listed,
-    /// The source announced it while we listened.
-    Announced,
-    /// As `Announced`, with the announcer's tag (`ssh`, `smtp`, …).
-    Tagged(Box<str>),
-    /// It touched a closed port. `protocol` is the IP protocol number.
-    Port {
-        /// IP protocol number (6 TCP, 17 UDP).
-        protocol: u8,
-        /// Destination port it tried.
-        port: u16,
-    },
-    /// Failed log-ins at this service.
-    Login(Box<str>),
-    /// The owner's comment (may be empty).
-    Comment(Box<str>),
-}
-
-/// Longest text a [`Reason`] carries on, in bytes; feeds cut what is longer at a character boundary.
-pub const TAG_MAX: usize = 120;
-
-/// One entry of a whole list.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Listed<A> {
-    /// The address.
-    pub address: A,
-    /// How long it is to be banned from now.
-    pub lifetime: Lifetime,
-}
-
-/// A source's whole list, the two families apart so that 100,000 IPv4 entries take 1.2 MB.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct List {
-    /// IPv4 entries; order and duplicates do not matter (the last duplicate counts).
-    pub v4: Vec<Listed<Ipv4Addr>>,
-    /// IPv6 entries.
-    pub v6: Vec<Listed<Ipv6Addr>>,
-    /// Entries of the source's list that are not here, because they are beyond the limit.
-    pub cut: u32,
-}
-
-/// One allowance of a whole allow list, or one block of the owner's block list: a network with its end
-/// and a comment.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Entry {
-    /// Address or network, host bits zero.
-    pub net: IpNet,
-    /// How long it holds.
-    pub lifetime: Lifetime,
-    /// The owner's comment, or empty.
-    pub comment: Box<str>,
-}
-
-/// What a feed tells the ledger.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Event {
-    /// This is all the source bans: what it banned before and is not here is free.
-    List {
-        /// Whose list.
-        source: Source,
-        /// The entries.
-        list: List,
-    },
-    /// The source bans this. A ban that is already there gets the new end and reason, unless it is DisWall's
-    /// ([`Source::Nats`]) and ends later.
-    Ban {
-        /// Who bans.
-        source: Source,
-        /// Address, or (only `Manual`) a network with its host bits zero.
-        net: IpNet,
-        /// For how long.
-        lifetime: Lifetime,
-        /// Why.
-        reason: Reason,
-    },
-    /// These are all of the owner's blocks in UCI that the `manual` set holds; kept apart from those
-    /// that came as `Ban` with the source `Manual`.
-    BlockList {
-        /// The blocks: networks may overlap and contain each other.
-        list: Vec<Entry>,
-    },
-    /// The source takes its ban back. Unknown bans are no error.
-    Unban {
-        /// Who takes back.
-        source: Source,
-        /// What.
-        net: IpNet,
-    },
-    /// These are all of the origin's allowances.
-    AllowList {
-        /// Whose.
-        origin: AllowOrigin,
-        /// The allowances.
-        list: Vec<Entry>,
-    },
-    /// One allowance more (or with a new end or comment).
-    Allow {
-        /// Whose.
-        origin: AllowOrigin,
-        /// What.
-        entry: Entry,
-    },
-    /// The origin takes its allowance back.
-    Disallow {
-        /// Whose.
-        origin: AllowOrigin,
-        /// What.
-        net: IpNet,
-    },
-    /// The source has been heard from: its bans do not lapse for another `max_age`.
-    Contact {
-        /// Which.
-        source: Source,
-    },
-    /// The source has been silent for longer than its `max_age`: all its bans lapse.
-    Lapse {
-        /// Which.
-        source: Source,
-    },
-}
-
-/// The two feeds that come over the network.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum FeedName {
-    /// Turris Sentinel DynFW.
-    Dynfw,
-    /// DisWall over NATS.
-    Nats,
-}
-
-impl FeedName {
-    /// The source whose bans this feed delivers.
-    pub const fn source(self) -> Source {
-        match self {
-            FeedName::Dynfw => Source::Dynfw,
-            FeedName::Nats => Source::Nats,
-        }
-    }
-
-    /// What people call it.
-    pub const fn title(self) -> &'static str {
-        match self {
-            FeedName::Dynfw => "DynFW",
-            FeedName::Nats => "DisWall",
-        }
-    }
-}
-
-impl fmt::Display for FeedName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.source().name())
-    }
-}
+use crate::model::{Event, Source};
 
 /// Where a feed's connection stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -290,8 +72,8 @@ pub enum Update {
     },
 }
 
-/// The sending end that a feed is given: its name goes with every update.
-pub type Updates = mpsc::Sender<(FeedName, Update)>;
+/// The sending end that a feed is given: its source goes with every update.
+pub type Updates = mpsc::Sender<(Source, Update)>;
 
 /// Counters that a feed keeps and the daemon reads. One thread, so plain cells.
 #[derive(Debug, Default)]

@@ -12,8 +12,7 @@ use super::netlink::{
     self, HEADER, NFGENMSG, NLM_F_CREATE, NLM_F_REQUEST, close_message, close_nested, open_nested, open_netfilter, put,
     put_str,
 };
-use crate::feed::Lifetime;
-use crate::ledger::{Range, SetId};
+use crate::model::{Lifetime, Range, SetId};
 
 /// `NFPROTO_INET`: the family of the table.
 pub(super) const INET: u8 = 1;
@@ -88,7 +87,7 @@ pub(super) struct Batch {
     /// The intervals that this batch has changed.
     intervals: Vec<(SetId, Range)>,
     /// The attributes that name table and set, one string of bytes a set, ready to copy.
-    preludes: Vec<Vec<u8>>,
+    preludes: Vec<(SetKey, Vec<u8>)>,
 }
 
 impl Batch {
@@ -97,7 +96,7 @@ impl Batch {
             let mut attributes = Vec::new();
             put_str(&mut attributes, ELEM_LIST_TABLE, &names.table);
             put_str(&mut attributes, ELEM_LIST_SET, &names.set(key));
-            attributes
+            (key, attributes)
         };
         Batch {
             buffer: Vec::new(),
@@ -106,7 +105,7 @@ impl Batch {
             first: 0,
             elements: 0,
             intervals: Vec::new(),
-            preludes: SetKey::all().map(prelude).collect(),
+            preludes: names.keys().map(prelude).collect(),
         }
     }
 
@@ -177,7 +176,7 @@ impl Batch {
         let sequence = self.first.wrapping_add(1).wrapping_add(self.messages.len() as u32);
         let (kind, flags) = verb.message();
         let start = open_netfilter(&mut self.buffer, kind, flags, sequence, INET, 0);
-        if let Some(prelude) = self.preludes.get(key.index()) {
+        if let Some((_, prelude)) = self.preludes.iter().find(|(each, _)| *each == key) {
             self.buffer.extend_from_slice(prelude);
         }
         let elements = open_nested(&mut self.buffer, ELEM_LIST_ELEMENTS);

@@ -54,7 +54,7 @@ pub(super) fn read(socket: &mut Socket, names: &Names) -> Result<Vec<Counter>, E
 
 /// The counters; `None` if the ruleset changed while they were listed.
 fn dump(socket: &mut Socket, names: &Names, table: u64) -> io::Result<Option<Vec<Counter>>> {
-    let mut counters = Vec::with_capacity(SetKey::COUNT);
+    let mut counters = Vec::new();
     let sequence = socket.next_sequence();
     let mut request = Vec::new();
     let start = open_netfilter(&mut request, GETOBJ, NLM_F_REQUEST | NLM_F_DUMP, sequence, INET, 0);

@@ -40,8 +40,7 @@ pub use witness::{Claim, Picture, Proof, Witness};
 
 use rustix::io::Errno;
 
-use crate::feed::Lifetime;
-use crate::ledger::{Desired, Range, SetChange, SetId};
+use crate::model::{Desired, Lifetime, Range, SetChange, SetId};
 use batch::{Batch, Verb};
 use netlink::{Control, Messages, Refusal, Socket};
 use reconcile::{Key, Present};
@@ -63,7 +62,8 @@ pub struct Firewall {
     batch_elements: usize,
     /// Whether the kernel knows `NFT_MSG_DESTROYSETELEM` (Linux 6.3).
     has_destroy: bool,
-    dirty: [bool; SetId::ALL.len()],
+    /// The sets that may differ from what was pushed.
+    dirty: Vec<SetId>,
     /// The first failure since the last commit. While there is one, changes only mark their sets dirty.
     failure: Option<Error>,
     /// The watch's socket, while there is a watch.
@@ -93,8 +93,7 @@ impl Firewall {
         let mut socket = Socket::open(mnl::Bus::Netfilter).map_err(opening)?;
         let has_destroy = probe_destroy(&mut socket, &names.table)?;
         let batch = Batch::new(&names);
-        let dirty = [false; SetId::ALL.len()];
-        let batch_elements = usize::MAX;
+        let (dirty, batch_elements) = (Vec::new(), usize::MAX);
         let (failure, ear, bulk) = (None, None, None);
         Ok(Firewall { names, max_entries, socket, batch, batch_elements, has_destroy, dirty, failure, ear, bulk })
     }
@@ -139,7 +138,7 @@ impl Firewall {
 
     /// The sets that may differ from what was pushed.
     pub fn dirty(&self) -> Vec<SetId> {
-        SetId::ALL.into_iter().zip(self.dirty).filter(|(_, dirty)| *dirty).map(|(set, _)| set).collect()
+        self.names.sets().into_iter().filter(|set| self.dirty.contains(set)).collect()
     }
 
     /// Notes that a set may differ from what was pushed.
@@ -389,8 +388,10 @@ impl Firewall {
     }
 
     fn set_dirty(&mut self, set: SetId, dirty: bool) {
-        if let Some(slot) = SetId::ALL.iter().position(|each| *each == set).and_then(|at| self.dirty.get_mut(at)) {
-            *slot = dirty;
+        match self.dirty.iter().position(|each| *each == set) {
+            None if dirty => self.dirty.push(set),
+            Some(at) if !dirty => drop(self.dirty.swap_remove(at)),
+            _ => {}
         }
     }
 

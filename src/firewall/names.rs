@@ -6,8 +6,7 @@
 use std::fmt;
 use std::net::IpAddr;
 
-use crate::feed::Source;
-use crate::ledger::SetId;
+use crate::model::{SetId, Source};
 
 /// Address family of a set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -57,46 +56,34 @@ pub struct SetKey {
 }
 
 impl SetKey {
-    /// How many sets there are.
-    pub const COUNT: usize = SetId::ALL.len() * Family::ALL.len();
-
     /// The set that a change to `address` goes to.
     pub const fn of(set: SetId, address: IpAddr) -> SetKey {
         SetKey { set, family: Family::of(address) }
     }
-
-    /// Every set, in the order of [`SetKey::index`].
-    pub fn all() -> impl Iterator<Item = SetKey> {
-        SetId::ALL.into_iter().flat_map(|set| Family::ALL.map(|family| SetKey { set, family }))
-    }
-
-    /// Position in [`SetKey::all`], below [`SetKey::COUNT`].
-    pub const fn index(self) -> usize {
-        let pair = match self.set {
-            SetId::Ban(Source::Dynfw) => 0,
-            SetId::Ban(Source::Nats) => 1,
-            SetId::Ban(Source::Scan) => 2,
-            SetId::Ban(Source::Manual) => 3,
-            SetId::Allow => 4,
-        };
-        pair * 2
-            + match self.family {
-                Family::V4 => 0,
-                Family::V6 => 1,
-            }
-    }
 }
 
-/// The names that the configuration chooses (`table`, `set_prefix`).
+/// The names that the configuration chooses (`table`, `set_prefix`), and of whose sets they are.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Names {
     /// Name of the nftables table; its family is inet.
     pub table: String,
     /// What every set and counter name starts with.
     pub prefix: String,
+    /// The sources that have sets, in the order in which people are told of them.
+    pub sources: Vec<Source>,
 }
 
 impl Names {
+    /// Every pair of sets, that of the allowances last.
+    pub fn sets(&self) -> Vec<SetId> {
+        SetId::of(&self.sources)
+    }
+
+    /// Every set.
+    pub fn keys(&self) -> impl Iterator<Item = SetKey> + use<> {
+        self.sets().into_iter().flat_map(|set| Family::ALL.map(|family| SetKey { set, family }))
+    }
+
     /// Name of a set: `diswall_dynfw4`.
     pub fn set(&self, key: SetKey) -> String {
         format!("{}_{}{}", self.prefix, key.set.name(), key.family.digit())
@@ -139,7 +126,7 @@ impl Names {
         let rest = name.strip_prefix(self.prefix.as_bytes())?.strip_prefix(b"_")?;
         let (&digit, middle) = rest.split_last()?;
         let family = Family::ALL.into_iter().find(|family| family.digit() as u8 == digit)?;
-        let set = SetId::ALL.into_iter().find(|set| set.name().as_bytes() == middle)?;
+        let set = self.sets().into_iter().find(|set| set.name().as_bytes() == middle)?;
         Some(SetKey { set, family })
     }
 }
@@ -156,12 +143,12 @@ mod tests {
 
     #[test]
     fn every_name_leads_back_to_its_set() {
-        let names = Names { table: "fw4".into(), prefix: "dis_wall".into() };
-        for (position, key) in SetKey::all().enumerate() {
-            assert_eq!(key.index(), position);
+        let sources = Source::BUILT_IN.to_vec();
+        let names = Names { table: "fw4".into(), prefix: "dis_wall".into(), sources };
+        for key in names.keys() {
             assert_eq!(names.find(names.set(key).as_bytes()), Some(key));
         }
-        assert_eq!(SetKey::all().count(), SetKey::COUNT);
+        assert_eq!(names.keys().count(), 10);
         for stranger in ["", "dis_wall", "dis_wall_", "dis_wall_dynfw", "dis_wall_dynfw5", "dis_wall_4", "x_dynfw4"] {
             assert_eq!(names.find(stranger.as_bytes()), None, "{stranger}");
         }

@@ -15,8 +15,7 @@ use super::netlink::{
     Attributes, Dump, Message, NLM_F_ACK, NLM_F_DUMP, NLM_F_REQUEST, Socket, be32, be64, close_message, open_netfilter,
     put_str,
 };
-use crate::feed::Lifetime;
-use crate::ledger::{Desired, Range};
+use crate::model::{Desired, Lifetime, Range};
 
 const NEWSETELEM: u16 = nft(12);
 const GETSETELEM: u16 = nft(13);

@@ -12,12 +12,8 @@ pub use scan::{SEEN, SEEN_AGAIN, SEEN_AGAIN_BARE, SEEN_BARE, SNAP_LENGTH};
 
 use super::names::{Family, Names, SetKey};
 use crate::config::{Action, Block, Direction, Main, PortRange, Proto, Settings, States};
-use crate::feed::Source;
-use crate::ledger::SetId;
 use crate::memory;
-
-/// Sources in the order in which rules look them up: the owner's word first.
-const ORDER: [Source; 4] = [Source::Manual, Source::Scan, Source::Nats, Source::Dynfw];
+use crate::model::{SetId, Source};
 
 /// At most so many packets a second, and so many at once, are logged for each source and family.
 const LOG_LIMIT: &str = "limit rate 5/second burst 10 packets";
@@ -63,14 +59,16 @@ pub fn removal(settings: &Settings) -> String {
             text.line(0, &format!("{step} chain inet {table} {chain}"));
         }
     }
-    let sets =
-        SetKey::all().map(|key| (text.names.set(key), definition(key, memory::set_size(settings.main.max_entries))));
+    let sets = text
+        .names
+        .keys()
+        .map(|key| (text.names.set(key), definition(key, memory::set_size(settings.main.max_entries))));
     let sets: Vec<(String, String)> = sets.chain(cut_sets).chain(scan_sets).collect();
     for (name, definition) in sets {
         text.line(0, &format!("add set inet {table} {name} {{ {definition} }}"));
         text.line(0, &format!("delete set inet {table} {name}"));
     }
-    for (source, family) in counted() {
+    for (source, family) in text.counted() {
         let name = text.names.counter(ban_set(source, family));
         text.line(0, &format!("add counter inet {table} {name}"));
         text.line(0, &format!("delete counter inet {table} {name}"));
@@ -99,14 +97,23 @@ pub fn standalone(settings: &Settings) -> String {
 struct Text<'a> {
     settings: &'a Settings,
     names: Names,
+    /// Sources in the order in which rules look them up.
+    order: Vec<Source>,
     out: String,
 }
 
 impl<'a> Text<'a> {
     fn new(settings: &'a Settings) -> Text<'a> {
         let Main { table, set_prefix, .. } = &settings.main;
-        let names = Names { table: table.clone(), prefix: set_prefix.clone() };
-        Text { settings, names, out: String::with_capacity(8 * 1024) }
+        let sources = settings.sources();
+        let order = Source::in_order(&sources);
+        let names = Names { table: table.clone(), prefix: set_prefix.clone(), sources };
+        Text { settings, names, order, out: String::with_capacity(8 * 1024) }
+    }
+
+    /// Every source and family that has a counter.
+    fn counted(&self) -> Vec<(Source, Family)> {
+        self.order.iter().flat_map(|source| Family::ALL.map(|family| (*source, family))).collect()
     }
 
     fn line(&mut self, depth: usize, text: &str) {
@@ -126,7 +133,7 @@ impl<'a> Text<'a> {
             chains.extend(Family::ALL.map(|family| side.family_chain(prefix, family)));
         }
         for family in Family::ALL {
-            chains.extend(ORDER.map(|source| self.hit_chain(source, family)));
+            chains.extend(self.order.iter().map(|source| self.hit_chain(*source, family)));
         }
         chains
     }
@@ -151,12 +158,12 @@ impl<'a> Text<'a> {
     }
 
     fn sets_and_counters(&mut self) {
-        for key in SetKey::all() {
+        for key in self.names.keys() {
             let (name, definition) =
                 (self.names.set(key), definition(key, memory::set_size(self.settings.main.max_entries)));
             self.line(1, &format!("set {name} {{ {definition} }}"));
         }
-        for (source, family) in counted() {
+        for (source, family) in self.counted() {
             let name = self.names.counter(ban_set(source, family));
             self.line(1, &format!("counter {name} {{ }}"));
         }
@@ -165,7 +172,9 @@ impl<'a> Text<'a> {
     /// The chains that look an address up, allowances first.
     fn checks(&mut self) {
         let sides = self.sides();
-        for (source, family) in counted().filter(|(source, _)| self.needs_hit_chain(*source)).collect::<Vec<_>>() {
+        for (source, family) in
+            self.counted().into_iter().filter(|(source, _)| self.needs_hit_chain(*source)).collect::<Vec<_>>()
+        {
             self.hit(source, family);
         }
         for side in sides {
@@ -200,7 +209,7 @@ impl<'a> Text<'a> {
                 }
             }
         }
-        for source in ORDER {
+        for source in self.order.clone() {
             let set = self.names.set(ban_set(source, family));
             let verdict = self.verdict(source, family);
             // Bans for networks are looked up by the network; the receiver's side has the same.
@@ -212,7 +221,7 @@ impl<'a> Text<'a> {
 
     /// What is looked up in a source's set.
     fn key(&self, side: Side, source: Source, family: Family) -> String {
-        if source == Source::Scan { self.scan_key(side, family) } else { side.field(family).into() }
+        if source.is_own() { self.scan_key(side, family) } else { side.field(family).into() }
     }
 
     /// What follows a match in a source's set: the counter and the action in place where one rule can
@@ -254,7 +263,7 @@ impl<'a> Text<'a> {
 
     /// A block with a protocol, ports or an action of its own is a rule of its own.
     fn block_rule(&mut self, block: &Block, family: Family) {
-        let counter = self.names.counter(ban_set(Source::Manual, family));
+        let counter = self.names.counter(ban_set(Source::MANUAL, family));
         let selector = format!("{} {}{}", Side::From.field(family), block.net, service_match(block, family));
         let action = block.action.unwrap_or(self.settings.main.action);
         if self.settings.main.log_drops || block.log {
@@ -495,11 +504,6 @@ fn ban_set(source: Source, family: Family) -> SetKey {
     SetKey { set: SetId::Ban(source), family }
 }
 
-/// Every source and family that has a counter.
-fn counted() -> impl Iterator<Item = (Source, Family)> {
-    ORDER.into_iter().flat_map(|source| Family::ALL.map(|family| (source, family)))
-}
-
 /// A set's definition as nft writes it.
 fn definition(key: SetKey, size: u32) -> String {
     format!("type {}; flags {}; size {size};", key_type(key.family), set_flags(key.set))
@@ -515,8 +519,8 @@ fn key_type(family: Family) -> &'static str {
 /// `dynamic` lets rules add elements: the kernel bans whoever touches a honeypot port by itself.
 fn set_flags(set: SetId) -> &'static str {
     match set {
-        SetId::Ban(Source::Scan) => "dynamic,timeout",
-        SetId::Ban(Source::Dynfw | Source::Nats) => "timeout",
-        SetId::Ban(Source::Manual) | SetId::Allow => "interval,timeout",
+        set if set.is_interval() => "interval,timeout",
+        SetId::Ban(source) if source.is_own() => "dynamic,timeout",
+        _ => "timeout",
     }
 }

@@ -12,8 +12,7 @@ use super::netlink::{
 };
 use super::sys::{self, SetDefinition};
 use super::ways::{self, Ways};
-use crate::feed::Source;
-use crate::ledger::SetId;
+use crate::model::SetId;
 
 const GETTABLE: u16 = nft(1);
 const NEWSET: u16 = nft(9);
@@ -75,9 +74,9 @@ impl Structure {
 /// What a set must be; the same as the nft text says.
 pub(super) fn definition(key: SetKey, max_entries: u32) -> SetDefinition {
     let flags = match key.set {
-        SetId::Ban(Source::Manual) | SetId::Allow => FLAG_INTERVAL | FLAG_TIMEOUT,
-        SetId::Ban(Source::Scan) => FLAG_EVAL | FLAG_TIMEOUT,
-        SetId::Ban(Source::Dynfw | Source::Nats) => FLAG_TIMEOUT,
+        set if set.is_interval() => FLAG_INTERVAL | FLAG_TIMEOUT,
+        SetId::Ban(source) if source.is_own() => FLAG_EVAL | FLAG_TIMEOUT,
+        _ => FLAG_TIMEOUT,
     };
     let key_type = match key.family {
         Family::V4 => TYPE_IPADDR,
@@ -92,31 +91,28 @@ pub(super) fn definition(key: SetKey, max_entries: u32) -> SetDefinition {
 pub(super) fn structure(socket: &mut Socket, names: &Names) -> Result<Structure, Error> {
     let failed = |cause| Error::Netlink { doing: "reading the table", cause };
     if !table_exists(socket, names).map_err(failed)? {
-        return Ok(Structure { missing: SetKey::all().collect(), ..Structure::default() });
+        return Ok(Structure { missing: names.keys().collect(), ..Structure::default() });
     }
     for _ in 0..super::ATTEMPTS {
-        let mut found: [Option<SetDefinition>; SetKey::COUNT] = [None; SetKey::COUNT];
+        let mut found: Vec<(SetKey, SetDefinition)> = Vec::new();
         let sequence = socket.next_sequence();
         let mut request = Vec::new();
         let start = open_netfilter(&mut request, GETSET, NLM_F_REQUEST | NLM_F_DUMP, sequence, INET, 0);
         put_str(&mut request, SET_TABLE, &names.table);
         close_message(&mut request, start);
         let outcome = socket.dump(&request, &mut |message| {
-            let seen = read_set(message, names);
-            if let Some((slot, definition)) = seen.and_then(|(key, set)| Some((found.get_mut(key.index())?, set))) {
-                *slot = Some(definition);
-            }
+            found.extend(read_set(message, names));
         });
         match outcome {
             Ok(Dump::Complete) => {
                 let Some(ways) = ways::read(socket, names).map_err(failed)? else { continue };
                 let has = |chain: String| ways.has_rules(&chain);
                 let (rules, scans, cuts) = (has(names.entry_chain()), has(names.scan_chain()), has(names.cut_chain()));
-                return Ok(Structure { rules, scans, cuts, ways, ..compare(&found) });
+                return Ok(Structure { rules, scans, cuts, ways, ..compare(names, &found) });
             }
             Ok(Dump::Interrupted) => {}
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                return Ok(Structure { missing: SetKey::all().collect(), ..Structure::default() });
+                return Ok(Structure { missing: names.keys().collect(), ..Structure::default() });
             }
             Err(cause) => return Err(failed(cause)),
         }
@@ -157,14 +153,14 @@ fn read_set(message: &Message<'_>, names: &Names) -> Option<(SetKey, SetDefiniti
     Some((key, definition))
 }
 
-fn compare(found: &[Option<SetDefinition>; SetKey::COUNT]) -> Structure {
+fn compare(names: &Names, found: &[(SetKey, SetDefinition)]) -> Structure {
     let mut structure = Structure { table: true, ..Structure::default() };
-    for key in SetKey::all() {
+    for key in names.keys() {
         let wanted = definition(key, 0);
-        match found.get(key.index()).copied().flatten() {
+        match found.iter().find(|(each, _)| *each == key).map(|(_, is)| is) {
             None => structure.missing.push(key),
             Some(is) if (is.flags, is.key_type, is.key_len) == (wanted.flags, wanted.key_type, wanted.key_len) => {}
-            Some(is) => structure.wrong.push(WrongSet { key, difference: describe(&is, &wanted) }),
+            Some(is) => structure.wrong.push(WrongSet { key, difference: describe(is, &wanted) }),
         }
     }
     structure

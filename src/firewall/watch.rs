@@ -21,7 +21,7 @@ use super::netlink::{
 };
 use super::reconcile;
 use super::sys::Wakeful;
-use crate::ledger::SetId;
+use crate::model::SetId;
 
 /// `NFNLGRP_NFTABLES` is group 7.
 const GROUP: u32 = 1 << 6;

@@ -9,7 +9,7 @@ use std::net::IpAddr;
 
 use super::hash::Seed;
 use super::moment::{End, Moment};
-use crate::feed::Lifetime;
+use crate::model::Lifetime;
 
 /// The longest ban that DisWall announces, in seconds (docs/protocols.md, section 2).
 pub const LONGEST_BAN: u32 = 2_147_483;

@@ -8,8 +8,8 @@ use ipnet::IpNet;
 
 use super::moment::Moment;
 use super::nets::{self, Cause, Nets};
-use super::{Applied, COMMAND, CONFIG, Ledger, SetChange, normal};
-use crate::feed::{Entry, Lifetime};
+use super::{Applied, COMMAND, CONFIG, Ledger, normal};
+use crate::model::{Entry, Lifetime, SetChange};
 
 /// The name of whoever bans in UCI. No program can have it.
 pub const CONFIGURATION: &str = "config";
@@ -155,8 +155,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::feed::Source;
-    use crate::ledger::{Desired, Range, SetId};
+    use crate::model::{Desired, Range, SetId, Source};
 
     fn net(text: &str) -> IpNet {
         text.parse().unwrap_or_else(|_| IpNet::from(text.parse::<std::net::IpAddr>().unwrap()))
@@ -187,7 +186,7 @@ mod tests {
         assert_eq!((applied.removed, gone), (1, vec![net("203.0.113.8")]));
         assert_eq!(holders(&ledger, 3, "203.0.113.8"), [OWNER, "sshd"]);
         assert_eq!(ledger.let_go(at(3), "nobody", None, &mut |_| {}).0, Applied::default());
-        let set = ledger.desired(SetId::Ban(Source::Manual), at(3));
+        let set = ledger.desired(SetId::Ban(Source::MANUAL), at(3));
         assert_eq!(set.wanted(Range::single(net("203.0.113.8").addr())), Some(Lifetime::Seconds(47)));
         assert_eq!(holders(&ledger, 11, "203.0.113.8"), [OWNER]);
     }

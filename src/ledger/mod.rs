@@ -7,7 +7,6 @@
 //! its drop rules, so an allowance changes the `allow` set alone; protected addresses are withheld from
 //! the kernel's ban sets. Either way the ban is in force again the moment its exemption ends.
 
-mod change;
 mod escalation;
 mod hash;
 mod holders;
@@ -31,7 +30,6 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::{IpNet, Ipv6Net};
 
-pub use change::{Desired, Range, SetChange, SetId};
 pub use escalation::{HISTORY_MAX, LONGEST_BAN, Ladder, Offence};
 pub use holders::{CONFIGURATION, HOLDERS_MAX, HoldError, OWNER};
 pub use moment::Moment;
@@ -43,7 +41,7 @@ pub use reason::{ReasonRef, Refused};
 pub use record::{Clocks, RECORD_MAX, Record, Word, frame as record_frame, read as read_record};
 pub use snapshot::{AWAY_MAX, Restored, SnapshotError, Totals, VERSION};
 
-use crate::feed::{AllowOrigin, Entry, Event, Lifetime, List, Listed, Reason, Source};
+use crate::model::{AllowOrigin, Entry, Event, Holds, Lifetime, List, Listed, Reason, SetChange, SetId, Source};
 use escalation::Escalation;
 use holders::Holders;
 use nets::Nets;
@@ -85,15 +83,20 @@ pub struct Counts {
     pub cut: u32,
 }
 
-/// The bans of a feed or of the router's own eyes: single addresses.
+/// The bans of one source that holds single addresses.
 #[derive(Debug)]
 struct Book {
+    source: Source,
     v4: Table<Ipv4Addr>,
     v6: Table<Ipv6Addr>,
     cut: u32,
 }
 
 impl Book {
+    fn new(source: Source) -> Book {
+        Book { source, v4: Table::new(), v6: Table::new(), cut: 0 }
+    }
+
     /// Bans of both families.
     fn len(&self) -> usize {
         self.v4.len() + self.v6.len()
@@ -108,7 +111,10 @@ const COMMAND: u8 = 1;
 #[derive(Debug)]
 pub struct Ledger {
     max_entries: u32,
-    books: [Book; 3],
+    /// One for each source of single addresses, in the order in which people are told of them.
+    books: Vec<Book>,
+    /// Books of a snapshot whose sources this configuration does not have: kept for when it has them again.
+    apart: Vec<(Box<str>, Book)>,
     manual: Nets,
     holders: Holders,
     manual_cut: u32,
@@ -124,15 +130,8 @@ pub struct Ledger {
 enum Place {
     Book(usize),
     Manual,
-}
-
-const fn place(source: Source) -> Place {
-    match source {
-        Source::Dynfw => Place::Book(0),
-        Source::Nats => Place::Book(1),
-        Source::Scan => Place::Book(2),
-        Source::Manual => Place::Manual,
-    }
+    /// The ledger keeps none of this source.
+    Nowhere,
 }
 
 const fn origin_number(origin: AllowOrigin) -> u8 {
@@ -150,8 +149,13 @@ impl Ledger {
     pub fn new(max_entries: u32) -> Ledger {
         Ledger {
             max_entries,
-            books: [(); 3].map(|()| Book { v4: Table::new(), v6: Table::new(), cut: 0 }),
-            manual: Nets::new(SetId::Ban(Source::Manual)),
+            books: Source::BUILT_IN
+                .into_iter()
+                .filter(|source| source.holds() == Holds::Hosts)
+                .map(Book::new)
+                .collect(),
+            apart: Vec::new(),
+            manual: Nets::new(SetId::Ban(Source::MANUAL)),
             holders: Holders::default(),
             manual_cut: 0,
             allow: Nets::new(SetId::Allow),
@@ -162,16 +166,29 @@ impl Ledger {
         }
     }
 
+    /// Every source of which the ledger keeps bans, the owner last.
+    pub fn sources(&self) -> impl Iterator<Item = Source> + '_ {
+        self.books.iter().map(|book| book.source).chain([Source::MANUAL])
+    }
+
+    fn place(&self, source: Source) -> Place {
+        if source.is_owner() {
+            return Place::Manual;
+        }
+        self.books.iter().position(|book| book.source == source).map_or(Place::Nowhere, Place::Book)
+    }
+
     /// Changes the limit of [`Ledger::new`]. What is beyond a lower one goes, the feeds' first, and is
     /// counted as cut; what an earlier limit cut comes back with the source's next list.
     pub fn set_max_entries(&mut self, now: Moment, max_entries: u32, sink: &mut dyn FnMut(SetChange)) -> Applied {
         self.max_entries = max_entries;
         let mut applied = Applied::default();
-        for source in Source::ALL {
+        for source in self.sources().collect::<Vec<_>>() {
             let before = applied.cut;
-            match place(source) {
+            match self.place(source) {
+                Place::Nowhere => {}
                 Place::Book(index) => {
-                    let (book, mut cause) = self.book(index, source, now, sink, &mut applied);
+                    let (book, mut cause) = self.book(index, now, sink, &mut applied);
                     book.v6.shrink_to_most(&mut cause.leaving(book.v4.len()));
                     book.v4.shrink_to_most(&mut cause.leaving(book.v6.len()));
                     book.cut = book.cut.saturating_add(cause.applied.cut - before);
@@ -195,9 +212,9 @@ impl Ledger {
             return;
         }
         self.protection = Protection::new(nets);
-        for (source, book) in Source::ALL.into_iter().zip(&mut self.books) {
-            book.v4.protect(now, SetId::Ban(source), &self.protection, sink);
-            book.v6.protect(now, SetId::Ban(source), &self.protection, sink);
+        for book in &mut self.books {
+            book.v4.protect(now, SetId::Ban(book.source), &self.protection, sink);
+            book.v6.protect(now, SetId::Ban(book.source), &self.protection, sink);
         }
         let mut applied = Applied::default();
         let (manual, mut cause) = self.manual(now, sink, &mut applied);
@@ -241,7 +258,7 @@ impl Ledger {
         self.escalation.set_ladder(ladder);
     }
 
-    /// Makes the router's own bans ([`Source::Scan`]) of IPv6 addresses hold for their whole /64 (64) or for
+    /// Makes the router's own bans ([`Source::SCAN`]) of IPv6 addresses hold for their whole /64 (64) or for
     /// the address alone (128) from now on. The kernel's set has the network's first address, and its rules
     /// look the network up.
     pub fn set_scan_prefix(&mut self, bits: u8) {
@@ -251,7 +268,7 @@ impl Ledger {
     /// What stands for the address in a source's table and in its set.
     pub fn element(&self, source: Source, address: IpAddr) -> IpAddr {
         match address.to_canonical() {
-            IpAddr::V6(address) if source == Source::Scan && self.scan_prefix == 64 => {
+            IpAddr::V6(address) if source == Source::SCAN && self.scan_prefix == 64 => {
                 Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into()
             }
             address => address,
@@ -260,13 +277,13 @@ impl Ledger {
 
     /// What a ban by the router itself of this address is about.
     pub fn scan_net(&self, address: IpAddr) -> IpNet {
-        self.net_of(Source::Scan, self.element(Source::Scan, address))
+        self.net_of(Source::SCAN, self.element(Source::SCAN, address))
     }
 
     /// What a ban of this element is about.
     fn net_of(&self, source: Source, element: IpAddr) -> IpNet {
         match element {
-            IpAddr::V6(first) if source == Source::Scan && first.to_bits() << 64 == 0 => {
+            IpAddr::V6(first) if source == Source::SCAN && first.to_bits() << 64 == 0 => {
                 Ipv6Net::new(first, self.scan_prefix).map_or(element.into(), IpNet::V6)
             }
             _ => element.into(),
@@ -277,10 +294,10 @@ impl Ledger {
     /// ban counts as begun now. Once in a while is enough: a twentieth of the length, at most 30 s. `false`:
     /// there was nothing to do.
     pub fn restart(&mut self, now: Moment, source: Source, address: IpAddr, sink: &mut dyn FnMut(SetChange)) -> bool {
-        let Place::Book(index) = place(source) else { return false };
+        let Place::Book(index) = self.place(source) else { return false };
         let element = self.element(source, address);
         let mut applied = Applied::default();
-        let (book, mut cause) = self.book(index, source, now, sink, &mut applied);
+        let (book, mut cause) = self.book(index, now, sink, &mut applied);
         match element {
             IpAddr::V4(address) => book.v4.restart(&mut cause, address),
             IpAddr::V6(address) => book.v6.restart(&mut cause, address),
@@ -289,7 +306,7 @@ impl Ledger {
     }
 
     /// The router has seen this address offend: counts it and says for how long to ban it. The ban itself
-    /// is an event like any other, with [`Source::Scan`]. `None`: there is nothing to ban, because the
+    /// is an event like any other, with [`Source::SCAN`]. `None`: there is nothing to ban, because the
     /// address is banned by this source already (packets in flight are no new offence), is exempt, or is
     /// of a kind that is never banned; or there is no room for it, which is counted as cut.
     pub fn offence(&mut self, now: Moment, address: IpAddr) -> Option<Offence> {
@@ -297,14 +314,14 @@ impl Ledger {
         let exempt = matches!(self.outcome(now, address), Outcome::Allowed | Outcome::Protected);
         let net = self.scan_net(address);
         if exempt
-            || net.prefix_len() < net.max_prefix_len() && self.force(Source::Scan, net) != Force::Full
-            || may_ban(Source::Scan, address.into()).is_err()
-            || self.is_banned_by(now, Source::Scan, address)
+            || net.prefix_len() < net.max_prefix_len() && self.force(Source::SCAN, net) != Force::Full
+            || may_ban(Source::SCAN, address.into()).is_err()
+            || self.is_banned_by(now, Source::SCAN, address)
         {
             return None;
         }
         let most = self.max_entries as usize;
-        if let Place::Book(index) = place(Source::Scan)
+        if let Place::Book(index) = self.place(Source::SCAN)
             && let Some(book) = self.books.get_mut(index)
             && (if address.is_ipv4() { book.v4.len() } else { book.v6.len() }) >= most
         {
@@ -333,24 +350,27 @@ impl Ledger {
     /// elements expire by itself, so there is nothing to change in the sets.
     pub fn expire(&mut self, now: Moment, gone: &mut dyn FnMut(Source, IpNet)) -> usize {
         let mut count = 0;
-        for (source, book) in Source::ALL.into_iter().zip(&mut self.books) {
+        for Book { source, v4, v6, .. } in &mut self.books {
             let mut tell = |address: IpAddr| {
                 count += 1;
-                gone(source, address.into());
+                gone(*source, address.into());
             };
-            book.v4.expire(now, &mut self.texts, &mut |address| tell(address.into()));
-            book.v6.expire(now, &mut self.texts, &mut |address| tell(address.into()));
+            v4.expire(now, &mut self.texts, &mut |address| tell(address.into()));
+            v6.expire(now, &mut self.texts, &mut |address| tell(address.into()));
         }
         self.manual.expire(now, &mut |net| {
             count += 1;
-            gone(Source::Manual, net);
+            gone(Source::MANUAL, net);
         });
         self.allow.expire(now, &mut |_| {});
         count
     }
 
     fn list(&mut self, now: Moment, source: Source, mut list: List, sink: &mut dyn FnMut(SetChange)) -> Applied {
-        let Place::Book(index) = place(source) else {
+        let Place::Book(index) = self.place(source) else {
+            if !source.is_owner() {
+                return Applied::default();
+            }
             let v4 = list.v4.iter().map(|listed| single_entry(listed.address.into(), listed.lifetime));
             let v6 = list.v6.iter().map(|listed| single_entry(listed.address.into(), listed.lifetime));
             return self.owner_list(now, COMMAND, v4.chain(v6).collect(), sink);
@@ -364,7 +384,7 @@ impl Ledger {
             None => true,
         });
         let mut applied = Applied::default();
-        let (book, mut cause) = self.book(index, source, now, sink, &mut applied);
+        let (book, mut cause) = self.book(index, now, sink, &mut applied);
         // The few first: what goes of them makes room.
         book.v6.replace(&mut cause.leaving(book.v4.len()), v6);
         book.v4.replace(&mut cause.leaving(book.v6.len()), v4);
@@ -378,7 +398,7 @@ impl Ledger {
         let mut applied = Applied::default();
         let mut list: Vec<Entry> = list.into_iter().map(normal_entry).collect();
         list.retain(|entry| {
-            may_ban(Source::Manual, entry.net).map_err(|refusal| applied.refused.count(refusal)).is_ok()
+            may_ban(Source::MANUAL, entry.net).map_err(|refusal| applied.refused.count(refusal)).is_ok()
         });
         let (manual, mut cause) = self.manual(now, sink, &mut applied);
         manual.replace(&mut cause, origin, list);
@@ -397,14 +417,15 @@ impl Ledger {
     ) -> Applied {
         let mut applied = Applied::default();
         let reason = ReasonRef::from(reason);
-        match place(source) {
+        match self.place(source) {
+            Place::Nowhere => {}
             // Another router's announcement has no length and stands for a short one: it ends no longer ban.
-            Place::Book(_) if source == Source::Nats && self.holds_longer(now, source, net.addr(), lifetime) => {
+            Place::Book(_) if source.prolongs_only() && self.holds_longer(now, source, net.addr(), lifetime) => {
                 applied.unchanged = 1;
             }
             Place::Book(index) => {
                 let element = self.element(source, net.addr());
-                let (book, mut cause) = self.book(index, source, now, sink, &mut applied);
+                let (book, mut cause) = self.book(index, now, sink, &mut applied);
                 match element {
                     IpAddr::V4(address) => {
                         book.v4.ban(&mut cause.leaving(book.v6.len()), address, lifetime, Some(reason));
@@ -440,11 +461,12 @@ impl Ledger {
 
     fn unban(&mut self, now: Moment, source: Source, net: IpNet, sink: &mut dyn FnMut(SetChange)) -> Applied {
         let mut applied = Applied::default();
-        match place(source) {
+        match self.place(source) {
+            Place::Nowhere => {}
             Place::Book(_) if !self.is_element(source, net) => {}
             Place::Book(index) => {
                 let element = self.element(source, net.addr());
-                let (book, mut cause) = self.book(index, source, now, sink, &mut applied);
+                let (book, mut cause) = self.book(index, now, sink, &mut applied);
                 match element {
                     IpAddr::V4(address) => book.v4.unban(&mut cause, address),
                     IpAddr::V6(address) => book.v6.unban(&mut cause, address),
@@ -465,9 +487,10 @@ impl Ledger {
 
     fn lapse(&mut self, now: Moment, source: Source, sink: &mut dyn FnMut(SetChange)) -> Applied {
         let mut applied = Applied::default();
-        match place(source) {
+        match self.place(source) {
+            Place::Nowhere => {}
             Place::Book(index) => {
-                let (book, mut cause) = self.book(index, source, now, sink, &mut applied);
+                let (book, mut cause) = self.book(index, now, sink, &mut applied);
                 book.v4.clear(&mut cause);
                 book.v6.clear(&mut cause);
                 book.cut = 0;
@@ -503,10 +526,10 @@ impl Ledger {
     fn most(&self, own: usize, source: Source) -> usize {
         let limit = self.max_entries as usize;
         let held: usize = self.books.iter().map(Book::len).sum();
-        if source == Source::Scan {
+        if source.is_own() {
             return (limit + (limit / 8).max(1)).saturating_sub(held - own).min(limit);
         }
-        let scans = self.books.last().map_or(0, Book::len);
+        let scans: usize = self.books.iter().filter(|book| book.source.is_own()).map(Book::len).sum();
         limit.saturating_sub(held - scans - own)
     }
 
@@ -514,12 +537,11 @@ impl Ledger {
     fn book<'a>(
         &'a mut self,
         index: usize,
-        source: Source,
         now: Moment,
         sink: &'a mut dyn FnMut(SetChange),
         applied: &'a mut Applied,
     ) -> (&'a mut Book, table::Cause<'a>) {
-        let own = self.books.get(index).map_or(0, Book::len);
+        let (own, source) = (self.books[index].len(), self.books[index].source);
         let cause = table::Cause {
             now,
             source,

@@ -3,7 +3,7 @@
 //! The ledger never reads a clock; its caller passes the [`Moment`] in. Ends are compared here and
 //! nowhere else, so that "forever" and the arithmetic at the edges are decided once.
 
-use crate::feed::Lifetime;
+use crate::model::Lifetime;
 
 /// Seconds on the ledger's own clock: `CLOCK_BOOTTIME` seconds plus [`Moment::BOOT`], so that a ban
 /// restored from before this boot has a start too. Good for 34 years before the boot and 102 after it.

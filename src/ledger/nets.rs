@@ -10,11 +10,10 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 
 use super::Applied;
-use super::change::{Range, SetChange, SetId};
 use super::moment::{End, GRACE, Moment};
 use super::number::{self, Family};
 use super::protect::Protection;
-use crate::feed::{Entry, Lifetime};
+use crate::model::{Entry, Lifetime, Range, SetChange, SetId};
 
 /// Up to so many networks are put in one by one.
 pub(super) const FEW: usize = 8;

@@ -9,7 +9,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use super::number;
-use crate::feed::Source;
+use crate::model::Source;
 
 /// Why a ban is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -110,7 +110,7 @@ fn mapped(net: Ipv6Net) -> Option<Ipv4Net> {
 /// # Errors
 /// The reason, for counting and for telling.
 pub fn may_ban(source: Source, net: IpNet) -> Result<(), Refusal> {
-    if source != Source::Manual && net.prefix_len() != net.max_prefix_len() {
+    if !source.is_owner() && net.prefix_len() != net.max_prefix_len() {
         return Err(Refusal::Network);
     }
     let (family, first, last) = number::bounds(net);
@@ -124,7 +124,7 @@ pub fn may_ban(source: Source, net: IpNet) -> Result<(), Refusal> {
         IpAddr::V6(address) => refusal_v6(address),
     };
     match refusal {
-        Some(Refusal::Private) if source == Source::Manual => Ok(()),
+        Some(Refusal::Private) if source.is_owner() => Ok(()),
         Some(Refusal::Private) => Err(Refusal::Private),
         Some(refusal) if inside => Err(refusal),
         _ => Ok(()),

@@ -8,8 +8,8 @@
 use super::moment::Moment;
 use super::query::{BanView, Filter, Page};
 use super::table::{Key, Table};
-use super::{Ledger, Place, place};
-use crate::feed::Source;
+use super::{Ledger, Place};
+use crate::model::Source;
 
 /// One table's bans in the order of their starts.
 trait Timeline<'a> {
@@ -84,8 +84,8 @@ impl Ledger {
 
     fn timelines<'a>(&'a self, now: Moment, filter: &Filter) -> Vec<Box<dyn Timeline<'a> + 'a>> {
         let mut timelines: Vec<Box<dyn Timeline<'a> + 'a>> = Vec::new();
-        for source in Source::ALL.into_iter().filter(|&each| filter.source.is_none_or(|wanted| wanted == each)) {
-            let Place::Book(index) = place(source) else {
+        for source in self.sources().filter(|&each| filter.source.is_none_or(|wanted| wanted == each)) {
+            let Place::Book(index) = self.place(source) else {
                 let mut bans = Vec::new();
                 self.for_each_ban(now, Some(source), &mut |ban| {
                     let family = if ban.net.addr().is_ipv4() { 4 } else { 6 };

@@ -26,7 +26,7 @@ const WINDOW: usize = 2 * PAGE_MAX;
 const SAMPLE: usize = 512;
 
 /// A ban's place in the order: no two bans have the same.
-type Rank = (u32, u8, u128, u8, u8, u8);
+type Rank = (u32, u8, u128, u8, u32, u8);
 
 fn rank(ban: &BanView, filter: &Filter) -> Rank {
     let (family, first, _) = number::bounds(ban.net);
@@ -34,9 +34,9 @@ fn rank(ban: &BanView, filter: &Filter) -> Rank {
         Sort::Address => 0,
         Sort::Newest => u32::MAX - ban.start.0,
         Sort::Ending => ban.end.map_or(u32::MAX, |end| end.0),
-        Sort::Source => ban.source as u32,
+        Sort::Source => ban.source.rank(),
     };
-    let forward = (lead, family as u8, first, ban.net.prefix_len(), ban.source as u8, ban.origin);
+    let forward = (lead, family as u8, first, ban.net.prefix_len(), ban.source.rank(), ban.origin);
     let (lead, family, first, prefix, source, origin) = forward;
     if filter.reverse { (!lead, !family, !first, !prefix, !source, !origin) } else { forward }
 }

@@ -5,15 +5,14 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use super::change::{Desired, Range, SetId};
 use super::moment::Moment;
 use super::nets::Net;
 use super::number;
 use super::protect::Protected;
 use super::reason::ReasonRef;
 use super::table::{Ban, Key};
-use super::{Counts, Ledger, Place, Refusal, may_ban, place};
-use crate::feed::{AllowOrigin, Lifetime, Source};
+use super::{Counts, Ledger, Place, Refusal, may_ban};
+use crate::model::{AllowOrigin, Desired, Lifetime, Range, SetId, Source};
 
 /// How much of a ban the kernel has been given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -145,8 +144,7 @@ impl Ledger {
     /// Everything about one address. Costs a look-up a source and one pass over networks and allowances.
     pub fn check(&self, now: Moment, address: IpAddr) -> Verdict<'_> {
         let address = address.to_canonical();
-        let mut bans: Vec<BanView> =
-            Source::ALL.into_iter().filter_map(|source| self.get(now, source, address)).collect();
+        let mut bans: Vec<BanView> = self.sources().filter_map(|source| self.get(now, source, address)).collect();
         bans.extend(self.manual.around(now, address.into()).map(|(net, entry)| self.manual_view(net, entry)));
         let allowances = self.allowances_around(now, address.into()).collect();
         let protection = self.protection.find(address);
@@ -167,10 +165,10 @@ impl Ledger {
         if self.protection.covers(family, number) {
             return Outcome::Protected;
         }
-        if Source::ALL.into_iter().any(|source| self.get(now, source, address).is_some()) {
+        if self.sources().any(|source| self.get(now, source, address).is_some()) {
             return Outcome::Blocked;
         }
-        may_ban(Source::Scan, address.into()).map_or_else(Outcome::NeverBanned, |()| Outcome::NotBanned)
+        may_ban(Source::SCAN, address.into()).map_or_else(Outcome::NeverBanned, |()| Outcome::NotBanned)
     }
 
     /// All allowances, IPv4 first, by address.
@@ -186,8 +184,8 @@ impl Ledger {
     /// The bans that have all of the network: the owner's, and of a single address everybody's.
     pub fn bans_around(&self, now: Moment, net: IpNet) -> impl Iterator<Item = BanView<'_>> {
         let single = net.prefix_len() == net.max_prefix_len();
-        let is_scan = move |source: Source| source == Source::Scan && self.scan_net(net.addr()) == net;
-        let sources = Source::ALL.into_iter().filter(move |source| single || is_scan(*source));
+        let is_scan = move |source: Source| source.is_own() && self.scan_net(net.addr()) == net;
+        let sources = self.sources().filter(move |source| single || is_scan(*source));
         let others = sources.filter_map(move |source| self.get(now, source, net.addr()));
         others.chain(self.manual.around(now, net).map(|(net, entry)| self.manual_view(net, entry)))
     }
@@ -199,8 +197,9 @@ impl Ledger {
 
     /// Every ban of one source, or of all; those of one source and family as they began.
     pub fn for_each_ban<'a>(&'a self, now: Moment, source: Option<Source>, f: &mut dyn FnMut(BanView<'a>)) {
-        for source in Source::ALL.into_iter().filter(|&each| source.is_none_or(|wanted| wanted == each)) {
-            match place(source) {
+        for source in self.sources().filter(|&each| source.is_none_or(|wanted| wanted == each)) {
+            match self.place(source) {
+                Place::Nowhere => {}
                 Place::Book(index) => {
                     let book = &self.books[index];
                     book.v4.iter(now).for_each(|(key, ban)| f(self.view(source, key, ban)));
@@ -214,8 +213,11 @@ impl Ledger {
     /// How much a source holds; constant time but for the owner's networks.
     pub fn counts(&self, source: Source) -> Counts {
         let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
-        let Place::Book(index) = place(source) else { return self.manual_counts() };
-        let book = &self.books[index];
+        let book = match self.place(source) {
+            Place::Manual => return self.manual_counts(),
+            Place::Nowhere => return Counts::default(),
+            Place::Book(index) => &self.books[index],
+        };
         Counts {
             v4: count(book.v4.len()),
             v6: count(book.v6.len()),
@@ -233,7 +235,7 @@ impl Ledger {
                 IpNet::V6(net) if net.prefix_len() == 128 => counts.v6 += 1,
                 _ => counts.nets += 1,
             }
-            counts.withheld += u32::from(self.force(Source::Manual, net) != Force::Full);
+            counts.withheld += u32::from(self.force(Source::MANUAL, net) != Force::Full);
         }
         counts
     }
@@ -249,7 +251,7 @@ impl Ledger {
 
     /// The ban of this address in a source's tables of single addresses.
     pub(super) fn get(&self, now: Moment, source: Source, address: IpAddr) -> Option<BanView<'_>> {
-        let Place::Book(index) = place(source) else { return None };
+        let Place::Book(index) = self.place(source) else { return None };
         let book = &self.books[index];
         match self.element(source, address) {
             IpAddr::V4(key) => book.v4.get(key, now).map(|ban| self.view(source, key, ban)),
@@ -273,26 +275,26 @@ impl Ledger {
 
     fn manual_view<'a>(&'a self, net: IpNet, entry: &'a Net) -> BanView<'a> {
         BanView {
-            source: Source::Manual,
+            source: Source::MANUAL,
             net,
             start: entry.start,
             end: entry.end.moment(),
             reason: ReasonRef::Comment(&entry.comment),
             by: self.holders.name(entry.origin),
             origin: entry.origin,
-            force: self.force(Source::Manual, net),
+            force: self.force(Source::MANUAL, net),
         }
     }
 
     /// Whether none of it is given to the kernel, although the owner says it.
     pub fn is_protected(&self, net: IpNet) -> bool {
-        self.force(Source::Manual, net) == Force::Withheld
+        self.force(Source::MANUAL, net) == Force::Withheld
     }
 
     /// How much of a network is left when the holes are cut.
     pub fn force(&self, source: Source, net: IpNet) -> Force {
         let (family, first, last) = number::bounds(net);
-        let meant = source == Source::Manual && self.protection.is_meant(family, first, last);
+        let meant = source.is_owner() && self.protection.is_meant(family, first, last);
         let mask = if meant { self.protection.own_mask(family) } else { self.protection.mask(family) };
         let from = mask.partition_point(|&(_, high)| high < first);
         match mask.get(from) {
@@ -320,8 +322,11 @@ fn allowance_view(net: IpNet, entry: &Net) -> AllowanceView<'_> {
 impl Desired for DesiredSet<'_> {
     fn wanted(&self, range: Range) -> Option<Lifetime> {
         let SetId::Ban(source) = self.set else { return self.ledger.allow.wanted(range, self.now) };
-        let Place::Book(index) = place(source) else { return self.ledger.manual.wanted(range, self.now) };
-        let book = &self.ledger.books[index];
+        let book = match self.ledger.place(source) {
+            Place::Manual => return self.ledger.manual.wanted(range, self.now),
+            Place::Nowhere => return None,
+            Place::Book(index) => &self.ledger.books[index],
+        };
         let ban = match range.first {
             _ if range.first != range.last => None,
             IpAddr::V4(address) => book.v4.get(address, self.now),
@@ -332,8 +337,11 @@ impl Desired for DesiredSet<'_> {
 
     fn for_each(&self, f: &mut dyn FnMut(Range, Lifetime)) {
         let SetId::Ban(source) = self.set else { return self.ledger.allow.for_each_element(self.now, f) };
-        let Place::Book(index) = place(source) else { return self.ledger.manual.for_each_element(self.now, f) };
-        let book = &self.ledger.books[index];
+        let book = match self.ledger.place(source) {
+            Place::Manual => return self.ledger.manual.for_each_element(self.now, f),
+            Place::Nowhere => return,
+            Place::Book(index) => &self.ledger.books[index],
+        };
         let mut tell = |address: IpAddr, ban: Ban| {
             if let Some(lifetime) = ban.end.left(self.now).filter(|_| !ban.word.is_withheld()) {
                 f(Range::single(address), lifetime);

@@ -6,7 +6,7 @@
 use std::fmt;
 
 use super::Refusal;
-use crate::feed::Reason;
+use crate::model::Reason;
 
 /// A ban's reason, borrowed from the ledger.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -33,8 +33,8 @@ use super::moment::{End, Moment};
 use super::reason::ReasonRef;
 use super::snapshot::{AWAY_MAX, Crc, kind};
 use super::table::Ban;
-use super::{Applied, COMMAND, CONFIG, Ledger, Place, may_ban, nets, normal, place};
-use crate::feed::{Lifetime, Reason, Source};
+use super::{Applied, COMMAND, CONFIG, Ledger, Place, may_ban, nets, normal};
+use crate::model::{Lifetime, Reason, Source};
 
 /// The longest record that is kept: flash is small, and fills for everybody.
 pub const RECORD_MAX: usize = 2 << 20;
@@ -475,7 +475,7 @@ impl Ledger {
         if words {
             self.recall_words(now, bans, allowances);
         }
-        let Place::Book(index) = place(Source::Scan) else { return };
+        let Place::Book(index) = self.place(Source::SCAN) else { return };
         let most = self.max_entries as usize;
         for (net, Own { start, end, reason }) in own.into_iter().filter(|(_, own)| !own.end.is_over(now)) {
             let ban = Ban { start, end, word: self.texts.pack(ReasonRef::from(&reason)) };
@@ -503,7 +503,7 @@ impl Ledger {
         self.manual.forget(&|origin| origin != CONFIG);
         for ((by, net), entry) in bans.into_iter().filter(|(_, entry)| !entry.end.is_over(now)) {
             if let Some(origin) = self.holders.take(&by, &self.manual)
-                && may_ban(Source::Manual, net).is_ok()
+                && may_ban(Source::MANUAL, net).is_ok()
             {
                 self.manual.restore(most, origin, net, entry.start, entry.end, entry.comment);
             }
@@ -562,7 +562,7 @@ impl Ledger {
     /// The frame of the router's own bans that began after a moment; `None` if there are none.
     pub fn record_of_own(&self, clocks: Clocks, after: Moment) -> Option<Vec<u8>> {
         let mut rows = Vec::new();
-        self.for_each_ban(clocks.now, Some(Source::Scan), &mut |ban| {
+        self.for_each_ban(clocks.now, Some(Source::SCAN), &mut |ban| {
             if ban.start > after {
                 rows.push(ban);
             }

@@ -10,8 +10,9 @@
 //! magic "diswall\n", version u16, wall clock u64 (Unix seconds; 0: unknown)
 //! words u8   1: what was said by command is in the record (`record`); from version 2 on
 //! texts      count u32, each: number varint, text
-//! 3 sources  (dynfw, nats, scan), each: count u32 of IPv4 bans, count u32 of IPv6 bans,
+//! books      count u32, each: the source's name as a text, count u32 of IPv4 bans, count u32 of IPv6 bans,
 //!            each: address, head u8, age varint, remaining varint if it ends, value varint if it has one
+//!            (before version 3: three books without count and names, of dynfw, nats and scan)
 //! blocks     count u32, then allowances count u32,
 //!            each: family u8 (4, 6), prefix u8, address, origin u8, head u8, age, remaining, text,
 //!            and the holder's name as a text where the origin of a block is 2 (from version 2 on)
@@ -34,11 +35,11 @@ use super::moment::{End, Moment};
 use super::nets::{self, Nets};
 use super::reason::{NOT_KEPT, ReasonRef, TEXTS_MAX, Texts};
 use super::table::{Ban, Key, Table};
-use super::{Applied, COMMAND, CONFIG, Ledger, may_ban, normal};
-use crate::feed::{Lifetime, Source};
+use super::{Applied, Book, COMMAND, CONFIG, Ledger, may_ban, normal};
+use crate::model::{Lifetime, Source};
 
 /// The version that is written. Every version up to it is read.
-pub const VERSION: u16 = 2;
+pub const VERSION: u16 = 3;
 
 const MAGIC: &[u8; 8] = b"diswall\n";
 
@@ -54,6 +55,12 @@ const TOTALS_MAX: u32 = 1024;
 pub const AWAY_MAX: u32 = 366 * 86_400;
 
 const FOREVER: u8 = 0x80;
+
+/// Most books of sources that the configuration does not have.
+const APART_MAX: usize = 16;
+
+/// Sources of the books of a snapshot before version 3.
+const UNNAMED: [Source; 3] = [Source::DYNFW, Source::NATS, Source::SCAN];
 
 /// Running totals of the daemon's, by name; the ledger only carries them.
 pub type Totals = BTreeMap<Box<str>, u64>;
@@ -141,7 +148,10 @@ impl Ledger {
             out.varint(u64::from(number))?;
             out.text(text)?;
         }
-        for book in &self.books {
+        out.count(self.books.len() + self.apart.len())?;
+        let books = self.books.iter().map(|book| (book.source.name(), book));
+        for (name, book) in books.chain(self.apart.iter().map(|(name, book)| (&**name, book))) {
+            out.text(name)?;
             out.count(book.v4.iter(now).count())?;
             out.count(book.v6.iter(now).count())?;
             for (address, ban) in book.v4.iter(now) {
@@ -197,9 +207,15 @@ impl Ledger {
         let clock = Clock { now, away: away.unwrap_or(0) };
         let mut ledger = Ledger::new(max_entries);
         let names = input.names()?;
-        for book in &mut ledger.books {
+        let books = if version >= 3 { input.count()? as usize } else { UNNAMED.len() };
+        for number in 0..books {
+            let name = match UNNAMED.get(number).filter(|_| version < 3) {
+                Some(source) => source.name().into(),
+                None => input.text()?,
+            };
             let (v4, v6) = (input.count()?, input.count()?);
-            let mut reader = BanReader { clock, names: &names, texts: &mut ledger.texts, most: max_entries };
+            let (book, texts) = ledger.book_named(&name)?;
+            let mut reader = BanReader { clock, names: &names, texts, most: max_entries };
             reader.table(&mut book.v4, v4, &mut input, |input| Ok(Ipv4Addr::from(input.array::<4>()?)))?;
             reader.table(&mut book.v6, v6, &mut input, |input| Ok(Ipv6Addr::from(input.array::<16>()?)))?;
         }
@@ -221,6 +237,20 @@ impl Ledger {
         Ok(Restored { ledger, totals, wall: written, words, away })
     }
 
+    /// The book of that source, one apart where there is no such source here.
+    fn book_named(&mut self, name: &str) -> Result<(&mut Book, &mut Texts), SnapshotError> {
+        if let Some(at) = self.books.iter().position(|book| book.source.name() == name) {
+            return Ok((&mut self.books[at], &mut self.texts));
+        }
+        if self.apart.len() >= APART_MAX {
+            return Err(SnapshotError::Damaged("number of sources"));
+        }
+        // What a book apart counts as matters to nobody before it has its source again.
+        self.apart.push((name.into(), Book::new(Source::DYNFW)));
+        let last = self.apart.len() - 1;
+        Ok((&mut self.apart[last].1, &mut self.texts))
+    }
+
     fn read_nets(&mut self, version: u16, clock: Clock, input: &mut Input) -> Result<(), SnapshotError> {
         let most = self.max_entries as usize;
         let (now, sink, applied) = (clock.now, &mut |_| {}, &mut Applied::default());
@@ -231,7 +261,7 @@ impl Ledger {
                 origin => Some(origin).filter(|origin| *origin == COMMAND),
             };
             if let (Some(origin), Some((start, end, comment))) = (origin, found)
-                && may_ban(Source::Manual, net).is_ok()
+                && may_ban(Source::MANUAL, net).is_ok()
             {
                 self.manual.restore(most, origin, net, start, end, comment);
             }

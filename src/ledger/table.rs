@@ -8,7 +8,6 @@ use std::collections::BinaryHeap;
 use std::hash::Hash;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use super::change::{Range, SetChange, SetId};
 use super::moment::{End, GRACE, Moment};
 use super::never;
 use super::number::Family;
@@ -16,7 +15,7 @@ use super::protect::Protection;
 use super::reason::{ReasonRef, Texts, Word};
 use super::rows::Rows;
 use super::{Applied, Refusal};
-use crate::feed::{Lifetime, Listed, Source};
+use crate::model::{Lifetime, Listed, Range, SetChange, SetId, Source};
 
 /// An address as the key of a table.
 pub(super) trait Key: Copy + Ord + Hash + Into<IpAddr> {
@@ -102,7 +101,7 @@ impl Cause<'_> {
 /// See [`Cause::add`].
 fn add(set: SetId, address: IpAddr, lifetime: Lifetime) -> SetChange {
     let range = Range::single(address);
-    if set == SetId::Ban(Source::Scan) {
+    if matches!(set, SetId::Ban(source) if source.is_own()) {
         SetChange::Renew { set, range, lifetime }
     } else {
         SetChange::Add { set, range, lifetime }

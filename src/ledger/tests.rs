@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 
 use super::*;
-use crate::feed::{Lifetime, Reason};
+use crate::model::{Desired, Lifetime, Range, Reason};
 
 mod model;
 mod record;
@@ -42,24 +42,24 @@ fn a_list_costs_its_difference() {
         ..List::default()
     };
     let mut ledger = Ledger::new(262_144);
-    let event = |from, to| Event::List { source: Source::Dynfw, list: list(from, to) };
+    let event = |from, to| Event::List { source: Source::DYNFW, list: list(from, to) };
     let (applied, out) = changes(&mut ledger, at(0), event(0, 20_000));
     assert_eq!((applied.added, out.len()), (20_000, 20_000));
     let (applied, out) = changes(&mut ledger, at(5), event(6, 20_006));
     assert_eq!((applied.added, applied.removed, applied.unchanged, out.len()), (6, 6, 19_994, 12));
     assert!(out.iter().take(6).all(|change| matches!(change, SetChange::Delete { .. })), "deletions make room");
-    let (applied, out) = changes(&mut ledger, at(6), Event::Lapse { source: Source::Dynfw });
-    assert_eq!((applied.removed, out.len(), ledger.counts(Source::Dynfw)), (20_000, 20_000, Counts::default()));
+    let (applied, out) = changes(&mut ledger, at(6), Event::Lapse { source: Source::DYNFW });
+    assert_eq!((applied.removed, out.len(), ledger.counts(Source::DYNFW)), (20_000, 20_000, Counts::default()));
 }
 
 #[test]
 fn the_next_end_of_an_address_is_that_of_its_first_ban_to_end() {
     let mut ledger = Ledger::new(100);
     for (source, what, lifetime) in [
-        (Source::Dynfw, "203.0.113.8", Lifetime::Seconds(50)),
-        (Source::Manual, "203.0.113.0/24", Lifetime::Seconds(20)),
-        (Source::Manual, "203.0.113.9", Lifetime::Forever),
-        (Source::Manual, "198.51.100.1", Lifetime::Forever),
+        (Source::DYNFW, "203.0.113.8", Lifetime::Seconds(50)),
+        (Source::MANUAL, "203.0.113.0/24", Lifetime::Seconds(20)),
+        (Source::MANUAL, "203.0.113.9", Lifetime::Forever),
+        (Source::MANUAL, "198.51.100.1", Lifetime::Forever),
     ] {
         changes(&mut ledger, at(0), ban(source, what, lifetime));
     }
@@ -137,7 +137,7 @@ fn what_is_never_banned() {
     ];
     for (text, outside, owner) in table {
         for (source, expected) in
-            [(Source::Dynfw, outside), (Source::Nats, outside), (Source::Scan, outside), (Source::Manual, owner)]
+            [(Source::DYNFW, outside), (Source::NATS, outside), (Source::SCAN, outside), (Source::MANUAL, owner)]
         {
             assert_eq!(may_ban(source, normal(net(text))).err(), expected, "{text} by {source}");
             let (applied, out) = changes(&mut Ledger::new(10), at(0), ban(source, text, Lifetime::Forever));
@@ -167,9 +167,9 @@ fn elements(ledger: &Ledger, set: SetId, now: Moment) -> Vec<String> {
 
 #[test]
 fn the_longest_end_wins_where_networks_overlap() {
-    let set = SetId::Ban(Source::Manual);
+    let set = SetId::Ban(Source::MANUAL);
     let mut ledger = Ledger::new(1000);
-    let block = |what, seconds| ban(Source::Manual, what, Lifetime::Seconds(seconds));
+    let block = |what, seconds| ban(Source::MANUAL, what, Lifetime::Seconds(seconds));
     changes(&mut ledger, at(0), block("198.51.100.0/24", 100));
     changes(&mut ledger, at(0), block("198.51.100.64/26", 200));
     changes(&mut ledger, at(0), block("198.51.100.65", 50));
@@ -177,7 +177,7 @@ fn the_longest_end_wins_where_networks_overlap() {
         elements(&ledger, set, at(10)),
         ["198.51.100.0-198.51.100.63 90s", "198.51.100.64-198.51.100.127 190s", "198.51.100.128-198.51.100.255 90s"]
     );
-    let (_, out) = changes(&mut ledger, at(10), ban(Source::Manual, "198.51.101.0/24", Lifetime::Seconds(90)));
+    let (_, out) = changes(&mut ledger, at(10), ban(Source::MANUAL, "198.51.101.0/24", Lifetime::Seconds(90)));
     let added = Range { first: [198, 51, 100, 128].into(), last: [198, 51, 101, 255].into() };
     assert_eq!(out.len(), 2, "the neighbour ends together with it, so they become one: {out:?}");
     assert_eq!(out.get(1), Some(&SetChange::Add { set, range: added, lifetime: Lifetime::Seconds(90) }));
@@ -189,10 +189,10 @@ fn a_block_of_everything_spares_what_is_never_banned() {
     let mut ledger = Ledger::new(1000);
     let protected = Protected { net: net("203.0.113.1"), why: "gateway of wan".into(), own: false };
     ledger.set_protected(at(0), vec![protected.clone()], &mut |_| {});
-    changes(&mut ledger, at(0), ban(Source::Manual, "0.0.0.0/0", Lifetime::Forever));
-    changes(&mut ledger, at(0), ban(Source::Manual, "::/0", Lifetime::Forever));
+    changes(&mut ledger, at(0), ban(Source::MANUAL, "0.0.0.0/0", Lifetime::Forever));
+    changes(&mut ledger, at(0), ban(Source::MANUAL, "::/0", Lifetime::Forever));
     assert_eq!(
-        elements(&ledger, SetId::Ban(Source::Manual), at(0)),
+        elements(&ledger, SetId::Ban(Source::MANUAL), at(0)),
         [
             "1.0.0.0-126.255.255.255",
             "128.0.0.0-169.253.255.255",
@@ -213,14 +213,14 @@ fn a_withheld_ban_takes_force_when_protection_goes() {
     let mut ledger = Ledger::new(10);
     let protected = |text| vec![Protected { net: net(text), why: "resolver".into(), own: false }];
     ledger.set_protected(at(0), protected("198.51.100.0/30"), &mut |_| panic!("nothing is banned yet"));
-    let (applied, out) = changes(&mut ledger, at(0), ban(Source::Nats, "198.51.100.3", Lifetime::Seconds(60)));
+    let (applied, out) = changes(&mut ledger, at(0), ban(Source::NATS, "198.51.100.3", Lifetime::Seconds(60)));
     assert_eq!((applied.added, applied.withheld, out.len()), (1, 1, 0));
-    assert_eq!(ledger.counts(Source::Nats), Counts { v4: 1, withheld: 1, ..Counts::default() });
+    assert_eq!(ledger.counts(Source::NATS), Counts { v4: 1, withheld: 1, ..Counts::default() });
     assert_eq!(ledger.outcome(at(1), [198, 51, 100, 3].into()), Outcome::Protected);
     let mut out = Vec::new();
     ledger.set_protected(at(20), protected("198.51.100.0/31"), &mut |change| out.push(change));
     let range = Range::single([198, 51, 100, 3].into());
-    let set = SetId::Ban(Source::Nats);
+    let set = SetId::Ban(Source::NATS);
     assert_eq!(out, [SetChange::Add { set, range, lifetime: Lifetime::Seconds(40) }]);
     assert_eq!(ledger.outcome(at(21), [198, 51, 100, 3].into()), Outcome::Blocked);
     out.clear();
@@ -231,10 +231,10 @@ fn a_withheld_ban_takes_force_when_protection_goes() {
 #[test]
 fn check_tells_every_ban_and_allowance() {
     let mut ledger = Ledger::new(100);
-    changes(&mut ledger, at(5), ban(Source::Dynfw, "198.51.100.7", Lifetime::Forever));
+    changes(&mut ledger, at(5), ban(Source::DYNFW, "198.51.100.7", Lifetime::Forever));
     let tagged = Reason::Tagged("ssh".into());
     let nats =
-        Event::Ban { source: Source::Nats, net: net("198.51.100.7"), lifetime: Lifetime::Seconds(60), reason: tagged };
+        Event::Ban { source: Source::NATS, net: net("198.51.100.7"), lifetime: Lifetime::Seconds(60), reason: tagged };
     changes(&mut ledger, at(6), nats);
     let list = vec![Entry { net: net("198.51.100.0/24"), lifetime: Lifetime::Forever, comment: "scanner farm".into() }];
     changes(&mut ledger, at(7), Event::BlockList { list });
@@ -253,9 +253,9 @@ fn check_tells_every_ban_and_allowance() {
     assert_eq!(
         verdict.bans,
         [
-            view(Source::Dynfw, "198.51.100.7", 5, None, ReasonRef::Announced, ""),
-            view(Source::Nats, "198.51.100.7", 6, Some(at(66)), ReasonRef::Tagged("ssh"), ""),
-            view(Source::Manual, "198.51.100.0/24", 7, None, ReasonRef::Comment("scanner farm"), CONFIGURATION),
+            view(Source::DYNFW, "198.51.100.7", 5, None, ReasonRef::Announced, ""),
+            view(Source::NATS, "198.51.100.7", 6, Some(at(66)), ReasonRef::Tagged("ssh"), ""),
+            view(Source::MANUAL, "198.51.100.0/24", 7, None, ReasonRef::Comment("scanner farm"), CONFIGURATION),
         ]
     );
     assert_eq!((verdict.outcome, ledger.outcome(at(10), address)), (Outcome::Blocked, Outcome::Blocked));
@@ -275,11 +275,11 @@ fn who_finds_no_room_does_not_climb_and_is_counted() {
     let mut ledger = Ledger::new(2);
     for last in [1, 2] {
         ledger.offence(at(0), [198, 51, 100, last].into()).unwrap();
-        changes(&mut ledger, at(0), ban(Source::Scan, &format!("198.51.100.{last}"), Lifetime::Seconds(900)));
+        changes(&mut ledger, at(0), ban(Source::SCAN, &format!("198.51.100.{last}"), Lifetime::Seconds(900)));
     }
     for cut in 1..=3 {
         assert_eq!(ledger.offence(at(1), [198, 51, 100, 3].into()), None);
-        assert_eq!((ledger.offences(at(1), [198, 51, 100, 3].into()), ledger.counts(Source::Scan).cut), (0, cut));
+        assert_eq!((ledger.offences(at(1), [198, 51, 100, 3].into()), ledger.counts(Source::SCAN).cut), (0, cut));
     }
     assert!(ledger.offence(at(1), "2001:db8::1".parse().unwrap()).is_some(), "the other family has room");
     ledger.expire(at(1000), &mut |_, _| {});
@@ -290,7 +290,7 @@ fn who_finds_no_room_does_not_climb_and_is_counted() {
 fn a_source_beyond_the_limit_is_cut_and_says_so() {
     let mut ledger = Ledger::new(8);
     let list = |range: std::ops::Range<u32>| Event::List {
-        source: Source::Dynfw,
+        source: Source::DYNFW,
         list: List {
             v4: range
                 .map(|n| Listed { address: Ipv4Addr::from_bits(0x0900_0000 + n), lifetime: Lifetime::Forever })
@@ -300,18 +300,18 @@ fn a_source_beyond_the_limit_is_cut_and_says_so() {
     };
     let (applied, out) = changes(&mut ledger, at(0), list(0..11));
     assert_eq!((applied.added, applied.cut, out.len()), (8, 3, 8));
-    assert_eq!(ledger.counts(Source::Dynfw), Counts { v4: 8, cut: 3, ..Counts::default() });
-    let (applied, out) = changes(&mut ledger, at(0), ban(Source::Dynfw, "9.0.1.0", Lifetime::Forever));
-    assert_eq!((applied.cut, out.len(), ledger.counts(Source::Dynfw).cut), (1, 0, 4));
-    let (applied, _) = changes(&mut ledger, at(0), ban(Source::Nats, "2001:db8::1", Lifetime::Forever));
+    assert_eq!(ledger.counts(Source::DYNFW), Counts { v4: 8, cut: 3, ..Counts::default() });
+    let (applied, out) = changes(&mut ledger, at(0), ban(Source::DYNFW, "9.0.1.0", Lifetime::Forever));
+    assert_eq!((applied.cut, out.len(), ledger.counts(Source::DYNFW).cut), (1, 0, 4));
+    let (applied, _) = changes(&mut ledger, at(0), ban(Source::NATS, "2001:db8::1", Lifetime::Forever));
     assert_eq!((applied.added, applied.cut), (0, 1), "one limit for both families and all sources");
-    let (applied, _) = changes(&mut ledger, at(0), ban(Source::Scan, "2001:db8::1", Lifetime::Forever));
+    let (applied, _) = changes(&mut ledger, at(0), ban(Source::SCAN, "2001:db8::1", Lifetime::Forever));
     assert_eq!((applied.added, applied.cut), (1, 0), "what the router itself sees has room");
-    let (applied, _) = changes(&mut ledger, at(0), ban(Source::Scan, "2001:db8::2", Lifetime::Forever));
+    let (applied, _) = changes(&mut ledger, at(0), ban(Source::SCAN, "2001:db8::2", Lifetime::Forever));
     assert_eq!((applied.added, applied.cut), (0, 1), "an eighth more and no further");
-    let (applied, _) = changes(&mut ledger, at(0), ban(Source::Manual, "2001:db8::3", Lifetime::Forever));
+    let (applied, _) = changes(&mut ledger, at(0), ban(Source::MANUAL, "2001:db8::3", Lifetime::Forever));
     assert_eq!((applied.added, applied.cut), (1, 0), "the owner's word has room of its own");
-    let (applied, _) = changes(&mut ledger, at(0), Event::Unban { source: Source::Scan, net: net("2001:db8::1/128") });
+    let (applied, _) = changes(&mut ledger, at(0), Event::Unban { source: Source::SCAN, net: net("2001:db8::1/128") });
     assert_eq!(applied.removed, 1);
     let (applied, out) = changes(&mut ledger, at(0), list(4..12));
     assert_eq!((applied.added, applied.removed, applied.cut), (4, 4, 0), "what goes makes room");
@@ -323,7 +323,7 @@ fn a_source_beyond_the_limit_is_cut_and_says_so() {
     }));
     let mut out = Vec::new();
     let applied = ledger.set_max_entries(at(0), 4, &mut |change| out.push(change));
-    assert_eq!((applied.cut, out.len(), ledger.counts(Source::Dynfw).v4), (4, 4, 4));
+    assert_eq!((applied.cut, out.len(), ledger.counts(Source::DYNFW).v4), (4, 4, 4));
 }
 
 #[test]
@@ -333,9 +333,9 @@ fn the_owners_networks_count_one_each() {
         .map(|n| Entry { net: net(&format!("198.51.{n}.0/24")), lifetime: Lifetime::Forever, comment: "".into() })
         .collect();
     let (applied, _) = changes(&mut ledger, at(0), Event::BlockList { list });
-    assert_eq!((applied.added, applied.cut, ledger.counts(Source::Manual).nets), (4, 2, 4));
-    let (applied, _) = changes(&mut ledger, at(0), ban(Source::Manual, "9.9.9.9", Lifetime::Forever));
-    assert_eq!((applied.added, applied.cut, ledger.counts(Source::Manual).cut), (0, 1, 3));
+    assert_eq!((applied.added, applied.cut, ledger.counts(Source::MANUAL).nets), (4, 2, 4));
+    let (applied, _) = changes(&mut ledger, at(0), ban(Source::MANUAL, "9.9.9.9", Lifetime::Forever));
+    assert_eq!((applied.added, applied.cut, ledger.counts(Source::MANUAL).cut), (0, 1, 3));
 }
 
 #[test]
@@ -344,7 +344,7 @@ fn an_offence_counts_once_while_its_ban_lasts() {
     let address: IpAddr = [198, 51, 100, 7].into();
     let offence = ledger.offence(at(0), address).unwrap();
     assert_eq!(offence, Offence { seen: 0, lifetime: Lifetime::Seconds(900) });
-    let (_, out) = changes(&mut ledger, at(0), ban(Source::Scan, "198.51.100.7", offence.lifetime));
+    let (_, out) = changes(&mut ledger, at(0), ban(Source::SCAN, "198.51.100.7", offence.lifetime));
     assert!(matches!(out.as_slice(), [SetChange::Renew { .. }]), "a rule may have added it already: {out:?}");
     assert_eq!(ledger.offence(at(1), address), None, "packets in flight");
     assert_eq!(ledger.offence(at(900), address).map(|offence| offence.seen), Some(1), "it has ended");
@@ -360,20 +360,20 @@ fn a_scanners_whole_64_is_one_ban() {
     ledger.set_scan_prefix(64);
     let (one, other): (IpAddr, IpAddr) = ("2001:db8::1:2".parse().unwrap(), "2001:db8::ffff:3".parse().unwrap());
     let lifetime = ledger.offence(at(0), one).unwrap().lifetime;
-    let (_, out) = changes(&mut ledger, at(0), ban(Source::Scan, "2001:db8::1:2/128", lifetime));
+    let (_, out) = changes(&mut ledger, at(0), ban(Source::SCAN, "2001:db8::1:2/128", lifetime));
     let element = Range::single("2001:db8::".parse().unwrap());
     assert!(matches!(out.as_slice(), [SetChange::Renew { range, .. }] if *range == element), "{out:?}");
     assert_eq!((ledger.offence(at(1), other), ledger.outcome(at(1), other)), (None, Outcome::Blocked));
     assert_eq!(ledger.check(at(1), other).bans[0].net, net("2001:db8::/64"));
     assert_eq!(ledger.outcome(at(1), "2001:db8:0:1::1".parse().unwrap()), Outcome::NotBanned);
-    assert_eq!(elements(&ledger, SetId::Ban(Source::Scan), at(1)), ["2001:db8:: 899s"]);
+    assert_eq!(elements(&ledger, SetId::Ban(Source::SCAN), at(1)), ["2001:db8:: 899s"]);
     // A feed's bans are of addresses all the same.
-    changes(&mut ledger, at(1), ban(Source::Nats, "2001:db8:7::1", Lifetime::Forever));
+    changes(&mut ledger, at(1), ban(Source::NATS, "2001:db8:7::1", Lifetime::Forever));
     assert_eq!(ledger.outcome(at(1), "2001:db8:7::2".parse().unwrap()), Outcome::NotBanned);
     for spelling in ["2001:db8::/64", "2001:db8::9:9/128"] {
-        let (applied, _) = changes(&mut ledger, at(2), Event::Unban { source: Source::Scan, net: net(spelling) });
+        let (applied, _) = changes(&mut ledger, at(2), Event::Unban { source: Source::SCAN, net: net(spelling) });
         assert_eq!(applied.removed, 1, "{spelling}");
-        changes(&mut ledger, at(2), ban(Source::Scan, "2001:db8::1:2/128", lifetime));
+        changes(&mut ledger, at(2), ban(Source::SCAN, "2001:db8::1:2/128", lifetime));
     }
     // Not where the network holds something that the router needs.
     let resolver = Protected { net: net("2001:db8:5::53/128"), why: "a resolver".into(), own: false };
@@ -385,10 +385,10 @@ fn a_scanners_whole_64_is_one_ban() {
 fn a_ban_starts_again_at_its_own_length_once_in_a_while() {
     let mut ledger = Ledger::new(10);
     let address: IpAddr = [198, 51, 100, 7].into();
-    changes(&mut ledger, at(0), ban(Source::Scan, "198.51.100.7", Lifetime::Seconds(100)));
+    changes(&mut ledger, at(0), ban(Source::SCAN, "198.51.100.7", Lifetime::Seconds(100)));
     let mut restart = |now| {
         let mut out = Vec::new();
-        let restarted = ledger.restart(at(now), Source::Scan, address, &mut |change| out.push(change));
+        let restarted = ledger.restart(at(now), Source::SCAN, address, &mut |change| out.push(change));
         assert_eq!(restarted, out.len() == 1);
         let end = ledger.check(at(now), address).bans.first().and_then(|ban| ban.end);
         (restarted, end.map(|end| end.since(at(0))))
@@ -397,16 +397,16 @@ fn a_ban_starts_again_at_its_own_length_once_in_a_while() {
     assert_eq!(restart(6), (true, Some(106)));
     assert_eq!(restart(90), (true, Some(190)));
     assert_eq!(restart(190), (false, None), "it has ended");
-    let (_, out) = changes(&mut ledger, at(200), ban(Source::Nats, "198.51.100.8", Lifetime::Forever));
+    let (_, out) = changes(&mut ledger, at(200), ban(Source::NATS, "198.51.100.8", Lifetime::Forever));
     assert_eq!(out.len(), 1);
-    assert!(!ledger.restart(at(9000), Source::Nats, [198, 51, 100, 8].into(), &mut |_| {}), "it has no end");
+    assert!(!ledger.restart(at(9000), Source::NATS, [198, 51, 100, 8].into(), &mut |_| {}), "it has no end");
 }
 
 #[test]
 fn the_texts_of_strangers_are_bounded_and_shared() {
     let mut ledger = Ledger::new(100_000);
     let tag = |n: u32, text: String| Event::Ban {
-        source: Source::Nats,
+        source: Source::NATS,
         net: IpAddr::from(Ipv4Addr::from_bits(0x0900_0000 + n)).into(),
         lifetime: Lifetime::Forever,
         reason: Reason::Tagged(text.into()),
@@ -424,7 +424,7 @@ fn the_texts_of_strangers_are_bounded_and_shared() {
         changes(&mut ledger, at(0), tag(n, "ssh".into()));
     }
     assert_eq!(ledger.texts.iter().map(|(_, text)| text).collect::<Vec<_>>(), ["ssh"]);
-    changes(&mut ledger, at(0), Event::Lapse { source: Source::Nats });
+    changes(&mut ledger, at(0), Event::Lapse { source: Source::NATS });
     assert_eq!(ledger.texts.iter().count(), 0);
 }
 
@@ -438,7 +438,7 @@ fn crowd() -> Ledger {
             0 => Ipv6Addr::from_bits(0x2001_0db8 << 96 | u128::from(n.wrapping_mul(0x9e37_79b9))).into(),
             _ => Ipv4Addr::from_bits(0x0900_0000 + (n.wrapping_mul(0x9e37_79b9) >> 10)).into(),
         };
-        let source = [Source::Dynfw, Source::Nats, Source::Scan, Source::Manual][n as usize % 4];
+        let source = [Source::DYNFW, Source::NATS, Source::SCAN, Source::MANUAL][n as usize % 4];
         let lifetime = if n % 5 == 0 { Lifetime::Forever } else { Lifetime::Seconds(5000 + n % 977) };
         let reason = if n % 7 == 0 { Reason::Port { protocol: 6, port: 22 } } else { Reason::Announced };
         changes(&mut ledger, at(n % 1009), Event::Ban { source, net: address.into(), lifetime, reason });
@@ -451,7 +451,7 @@ fn pages_follow_each_other_in_every_order() {
     let ledger = crowd();
     let now = at(2000);
     let sorts = [Sort::Address, Sort::Newest, Sort::Ending, Sort::Source];
-    let kinds = [(None, None, false), (Some(Source::Nats), None, true), (None, Some(6), true)];
+    let kinds = [(None, None, false), (Some(Source::NATS), None, true), (None, Some(6), true)];
     for (sort, (source, family, reverse)) in sorts.into_iter().flat_map(|sort| kinds.map(|kind| (sort, kind))) {
         let mut naive = Vec::new();
         ledger.for_each_ban(now, source, &mut |ban| {
@@ -466,10 +466,10 @@ fn pages_follow_each_other_in_every_order() {
         }
         naive.sort_by_key(|ban| {
             let lead = match sort {
-                Sort::Newest => return (u32::MAX - ban.start.0, IpAddr::from([0; 4]), Source::Dynfw),
+                Sort::Newest => return (u32::MAX - ban.start.0, IpAddr::from([0; 4]), Source::DYNFW),
                 Sort::Address => 0,
                 Sort::Ending => ban.end.map_or(u32::MAX, |end| end.0),
-                Sort::Source => ban.source as u32,
+                Sort::Source => ban.source.rank(),
             };
             (lead, ban.net.addr(), ban.source)
         });
@@ -492,11 +492,11 @@ fn pages_follow_each_other_in_every_order() {
 fn pages_are_filtered_by_address_network_and_words() {
     let mut ledger = Ledger::new(1000);
     for (source, what, reason) in [
-        (Source::Dynfw, "198.51.100.7", Reason::Listed),
-        (Source::Nats, "198.51.100.77", Reason::Tagged("SSH".into())),
-        (Source::Scan, "198.51.101.7", Reason::Port { protocol: 6, port: 22 }),
-        (Source::Scan, "2001:db8::beef", Reason::Login("dropbear".into())),
-        (Source::Manual, "198.51.0.0/16", Reason::Comment("scanner farm".into())),
+        (Source::DYNFW, "198.51.100.7", Reason::Listed),
+        (Source::NATS, "198.51.100.77", Reason::Tagged("SSH".into())),
+        (Source::SCAN, "198.51.101.7", Reason::Port { protocol: 6, port: 22 }),
+        (Source::SCAN, "2001:db8::beef", Reason::Login("dropbear".into())),
+        (Source::MANUAL, "198.51.0.0/16", Reason::Comment("scanner farm".into())),
     ] {
         let event = Event::Ban { source, net: net(what), lifetime: Lifetime::Forever, reason };
         changes(&mut ledger, at(0), event);
@@ -527,13 +527,13 @@ fn pages_are_filtered_by_address_network_and_words() {
 #[test]
 fn lifetimes_at_the_edges() {
     let mut ledger = Ledger::new(10);
-    let (_, out) = changes(&mut ledger, at(0), ban(Source::Nats, "198.51.100.7", Lifetime::Seconds(0)));
+    let (_, out) = changes(&mut ledger, at(0), ban(Source::NATS, "198.51.100.7", Lifetime::Seconds(0)));
     assert_eq!(out.len(), 1, "nothing is held for less than a second");
-    changes(&mut ledger, at(0), ban(Source::Nats, "198.51.100.8", Lifetime::Seconds(u32::MAX)));
+    changes(&mut ledger, at(0), ban(Source::NATS, "198.51.100.8", Lifetime::Seconds(u32::MAX)));
     let verdict = ledger.check(at(1000), [198, 51, 100, 8].into());
     assert!(verdict.bans.first().unwrap().end.is_some(), "as long as it can be, and not for ever");
     assert_eq!(ledger.next_expiry(), Some(at(3)));
     let mut gone = Vec::new();
     assert_eq!(ledger.expire(at(3), &mut |source, net| gone.push((source, net))), 1);
-    assert_eq!(gone, [(Source::Nats, net("198.51.100.7"))]);
+    assert_eq!(gone, [(Source::NATS, net("198.51.100.7"))]);
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use diswall::config::Settings;
 use diswall::firewall::{Conntrack, Firewall, Flow, Kicked, Names, Whose, rules};
+use diswall::model::Source;
 
 use crate::support::flow::{Attempt, begin_flow, echo, open_flow};
 use crate::support::{Netns, Peer, Proc, nft, nft_load, run, wait_until};
@@ -202,7 +203,7 @@ fn what_is_remembered_is_told_apart_by_its_outside() {
         .zip(INSIDE)
         .flat_map(|(source, server)| ["tcp", "udp"].map(|kind| network.flow(kind, source, server, 7)))
         .collect();
-    let names = Names { table: "fw4".into(), prefix: "diswall".into() };
+    let names = Names { table: "fw4".into(), prefix: "diswall".into(), sources: Source::BUILT_IN.to_vec() };
     for destroys in [true, false] {
         let mut firewall = Firewall::open(names.clone(), 1000).unwrap();
         if !destroys {

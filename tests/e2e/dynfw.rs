@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use diswall::config;
 use diswall::feed::intake::Intake;
-use diswall::feed::{Event, FeedName, FeedState, Handle, Source, Update, dynfw};
+use diswall::feed::{FeedState, Handle, Update, dynfw};
+use diswall::model::{Event, Source};
 use tokio::runtime::Runtime;
 use tokio::sync::mpsc;
 use tokio::task::LocalSet;
@@ -24,7 +25,7 @@ struct Follower {
     runtime: Runtime,
     local: LocalSet,
     handle: Handle,
-    updates: mpsc::Receiver<(FeedName, Update)>,
+    updates: mpsc::Receiver<(Source, Update)>,
     banned: BTreeSet<String>,
     states: Vec<FeedState>,
     notices: Vec<(&'static str, Option<String>)>,
@@ -69,7 +70,7 @@ impl Follower {
             let updates = &mut self.updates;
             let next = self.local.block_on(&self.runtime, async { timeout(wait, updates.recv()).await });
             if let Ok(Some((name, update))) = next {
-                assert_eq!(name, FeedName::Dynfw);
+                assert_eq!(name, Source::DYNFW);
                 self.take(update);
             }
         }
@@ -103,15 +104,15 @@ impl Follower {
 
     fn fold(&mut self, event: Event) {
         match event {
-            Event::List { source: Source::Dynfw, list } => {
+            Event::List { source, list } if source == Source::DYNFW => {
                 let v4 = list.v4.iter().map(|entry| IpAddr::V4(entry.address));
                 let v6 = list.v6.iter().map(|entry| IpAddr::V6(entry.address));
                 self.banned = v4.chain(v6).map(|address| address.to_string()).collect();
             }
-            Event::Ban { source: Source::Dynfw, net, .. } => _ = self.banned.insert(net.addr().to_string()),
-            Event::Unban { source: Source::Dynfw, net } => _ = self.banned.remove(&net.addr().to_string()),
-            Event::Contact { source: Source::Dynfw } => self.contacts += 1,
-            Event::Lapse { source: Source::Dynfw } => self.lapses += 1,
+            Event::Ban { source, net, .. } if source == Source::DYNFW => _ = self.banned.insert(net.addr().to_string()),
+            Event::Unban { source, net } if source == Source::DYNFW => _ = self.banned.remove(&net.addr().to_string()),
+            Event::Contact { source } if source == Source::DYNFW => self.contacts += 1,
+            Event::Lapse { source } if source == Source::DYNFW => self.lapses += 1,
             other => panic!("DynFW posts no {other:?}"),
         }
     }

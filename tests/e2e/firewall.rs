@@ -4,28 +4,28 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use diswall::feed::{Lifetime, Source};
 use diswall::firewall::{Error, Family, Firewall, Names, SetKey, TableEvent, Watch};
-use diswall::ledger::{Desired, Range, SetChange, SetId};
+use diswall::model::{Desired, Lifetime, Range, SetChange, SetId, Source};
 
 use proptest::prelude::*;
 use rustix::thread::{CapabilitySet, capabilities, set_capabilities};
 
 use crate::support::{Element, Netns, nft, nft_load, nft_set_elements, wait_until};
 
-const DYNFW: SetId = SetId::Ban(Source::Dynfw);
-const NATS: SetId = SetId::Ban(Source::Nats);
-const SCAN: SetId = SetId::Ban(Source::Scan);
-const MANUAL: SetId = SetId::Ban(Source::Manual);
+const DYNFW: SetId = SetId::Ban(Source::DYNFW);
+const NATS: SetId = SetId::Ban(Source::NATS);
+const SCAN: SetId = SetId::Ban(Source::SCAN);
+const MANUAL: SetId = SetId::Ban(Source::MANUAL);
+const DYNFW4: SetKey = SetKey { set: DYNFW, family: Family::V4 };
 const MAX: u32 = 65_536;
 
 /// The definitions as the rules text has them.
 fn table_text(max: u32) -> String {
     let mut text = String::from("table inet fw4 {\n");
-    for key in SetKey::all() {
+    for key in names().keys() {
         let flags = match key.set {
-            SetId::Ban(Source::Manual) | SetId::Allow => "interval,timeout",
-            SetId::Ban(Source::Scan) => "dynamic,timeout",
+            set if set == MANUAL || set == SetId::Allow => "interval,timeout",
+            set if set == SCAN => "dynamic,timeout",
             _ => "timeout",
         };
         let family = if key.family == Family::V4 { "ipv4_addr" } else { "ipv6_addr" };
@@ -37,7 +37,7 @@ fn table_text(max: u32) -> String {
 }
 
 fn names() -> Names {
-    Names { table: "fw4".into(), prefix: "diswall".into() }
+    Names { table: "fw4".into(), prefix: "diswall".into(), sources: Source::BUILT_IN.to_vec() }
 }
 
 fn open() -> Firewall {
@@ -290,7 +290,7 @@ fn a_missing_table_or_set_is_told_and_can_be_made() {
     let mut firewall = open();
     let structure = firewall.structure().unwrap();
     assert!(!structure.table);
-    assert_eq!(structure.missing.len(), SetKey::COUNT);
+    assert_eq!(structure.missing.len(), names().keys().count());
     firewall.push(add(DYNFW, "203.0.113.1", 60));
     assert!(matches!(firewall.commit(), Err(Error::NoTable)));
     assert_eq!(firewall.dirty(), [DYNFW]);
@@ -298,10 +298,10 @@ fn a_missing_table_or_set_is_told_and_can_be_made() {
 
     nft_load("table inet fw4 { set diswall_manual4 { type ipv4_addr; flags timeout; }; }");
     firewall.push(add(DYNFW, "203.0.113.1", 60));
-    assert!(matches!(firewall.commit(), Err(Error::NoSet(SetKey { set: DYNFW, family: Family::V4 }))));
+    assert!(matches!(firewall.commit(), Err(Error::NoSet(key)) if key == DYNFW4));
     let structure = firewall.structure().unwrap();
     assert!(structure.table);
-    assert_eq!(structure.missing.len(), SetKey::COUNT - 1);
+    assert_eq!(structure.missing.len(), names().keys().count() - 1);
     assert_eq!(structure.wrong.len(), 1);
     assert_eq!(structure.wrong[0].key, SetKey { set: MANUAL, family: Family::V4 });
 
@@ -333,7 +333,7 @@ fn a_full_set_takes_what_fits_and_says_so() {
         model.0.insert(Range::single(IpAddr::V4((0x0a00_0000 + number).into())), lifetime(3600));
     }
     let full = firewall.reconcile(DYNFW, &model);
-    assert!(matches!(full, Err(Error::Full(SetKey { set: DYNFW, family: Family::V4 }))), "{full:?}");
+    assert!(matches!(full, Err(Error::Full(key)) if key == DYNFW4), "{full:?}");
     assert_eq!(listed("diswall_dynfw4").len(), 1000);
     assert_eq!(firewall.dirty(), [DYNFW]);
     model.0.pop_first();
@@ -356,7 +356,7 @@ fn counters_count_what_the_rules_drop() {
     firewall.push(add(DYNFW, "127.0.0.9", 0));
     firewall.push(add(MANUAL, "::1", 0));
     firewall.commit().unwrap();
-    assert_eq!(firewall.counters().unwrap().len(), SetKey::COUNT);
+    assert_eq!(firewall.counters().unwrap().len(), names().keys().count());
     let from_v4 = std::net::UdpSocket::bind("127.0.0.9:0").unwrap();
     let from_v6 = std::net::UdpSocket::bind("[::1]:0").unwrap();
     for _ in 0..5 {
@@ -494,7 +494,7 @@ fn foreign_networks_in_the_way_are_cleared() {
     let (_netns, mut firewall) = loaded();
     nft(&["add", "element", "inet", "fw4", "diswall_manual4", "{ 10.0.0.0/8, 192.0.2.0-192.0.2.99 }"]);
     firewall.push(add(MANUAL, "10.1.0.0-10.1.255.255", 0));
-    assert!(matches!(firewall.commit(), Err(Error::Exists(SetKey { set: MANUAL, family: Family::V4 }))));
+    assert!(matches!(firewall.commit(), Err(Error::Exists(key)) if key == SetKey { set: MANUAL, family: Family::V4 }));
     assert_eq!(firewall.dirty(), [MANUAL]);
     let model = Model::of(&[("10.1.0.0-10.1.255.255", 0), ("192.0.2.50-192.0.2.59", 600), ("192.0.2.60", 0)]);
     let result = firewall.reconcile(MANUAL, &model).unwrap();

@@ -6,9 +6,10 @@ use std::net::{IpAddr, TcpListener};
 use std::time::{Duration, Instant};
 
 use diswall::config;
+use diswall::feed::FeedState;
 use diswall::feed::diswall::Statistics;
 use diswall::feed::diswall::session::notice;
-use diswall::feed::{FeedState, Lifetime, Reason, Source};
+use diswall::model::{Lifetime, Reason, Source};
 
 use crate::support::nats_server::{DEADLINE, Folded, NatsFeed, NatsServer, PORT, Service, settings};
 use crate::support::{Netns, wait_for};
@@ -232,7 +233,7 @@ fn what_may_not_be_shared_waits_for_the_permission() {
     feed.run_for(Duration::from_millis(300));
     let addresses = ["203.0.113.1", "203.0.113.2", "203.0.113.3"].map(ip);
     for address in addresses {
-        feed.publisher.ban(Source::Scan, address, address, "ssh");
+        feed.publisher.ban(Source::SCAN, address, address, "ssh");
     }
     let deadline = Instant::now() + DEADLINE;
     while feed.publisher.denied().is_empty() || feed.publisher.queued() < 3 {
@@ -435,8 +436,8 @@ fn what_one_router_saw_reaches_the_others_of_its_login() {
     feed.until("the feed is live", |folded| folded.is_live());
     let mut other = live("alice", "wonder");
     let (seen, told) = (ip("203.0.113.1"), ip("203.0.113.2"));
-    feed.publisher.ban(Source::Scan, seen, seen, "ssh");
-    feed.publisher.ban(Source::Nats, told, told, "");
+    feed.publisher.ban(Source::SCAN, seen, seen, "ssh");
+    feed.publisher.ban(Source::NATS, told, told, "");
     feed.publisher.statistics(Statistics { time: 7200, banned: 1, ..Statistics::default() });
     feed.run_for(Duration::from_millis(200));
     service.hears("diswall.blacklist.alice.add.attic_lan", "203.0.113.1|ssh");
@@ -448,7 +449,7 @@ fn what_one_router_saw_reaches_the_others_of_its_login() {
 
     server.stop();
     feed.until("the break is seen", |folded| !folded.error().is_empty());
-    feed.publisher.unban(Source::Scan, seen, seen);
+    feed.publisher.unban(Source::SCAN, seen, seen);
     server.resume();
     feed.until("back again", |folded| folded.lists == 2);
     service.hears("diswall.blacklist.alice.del.attic_lan", "203.0.113.1");

@@ -18,7 +18,8 @@ use super::wire::{self, DEFAULT_LOGIN, Subjects};
 use crate::config;
 use crate::feed::backoff::Backoff;
 use crate::feed::intake::Intake;
-use crate::feed::{FeedName, FeedState, Gauges, Handle, Update, Updates};
+use crate::feed::{FeedState, Gauges, Handle, Update, Updates};
+use crate::model::Source;
 use crate::outside;
 use crate::uptime;
 
@@ -182,7 +183,7 @@ impl Client {
     }
 
     async fn post(&self, update: Update) -> Result<(), DaemonGone> {
-        self.updates.send((FeedName::Nats, update)).await.map_err(|_| DaemonGone)
+        self.updates.send((Source::NATS, update)).await.map_err(|_| DaemonGone)
     }
 }
 

@@ -16,8 +16,8 @@ use tokio::sync::Notify;
 use super::protocol;
 use super::wire::{self, Statistics, Subjects};
 use crate::config;
-use crate::feed::Source;
 use crate::feed::backoff::Backoff;
+use crate::model::Source;
 use crate::uptime;
 
 /// Most messages that wait for a connection.
@@ -165,7 +165,7 @@ impl Publisher {
     }
 
     fn shares(&self, source: Source) -> bool {
-        self.share_bans && source == Source::Scan
+        self.share_bans && source.is_own()
     }
 
     fn push(&self, outgoing: Outgoing) {
@@ -313,14 +313,14 @@ mod tests {
     fn only_what_the_router_saw_and_the_owner_shares_is_sent() {
         let address = "203.0.113.7".parse().unwrap();
         let silent = Publisher::new(&config::Nats::default());
-        silent.ban(Source::Scan, address, address, "ssh");
-        silent.unban(Source::Scan, address, address);
+        silent.ban(Source::SCAN, address, address, "ssh");
+        silent.unban(Source::SCAN, address, address);
         silent.statistics(Statistics::default());
         assert_eq!(drained(&silent), "");
 
         let open = config::Nats { share_bans: true, send_statistics: true, ..config::Nats::default() };
         let sharing = Publisher::new(&open);
-        for source in Source::ALL {
+        for source in Source::BUILT_IN {
             sharing.ban(source, address, address, source.name());
             sharing.unban(source, address, address);
         }
@@ -346,15 +346,15 @@ mod tests {
         let sharing = Publisher::new(&config::Nats { share_bans: true, ..config::Nats::default() });
         let address = |text: &str| text.parse::<IpAddr>().unwrap();
         let (element, seen, other) = (address("2001:db8::"), address("2001:db8::5"), address("2001:db8::9"));
-        sharing.ban(Source::Scan, seen, element, "scan");
-        sharing.unban(Source::Scan, other, element);
+        sharing.ban(Source::SCAN, seen, element, "scan");
+        sharing.unban(Source::SCAN, other, element);
         let sent = drained(&sharing);
         assert!(sent.ends_with("PUB diswall.blacklist.alice.del.turris 11\r\n2001:db8::5\r\n"), "{sent}");
         // Nothing is remembered any more, as after a restart.
-        sharing.unban(Source::Scan, other, element);
+        sharing.unban(Source::SCAN, other, element);
         assert!(drained(&sharing).ends_with("\r\n2001:db8::9\r\n"));
         for n in 0..2 * REMEMBERED as u128 {
-            sharing.ban(Source::Scan, seen, IpAddr::V6((n << 64).into()), "");
+            sharing.ban(Source::SCAN, seen, IpAddr::V6((n << 64).into()), "");
         }
         assert_eq!(sharing.published.borrow().len(), REMEMBERED);
     }
@@ -363,7 +363,7 @@ mod tests {
     fn the_newest_stay() {
         let sharing = Publisher::new(&config::Nats { share_bans: true, ..config::Nats::default() });
         for n in 0..300_u32 {
-            sharing.ban(Source::Scan, IpAddr::V4(n.into()), IpAddr::V4(n.into()), "");
+            sharing.ban(Source::SCAN, IpAddr::V4(n.into()), IpAddr::V4(n.into()), "");
         }
         let sent = drained(&sharing);
         assert_eq!(sent.matches("PUB").count(), QUEUE);
@@ -376,7 +376,7 @@ mod tests {
         let mut now = Instant::now();
         let ban = |last: u8| {
             let address = IpAddr::from([203, 0, 113, last]);
-            sharing.ban(Source::Scan, address, address, "");
+            sharing.ban(Source::SCAN, address, address, "");
         };
         let drain = |now| {
             let mut out = Vec::new();

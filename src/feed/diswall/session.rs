@@ -20,7 +20,8 @@ use super::subscriptions::{Attempt, Subscriptions, sid};
 use super::wire::{self, DEFAULT_SECONDS, Refusal, Subjects, Taken};
 use crate::feed::backoff::Backoff;
 use crate::feed::intake::Intake;
-use crate::feed::{AllowOrigin, Event, FeedState, Gauges, Lifetime, Reason, Source, Update};
+use crate::feed::{FeedState, Gauges, Update};
+use crate::model::{AllowOrigin, Event, Lifetime, Reason, Source};
 use crate::outside;
 
 /// How long an init reply may take.
@@ -487,7 +488,7 @@ impl Session {
 
     /// This router has taken back a ban of the login's: as if another router of it had.
     pub fn unban(&mut self, address: IpAddr, out: &mut Output) {
-        self.block.change(Event::Unban { source: Source::Nats, net: address.into() }, out);
+        self.block.change(Event::Unban { source: Source::NATS, net: address.into() }, out);
     }
 
     fn reply(&mut self, message: &Message<'_>, now: Instant, out: &mut Output) {
@@ -516,15 +517,15 @@ impl Session {
         }
     }
 
-    fn block_list(&mut self, taken: Taken<crate::feed::List>, now: Instant, out: &mut Output) -> Option<String> {
+    fn block_list(&mut self, taken: Taken<crate::model::List>, now: Instant, out: &mut Output) -> Option<String> {
         let (refused, last) = (taken.refused, taken.last_refusal);
-        out.event(Event::List { source: Source::Nats, list: taken.list });
+        out.event(Event::List { source: Source::NATS, list: taken.list });
         self.listed = !self.block.stale;
         self.taken(Which::Block, refused, last, now, out);
         None
     }
 
-    fn allow_list(&mut self, taken: Taken<Vec<crate::feed::Entry>>, now: Instant, out: &mut Output) -> Option<String> {
+    fn allow_list(&mut self, taken: Taken<Vec<crate::model::Entry>>, now: Instant, out: &mut Output) -> Option<String> {
         let (refused, last) = (taken.refused, taken.last_refusal);
         out.event(Event::AllowList { origin: AllowOrigin::Nats, list: taken.list });
         self.taken(Which::Allow, refused, last, now, out);
@@ -666,7 +667,7 @@ impl Session {
 }
 
 fn ban(net: IpNet, lifetime: Lifetime, reason: Reason) -> Event {
-    Event::Ban { source: Source::Nats, net, lifetime, reason }
+    Event::Ban { source: Source::NATS, net, lifetime, reason }
 }
 
 /// Whether it is about publishing, and the subject in `Permissions Violation for Publish to "SUBJECT"`.
@@ -681,7 +682,7 @@ fn denied_subject(text: &str) -> Option<(bool, &str)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::feed::List;
+    use crate::model::List;
 
     struct Talk {
         session: Session,

@@ -15,8 +15,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::Utf8Error;
 
 use crate::feed::intake::{Intake, Reading};
-use crate::feed::{Entry, Lifetime, List};
 use crate::json::{self, fields};
+use crate::model::{Entry, Lifetime, List};
 use ipnet::IpNet;
 
 /// The longest ban the service announces, in seconds: what it caps its own numbers at.

@@ -15,7 +15,8 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::config;
 use crate::feed::intake::Intake;
-use crate::feed::{Event, FeedName, FeedState, Gauges, Handle, Lifetime, Source, Update, Updates};
+use crate::feed::{FeedState, Gauges, Handle, Update, Updates};
+use crate::model::{Event, Lifetime, Source};
 use crate::outside;
 use crate::uptime;
 
@@ -281,7 +282,7 @@ impl Client {
         self.gauges.last_message.set(Some(uptime::seconds()));
         if self.contact_posted.is_none_or(|posted| now - posted >= CONTACT_EVERY) {
             self.contact_posted = Some(now);
-            self.post(Update::Event(Event::Contact { source: Source::Dynfw })).await;
+            self.post(Update::Event(Event::Contact { source: Source::DYNFW })).await;
         }
     }
 
@@ -304,7 +305,7 @@ impl Client {
             self.contact_posted = None;
             // Should the connection be there all the same, it begins with a list.
             self.sync.restart();
-            self.post(Update::Event(Event::Lapse { source: Source::Dynfw })).await;
+            self.post(Update::Event(Event::Lapse { source: Source::DYNFW })).await;
         }
     }
 
@@ -316,7 +317,7 @@ impl Client {
     }
 
     async fn post(&mut self, update: Update) {
-        if self.updates.send((FeedName::Dynfw, update)).await.is_err() {
+        if self.updates.send((Source::DYNFW, update)).await.is_err() {
             // The daemon is ending and will drop this task.
             std::future::pending::<()>().await;
         }

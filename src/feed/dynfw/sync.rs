@@ -11,7 +11,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::IpNet;
 
-use crate::feed::{Event, Lifetime, List, Listed, Reason, Source};
+use crate::model::{Event, Lifetime, List, Listed, Reason, Source};
 
 /// Most deltas held for a list to come. At 500 a second they reach back half a minute; 640 KB at most.
 /// When more come, the oldest go, which is harmless if the list that comes is newer than they.
@@ -139,7 +139,7 @@ impl Sync {
         let mut list = read();
         merge(&mut list, &self.held);
         self.advance();
-        (ListFate::Taken, Some(Event::List { source: Source::Dynfw, list }))
+        (ListFate::Taken, Some(Event::List { source: Source::DYNFW, list }))
     }
 
     /// Whether a list of that serial says less than what is known. The second such list in a row, with
@@ -220,9 +220,9 @@ fn merge_family<A: Ord>(listed: &mut Vec<Listed<A>>, changed: BTreeMap<A, bool>)
 fn event(change: Change) -> Option<Event> {
     let net = IpNet::from(change.address?);
     Some(if change.positive {
-        Event::Ban { source: Source::Dynfw, net, lifetime: Lifetime::Forever, reason: Reason::Announced }
+        Event::Ban { source: Source::DYNFW, net, lifetime: Lifetime::Forever, reason: Reason::Announced }
     } else {
-        Event::Unban { source: Source::Dynfw, net }
+        Event::Unban { source: Source::DYNFW, net }
     })
 }
 

@@ -7,7 +7,7 @@
 //! the daemon takes the flow out of the set. Nothing else from the inside is touched: what a LAN host opened
 //! belongs to the LAN host.
 
-use super::{Family, ORDER, SetId, SetKey, Side, Text, ban_set};
+use super::{Family, SetId, SetKey, Side, Text, ban_set};
 
 /// A severed flow is forgotten after so long without a packet, or when the ban ends, if that is sooner: longer
 /// than the pauses of any keep-alive (TCP's are two hours).
@@ -44,7 +44,7 @@ impl Text<'_> {
         self.line(2, "tcp flags & (fin | syn | rst | ack) == syn return");
         let allow = self.names.set(SetKey { set: SetId::Allow, family });
         self.line(2, &format!("{} @{allow} return", Side::To.field(family)));
-        for source in ORDER {
+        for source in self.order.clone() {
             let ban = self.names.set(ban_set(source, family));
             let key = self.key(Side::To, source, family);
             self.line(2, &format!("{key} @{ban} update @{set} {{ {flow} }} drop"));

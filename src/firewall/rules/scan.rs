@@ -7,7 +7,7 @@
 //! In a forged flood, a sender who comes twice within a moment is told from the crowd.
 
 use super::{Family, SetId, SetKey, Side, States, Text, port_set};
-use crate::feed::Source;
+use crate::model::Source;
 
 /// New bans a second that the kernel makes by itself, and at once. A forged flood is never faster; what
 /// is beyond it is the daemon's to judge, which wants a second packet then.
@@ -129,7 +129,7 @@ impl Text<'_> {
         // given back.
         if !ports.is_empty() && self.settings.main.states == States::New {
             for family in Family::ALL {
-                let set = self.names.set(SetKey { set: SetId::Ban(Source::Scan), family });
+                let set = self.names.set(SetKey { set: SetId::Ban(Source::SCAN), family });
                 let key = self.scan_key(Side::From, family);
                 let of_family = if family == Family::V4 { "ipv4" } else { "ipv6" };
                 self.line(
@@ -165,11 +165,8 @@ impl Text<'_> {
 
     /// Whether a source's bans start again with every packet.
     pub(super) fn refreshes(&self, source: Source) -> bool {
-        match source {
-            Source::Scan => self.settings.scan.refresh,
-            Source::Nats => self.settings.nats.refresh,
-            Source::Dynfw | Source::Manual => false,
-        }
+        let refreshing = [(Source::SCAN, self.settings.scan.refresh), (Source::NATS, self.settings.nats.refresh)];
+        refreshing.contains(&(source, true))
     }
 }
 

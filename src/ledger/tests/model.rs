@@ -74,7 +74,7 @@ fn lifetime() -> impl Strategy<Value = Lifetime> {
 }
 
 fn source() -> impl Strategy<Value = Source> {
-    prop::sample::select(&[Source::Dynfw, Source::Nats, Source::Scan][..])
+    prop::sample::select(&[Source::DYNFW, Source::NATS, Source::SCAN][..])
 }
 
 fn origin() -> impl Strategy<Value = AllowOrigin> {
@@ -117,7 +117,7 @@ impl Kernel {
             }
             SetChange::Renew { set, range, lifetime } => {
                 let known = self.0.insert((set, range), end(now, lifetime)).is_some();
-                assert!(known || set == SetId::Ban(Source::Scan), "{change:?} of nothing");
+                assert!(known || set == SetId::Ban(Source::SCAN), "{change:?} of nothing");
             }
             SetChange::Delete { set, range } => {
                 assert!(self.0.remove(&(set, range)).is_some(), "{change:?} of nothing");
@@ -228,10 +228,10 @@ impl Model {
     fn end_at(&self, set: SetId, address: IpAddr, now: Moment) -> Option<u32> {
         let belongs = |who: Who| match who {
             Who::Single(source) => set == SetId::Ban(source),
-            Who::Configured | Who::Command => set == SetId::Ban(Source::Manual),
+            Who::Configured | Who::Command => set == SetId::Ban(Source::MANUAL),
             Who::Allow(_) => set == SetId::Allow,
         };
-        let manual = set == SetId::Ban(Source::Manual);
+        let manual = set == SetId::Ban(Source::MANUAL);
         let protected = if manual { self.is_own(address) } else { self.is_protected(address) };
         let exempt = set != SetId::Allow && (never(address, false) || protected);
         let holding =
@@ -244,16 +244,16 @@ impl Model {
         if self.end_at(SetId::Allow, address, now).is_some() {
             return Outcome::Allowed;
         }
-        if self.end_at(SetId::Ban(Source::Manual), address, now).is_some() {
+        if self.end_at(SetId::Ban(Source::MANUAL), address, now).is_some() {
             return Outcome::Blocked;
         }
         if self.is_protected(address) {
             return Outcome::Protected;
         }
-        if Source::ALL.into_iter().any(|source| self.end_at(SetId::Ban(source), address, now).is_some()) {
+        if Source::BUILT_IN.into_iter().any(|source| self.end_at(SetId::Ban(source), address, now).is_some()) {
             return Outcome::Blocked;
         }
-        may_ban(Source::Dynfw, address.into()).map_or_else(Outcome::NeverBanned, |()| Outcome::NotBanned)
+        may_ban(Source::DYNFW, address.into()).map_or_else(Outcome::NeverBanned, |()| Outcome::NotBanned)
     }
 }
 
@@ -325,7 +325,7 @@ impl World {
                 Event::List { source, list: last_of_each(list) }
             }
             Op::Ban(source, at, lifetime) => {
-                if source != Source::Nats || !model.holds_longer(now, source, world()[at], lifetime) {
+                if source != Source::NATS || !model.holds_longer(now, source, world()[at], lifetime) {
                     model.put(now, Who::Single(source), world()[at].into(), lifetime);
                 }
                 Event::Ban { source, net: world()[at].into(), lifetime, reason: Reason::Announced }
@@ -341,11 +341,11 @@ impl World {
             Op::Block(at, lifetime) => {
                 model.put(now, Who::Command, net_at(at), lifetime);
                 let reason = Reason::Comment("by hand".into());
-                Event::Ban { source: Source::Manual, net: net_at(at), lifetime, reason }
+                Event::Ban { source: Source::MANUAL, net: net_at(at), lifetime, reason }
             }
             Op::Unblock(at) => {
                 model.entries.remove(&(Who::Command, plain(net_at(at))));
-                Event::Unban { source: Source::Manual, net: net_at(at) }
+                Event::Unban { source: Source::MANUAL, net: net_at(at) }
             }
             Op::AllowList(origin, list) => {
                 model.replace(now, Who::Allow(origin), entries(&list));
@@ -375,7 +375,7 @@ impl World {
             let (now, entries) = (self.now, &mut self.model.entries);
             if self.ledger.next_expiry().is_some_and(|next| next <= now) {
                 self.ledger.expire(now, &mut |source, net| {
-                    let who = if source == Source::Manual {
+                    let who = if source == Source::MANUAL {
                         vec![Who::Configured, Who::Command]
                     } else {
                         vec![Who::Single(source)]
@@ -416,7 +416,7 @@ impl World {
         for event in [block, allow] {
             self.ledger.apply(now, event, &mut |_| {});
         }
-        for set in SetId::ALL {
+        for set in SetId::of(&Source::BUILT_IN) {
             let kernel = &mut self.kernel;
             self.ledger.desired(set, now).for_each(&mut |range, lifetime| {
                 kernel.apply(now, SetChange::Add { set, range, lifetime });
@@ -425,7 +425,7 @@ impl World {
     }
 
     fn verify(&self) {
-        for set in SetId::ALL {
+        for set in SetId::of(&Source::BUILT_IN) {
             let kernel = self.kernel.elements(set, self.now);
             let desired = self.ledger.desired(set, self.now);
             let mut wanted = BTreeMap::new();
@@ -443,7 +443,7 @@ impl World {
         for address in probes() {
             assert_eq!(self.ledger.outcome(self.now, address), self.model.outcome(address, self.now), "{address}");
         }
-        for source in [Source::Dynfw, Source::Nats, Source::Scan] {
+        for source in [Source::DYNFW, Source::NATS, Source::SCAN] {
             let bans = || self.model.entries.iter().filter(|((who, _), _)| *who == Who::Single(source));
             let counts = self.ledger.counts(source);
             assert_eq!(counts.v4 + counts.v6, bans().count() as u32, "{source}");

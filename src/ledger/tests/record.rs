@@ -178,7 +178,7 @@ fn fixture() -> Ledger {
         changes(
             &mut ledger,
             at(1600),
-            Event::Ban { source: Source::Scan, net, lifetime: Lifetime::Seconds(6000), reason },
+            Event::Ban { source: Source::SCAN, net, lifetime: Lifetime::Seconds(6000), reason },
         );
     }
     ledger
@@ -216,7 +216,7 @@ fn the_routers_own_are_added_and_freed() {
     let mut ledger = Ledger::new(1000);
     for (second, n) in [(100, 1), (200, 2)] {
         ledger.offence(at(second), [198, 51, 100, n].into());
-        changes(&mut ledger, at(second), ban(Source::Scan, &format!("198.51.100.{n}"), Lifetime::Seconds(5000)));
+        changes(&mut ledger, at(second), ban(Source::SCAN, &format!("198.51.100.{n}"), Lifetime::Seconds(5000)));
     }
     let then = clocks(1, WALL, 300);
     assert_eq!(ledger.record_of_own(then, at(200)), None);
@@ -306,7 +306,7 @@ fn a_days_writes() {
                 changes(
                     &mut ledger,
                     now.now,
-                    Event::Ban { source: Source::Scan, net: host[0], lifetime: offence.lifetime, reason },
+                    Event::Ban { source: Source::SCAN, net: host[0], lifetime: offence.lifetime, reason },
                 );
             }
             if second % 3600 == 3599 {

@@ -29,7 +29,7 @@ fn small() -> Ledger {
         Reason::Tagged("ssh".into()),
     ];
     for (n, reason) in (0u32..).zip(reasons) {
-        for (source, v6) in [(Source::Dynfw, false), (Source::Nats, true), (Source::Scan, false)] {
+        for (source, v6) in [(Source::DYNFW, false), (Source::NATS, true), (Source::SCAN, false)] {
             let lifetime = if n % 2 == 0 { Lifetime::Forever } else { Lifetime::Seconds(1000 * n) };
             let address: IpAddr = if v6 {
                 Ipv6Addr::from_bits(0x2001_0db8 << 96 | u128::from(n)).into()
@@ -42,7 +42,7 @@ fn small() -> Ledger {
     }
     let comment = || Reason::Comment("grüße \"quoted\"\nand more".into());
     for (what, lifetime) in [("198.51.0.0/16", Lifetime::Forever), ("2001:db8::/48", Lifetime::Seconds(77))] {
-        let event = Event::Ban { source: Source::Manual, net: net(what), lifetime, reason: comment() };
+        let event = Event::Ban { source: Source::MANUAL, net: net(what), lifetime, reason: comment() };
         changes(&mut ledger, at(700), event);
     }
     for origin in [AllowOrigin::Command, AllowOrigin::Nats] {
@@ -60,7 +60,7 @@ fn contents(ledger: &Ledger, now: Moment) -> Vec<String> {
     let mut all = Vec::new();
     ledger.for_each_ban(now, None, &mut |ban| all.push(format!("{ban:?}")));
     all.extend(ledger.allowances(now).map(|allowance| format!("{allowance:?}")));
-    for set in SetId::ALL {
+    for set in SetId::of(&Source::BUILT_IN) {
         all.extend(elements(ledger, set, now).into_iter().map(|element| format!("{set:?} {element}")));
     }
     all.sort();
@@ -76,7 +76,7 @@ fn what_is_saved_comes_back() {
         assert_eq!(contents(&back.ledger, now), contents(&ledger, now));
         assert_eq!(back.totals.get("nats bytes"), Some(&u64::MAX));
         assert_eq!(back.away, Some(0));
-        for source in Source::ALL {
+        for source in Source::BUILT_IN {
             assert_eq!(back.ledger.counts(source), ledger.counts(source));
         }
         assert_eq!(back.ledger.next_expiry().is_some(), ledger.next_expiry().is_some());
@@ -94,7 +94,7 @@ fn offenders_are_remembered_and_ucis_lists_are_not() {
     assert_eq!(back.offences(at(50 + 40 * 86_400), [203, 0, 114, 1].into()), 0, "forgotten");
     assert_eq!(back.offence(at(50), [203, 0, 114, 1].into()).map(|offence| offence.seen), Some(3));
     assert_eq!(back.outcome(at(50), [192, 0, 2, 1].into()), Outcome::NotBanned);
-    assert_eq!((back.counts(Source::Manual).nets, back.allowances(at(50)).count()), (2, 2));
+    assert_eq!((back.counts(Source::MANUAL).nets, back.allowances(at(50)).count()), (2, 2));
 }
 
 #[test]
@@ -118,13 +118,13 @@ fn clocks_that_jump() {
     ];
     for (then, now, away, left) in table {
         let mut ledger = Ledger::new(10);
-        changes(&mut ledger, at(5000), ban(Source::Nats, "198.51.100.7", Lifetime::Seconds(1000)));
-        changes(&mut ledger, at(5000), ban(Source::Nats, "198.51.100.8", Lifetime::Forever));
+        changes(&mut ledger, at(5000), ban(Source::NATS, "198.51.100.7", Lifetime::Seconds(1000)));
+        changes(&mut ledger, at(5000), ban(Source::NATS, "198.51.100.8", Lifetime::Forever));
         // Another boot: its clock begins again.
         let back = restored(&saved(&ledger, at(5000), then), at(20), now).unwrap();
         assert_eq!(back.away, away, "{then} {now:?}");
         let range = |last| Range::single([198, 51, 100, last].into());
-        let desired = back.ledger.desired(SetId::Ban(Source::Nats), at(20));
+        let desired = back.ledger.desired(SetId::Ban(Source::NATS), at(20));
         assert_eq!(desired.wanted(range(7)), left.map(Lifetime::Seconds), "{then} {now:?}");
         assert_eq!(desired.wanted(range(8)), Some(Lifetime::Forever), "{then} {now:?}");
         let start = back.ledger.check(at(20), [198, 51, 100, 8].into()).bans.first().unwrap().start;
@@ -153,11 +153,11 @@ fn no_prefix_and_no_flipped_byte_passes() {
 
 #[test]
 fn foreign_and_newer_files_are_named_as_such() {
-    let newer = [b"diswall\n", &[0, 3][..], &[0; 40]].concat();
+    let newer = [b"diswall\n", &[0, 4][..], &[0; 40]].concat();
     for (bytes, expected) in [
         (&b""[..], "is no diswall snapshot"),
         (b"config diswall 'main'\n", "is no diswall snapshot"),
-        (&newer, "is a snapshot of version 3; this diswall reads up to 2"),
+        (&newer, "is a snapshot of version 4; this diswall reads up to 3"),
     ] {
         assert_eq!(restored(bytes, at(0), None).unwrap_err().to_string(), expected);
     }
@@ -192,10 +192,45 @@ fn version_2_is_read_for_ever() {
 }
 
 #[test]
+fn version_3_is_read_for_ever() {
+    let bytes = include_bytes!("../../../tests/fixtures/snapshot-v3.bin");
+    let back = restored(bytes, at(1100), Some(WALL)).unwrap();
+    assert_eq!(contents(&back.ledger, at(1100)), contents(&held(), at(1100)));
+}
+
+/// The snapshot with another name for one of its sources, of the same length.
+fn renamed(bytes: &[u8], from: &str, to: &str) -> Vec<u8> {
+    let mut bytes = bytes[..bytes.len() - 4].to_vec();
+    let named = |name: &str| [&[name.len() as u8], name.as_bytes()].concat();
+    let at = bytes.windows(from.len() + 1).position(|window| window == named(from)).unwrap();
+    bytes.splice(at..=at + from.len(), named(to));
+    let mut crc = crate::ledger::snapshot::Crc::new();
+    crc.add(&bytes);
+    bytes.extend_from_slice(&crc.value().to_be_bytes());
+    bytes
+}
+
+#[test]
+fn bans_of_a_source_that_is_not_here_wait_for_it() {
+    let mut ledger = small();
+    changes(&mut ledger, at(1100), ban(Source::NATS, "198.51.100.8", Lifetime::Seconds(500)));
+    let strange = renamed(&saved(&ledger, at(1100), WALL), "nats", "hive");
+    let back = restored(&strange, at(1100), Some(WALL)).unwrap().ledger;
+    assert_eq!(back.counts(Source::NATS).v4, 0);
+    assert!(!contents(&back, at(1100)).iter().any(|line| line.contains("198.51.100.8")));
+    // It is written down again, and grows old meanwhile.
+    let again = renamed(&saved(&back, at(1200), WALL + 100), "hive", "nats");
+    let home = restored(&again, at(1200), Some(WALL + 100)).unwrap().ledger;
+    let verdict = home.check(at(1200), [198, 51, 100, 8].into());
+    let ends: Vec<_> = verdict.bans.iter().filter(|ban| ban.source == Source::NATS).map(|ban| ban.end).collect();
+    assert_eq!(ends, [Some(at(1600))]);
+}
+
+#[test]
 fn a_smaller_limit_holds_for_what_comes_back() {
     let bytes = saved(&crowd(), at(1100), WALL);
     let back = Ledger::restore(&mut bytes.as_slice(), at(1100), Some(WALL), 100).unwrap().ledger;
-    let counts = Source::ALL.map(|source| back.counts(source));
+    let counts = Source::BUILT_IN.map(|source| back.counts(source));
     let of = |counts: &crate::ledger::Counts| counts.v4 + counts.v6 + counts.nets;
     let [dynfw, nats, scan, manual] = &counts;
     assert_eq!(of(dynfw) + of(nats), 100, "the feeds together: {counts:?}");

@@ -10,7 +10,8 @@ use std::time::Duration;
 use diswall::config;
 use diswall::feed::diswall::{Publisher, start};
 use diswall::feed::intake::Intake;
-use diswall::feed::{AllowOrigin, Event, FeedName, FeedState, Handle, Lifetime, Reason, Source, Update};
+use diswall::feed::{FeedState, Handle, Update};
+use diswall::model::{AllowOrigin, Event, Lifetime, Reason, Source};
 use ipnet::IpNet;
 use nix::sys::signal::Signal;
 use serde_json::Value;
@@ -268,17 +269,17 @@ impl Folded {
 
     fn event(&mut self, event: Event) {
         match event {
-            Event::List { source: Source::Nats, list } => {
+            Event::List { source, list } if source == Source::NATS => {
                 self.lists += 1;
                 let v4 = list.v4.iter().map(|entry| (IpAddr::V4(entry.address), entry.lifetime));
                 let v6 = list.v6.iter().map(|entry| (IpAddr::V6(entry.address), entry.lifetime));
                 self.bans = v4.chain(v6).map(|(address, lifetime)| (address, (lifetime, Reason::Listed))).collect();
             }
-            Event::Ban { source: Source::Nats, net, lifetime, reason } => {
+            Event::Ban { source, net, lifetime, reason } if source == Source::NATS => {
                 assert_eq!(net.prefix_len(), net.max_prefix_len(), "a feed bans single addresses");
                 self.bans.insert(net.addr(), (lifetime, reason));
             }
-            Event::Unban { source: Source::Nats, net } => drop(self.bans.remove(&net.addr())),
+            Event::Unban { source, net } if source == Source::NATS => drop(self.bans.remove(&net.addr())),
             Event::AllowList { origin: AllowOrigin::Nats, list } => {
                 self.allow_lists += 1;
                 self.allowed = list.into_iter().map(|entry| (entry.net, entry.lifetime)).collect();
@@ -294,7 +295,7 @@ impl Folded {
 pub struct NatsFeed {
     runtime: tokio::runtime::Runtime,
     tasks: LocalSet,
-    updates: mpsc::Receiver<(FeedName, Update)>,
+    updates: mpsc::Receiver<(Source, Update)>,
     /// Its handle.
     pub handle: Handle,
     /// Its way out.
@@ -334,7 +335,7 @@ impl NatsFeed {
             while !done(folded) {
                 match tokio::time::timeout_at(deadline, updates.recv()).await {
                     Ok(Some((name, update))) => {
-                        assert_eq!(name, FeedName::Nats);
+                        assert_eq!(name, Source::NATS);
                         folded.apply(update);
                     }
                     Ok(None) | Err(_) => return false,

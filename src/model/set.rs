@@ -4,7 +4,8 @@ use std::net::IpAddr;
 
 use ipnet::{IpNet, Ipv4Subnets, Ipv6Subnets};
 
-use crate::feed::{Lifetime, Source};
+use super::event::Lifetime;
+use super::source::{Holds, Source};
 
 /// One pair of sets (IPv4 and IPv6); the family follows from the element.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -16,14 +17,10 @@ pub enum SetId {
 }
 
 impl SetId {
-    /// Every pair of sets.
-    pub const ALL: [SetId; 5] = [
-        SetId::Ban(Source::Dynfw),
-        SetId::Ban(Source::Nats),
-        SetId::Ban(Source::Scan),
-        SetId::Ban(Source::Manual),
-        SetId::Allow,
-    ];
+    /// The pairs of sets that these sources need, in their order, and the one of the allowances.
+    pub fn of(sources: &[Source]) -> Vec<SetId> {
+        sources.iter().copied().map(SetId::Ban).chain([SetId::Allow]).collect()
+    }
 
     /// The middle part of the set's name: `<prefix>_<this>4`.
     pub const fn name(self) -> &'static str {
@@ -34,8 +31,11 @@ impl SetId {
     }
 
     /// Interval sets hold ranges; the others are hash sets of single addresses.
-    pub const fn is_interval(self) -> bool {
-        matches!(self, SetId::Ban(Source::Manual) | SetId::Allow)
+    pub fn is_interval(self) -> bool {
+        match self {
+            SetId::Ban(source) => source.holds() == Holds::Networks,
+            SetId::Allow => true,
+        }
     }
 }
 

@@ -1,0 +1,13 @@
+//! The vocabulary of the house: sources, events, set changes. Pure, and imports nothing of ours.
+//!
+//! Every layer speaks in these words: feeds post [`Event`]s, the ledger answers with [`SetChange`]s, the
+//! firewall applies those. What a source is stands in one row ([`source`]); sets, counters, rules, books,
+//! snapshot, `status` and pages follow from it.
+
+pub mod event;
+pub mod set;
+pub mod source;
+
+pub use event::{AllowOrigin, Entry, Event, Lifetime, List, Listed, Reason, TAG_MAX};
+pub use set::{Desired, Range, SetChange, SetId};
+pub use source::{Holds, Row, Source, Teller};

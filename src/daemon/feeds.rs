@@ -240,7 +240,7 @@ impl Feeds {
         let denied = publisher.denied();
         let Some(since) = denied.iter().map(|denied| denied.since).min() else { return Some(Part::in_force(NAME)) };
         let subjects: Vec<&str> = denied.iter().map(|denied| denied.subject.as_str()).collect();
-        let why = format!("the server refuses this login: publish {} (denied)", subjects.join(", "));
+        let why = diswall::refusal(&subjects.join(", "));
         let lost = format!("what this router saw is not shared; {} messages wait", publisher.queued());
         let long = clock::boot_seconds().saturating_sub(since) >= PATIENCE;
         Some(refused(NAME, &why, long).losing(lost))

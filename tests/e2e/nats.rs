@@ -265,6 +265,8 @@ fn a_login_that_ends_while_it_is_connected_is_tried_again() {
     server.exchange("\"wonder\"", "\"other\"");
     feed.until("the refused log-in", |folded| folded.error().contains("user name or the password"));
     server.exchange("\"other\"", "\"wonder\"");
+    feed.run_for(Duration::from_millis(300));
+    feed.handle.resync.notify_one();
     feed.until("live again", Folded::is_live);
     server.exchange("user: \"alice\"", "user: \"alicia\"");
     feed.until("the refused log-in", |folded| folded.error().contains("user name or the password"));
@@ -459,9 +461,40 @@ fn what_one_router_saw_reaches_the_others_of_its_login() {
 }
 
 #[test]
-fn a_hostile_server_ends_the_connection_and_nothing_else() {
+fn a_server_that_throws_everybody_out_is_left_alone_longer_and_longer() {
     let _netns = Netns::enter();
-    let table: [(&[u8], &[u8], &str); 9] = [
+    let listener = TcpListener::bind(("127.0.0.1", PORT)).expect("the port");
+    let server = std::thread::spawn(move || {
+        let mut times = Vec::new();
+        for _ in 0..3 {
+            let (mut socket, _) = listener.accept().expect("a client");
+            times.push(Instant::now());
+            socket.write_all(b"INFO {\"connect_urls\":[\"127.0.0.1:1\"]}\r\n").expect("a greeting");
+            socket.read(&mut [0; 1024]).expect("a log-in");
+            let last = b"PONG\r\nINFO {\"ldm\":true,\"connect_urls\":[\"127.0.0.1:1\"]}\r\n-ERR 'User Authentication Expired'\r\n";
+            socket.write_all(last).expect("an answer");
+        }
+        times
+    });
+    let mut feed = NatsFeed::start(&settings("alice", "wonder"));
+    let expired = |folded: &Folded| {
+        folded.error().contains("says: User Authentication Expired")
+            && folded.states.iter().filter(|state| matches!(state, FeedState::Waiting { .. })).count() == 3
+    };
+    feed.until("the third refusal", expired);
+    let times = server.join().expect("the server's thread");
+    let pauses = [times[1] - times[0], times[2] - times[1]];
+    // Between a half and the whole of one second and of two.
+    assert!(pauses[0] >= Duration::from_millis(450) && pauses[1] >= Duration::from_millis(950), "{pauses:?}");
+    assert!(!feed.folded.states.contains(&FeedState::Live));
+}
+
+#[test]
+fn a_hostile_server_ends_the_connection_and_nothing_else() {
+    static ENDLESS: [u8; 40_000] = [b'x'; 40_000];
+    let _netns = Netns::enter();
+    let table: [(&[u8], &[u8], &str); 10] = [
+        (&ENDLESS, b"", "a line of more than 32768 bytes"),
         (b"HTTP/1.1 400 Bad Request\r\n\r\n", b"", "no NATS server"),
         (b"INFO {\"max_payload\":\r\n", b"", "INFO cannot be read"),
         (b"-ERR 'maximum connections exceeded'\r\n", b"", "maximum connections exceeded"),

@@ -11,7 +11,7 @@ use tokio::sync::Notify;
 use tokio::time::{sleep, sleep_until};
 
 use super::protocol::{self, Operation};
-use super::publisher::Publisher;
+use super::publisher::{self, Publisher};
 use super::session::{Blame, Output, Session, notice};
 use super::transport::{Link, LinkError};
 use super::wire::{self, DEFAULT_LOGIN, Subjects};
@@ -23,10 +23,13 @@ use crate::model::Source;
 use crate::outside;
 use crate::uptime;
 
-/// The server is asked for a sign of life when it has said nothing for so long …
+/// The server is asked for a sign of life when it has said nothing whole for so long …
 const QUIET: Duration = Duration::from_secs(40);
-/// … and given up when it has still said nothing then.
-const DEAD: Duration = Duration::from_secs(60);
+/// … given up when not a byte has come for so long after that …
+const DEAD: Duration = Duration::from_secs(20);
+/// … and whatever comes, when that is not its answer for so long. The longest message and one more fit in it
+/// at 28 KB/s.
+const OVERDUE: Duration = Duration::from_secs(300);
 /// First and longest delay between attempts to connect.
 const DELAYS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(120));
 /// A connection that held for so long starts the delays anew.
@@ -224,6 +227,7 @@ impl Conversation<'_> {
     fn work_off(&mut self) -> Result<bool, End> {
         let Some(operation) = self.link.operation()? else { return Ok(false) };
         let (now, out) = (Instant::now(), &mut self.out);
+        self.alive.whole = now;
         match operation {
             Operation::Message(message) => {
                 let gauges = &self.client.gauges;
@@ -234,15 +238,18 @@ impl Conversation<'_> {
             Operation::Ping => out.bytes.extend_from_slice(protocol::PONG),
             Operation::Err(text) => {
                 let blame = self.session.server_error(text, now, out);
-                if blame == Blame::Publish {
-                    self.client.publisher.refused(self.subjects, now);
+                if blame == Blame::Publish
+                    && let Some(subject) = self.client.publisher.refused(self.subjects, now)
+                {
+                    let text = Some(publisher::refusal(&subject));
+                    out.updates.push(Update::Notice { key: notice::SHARING, text });
                 }
                 let text = outside::clean(text, outside::SENTENCE);
                 self.last_error = Some((format!("the server says: {text}"), blame));
             }
             Operation::Pong => {
-                if self.session.pong(now, out) {
-                    self.client.publisher.answered();
+                if self.session.pong(now, out) && self.client.publisher.answered() {
+                    out.updates.push(Update::Notice { key: notice::SHARING, text: None });
                 }
                 // The connection has outlived it.
                 if let Some((text, Blame::Unknown)) = self.last_error.take() {
@@ -280,13 +287,17 @@ impl Conversation<'_> {
     }
 
     async fn wait(&mut self) -> Result<(), End> {
+        if self.link.is_amid_an_operation() {
+            self.session.reply_may_be_coming(Instant::now());
+        }
         let timers = [self.session.timer(), self.client.publisher.timer()];
-        let timer = timers.into_iter().flatten().fold(self.alive.timer(), Instant::min);
+        let alive = self.alive.timer(self.session.unanswered_since());
+        let timer = timers.into_iter().flatten().fold(alive, Instant::min);
         tokio::select! {
             biased;
             received = self.link.receive() => {
                 received?;
-                self.alive.heard(Instant::now());
+                self.alive.heard = Instant::now();
             }
             () = self.client.publisher.filled() => {}
             () = self.client.resync.notified() => {
@@ -297,7 +308,7 @@ impl Conversation<'_> {
             () = sleep_until(timer.into()) => {
                 let now = Instant::now();
                 self.session.tick(now, &mut self.out);
-                if self.alive.tick(now)? {
+                if self.alive.tick(now, self.session.unanswered_since())? {
                     self.session.ping(now, &mut self.out);
                 }
             }
@@ -306,34 +317,84 @@ impl Conversation<'_> {
     }
 }
 
-/// Notices a connection that died without a word.
+/// Notices a connection that died without a word, and one on which nothing whole comes any more.
 struct KeepAlive {
+    /// When the last byte came.
     heard: Instant,
-    asked: bool,
+    /// When the last operation was whole.
+    whole: Instant,
 }
 
 impl KeepAlive {
     fn new(now: Instant) -> KeepAlive {
-        KeepAlive { heard: now, asked: false }
+        KeepAlive { heard: now, whole: now }
     }
 
-    fn heard(&mut self, now: Instant) {
-        *self = KeepAlive::new(now);
+    /// When [`KeepAlive::tick`] is due; `asked`: since when a PING is unanswered.
+    fn timer(&self, asked: Option<Instant>) -> Instant {
+        match asked {
+            None => self.whole + QUIET,
+            Some(asked) => (asked.max(self.heard) + DEAD).min(asked + OVERDUE),
+        }
     }
 
-    fn timer(&self) -> Instant {
-        self.heard + if self.asked { DEAD } else { QUIET }
-    }
-
-    /// True when the server is to be asked for a sign of life.
-    fn tick(&mut self, now: Instant) -> Result<bool, End> {
-        if now < self.timer() {
+    /// True when the server is to be asked for a sign of life; an error when it has given none.
+    fn tick(&self, now: Instant, asked: Option<Instant>) -> Result<bool, End> {
+        if now < self.timer(asked) {
             return Ok(false);
         }
-        if self.asked {
-            return Err(End::Broken(format!("the server has been silent for {} s", DEAD.as_secs())));
+        let Some(asked) = asked else { return Ok(true) };
+        let (silent, waited) = (now.duration_since(self.heard), now.duration_since(asked));
+        Err(End::Broken(if waited < OVERDUE {
+            format!("the server has been silent for {} s", silent.as_secs())
+        } else {
+            format!("the server has not answered for {} s", waited.as_secs())
+        }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn broken(alive: &KeepAlive, now: Instant, asked: Instant) -> Option<String> {
+        match alive.tick(now, Some(asked)) {
+            Err(End::Broken(error)) => Some(error),
+            _ => None,
         }
-        self.asked = true;
-        Ok(true)
+    }
+
+    #[test]
+    fn a_dead_connection_is_noticed_within_a_minute() {
+        let start = Instant::now();
+        let alive = KeepAlive::new(start);
+        assert_eq!(alive.timer(None), start + QUIET);
+        assert!(matches!(alive.tick(start + 39 * SECOND, None), Ok(false)));
+        let asked = start + QUIET;
+        assert!(matches!(alive.tick(asked, None), Ok(true)));
+        assert_eq!(broken(&alive, asked + 19 * SECOND, asked), None);
+        assert_eq!(alive.timer(Some(asked)), asked + DEAD);
+        assert_eq!(broken(&alive, asked + DEAD, asked).unwrap(), "the server has been silent for 60 s");
+    }
+
+    #[test]
+    fn a_trickle_is_no_sign_of_life_for_ever() {
+        let start = Instant::now();
+        let mut alive = KeepAlive::new(start);
+        // A byte every ten seconds, of a line that never ends.
+        let asked = start + QUIET;
+        alive.heard = start + 35 * SECOND;
+        assert!(matches!(alive.tick(asked, None), Ok(true)), "bytes alone are nothing");
+        for second in (40_u32..340).step_by(10) {
+            alive.heard = start + second * SECOND;
+            assert_eq!(broken(&alive, alive.heard + SECOND, asked), None, "a long message may be coming");
+        }
+        assert_eq!(alive.timer(Some(asked)), asked + OVERDUE);
+        assert_eq!(broken(&alive, asked + OVERDUE, asked).unwrap(), "the server has not answered for 300 s");
+        // So it is with whole operations none of which is the answer.
+        alive.whole = asked + OVERDUE;
+        assert!(broken(&alive, asked + OVERDUE, asked).is_some());
     }
 }

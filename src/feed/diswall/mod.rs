@@ -15,5 +15,5 @@ mod transport;
 pub mod wire;
 
 pub use client::start;
-pub use publisher::Publisher;
+pub use publisher::{Publisher, refusal};
 pub use wire::Statistics;

@@ -67,6 +67,11 @@ pub struct Denied {
     pub since: u64,
 }
 
+/// The sentence about subjects on which the server lets this login not publish.
+pub fn refusal(subjects: &str) -> String {
+    format!("the server refuses this login: publish {subjects} (denied)")
+}
+
 /// What was sent and what became of it.
 #[derive(Debug)]
 struct Flight {
@@ -205,31 +210,32 @@ impl Publisher {
         self.flight.borrow().again
     }
 
-    /// The server refuses the oldest message that is on its way.
-    pub(super) fn refused(&self, subjects: &Subjects, now: Instant) {
+    /// The server refuses the oldest message that is on its way; its subject if that is news.
+    pub(super) fn refused(&self, subjects: &Subjects, now: Instant) -> Option<String> {
         let mut flight = self.flight.borrow_mut();
-        let Some((outgoing, refused)) = flight.sent.front_mut() else { return };
+        let (outgoing, refused) = flight.sent.front_mut()?;
         *refused = true;
         let (kind, subject) = (outgoing.kind(), outgoing.subject(subjects));
-        let since = uptime::seconds();
-        if let Some(denied) = flight.denied.get_mut(kind) {
-            denied.get_or_insert_with(|| Denied { subject: subject.to_owned(), since });
-        }
         if flight.again.is_none() {
             flight.again = Some(now + flight.backoff.delay());
         }
+        let denied = flight.denied.get_mut(kind).filter(|denied| denied.is_none())?;
+        *denied = Some(Denied { subject: subject.to_owned(), since: uptime::seconds() });
+        Some(subject.to_owned())
     }
 
-    /// The oldest message that is on its way was worked off.
-    pub(super) fn answered(&self) {
+    /// The oldest message that is on its way was worked off. True if with it nothing is refused any more.
+    pub(super) fn answered(&self) -> bool {
         let mut flight = self.flight.borrow_mut();
-        let Some((outgoing, refused)) = flight.sent.pop_front() else { return };
+        let Some((outgoing, refused)) = flight.sent.pop_front() else { return false };
+        let mut settled = false;
         if refused {
             flight.back.push_back(outgoing);
         } else if let Some(denied) = flight.denied.get_mut(outgoing.kind())
             && denied.take().is_some()
         {
-            if flight.denied.iter().all(Option::is_none) {
+            settled = flight.denied.iter().all(Option::is_none);
+            if settled {
                 flight.again = None;
                 flight.backoff.reset();
             }
@@ -238,6 +244,7 @@ impl Publisher {
         if flight.sent.is_empty() {
             self.requeue(&mut flight);
         }
+        settled
     }
 
     /// Puts back what was refused, in front of what has been queued since.
@@ -305,7 +312,9 @@ mod tests {
         let mut out = Vec::new();
         publisher.drain(&subjects(), Instant::now(), &mut out, &mut |_| {}, &mut |_| {});
         let sent = publisher.flight.borrow().sent.len();
-        (0..sent).for_each(|_| publisher.answered());
+        for _ in 0..sent {
+            publisher.answered();
+        }
         String::from_utf8(out).unwrap()
     }
 
@@ -408,9 +417,11 @@ mod tests {
         assert!(sharing.timer().unwrap() - now <= PAUSES.1);
         sharing.retry(now);
         assert_eq!(drain(now), "203.0.113.1");
-        sharing.answered();
+        assert!(sharing.answered());
         assert_eq!((drain(now).as_str(), sharing.denied().len()), ("203.0.113.2 203.0.113.3 203.0.113.4", 0));
-        (0..3).for_each(|_| sharing.answered());
+        for _ in 0..3 {
+            assert!(!sharing.answered());
+        }
         assert_eq!((sharing.queued(), sharing.timer()), (0, None));
     }
 }

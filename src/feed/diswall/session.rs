@@ -42,6 +42,8 @@ pub mod notice {
     pub const ALLOW_LIST: &str = "allow-list";
     /// The server complains of something that is none of ours.
     pub const COMPLAINT: &str = "complaint";
+    /// The server does not let this login share.
+    pub const SHARING: &str = "sharing";
     /// Messages or addresses were refused.
     pub const REFUSED: &str = "refused";
     /// Credentials travel unencrypted.
@@ -457,8 +459,22 @@ impl Session {
         ((!errors.is_empty()).then(said), due)
     }
 
+    /// A message is coming that is not whole yet: it may be the reply, which takes its time on a slow line. A
+    /// PING behind the request bounds that.
+    pub fn reply_may_be_coming(&mut self, now: Instant) {
+        for request in [&mut self.block, &mut self.allow] {
+            if let Stage::Asked(until) = &mut request.stage {
+                *until = (*until).max(now + REPLY);
+            }
+        }
+    }
+
     /// A message came.
     pub fn message(&mut self, message: &Message<'_>, now: Instant, out: &mut Output) {
+        // A server could say anything under a number that this login does not have: an allowance to all.
+        if !self.subscriptions.has(message.sid) {
+            return;
+        }
         let taken = match message.sid {
             sid::NEW => wire::announced_ban(message.payload)
                 .map(|(address, lifetime)| self.block.change(ban(address.into(), lifetime, Reason::Announced), out)),
@@ -869,6 +885,46 @@ mod tests {
         second.pongs(8);
         let posted = second.says(6, "_INBOX.x.b1", b"");
         assert_eq!(posted, ["list of 0", "block-list: settled", "complaint: settled", "Live"]);
+    }
+
+    #[test]
+    fn a_reply_that_is_coming_is_waited_for() {
+        let mut talk = Talk::open("default");
+        for _ in 0..20 {
+            talk.session.reply_may_be_coming(talk.now);
+            assert!(talk.wait(9).iter().all(|posted| posted == "allow list of 0"));
+        }
+        assert!(talk.says(6, "_INBOX.x.b1", b"203.0.113.1 timeout 5").contains(&"list of 1".into()));
+        talk.session.resynchronise(talk.now, &mut talk.out);
+        talk.session.reply_may_be_coming(talk.now);
+        assert!(talk.wait(10)[0].starts_with("block-list: no block list: the service has not answered"), "it stalled");
+    }
+
+    #[test]
+    fn the_shared_login_takes_nothing_under_other_numbers() {
+        let mut talk = Talk::open("default");
+        talk.pongs(3);
+        talk.posted();
+        for (sid, body) in [(2, "203.0.113.1"), (3, "203.0.113.1"), (4, "203.0.113.1"), (5, "203.0.113.1"), (7, "x")] {
+            assert!(talk.says(sid, "x", body.as_bytes()).is_empty(), "{sid}");
+        }
+        assert_eq!(talk.gauges.refused_messages.get(), 0);
+    }
+
+    #[test]
+    fn a_server_that_says_much_is_repeated_little() {
+        let mut talk = Talk::open("alice");
+        let mut posted = 0;
+        for n in 0..1000 {
+            posted += talk.refuses(&format!("{n} {}", "x".repeat(500))).1.len();
+            posted += talk.refuses("Permissions Violation for Subscription to \"diswall.blacklist.new\"").1.len();
+        }
+        assert_eq!(posted, 2);
+        for _ in 0..100 {
+            talk.wait(1);
+            talk.refuses("again");
+        }
+        assert!(talk.session.awaited.len() < 200);
     }
 
     #[test]

@@ -114,13 +114,19 @@ impl Subscriptions {
         Some(Attempt { sid: each.sid, number: each.attempt })
     }
 
-    /// The server refuses a subscription, or has ended it.
+    /// The server refuses a subscription, or has ended it. What it says first of an attempt stands.
     pub fn refuse(&mut self, sid: u32, why: &str, now: Instant) {
-        if let Some(each) = self.all.iter_mut().find(|each| each.sid == sid) {
+        let known = |each: &Subscription| each.refused.as_ref().is_some_and(|(number, _)| *number == each.attempt);
+        if let Some(each) = self.all.iter_mut().find(|each| each.sid == sid && !known(each)) {
             each.refused = Some((each.attempt, why.to_owned()));
             each.in_force = false;
             self.again.get_or_insert_with(|| now + self.backoff.delay());
         }
+    }
+
+    /// Whether there is a subscription of that number.
+    pub fn has(&self, sid: u32) -> bool {
+        self.all.iter().any(|each| each.sid == sid)
     }
 
     /// Whether replies cannot arrive.

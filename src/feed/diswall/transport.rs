@@ -22,6 +22,10 @@ use crate::outside;
 
 /// Longest wait for one address of the server, from the first packet to the accepted log-in.
 const CONNECT: Duration = Duration::from_secs(15);
+/// Longest wait for the name's addresses.
+const RESOLVE: Duration = Duration::from_secs(30);
+/// Most addresses of a name that are tried, each for [`CONNECT`], before the name is asked for again.
+const ADDRESSES: usize = 8;
 /// Longest wait for the server to take what we send. It is never more than a few kilobytes.
 const WRITE: Duration = Duration::from_secs(30);
 
@@ -135,9 +139,10 @@ pub struct Link {
 impl Link {
     /// Connects to the first of the server's addresses that answers, and logs in.
     pub async fn open(settings: &config::Nats) -> Result<Link, ConnectError> {
-        let addresses = tokio::net::lookup_host((settings.server.as_str(), settings.port));
+        let addresses = timeout(RESOLVE, tokio::net::lookup_host((settings.server.as_str(), settings.port)));
+        let addresses = addresses.await.map_err(io::Error::from).flatten().map_err(ConnectError::Resolve)?;
         let mut failure = ConnectError::NoAddress;
-        for address in addresses.await.map_err(ConnectError::Resolve)? {
+        for address in addresses.take(ADDRESSES) {
             match timeout(CONNECT, Link::log_in(settings, address)).await {
                 Ok(Ok(link)) => return Ok(link),
                 Ok(Err(error)) => failure = error,
@@ -160,6 +165,11 @@ impl Link {
     /// The next operation that has already been received; `None` when [`Link::receive`] is needed.
     pub fn operation(&mut self) -> Result<Option<Operation<'_>>, LinkError> {
         self.decoder.operation().map_err(LinkError::Protocol)
+    }
+
+    /// Whether an operation has begun to come and is not whole, when [`Link::operation`] gave none.
+    pub fn is_amid_an_operation(&self) -> bool {
+        self.decoder.has_rest()
     }
 
     /// Waits for more from the server. Cancelling it loses nothing.

@@ -87,6 +87,12 @@ const PagedGrid = form.GridSection.extend({
 	}
 });
 
+/* For `write` of an option: an address is often pasted with a blank behind it. */
+function writeWithoutBlanks(name, value) {
+	return uci.set(this.map.config, name, this.option, value.trim());
+}
+
 return baseclass.extend({
-	Section: PagedGrid
+	Section: PagedGrid,
+	writeWithoutBlanks: writeWithoutBlanks
 });

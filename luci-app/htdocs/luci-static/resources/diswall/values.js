@@ -16,7 +16,8 @@ function rule(passes, message) {
 		if (value === null || value === undefined || value === '')
 			return true;
 
-		return passes(value) ? true : message();
+		/* Blanks around a value do not count. */
+		return passes(value) || passes(value.trim()) ? true : message();
 	};
 }
 
@@ -59,7 +60,10 @@ function addressBytes(value) {
 	return octets(value) || v6;
 }
 
-/* The network's bits beyond its prefix, all zero. */
+/*
+ * An address or a network. Bits of a host behind the prefix are taken as the daemon takes them, for the network
+ * they are in; but for that of everybody, which nobody means who writes an address.
+ */
 function isNet(value) {
 	const slash = value.indexOf('/');
 	const bytes = addressBytes(slash < 0 ? value : value.slice(0, slash));
@@ -69,18 +73,12 @@ function isNet(value) {
 
 	const prefix = value.slice(slash + 1);
 
-	if (!/^[0-9]{1,3}$/.test(prefix) || Number(prefix) > bytes.length * 8)
-		return false;
-
-	return bytes.every((byte, index) => {
-		const kept = Math.min(8, Math.max(0, Number(prefix) - index * 8));
-
-		return (byte & (255 >> kept)) == 0;
-	});
+	return /^[0-9]{1,3}$/.test(prefix) && Number(prefix) <= bytes.length * 8
+		&& (Number(prefix) > 0 || bytes.every(byte => byte == 0));
 }
 
 function isEverything(value) {
-	return /\/0+$/.test(value);
+	return /\/0+\s*$/.test(value);
 }
 
 function isPort(value) {
@@ -105,6 +103,11 @@ function isHostName(value) {
 
 	return name.length <= 253
 		&& name.split('.').every(label => /^[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?$/.test(label));
+}
+
+/* A name that cannot be taken for an address with a slip in it. */
+function isName(value) {
+	return /\.[^.]*[^.0-9][^.]*\.?$/.test(value) && isHostName(value);
 }
 
 function isServer(value) {
@@ -176,15 +179,13 @@ const SERVICES = [ 'ssh', 'luci', 'smtp', 'imap', 'sip', 'ftp',
 return baseclass.extend({
 	isEverything: isEverything,
 
-	/* An allowance may name a host: the router looks it up. */
-	netOrName: rule(value => isNet(value) || (value.includes('.') && !/^[0-9.]+$/.test(value) && isHostName(value)), () =>
-		_('Expecting an address or a network without host bits, such as 192.0.2.7, 192.0.2.0/24 or 2001:db8::/32')),
+	isNet: isNet,
 
-	net: rule(isNet, () =>
-		_('Expecting an address or a network without host bits, such as 192.0.2.7, 192.0.2.0/24 or 2001:db8::/32')),
+	isName: isName,
 
-	comment: rule(value => !/[\x00-\x1f\x7f-\x9f]/.test(value) && encoder.encode(value).length <= 120,
-		() => _('Expecting one line of at most 120 bytes')),
+	/* A host's name: the router looks it up. */
+	netOrName: rule(value => isNet(value) || isName(value), () =>
+		_('Expecting an address, a network or the full name of a host, such as 192.0.2.7, 192.0.2.0/24, 2001:db8::/32 or host.example.org')),
 
 	port: rule(isPort, () => _('Expecting a port from 1 to 65535')),
 

@@ -47,14 +47,14 @@ return view.extend({
 		section.nodescriptions = true;
 		section.addbtntitle = _('Add');
 
-		let option = section.option(form.Value, 'ip', _('Address or network'), _('What is never blocked, of either family.'));
+		let option = section.option(form.Value, 'ip', _('Address or network'), _('What is never blocked, of either family, or the full name of a host.'));
 
 		option.rmempty = false;
 		option.placeholder = '198.51.100.7';
 		option.validate = values.netOrName;
+		option.write = grid.writeWithoutBlanks;
 
-		option = section.option(form.Value, 'comment', _('Comment'), _('Why, for yourself.'));
-		option.validate = values.comment;
+		option = section.option(form.Value, 'comment', _('Comment'), _('Why, for yourself. What is longer than 120 bytes is cut.'));
 
 		this.map = map;
 
@@ -70,7 +70,7 @@ return view.extend({
 
 	allowOwn: function() {
 		return ownAddress().then(address => {
-			if (!address || values.net(null, address) !== true)
+			if (!values.isNet(address))
 				return text.tell(ui, _('The address this browser comes from could not be found out.'), 'warning');
 
 			return api.check({ address: address }).then(result => {

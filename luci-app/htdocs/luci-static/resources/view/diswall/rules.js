@@ -83,18 +83,25 @@ return view.extend({
 		section.nodescriptions = true;
 		section.addbtntitle = _('Add');
 
-		let option = section.option(form.Value, 'ip', _('Address or network'), _('What to block, of either family.'));
+		let option = section.option(form.Value, 'ip', _('Address or network'), _('What to block, of either family, or the full name of a host.'));
 
 		option.rmempty = false;
 		option.placeholder = '203.0.113.0/24';
 		/* In the dialog the option belongs to a section of the dialog's own. */
 		option.validate = function(name, value) {
-			return values.isEverything(value) && this.section.formvalue(name, 'force') != '1'
-				? _('That would block every address of its family') : values.net(name, value);
-		};
+			const chosen = option => this.section.formvalue(name, option);
 
-		option = section.option(form.Value, 'comment', _('Comment'), _('Why, for yourself.'));
-		option.validate = values.comment;
+			if (values.isEverything(value) && chosen('force') != '1')
+				return _('That would block every address of its family');
+
+			if (values.isName(value.trim()) && (chosen('proto') || chosen('action') || chosen('log') == '1'))
+				return _('A host is blocked by its name as a whole: any protocol, the action of the settings, no log of its own');
+
+			return values.netOrName(name, value);
+		};
+		option.write = grid.writeWithoutBlanks;
+
+		option = section.option(form.Value, 'comment', _('Comment'), _('Why, for yourself. What is longer than 120 bytes is cut.'));
 
 		option = section.option(form.ListValue, 'proto', _('Protocol'), _('Only packets of this protocol.'));
 		option.value('', _('any'));

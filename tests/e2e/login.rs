@@ -1,5 +1,5 @@
-//! Failed log-ins at real servers: Debian's dropbear and OpenSSH write their logs, the daemon follows
-//! them, the kernel's set is the judge.
+//! Failed log-ins at real servers: Debian's dropbear, OpenSSH, Postfix with Dovecot, vsftpd and nginx write
+//! their logs, the daemon follows them, the kernel's set is the judge.
 
 use std::fs::{File, OpenOptions};
 use std::io::Write as _;
@@ -34,6 +34,7 @@ impl Door {
         File::create(&log).unwrap();
         let sections = format!(
             "config login 'login'\n\toption attempts '{attempts}'\n\toption source '{}'\n\
+             \tlist service 'ssh'\n\tlist service 'smtp'\n\tlist service 'ftp'\n\tlist service 'nginx'\n\
              config scan 'scan'\n\toption enabled '0'\n",
             log.display()
         );
@@ -44,11 +45,45 @@ impl Door {
     }
 
     /// A server that writes into the followed log.
-    fn serve(&self, program: &str, arguments: &str) -> Proc {
+    fn serve(&self, port: u16, program: &str, arguments: &str) -> Proc {
         let shell = format!("exec {program} {arguments} 2>>'{}'", self.log.display());
         let server = Proc::spawn(Command::new("sh").args(["-c", &shell]));
-        wait_until(DEADLINE, "the server listens", || run("ss", &["-ltnH", "sport", "=", ":2222"]).contains(":2222"));
+        let port = format!(":{port}");
+        wait_until(DEADLINE, "the server listens", || run("ss", &["-ltnH", "sport", "=", &port]).contains(&port));
         server
+    }
+
+    /// Logs in with a password, by curl.
+    fn log_in(&self, place: &str, password: &str) {
+        let curl =
+            format!("curl -sS --interface {GUESSER} --max-time 10 --user owner:\"$1\" {place} >/dev/null 2>&1; true");
+        self.wan.run("sh", &["-c", &curl, "log_in", password]);
+    }
+
+    /// The right password twice and a wrong one five times are no ban; a sixth is.
+    fn bans_the_sixth(&self, failed: &str, log_in: &dyn Fn(&str)) {
+        for password in ["right", "wrong", "wrong", "wrong", "wrong", "wrong", "right"] {
+            log_in(password);
+        }
+        wait_until(DEADLINE, "the failures are in the log", || {
+            std::fs::read_to_string(&self.log).unwrap().matches(failed).count() == 5
+        });
+        // Whoever stands behind them is banned when they have been read.
+        let line = "Failed password for root from 203.0.113.6 port 1 ssh2";
+        self.write(&format!("Nov 21 10:00:00 h sshd[1]: message repeated 9 times: [ {line}]\n"));
+        wait_until(DEADLINE, "the failures are read", || nft_set_elements("diswall_scan4").contains_key("203.0.113.6"));
+        assert!(!self.is_banned(), "5 of 6: {}", std::fs::read_to_string(&self.log).unwrap());
+        log_in("wrong");
+        wait_until(DEADLINE, "the guesser is banned", || self.is_banned());
+        assert_eq!(nft_set_elements("diswall_scan4").len(), 2, "and nobody else");
+    }
+
+    /// A file that every server's account may read.
+    fn file(&self, name: &str, text: &str) -> String {
+        let path = self.daemon.path(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, text).unwrap();
+        path.display().to_string()
     }
 
     /// One wrong password.
@@ -89,7 +124,7 @@ fn openssh() {
     let key = key(door.daemon.directory(), "host");
     let options = "-o ListenAddress=192.0.2.1 -o PasswordAuthentication=yes -o PermitRootLogin=yes -o UsePAM=no";
     let _server =
-        door.serve("/usr/sbin/sshd", &format!("-D -e -f /dev/null -p 2222 -h {key} -o PidFile=none {options}"));
+        door.serve(2222, "/usr/sbin/sshd", &format!("-D -e -f /dev/null -p 2222 -h {key} -o PidFile=none {options}"));
     // A user that does not exist counts once, for name and password.
     door.guess("nobody from 198.51.100.7 port 22 ssh2");
     wait_until(DEADLINE, "the failures are in the log", || {
@@ -114,13 +149,101 @@ fn dropbear() {
     let key = door.daemon.path("dropbear");
     run("dropbearkey", &["-t", "ed25519", "-f", key.to_str().unwrap()]);
     let pid = door.daemon.path("pid");
-    let _server = door.serve("dropbear", &format!("-F -E -p 192.0.2.1:2222 -r {} -P {}", key.display(), pid.display()));
+    let _server =
+        door.serve(2222, "dropbear", &format!("-F -E -p 192.0.2.1:2222 -r {} -P {}", key.display(), pid.display()));
     for user in ["root", "nobody-here", "root"] {
         assert!(!door.is_banned());
         door.guess(user);
     }
     wait_until(DEADLINE, "the guesser is banned", || door.is_banned());
     assert_eq!(nft_set_elements("diswall_scan4").len(), 1);
+}
+
+#[test]
+fn postfix_with_dovecot() {
+    let door = Door::new(6);
+    let here = door.daemon.directory().display().to_string();
+    door.file("users", "owner:right\n");
+    let dovecot = door.file(
+        "dovecot.conf",
+        &format!(
+            "base_dir = {here}/dovecot\nlog_path = {here}/dovecot.log\nprotocols =\nssl = no\nauth_failure_delay = 0\n\
+             passdb {{\n driver = passwd-file\n args = scheme=PLAIN {here}/users\n}}\n\
+             service auth {{\n unix_listener {here}/sasl {{\n mode = 0666\n }}\n}}\n\
+             service anvil {{\n unix_listener anvil-auth-penalty {{\n mode = 0\n }}\n}}\n"
+        ),
+    );
+    door.file(
+        "postfix/main.cf",
+        &format!(
+            "compatibility_level = 3.6\nqueue_directory = {here}/queue\ndata_directory = {here}/data\n\
+             maillog_file = {log}\nmaillog_file_prefixes = /\nmyhostname = mail.test\ninet_protocols = ipv4\n\
+             alias_maps =\nlocal_recipient_maps =\nsmtpd_peername_lookup = no\nsmtpd_error_sleep_time = 0\n\
+             smtpd_relay_restrictions = reject\nsmtpd_sasl_auth_enable = yes\nsmtpd_sasl_type = dovecot\n\
+             smtpd_sasl_path = {here}/sasl\n",
+            log = door.log.display()
+        ),
+    );
+    let services = "192.0.2.1:25 inet n - n - - smtpd\nanvil unix - - n - 1 anvil\n\
+        postlog unix-dgram n - n - 1 postlogd\n";
+    door.file("postfix/master.cf", services);
+    for directory in ["queue", "data"] {
+        std::fs::create_dir(door.daemon.path(directory)).unwrap();
+    }
+    run("chown", &["postfix", &format!("{here}/data")]);
+    run("postfix", &["-c", &format!("{here}/postfix"), "check"]);
+    let _dovecot = Proc::spawn(Command::new("dovecot").args(["-F", "-c", &dovecot]));
+    wait_until(DEADLINE, "dovecot answers", || door.daemon.path("sasl").exists());
+    let _postfix = door.serve(25, "/usr/lib/postfix/sbin/master", &format!("-c {here}/postfix -d"));
+    door.bans_the_sixth("SASL PLAIN authentication failed", &|password| {
+        door.log_in("smtp://192.0.2.1/", password);
+    });
+}
+
+#[test]
+fn vsftpd() {
+    own_mounts();
+    let door = Door::new(6);
+    // An account of the test's own.
+    door.file("pam/vsftpd", "auth required pam_unix.so nodelay\naccount required pam_permit.so\n");
+    let _pam = Mount::bind(&door.daemon.path("pam"), Path::new("/etc/pam.d"));
+    let hash = run("openssl", &["passwd", "-6", "right"]);
+    let users =
+        format!("root:x:0:0::/:/bin/sh\nowner:{}:990:990::/:/bin/sh\nnobody:x:65534:65534::/:/bin/sh\n", hash.trim());
+    let users = door.file("passwd", &users);
+    let _users = Mount::bind(Path::new(&users), Path::new("/etc/passwd"));
+    let config = door.file(
+        "vsftpd.conf",
+        &format!(
+            "listen=YES\nlisten_address=192.0.2.1\nbackground=NO\nlocal_enable=YES\nanonymous_enable=NO\n\
+             delay_failed_login=0\nsecure_chroot_dir={}\nxferlog_enable=YES\nvsftpd_log_file={}\n",
+            door.daemon.directory().display(),
+            door.log.display()
+        ),
+    );
+    let _server = door.serve(21, "vsftpd", &config);
+    door.bans_the_sixth("FAIL LOGIN", &|password| door.log_in("ftp://192.0.2.1/", password));
+    assert!(std::fs::read_to_string(&door.log).unwrap().contains("OK LOGIN"));
+}
+
+#[test]
+fn nginx() {
+    let door = Door::new(6);
+    let users = door.file("users", "owner:{PLAIN}right\n");
+    let here = door.daemon.directory().display();
+    let config = door.file(
+        "nginx.conf",
+        &format!(
+            "daemon off;\nmaster_process off;\npid {here}/nginx.pid;\nerror_log {log};\nevents {{}}\nhttp {{\n\
+             access_log off;\nclient_body_temp_path {here}/a;\nproxy_temp_path {here}/b;\n\
+             fastcgi_temp_path {here}/c;\nuwsgi_temp_path {here}/d;\nscgi_temp_path {here}/e;\n\
+             server {{\nlisten 192.0.2.1:80;\nlocation / {{\nauth_basic x;\nauth_basic_user_file {users};\nroot {here}/www;\n}}\n}}\n}}\n",
+            log = door.log.display()
+        ),
+    );
+    door.file("www/in", "x");
+    let _server = door.serve(80, "nginx", &format!("-c {config} -e {}", door.log.display()));
+    door.bans_the_sixth("password mismatch", &|password| door.log_in("http://192.0.2.1/in", password));
 }
 
 #[test]

@@ -90,6 +90,10 @@ pub const TEST: &[Need] = &[
     program("dropbear", "dropbear-bin", "failed log-ins"),
     program("sshd", "openssh-server", "failed log-ins"),
     program("sshpass", "sshpass", "wrong passwords"),
+    program("postfix", "postfix", "failed log-ins"),
+    program("dovecot", "dovecot-core", "judges them for Postfix"),
+    program("vsftpd", "vsftpd", "failed log-ins"),
+    program("nginx", "nginx-light", "failed log-ins"),
     program("fail2ban-server", "fail2ban", "another program's bans"),
 ];
 

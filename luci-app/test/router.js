@@ -121,6 +121,10 @@ class Router {
 		if (url.pathname == '/cgi-bin/cgi-exec')
 			return this.exec(new URLSearchParams(await body()), send);
 
+		/* Of the same site, so that the browser goes on with the process it has. */
+		if (url.pathname == '/blank.html')
+			return send(200, TYPES['.html'], '<!DOCTYPE html><title>nothing</title><link rel="icon" href="data:,">');
+
 		if (url.pathname == '/boot.js')
 			return send(200, TYPES['.js'], 'window.L = new LuCI(' + JSON.stringify(this.environment(url.searchParams.get('page'))) + ');');
 

@@ -20,11 +20,10 @@ async function on(name, options, use) {
 		await use(page);
 		assert.deepStrictEqual(page.complaints, []);
 		assert.deepStrictEqual(page.strangers, []);
+		await world.keep(page);
 	}
 	finally {
-		/* A page polls: what is under way when it closes is nobody's failure. */
-		await page.unrouteAll({ behavior: 'ignoreErrors' });
-		await page.context().close();
+		await world.close(page);
 	}
 }
 

@@ -228,20 +228,13 @@ ${more}`);
 	async open(name, { viewport, twist, dark, arrive } = {}) {
 		this.router.dark = dark;
 
-		const context = await this.browser.newContext({
-			viewport: viewport || { width: 1100, height: 900 }, acceptDownloads: true, colorScheme: dark ? 'dark' : 'light'
-		});
-		const page = await context.newPage();
+		const page = this.spare || await this.newPage();
 
+		this.spare = null;
 		page.complaints = [];
 		page.strangers = [];
-		page.setDefaultTimeout(15000);
-		page.on('pageerror', error => page.complaints.push(error.message));
-		page.on('console', message => message.type() == 'error' && page.complaints.push(message.text()));
-		page.on('request', request => {
-			if (!request.url().startsWith(this.router.url) && !/^(data|blob):/.test(request.url()))
-				page.strangers.push(request.url());
-		});
+		await page.setViewportSize(viewport || { width: 1100, height: 900 });
+		await page.emulateMedia({ colorScheme: dark ? 'dark' : 'light' });
 
 		if (twist)
 			await page.route('**/ubus/**', route => this.twisted(route, twist));
@@ -251,6 +244,41 @@ ${more}`);
 			throw new Error([ 'page ' + name + ' did not appear', error.message ].concat(page.complaints).join('\n'));
 		});
 		return page;
+	}
+
+	/* A tab of its own, with nothing of another's in it. */
+	async newPage() {
+		const context = await this.browser.newContext({ acceptDownloads: true });
+		const page = await context.newPage();
+
+		page.setDefaultTimeout(15000);
+		page.on('pageerror', error => page.complaints.push(error.message));
+		page.on('console', message => message.type() == 'error' && page.complaints.push(message.text()));
+		page.on('request', request => {
+			if (!request.url().startsWith(this.router.url) && !/^(data|blob):/.test(request.url()))
+				page.strangers.push(request.url());
+		});
+		return page;
+	}
+
+	/*
+	 * Takes a tab back that served its test well. To start a browser's process for each page took as long as all
+	 * that is tried on it. Storage is emptied; what the page had under way ends with it.
+	 */
+	async keep(page) {
+		/* A page polls: what is under way when it goes is nobody's failure. */
+		await page.unrouteAll({ behavior: 'ignoreErrors' });
+		await page.evaluate(() => { localStorage.clear(); sessionStorage.clear(); });
+		await page.goto(this.router.url + '/blank.html');
+		this.spare = page;
+	}
+
+	/* Closes a tab that is not kept. */
+	async close(page) {
+		if (page != this.spare) {
+			await page.unrouteAll({ behavior: 'ignoreErrors' });
+			await page.context().close();
+		}
 	}
 
 	async twisted(route, twist) {

@@ -14,6 +14,7 @@ use serde_json::Value;
 
 use crate::command::{cargo, command, run, shown};
 use crate::files::{absolute, make_directory, write};
+use crate::machine::kinds;
 use crate::package::targets::{self, TARGETS, Target};
 use crate::package::toolchain::{self, Tls};
 use crate::parts::{Daemon, DisWall, Sentinel};
@@ -29,7 +30,7 @@ pub const SUBCOMMAND: Subcommand = Subcommand {
 };
 
 const HELP: &str = "\
-Usage: cargo xtask emulate [--as-built|--build-only] [ARCH]…
+Usage: cargo xtask emulate [--as-built|--build-only] [--brief] [ARCH]…
 
 Builds diswall for routers as `cargo xtask package` does and runs those very binaries, with musl's
 loader and C library compiled for each processor, by qemu's user-mode emulation (x86_64 as it is):
@@ -40,7 +41,10 @@ loader and C library compiled for each processor, by qemu's user-mode emulation 
 User mode has no nftables; the daemon must say so and go on. On x86_64 the sets are compared with nft.
 
 ARCH is one of mipsel_24kc, mips_24kc, arm_cortex-a9_vfpv3-d16, aarch64_cortex-a53, x86_64; without
-one, all of them. --as-built takes the binaries that are there; --build-only runs none. Needs root, and everything runs in namespaces that the kernel clears away.";
+one, all of them. --as-built takes the binaries that are there; --build-only runs none.
+--brief is what `cargo xtask test` does: without ARCH, x86_64 is left out, and what no emulated machine
+runs (mips_24kc, aarch64_cortex-a53) is built without link-time optimization, to be done sooner. Needs
+root, and everything runs in namespaces that the kernel clears away.";
 
 /// Addresses on the Sentinel's list, and changes to it after that.
 const ADDRESSES: u32 = 500;
@@ -66,16 +70,19 @@ const CONFIGURATIONS: [(&str, &str); 8] = [
 
 fn emulate(args: &[String]) -> Result<()> {
     if let Some(args) = sandbox::is_inside(args) {
-        return try_out_all(&chosen(args)?);
+        let (brief, args) = take(args, BRIEF);
+        return try_out_all(&chosen(args, brief)?, brief);
     }
     let (option, args) = match args {
-        [option, rest @ ..] if option.starts_with("--") => (option.as_str(), rest),
+        [option, rest @ ..] if option.starts_with("--") && option != BRIEF => (option.as_str(), rest),
         _ => ("", args),
     };
     if !matches!(option, "" | "--as-built" | "--build-only") {
         return Err(format!("no option is called {option}; see --help"));
     }
-    let targets = chosen(args)?;
+    let within = args;
+    let (brief, args) = take(args, BRIEF);
+    let targets = chosen(args, brief)?;
     setup::require_root("emulate")?;
     setup::ensure(&[setup::BUILD, setup::RUN, setup::EMULATE])?;
     for target in &targets {
@@ -84,24 +91,49 @@ fn emulate(args: &[String]) -> Result<()> {
     }
     if option != "--as-built" {
         println!("== build for {}", targets.iter().map(|target| target.arch).collect::<Vec<_>>().join(", "));
-        let triples: Vec<&str> = targets.iter().map(|target| target.triple).collect();
-        toolchain::build_all(&triples, "release", Tls::Without)?;
+        // What is shipped first: the machines wait for it too.
+        for wanted in ["release", "machine"] {
+            let alike = targets.iter().filter(|target| profile(target, brief) == wanted);
+            let triples: Vec<&str> = alike.map(|target| target.triple).collect();
+            if !triples.is_empty() {
+                toolchain::build_all(&triples, wanted, Tls::Without)?;
+            }
+        }
     }
     if option == "--build-only" {
         return Ok(());
     }
     run(&mut cargo(&["build", "--quiet", "--bin", "diswall", "--example", "diswall_service"]))?;
-    sandbox::enter(SUBCOMMAND.name, args)
+    sandbox::enter(SUBCOMMAND.name, within)
 }
 
-fn chosen(args: &[String]) -> Result<Vec<&'static Target>> {
+/// The option by which a run of all checks stays short.
+const BRIEF: &str = "--brief";
+
+/// Whether the arguments begin with this option; the others.
+fn take<'a>(args: &'a [String], option: &str) -> (bool, &'a [String]) {
+    match args {
+        [first, rest @ ..] if first == option => (true, rest),
+        _ => (false, args),
+    }
+}
+
+/// The profile of cargo's that a target is built with.
+fn profile(target: &Target, brief: bool) -> &'static str {
+    let whole_machine =
+        kinds::KINDS.iter().any(|kind| matches!(kind.program, kinds::Program::Router(arch) if arch == target.arch));
+    if brief && !whole_machine { "machine" } else { "release" }
+}
+
+fn chosen(args: &[String], brief: bool) -> Result<Vec<&'static Target>> {
     if args.is_empty() {
-        return Ok(TARGETS.iter().collect());
+        // No package is made for it unless one asks, and the end-to-end tests run on that processor.
+        return Ok(TARGETS.iter().filter(|target| !(brief && target.arch == "x86_64")).collect());
     }
     args.iter().map(|arch| targets::named(arch)).collect()
 }
 
-fn try_out_all(targets: &[&Target]) -> Result<()> {
+fn try_out_all(targets: &[&Target], brief: bool) -> Result<()> {
     let scratch = sandbox::scratch()?;
     let mut summary = Vec::new();
     for target in targets {
@@ -109,7 +141,7 @@ fn try_out_all(targets: &[&Target]) -> Result<()> {
         let start = Instant::now();
         let place = scratch.join(target.arch);
         make_directory(&place)?;
-        let trial = Trial::new(target, &place)?;
+        let trial = Trial::new(target, profile(target, brief), &place)?;
         let texts = trial.texts()?;
         println!("{texts} commands: the same output and exit status as this machine's program");
         trial.daemon().map_err(|error| format!("{}: {error}\nthe daemon's log:\n{}", target.arch, trial.log()))?;
@@ -132,10 +164,10 @@ struct Trial<'a> {
 }
 
 impl Trial<'_> {
-    fn new<'a>(target: &'a Target, place: &'a Path) -> Result<Trial<'a>> {
+    fn new<'a>(target: &'a Target, profile: &str, place: &'a Path) -> Result<Trial<'a>> {
         let processor = router::processor(target)?;
         let root = router::root(target)?;
-        let program = absolute(&toolchain::built(target.triple, "release", Tls::Without))?;
+        let program = absolute(&toolchain::built(target.triple, profile, Tls::Without))?;
         let start = match processor.emulator {
             Some(emulator) => format!("{emulator} -L '{0}' '{1}'", root.display(), program.display()),
             // Debian's libraries for this processor do not name the one that has glibc's calls.

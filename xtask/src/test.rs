@@ -29,8 +29,9 @@ Runs every check, the quick ones first, and sums up:
   end to end    the real program against real publishers, a real nats-server and the real
                 kernel, each test in a network namespace of its own (needs root)
   LuCI pages    in a real browser against the real daemon (skipped where no Chromium can be had)
-  routers       the packages' binaries, built while the end-to-end tests run
-  emulated      those binaries under user-mode emulation (cargo xtask emulate)
+  routers       the packages' binaries, built beside the checks above; those for mips_24kc and
+                aarch64_cortex-a53 without link-time optimization, which takes the most time
+  emulated      those binaries under user-mode emulation (cargo xtask emulate --brief)
   machines      and on whole emulated machines (cargo xtask machine)
   licences      of every crate, against deny.toml
   advisories    cargo-deny, where it is installed and its database can be fetched
@@ -158,6 +159,7 @@ fn run_all(args: &[String]) -> Result<()> {
 
     let mut report = Report::default();
     report.check("formatting", |_| plain(&["fmt", "--all", "--check"]));
+    let routers = if quick { None } else { Some(build_for_routers()) };
     report.check("clippy", |_| plain(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]));
     report.check("unit tests", |tally| tests(tally, &["--workspace", "--lib", "--bins"]));
     report.check("corpus", |tally| {
@@ -166,12 +168,11 @@ fn run_all(args: &[String]) -> Result<()> {
         }
         tests(tally, &["--test", "corpus"])
     });
-    let routers = if quick { None } else { Some(build_for_routers()) };
     report.check("end to end", |tally| tests(tally, &["--test", "e2e"]));
     report.check("LuCI pages", luci_pages);
     if let Some(building) = routers {
         report.check("routers", |_| building.and_then(RouterBuild::wait));
-        report.check("emulated", |_| other_processor(emulate::SUBCOMMAND.run, &["--as-built"]));
+        report.check("emulated", |_| other_processor(emulate::SUBCOMMAND.run, &["--as-built", "--brief"]));
         report.check("machines", |_| other_processor(machine::SUBCOMMAND.run, &[]));
     }
     report.check("licences", |_| check_licences().map(|crates| Outcome::Passed(format!("{crates} crates"))));
@@ -184,7 +185,7 @@ fn run_all(args: &[String]) -> Result<()> {
     if report.print(start.elapsed()) { Ok(()) } else { Err("not everything is in order, see above".into()) }
 }
 
-/// The binaries for other processors, being built beside the end-to-end tests, which mostly wait.
+/// The binaries for other processors, being built beside the other checks, of which the long ones mostly wait.
 struct RouterBuild {
     child: Child,
     log: PathBuf,
@@ -199,7 +200,7 @@ fn build_for_routers() -> Result<RouterBuild> {
     let told = |error: std::io::Error| format!("{}: {error}", log.display());
     let output = File::create(&log).map_err(told)?;
     let own = std::env::current_exe().map_err(|error| format!("this program's own path: {error}"))?;
-    let both = "\"$0\" emulate --build-only && \"$0\" machine --build-only";
+    let both = "\"$0\" emulate --build-only --brief && \"$0\" machine --build-only";
     let child = command("setpriv", &["--pdeathsig", "KILL", "nice", "-n", "10", "sh", "-c", both])
         .arg(own)
         .stdout(output.try_clone().map_err(told)?)

@@ -3,7 +3,7 @@
 //! sets hold what they must. Called by `main`.
 
 mod image;
-mod kinds;
+pub mod kinds;
 
 use std::path::Path;
 use std::thread::sleep;

@@ -36,7 +36,7 @@ use std::io::BufRead;
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::{Duration, Instant};
 
-use diswall::feed::diswall::wire::{self, DEFAULT_LOGIN, DEFAULT_SECONDS, MAX_SECONDS};
+use diswall::feed::nats::wire::{self, DEFAULT_LOGIN, DEFAULT_SECONDS, MAX_SECONDS};
 use futures_util::StreamExt;
 use ipnet::IpNet;
 use serde_json::{Value, json};

@@ -20,11 +20,11 @@ use crate::control::protocol::{
     self, AllowancesQuery, CheckQuery, Code, HistoryQuery, ListQuery, Nothing, PAGE_MAX, Refusal, Request, ResyncQuery,
     WatchQuery,
 };
-use crate::control::rpcd;
-use crate::control::steer::{self, BlockOptions, Steer};
 use crate::firewall::{files, rules};
 use crate::model::Lifetime;
 use crate::needs;
+use crate::owner::rpcd;
+use crate::owner::steer::{self, BlockOptions, Steer};
 
 /// Exit statuses, a public contract.
 pub mod exit {
@@ -697,7 +697,7 @@ fn resync(command: Resync) -> Outcome {
 fn print_rules(command: Rules) -> Outcome {
     let config = config_path(command.config);
     if command.write || command.load {
-        config::edit::sweep(&config);
+        crate::owner::edit::sweep(&config);
     }
     let loaded = in_force(&config)?;
     let settings = &loaded.settings;

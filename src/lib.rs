@@ -20,6 +20,7 @@ pub mod model;
 pub mod needs;
 pub mod outside;
 mod own;
+pub mod owner;
 pub mod programs;
 pub mod uptime;
 

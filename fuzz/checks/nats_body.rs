@@ -3,8 +3,8 @@
 //!
 //! Run by the fuzz target of this name and, over the kept corpus, by `tests/corpus.rs`.
 
-use diswall::feed::diswall::wire::{self, MAX_SECONDS, TAG_MAX};
 use diswall::feed::intake::Intake;
+use diswall::feed::nats::wire::{self, MAX_SECONDS, TAG_MAX};
 use diswall::model::Lifetime;
 
 /// Panics where the reader of bodies breaks a promise.

@@ -6,10 +6,10 @@
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use diswall::feed::diswall::protocol::{Decoder, Operation};
-use diswall::feed::diswall::session::{Output, Session};
-use diswall::feed::diswall::wire::Subjects;
 use diswall::feed::intake::Intake;
+use diswall::feed::nats::protocol::{Decoder, Operation};
+use diswall::feed::nats::session::{Output, Session};
+use diswall::feed::nats::wire::Subjects;
 use diswall::feed::{FeedState, Gauges, Update};
 use diswall::model::{Event, Lifetime};
 

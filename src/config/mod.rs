@@ -3,7 +3,6 @@
 //! This file holds the settings and their defaults, `uci` the syntax, `read` the way from one to the
 //! other. Public contract: the README's UCI section. Nothing here touches the network or the firewall.
 
-pub mod edit;
 pub mod explain;
 pub mod last_good;
 pub mod read;

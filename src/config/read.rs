@@ -233,7 +233,7 @@ pub(crate) fn read_bounded(path: &Path) -> std::io::Result<Vec<u8>> {
 }
 
 /// As [`read_bounded`], from where the file stands.
-pub(super) fn read_all(file: &File) -> std::io::Result<Vec<u8>> {
+pub(crate) fn read_all(file: &File) -> std::io::Result<Vec<u8>> {
     let mut text = Vec::new();
     file.take(uci::MAX_FILE as u64 + 1).read_to_end(&mut text)?;
     Ok(text)
@@ -241,14 +241,14 @@ pub(super) fn read_all(file: &File) -> std::io::Result<Vec<u8>> {
 
 /// A `config allow` or `config block` as an edit sees it; `None`: it cannot be used.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Listed {
+pub(crate) enum Listed {
     Allow(Option<Allow>),
     Block(Option<Block>),
 }
 
 /// Every `config allow` and `config block` of a text, in order, and all its other sections as UCI text.
 /// Errors: `uci` would refuse the text.
-pub(super) fn listed(text: &[u8], file_name: &str) -> Result<(Vec<Listed>, String), Problems> {
+pub(crate) fn listed(text: &[u8], file_name: &str) -> Result<(Vec<Listed>, String), Problems> {
     let (sections, errors) = uci::sections(text);
     let mut reader = Reader { problems: Problems::new(file_name), in_force: &[], taken: Vec::new(), named: Vec::new() };
     for error in errors.into_iter().filter(|error| !error.harmless) {

@@ -1,11 +1,9 @@
-//! The control socket: its protocol, its server, its client, and the rpcd face.
+//! The control socket: its protocol, its server, its client.
 //!
-//! The daemon runs the server; the command line and rpcd are clients. Control reads the ledger and
-//! posts events like any other feed; it decides nothing by itself.
+//! The daemon runs the server and answers; the command line and the owner's commands (`owner`) are clients.
+//! Nothing is decided here.
 
+pub mod arguments;
 pub mod client;
-pub mod handout;
 pub mod protocol;
-pub mod rpcd;
 pub mod server;
-pub mod steer;

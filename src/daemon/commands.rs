@@ -12,10 +12,10 @@ use ipnet::IpNet;
 use super::standing::{is_single, who};
 use super::{Daemon, clock, journal};
 use crate::config::value;
+use crate::control::arguments;
 use crate::control::protocol::{
     Activity, BanCommand, ClearCommand, Code, Done, DoneRow, ExemptCommand, KickCommand, Refusal, UnbanCommand,
 };
-use crate::control::steer;
 use crate::ledger::{BanView, HOLDERS_MAX, HoldError, OWNER, Word, may_ban};
 use crate::model::{AllowOrigin, Entry, Event, Lifetime, Reason, Source, Teller};
 
@@ -32,7 +32,7 @@ const ROWS: usize = 100;
 impl Daemon {
     /// Whether the owner may block these.
     pub(super) fn vet(&self, command: &BanCommand) -> Result<Vec<IpNet>, Refusal> {
-        let nets = steer::nets(&command.addresses)?;
+        let nets = arguments::nets(&command.addresses)?;
         for net in &nets {
             self.vet_one(net, command.force)?;
         }
@@ -61,7 +61,7 @@ impl Daemon {
     /// Bans in the ledger, in the holder's name: all of them, or none.
     pub(super) fn ban(&mut self, command: &BanCommand) -> Result<Done, Refusal> {
         let mut nets = self.vet(command)?;
-        let holder = steer::holder(command.by.as_deref())?;
+        let holder = arguments::holder(command.by.as_deref())?;
         if let Some(name) = &command.batch {
             self.batches.add(name, nets, self.most as usize)?;
             if command.more {
@@ -69,7 +69,7 @@ impl Daemon {
             }
             nets = self.batches.take(name);
         }
-        let comment = steer::comment(command.comment.as_deref().unwrap_or_default())?;
+        let comment = arguments::comment(command.comment.as_deref().unwrap_or_default())?;
         let lifetime = lifetime(command.timeout);
         self.hold(holder, &nets, lifetime, &comment)?;
         self.kernel.commit();
@@ -153,10 +153,10 @@ impl Daemon {
 
     /// Takes bans back: a holder's own, or whoever's. What UCI says is not touched.
     pub(super) fn unban(&mut self, command: &UnbanCommand) -> Result<Done, Refusal> {
-        let nets = steer::nets(&command.addresses)?;
+        let nets = arguments::nets(&command.addresses)?;
         let unlisted = command.unlisted.iter().map(String::as_str).collect::<BTreeSet<&str>>();
         let taken = match (command.by.as_deref(), command.source.as_deref()) {
-            (Some(by), None | Some("manual")) => self.take_back(&nets, Some(steer::holder(Some(by))?)),
+            (Some(by), None | Some("manual")) => self.take_back(&nets, Some(arguments::holder(Some(by))?)),
             (Some(_), Some(_)) => return Err(Refusal::invalid("only bans of the source manual have a holder")),
             (None, None) => self.unban_all(&nets, None),
             (None, Some(name)) => self.unban_all(&nets, Some(self.source_named(name)?)),
@@ -255,7 +255,7 @@ impl Daemon {
 
     /// Takes back everything that a holder has banned by command.
     pub(super) fn clear(&mut self, command: &ClearCommand) -> Result<Done, Refusal> {
-        let holder = steer::holder(Some(&command.by))?;
+        let holder = arguments::holder(Some(&command.by))?;
         let (_, gone) = self.change(|ledger, sink| ledger.let_go(clock::now(), holder, None, sink));
         if !gone.is_empty() {
             self.keeper.said(&self.ledger, Word::LetGo { by: holder, nets: &[] });
@@ -283,7 +283,7 @@ impl Daemon {
 
     /// What is true of these now; nothing is changed.
     pub(super) fn explain(&self, command: &KickCommand) -> Result<Done, Refusal> {
-        let nets = steer::nets(&command.addresses)?;
+        let nets = arguments::nets(&command.addresses)?;
         let text =
             |net: IpNet| format!("{} {}", value::written(net), self.standing(net, crate::ledger::CONFIGURATION).text);
         Ok(Done { done: nets.into_iter().map(|net| row(net, text(net))).collect() })
@@ -302,8 +302,8 @@ impl Daemon {
 
     /// Allows in the ledger.
     pub(super) fn exempt(&mut self, command: &ExemptCommand) -> Result<Done, Refusal> {
-        let nets = steer::nets(&command.addresses)?;
-        let comment = steer::comment(command.comment.as_deref().unwrap_or_default())?;
+        let nets = arguments::nets(&command.addresses)?;
+        let comment = arguments::comment(command.comment.as_deref().unwrap_or_default())?;
         let lifetime = lifetime(command.timeout);
         let mut done = Vec::with_capacity(nets.len());
         for net in nets.iter().copied() {
@@ -320,7 +320,7 @@ impl Daemon {
 
     /// Ends the connections of addresses and networks, banned or not.
     pub(super) fn kick(&mut self, command: &KickCommand) -> Result<Done, Refusal> {
-        let nets = steer::nets(&command.addresses)?;
+        let nets = arguments::nets(&command.addresses)?;
         let Daemon { ledger, kernel, disconnect, .. } = self;
         let mut done = Vec::with_capacity(nets.len());
         for net in nets {
@@ -340,7 +340,7 @@ impl Daemon {
     /// Takes the ledger's own allowances back. A row without sources: there was none. Its text says what is
     /// true then, where it is still allowed, or blocked.
     pub(super) fn unexempt(&mut self, command: &ExemptCommand) -> Result<Done, Refusal> {
-        let nets = steer::nets(&command.addresses)?;
+        let nets = arguments::nets(&command.addresses)?;
         let (mut done, mut gone) = (Vec::with_capacity(nets.len()), Vec::new());
         for net in nets {
             let allowances = self.ledger.allowances_around(clock::now(), net);

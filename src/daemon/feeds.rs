@@ -12,7 +12,7 @@ use crate::config::Settings;
 use crate::control::protocol::Part;
 use crate::feed::intake::Intake;
 use crate::feed::registry::{FEEDS, Feed, Start};
-use crate::feed::{self, FeedState, Update, diswall};
+use crate::feed::{self, FeedState, Update, nats};
 use crate::ledger::may_ban;
 use crate::model::Source;
 
@@ -240,14 +240,14 @@ impl Feeds {
         let denied = publisher.denied();
         let Some(since) = denied.iter().map(|denied| denied.since).min() else { return Some(Part::in_force(NAME)) };
         let subjects: Vec<&str> = denied.iter().map(|denied| denied.subject.as_str()).collect();
-        let why = diswall::refusal(&subjects.join(", "));
+        let why = nats::refusal(&subjects.join(", "));
         let lost = format!("what this router saw is not shared; {} messages wait", publisher.queued());
         let long = clock::boot_seconds().saturating_sub(since) >= PATIENCE;
         Some(refused(NAME, &why, long).losing(lost))
     }
 
     /// The way out, while DisWall's feed runs.
-    pub fn publisher(&self) -> Option<Ref<'_, diswall::Publisher>> {
+    pub fn publisher(&self) -> Option<Ref<'_, nats::Publisher>> {
         let publisher = Ref::filter_map(self.start.publisher.borrow(), Option::as_ref).ok()?;
         self.is_running(Source::NATS).then_some(publisher)
     }

@@ -11,7 +11,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::tally::{Count, Tally};
-use crate::feed::diswall::wire::Statistics;
+use crate::feed::nats::wire::Statistics;
 use crate::firewall::Counter;
 use crate::model::Source;
 

@@ -5,10 +5,10 @@
 //! come over the network. The daemon is their only reader.
 
 pub mod backoff;
-pub mod diswall;
 pub mod dynfw;
 pub mod intake;
 pub mod login;
+pub mod nats;
 pub mod registry;
 pub mod scan;
 

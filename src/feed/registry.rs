@@ -6,8 +6,8 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use super::diswall::{self, Publisher};
 use super::intake::Intake;
+use super::nats::{self, Publisher};
 use super::{Handle, Updates, dynfw};
 use crate::config::Settings;
 use crate::model::Source;
@@ -57,7 +57,7 @@ pub const FEEDS: [Feed; 2] = [
         same: |old, new| old.nats == new.nats,
         start: |settings, start| {
             let (intake, updates) = (start.intake.clone(), start.updates.clone());
-            let (handle, publisher) = diswall::start(&settings.nats, &start.host_name, intake, updates);
+            let (handle, publisher) = nats::start(&settings.nats, &start.host_name, intake, updates);
             start.publisher.replace(Some(publisher));
             handle
         },

@@ -3,7 +3,7 @@
 //! Whole numbers, booleans, strings, lists, and structs with named fields, and nothing else: that is all
 //! that is said there. [`fields!`] teaches a struct both directions for the price of a table of names, where
 //! a derived reader and writer for each struct came to 200 KB of the MIPS program. It holds no tree: what
-//! nobody asked for is passed over in place. `control`, `feed::diswall` and the command line call it.
+//! nobody asked for is passed over in place. `control`, `feed::nats` and the command line call it.
 
 mod reader;
 #[cfg(test)]

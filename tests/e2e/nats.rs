@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use diswall::config;
 use diswall::feed::FeedState;
-use diswall::feed::diswall::Statistics;
-use diswall::feed::diswall::session::notice;
+use diswall::feed::nats::Statistics;
+use diswall::feed::nats::session::notice;
 use diswall::model::{Lifetime, Reason, Source};
 
 use crate::support::nats_server::{DEADLINE, Folded, NatsFeed, NatsServer, PORT, Service, settings};

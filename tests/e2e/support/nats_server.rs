@@ -8,8 +8,8 @@ use std::process::Command;
 use std::time::Duration;
 
 use diswall::config;
-use diswall::feed::diswall::{Publisher, start};
 use diswall::feed::intake::Intake;
+use diswall::feed::nats::{Publisher, start};
 use diswall::feed::{FeedState, Handle, Update};
 use diswall::model::{AllowOrigin, Event, Lifetime, Reason, Source};
 use ipnet::IpNet;

@@ -8,13 +8,13 @@
 use std::io::Read;
 use std::path::Path;
 
-use super::client::{self, ClientError};
 use super::handout;
-use super::protocol::{
-    ClearCommand, Done, DoneRow, ErrorAnswer, ExemptCommand, KickCommand, Refusal, Request, UnbanCommand,
-};
 use super::steer::{BlockOptions, Steer};
 use crate::config::{Settings, value};
+use crate::control::client::{self, ClientError};
+use crate::control::protocol::{
+    ClearCommand, Done, DoneRow, ErrorAnswer, ExemptCommand, KickCommand, Refusal, Request, UnbanCommand,
+};
 use crate::json::{self, Json, fields};
 
 /// Most bytes of arguments.

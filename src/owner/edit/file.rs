@@ -20,8 +20,8 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
-use super::super::read::{self, read_all};
 use super::EditError;
+use crate::config::read::{self, read_all};
 
 /// Longest wait for a lock: fifty edits on flash, and a `uci` between any two.
 const LOCK_WAIT: Duration = Duration::from_secs(60);
@@ -219,7 +219,7 @@ fn was_interrupted(path: &Path, copy: &Path, new: &[u8]) -> bool {
     };
     let torn = file.len() < new.len() && new.starts_with(&file) || file.contains(&0);
     let at_once = apart(meta.modified(), copied.modified()) < STALE;
-    file != new && (torn || at_once && super::super::uci::sections(&file).1.iter().any(|error| !error.harmless))
+    file != new && (torn || at_once && crate::config::uci::sections(&file).1.iter().any(|error| !error.harmless))
 }
 
 /// A router's clock jumps: what is of tomorrow is old as well.

@@ -17,8 +17,8 @@ use std::path::{Path, PathBuf};
 
 use ipnet::IpNet;
 
-use super::read::{self, Listed};
-use super::{Action, Allow, Block, Problems, Proto, value};
+use crate::config::read::{self, Listed};
+use crate::config::{Action, Allow, Block, Problems, Proto, value};
 
 /// What is asked for; each item has its [`Outcome`].
 #[derive(Clone, Copy, Debug)]

@@ -12,14 +12,14 @@ use std::process::Stdio;
 
 use ipnet::IpNet;
 
-use super::client::{self, ClientError};
-use super::protocol::{
+use super::edit::{self, EditError, Outcome};
+use crate::config::{Action, Allow, Block, Proto, Settings, last_good, value};
+use crate::control::arguments::{comment, holder, nets};
+use crate::control::client::{self, ClientError};
+use crate::control::protocol::{
     BanCommand, ClearCommand, Code, Done, DoneRow, ExemptCommand, KickCommand, Nothing, Refusal, Request, UnbanCommand,
 };
-use crate::config::edit::{self, EditError, Outcome};
-use crate::config::{Action, Allow, Block, Proto, Settings, last_good, value};
 use crate::ledger::{OWNER, may_ban};
-use crate::outside;
 use crate::programs;
 
 /// What reloads rules and daemon on a router.
@@ -29,7 +29,7 @@ const INIT_SCRIPT: &str = "/etc/init.d/diswall";
 const ROWS: usize = 100;
 
 /// Most addresses in one line of the control socket: 43 bytes each and a comment are less than
-/// [`REQUEST_MAX`](super::protocol::REQUEST_MAX).
+/// [`REQUEST_MAX`](crate::control::protocol::REQUEST_MAX).
 const PART: usize = 1000;
 
 /// What a block says besides its addresses.
@@ -327,35 +327,6 @@ fn owner(control: &Path) -> Option<fs::Metadata> {
     let socket = fs::canonicalize(control).ok()?;
     let (daemon, directory) = (fs::symlink_metadata(&socket).ok()?, fs::metadata(socket.parent()?).ok()?);
     [0, daemon.uid()].contains(&directory.uid()).then_some(daemon)
-}
-
-/// The networks of a command.
-///
-/// # Errors
-/// None, or one that does not parse; the sentence names it and what is accepted.
-pub fn nets(addresses: &[String]) -> Result<Vec<IpNet>, Refusal> {
-    let net = |text: &String| value::net(text.trim()).map_err(|error| Refusal::invalid(error.to_string()));
-    if addresses.is_empty() {
-        return Err(Refusal::invalid("no address given; accepted: one or more addresses or networks"));
-    }
-    addresses.iter().map(net).collect()
-}
-
-/// In whose name a command is given.
-///
-/// # Errors
-/// It is no name that a holder may have.
-pub fn holder(by: Option<&str>) -> Result<&str, Refusal> {
-    by.map_or(Ok(OWNER), |by| value::holder(by).map_err(|error| Refusal::invalid(error.to_string())))
-}
-
-/// The owner's comment.
-///
-/// # Errors
-/// It is longer than one line may be, or has control characters.
-pub fn comment(text: &str) -> Result<String, Refusal> {
-    let comment = value::comment(text).map_err(|error| Refusal::invalid(error.to_string()))?;
-    Ok(outside::clean(&comment, comment.len()))
 }
 
 fn block(net: IpNet, comment: &str, action: Option<Action>) -> Block {

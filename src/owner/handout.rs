@@ -7,8 +7,8 @@
 
 use std::path::Path;
 
-use super::protocol::Problem;
 use crate::config::{Severity, last_good, options_of, uci};
+use crate::control::protocol::Problem;
 use crate::json::fields;
 
 /// Options whose values are for their owner alone.

@@ -1,0 +1,39 @@
+//! The arguments that commands share, as text from a command line, from rpcd or from the socket, to values.
+//!
+//! Whoever gives a command judges it before anything is changed, and the daemon judges it again: both here.
+
+use ipnet::IpNet;
+
+use super::protocol::Refusal;
+use crate::config::value;
+use crate::ledger::OWNER;
+use crate::outside;
+
+/// The networks of a command.
+///
+/// # Errors
+/// None, or one that does not parse; the sentence names it and what is accepted.
+pub fn nets(addresses: &[String]) -> Result<Vec<IpNet>, Refusal> {
+    let net = |text: &String| value::net(text.trim()).map_err(|error| Refusal::invalid(error.to_string()));
+    if addresses.is_empty() {
+        return Err(Refusal::invalid("no address given; accepted: one or more addresses or networks"));
+    }
+    addresses.iter().map(net).collect()
+}
+
+/// In whose name a command is given.
+///
+/// # Errors
+/// It is no name that a holder may have.
+pub fn holder(by: Option<&str>) -> Result<&str, Refusal> {
+    by.map_or(Ok(OWNER), |by| value::holder(by).map_err(|error| Refusal::invalid(error.to_string())))
+}
+
+/// The owner's comment.
+///
+/// # Errors
+/// It is longer than one line may be, or has control characters.
+pub fn comment(text: &str) -> Result<String, Refusal> {
+    let comment = value::comment(text).map_err(|error| Refusal::invalid(error.to_string()))?;
+    Ok(outside::clean(&comment, comment.len()))
+}

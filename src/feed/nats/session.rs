@@ -697,6 +697,10 @@ fn denied_subject(text: &str) -> Option<(bool, &str)> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
+    use proptest::prelude::*;
+
     use super::*;
     use crate::model::List;
 
@@ -1012,5 +1016,126 @@ mod tests {
         assert_eq!(talk.refuses(shared), (Blame::Publish, vec![]));
         let other = "Permissions Violation for Publish to \"elsewhere\"";
         assert_eq!(talk.refuses(other), (Blame::Unknown, vec![]));
+    }
+
+    /// A server that works off what it is sent in order, as it likes.
+    struct Server {
+        talk: Talk,
+        /// What it was sent and has not looked at.
+        sent: VecDeque<String>,
+        /// The subscriptions that it serves.
+        served: BTreeSet<u32>,
+        state: String,
+    }
+
+    impl Server {
+        fn new(login: &str) -> Server {
+            let talk = Talk::open(login);
+            Server { talk, sent: VecDeque::new(), served: BTreeSet::new(), state: "Synchronising".into() }
+        }
+
+        /// Takes what the session has sent, and follows what it has posted.
+        fn hear(&mut self) {
+            let bytes = String::from_utf8(std::mem::take(&mut self.talk.out.bytes)).unwrap();
+            self.sent.extend(bytes.split_terminator("\r\n").filter(|line| *line != "empty").map(str::to_owned));
+            for update in std::mem::take(&mut self.talk.out.updates) {
+                if let Update::State(state) = &update {
+                    self.state = short(&update);
+                    // The point of it all.
+                    assert!(
+                        *state != FeedState::Live || self.served.len() == self.all(),
+                        "live with {:?}",
+                        self.served
+                    );
+                }
+            }
+        }
+
+        fn all(&self) -> usize {
+            if self.talk.session.shared_login { 2 } else { 6 }
+        }
+
+        fn says(&mut self, text: &str) {
+            self.talk.session.server_error(text, self.talk.now, &mut self.talk.out);
+            self.hear();
+        }
+
+        /// Works off one thing: 0 refuses it by name, 1 without, 2 takes a request and does not answer it.
+        fn work(&mut self, how: u8) {
+            self.hear();
+            let Some(line) = self.sent.pop_front() else { return };
+            let words: Vec<&str> = line.split(' ').collect();
+            match (words.as_slice(), how) {
+                (["PING"], _) => {
+                    self.talk.session.pong(self.talk.now, &mut self.talk.out);
+                }
+                (_, 1) => self.says("refused"),
+                (["SUB", subject, _], 0) => {
+                    self.says(&format!("Permissions Violation for Subscription to \"{subject}\""))
+                }
+                (["SUB", _, sid], _) => drop(self.served.insert(sid.parse().unwrap())),
+                (["PUB", subject, ..], 0) => self.says(&format!("Permissions Violation for Publish to \"{subject}\"")),
+                (["PUB", _, reply, _], 3..) if self.served.contains(&sid::INBOX) => {
+                    let message = Message { sid: sid::INBOX, subject: reply, payload: b"", status: None };
+                    self.talk.session.message(&message, self.talk.now, &mut self.talk.out);
+                }
+                _ => {}
+            }
+            self.hear();
+        }
+
+        fn take_away(&mut self, sid: u32) {
+            let name = |each: &(u32, String)| each.0 == sid;
+            let subjects = Rc::clone(&self.talk.session.subjects);
+            let all = [
+                (sid::NEW, subjects.new.clone()),
+                (sid::BLOCK_ADD, subjects.block_adds.clone()),
+                (sid::ALLOW_DEL, subjects.allow_dels.clone()),
+                (sid::INBOX, "_INBOX.x.*".into()),
+            ];
+            if self.served.remove(&sid)
+                && let Some((_, subject)) = all.into_iter().find(name)
+            {
+                self.says(&format!("Permissions Violation for Subscription to \"{subject}\" (sid \"{sid}\")"));
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn live_is_true_and_comes_in_the_end(
+            own in any::<bool>(),
+            steps in prop::collection::vec((0_u8..12, 0_u64..130), 0..120),
+        ) {
+            let mut server = Server::new(if own { "alice" } else { "default" });
+            for (step, seconds) in steps {
+                match step {
+                    0..=5 => server.work(step),
+                    6 => server.work(9),
+                    7 => {
+                        server.talk.now += Duration::from_secs(seconds);
+                        server.talk.session.tick(server.talk.now, &mut server.talk.out);
+                    }
+                    8 => server.talk.session.resynchronise(server.talk.now, &mut server.talk.out),
+                    9 => server.take_away(sid::NEW),
+                    10 => server.take_away(sid::INBOX),
+                    _ => server.take_away(if seconds % 2 == 0 { sid::ALLOW_DEL } else { sid::BLOCK_ADD }),
+                }
+                server.hear();
+            }
+            // From now on everything is permitted, and time passes.
+            for _ in 0..60 {
+                server.hear();
+                while !server.sent.is_empty() {
+                    server.work(9);
+                }
+                let Some(due) = server.talk.session.timer() else { break };
+                server.talk.now = server.talk.now.max(due);
+                server.talk.session.tick(server.talk.now, &mut server.talk.out);
+            }
+            server.hear();
+            prop_assert_eq!(server.state, "Live");
+            prop_assert!(server.talk.session.awaited.is_empty() && server.talk.session.timer().is_none());
+        }
     }
 }

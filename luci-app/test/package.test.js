@@ -51,6 +51,19 @@ test('every menu entry has its page and asks for the rights', () => {
 			assert.ok(fs.existsSync(path.join(RESOURCES, 'view', entry.action.path + '.js')), name);
 });
 
+/*
+ * LuCI reads JSON by ucode's json(file), 1024 bytes at a time: a line end alone in a piece of its own is "trailing
+ * garbage" to it, and the whole file counts for nothing. One menu of 1025 bytes took every page out of LuCI.
+ */
+test('no JSON file of the package ends right behind a piece that ucode reads', () => {
+	for (const file of files(path.join(APP, 'root')).filter(name => name.endsWith('.json'))) {
+		const text = fs.readFileSync(file, 'utf8');
+
+		assert.doesNotThrow(() => JSON.parse(text), file);
+		assert.ok(Buffer.byteLength(text.trimEnd()) % 1024 !== 0, `${file}: make it a byte longer or shorter`);
+	}
+});
+
 test('every text of the pages is in the template and in Czech, and nothing else is', () => {
 	const wanted = new Set(sources.flatMap(([ , source ]) => [ ...po.used(source) ]));
 	const menu = JSON.parse(fs.readFileSync(path.join(APP, 'root/usr/share/luci/menu.d/luci-app-diswall.json')));

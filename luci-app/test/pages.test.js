@@ -524,7 +524,7 @@ test('the log folds what repeats, shows bans first, and a page at a time', async
 	const lines = [ line(0, 'info', 'scan: 198.51.100.9 banned for 15m: tcp/23') ];
 
 	for (let i = 1; i < 300; i++)
-		lines.push(line(i, 'warn', i % 3 ? 'nats: refused the connection' : 'dynfw: message number ' + i));
+		lines.push(line(i, 'warn', i % 3 ? `nats: refused the connection; next try in ${i} s` : 'dynfw: message number ' + i));
 
 	world.router.log = lines.join('');
 	await on('log', {}, async page => {

@@ -23,12 +23,12 @@ function parse(line) {
 	return match ? { time: match[1], level: match[2], text: match[3] } : null;
 }
 
-/* A row for each different line, newest first, with how often it came and since when. */
+/* A row for each different line, newest first, with how often it came and since when. Seconds make no line another. */
 function folded(lines) {
 	const rows = new Map();
 
 	for (const line of lines) {
-		const key = line.level + ' ' + line.text;
+		const key = line.level + ' ' + line.text.replace(/\b\d+ s\b/g, '');
 		const row = rows.get(key);
 
 		if (row)

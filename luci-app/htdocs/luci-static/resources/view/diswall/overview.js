@@ -361,7 +361,7 @@ return view.extend({
 			h('tr', { 'class': 'tr table-titles' },
 				[ _('Time'), _('Address'), _('Banned by'), _('Reason') ].map(title => h('th', { 'class': 'th', 'scope': 'col' }, title))),
 			this.newest.map(event => h('tr', { 'class': 'tr' },
-				cell(_('Time'), h('span', { 'title': text.moment(event.at) }, text.clock(event.at))),
+				cell(_('Time'), h('span', { 'class': 'diswall-whole', 'title': text.moment(event.at) }, text.clock(event.at))),
 				cell(_('Address'), h('button', {
 					'class': 'diswall-link', 'type': 'button', 'title': _('Why is this address blocked?'),
 					'click': () => {

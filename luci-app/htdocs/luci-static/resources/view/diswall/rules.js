@@ -36,10 +36,17 @@ function logPatterns(map) {
 	option.value('', _('own patterns'));
 	for (const service of values.loginServices)
 		option.value(service, service);
+	/* What these give is HTML to LuCI, which says "none" where nothing is set. */
+	option.textvalue = function(name) {
+		return '%h'.format(this.cfgvalue(name) || _('own patterns'));
+	};
 
 	option = section.option(form.DynamicList, 'program', _('Programs'), _('Whose lines to look at; none means those of all.'));
 	option.placeholder = 'openvpn';
 	option.validate = values.program;
+	option.textvalue = function(name) {
+		return '%h'.format([].concat(this.cfgvalue(name) || _('all programs')).join(', '));
+	};
 
 	option = section.option(form.DynamicList, 'pattern', _('Patterns'),
 		_('The whole message: &lt;HOST&gt; is the address, &lt;WORD&gt; a word, &lt;NUM&gt; a number, * any text. Write * for what the other side chooses.'));

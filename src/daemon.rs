@@ -44,7 +44,7 @@ use crate::feed::registry::{FEEDS, Feed};
 use crate::feed::{FeedState, Update};
 use crate::firewall::{TableEvent, rules};
 use crate::ledger::{Applied, Ledger};
-use crate::limiter::Limiter;
+use crate::limiter;
 use crate::memory;
 use crate::model::{AllowOrigin, Entry, Event, Lifetime, Reason, SetId, Source};
 use disconnect::Disconnect;
@@ -61,6 +61,12 @@ use tally::Tally;
 /// Updates taken in one turn before the kernel gets them: one transaction for a burst, and no longer
 /// a wait than a burst of this size for whatever else is due.
 const BURST: usize = 256;
+
+/// Lines in a minute about what the owner's host names stand for.
+const NAMES: u32 = 20;
+
+/// Lines in a minute about the configuration: each interface that comes up may have it read again.
+const CONFIG: u32 = 200;
 
 /// Everything the daemon has.
 struct Daemon {
@@ -85,7 +91,6 @@ struct Daemon {
     tally: Tally,
     keeper: Keeper,
     surroundings: Surroundings,
-    limiter: Limiter,
     batches: commands::Batches,
     /// What is in force of the owner's host names, and what is wrong with them.
     of_names: Vec<surroundings::OfName>,
@@ -188,7 +193,6 @@ impl Daemon {
             journal: Journal::new(),
             tally: Tally::new(clock::wall(), &kept.totals, settings.sources()),
             surroundings: Surroundings::new(),
-            limiter: Limiter::default(),
             batches: commands::Batches::default(),
             of_names: Vec::new(),
             name_troubles: Vec::new(),
@@ -268,6 +272,7 @@ impl Daemon {
             }
         }
         self.keep(true);
+        limiter::stop();
         log::info!("stops; the sets stay as they are");
         Ok(())
     }
@@ -285,6 +290,7 @@ impl Daemon {
             self.hourly.due(),
             self.logins.due(),
             self.keeper.due(),
+            limiter::due().map(Instant::from_std),
         ]
         .into_iter()
         .flatten()
@@ -326,6 +332,7 @@ impl Daemon {
             self.keep(false);
         }
         self.keeper.note_clock();
+        limiter::on_time();
         let Daemon { ledger, disconnect, .. } = self;
         ledger.expire(clock::now(), &mut |source, net| {
             disconnect.note_end();
@@ -351,8 +358,22 @@ impl Daemon {
         disconnect.forget(ledger, now, kernel.firewall(), settled);
         if kicked.flows + kicked.sockets > 0 {
             let text = format!("{} connections of banned hosts ended", kicked.flows.max(kicked.sockets));
-            log::info!("firewall: {text}");
-            self.happened("firewall", Activity { text: Some(text), ..Activity::default() });
+            self.tell(log::Level::Info, ("firewall", "ended"), "firewall", None, text);
+        }
+    }
+
+    /// Says it in the log and in the journal; what comes too often, counted in the log and to watchers alone.
+    fn tell(&mut self, level: log::Level, name: limiter::Name, kind: &str, source: Option<Source>, text: String) {
+        let said =
+            limiter::say(level, name, 1, || match source.map(Source::name).or((kind == "firewall").then_some(kind)) {
+                Some(who) => format!("{who}: {text}"),
+                None => text.clone(),
+            });
+        let source = source.map(|source| source.to_string());
+        let activity = Activity { source, text: Some(text), ..Activity::default() };
+        match said {
+            true => self.happened(kind, activity),
+            false => self.journal.mention(Activity { kind: kind.into(), at: clock::wall(), ..activity }),
         }
     }
 
@@ -370,7 +391,7 @@ impl Daemon {
         // At start, and when a feed has told all that it bans: bans of a former run may be over.
         self.disconnect.note_end();
         if let Some(text) = self.kernel.lacking(&self.settings).filter(|text| Some(text) != lacking.as_ref()) {
-            log::warn!("firewall: {text}");
+            limiter::warn(("firewall", "lacking"), || format!("firewall: {text}"));
         }
         let text = match state {
             Some(State::Ok) if made > 0 => format!("ready: {made} sets made, {changes} elements put right"),
@@ -379,11 +400,11 @@ impl Daemon {
             None if changes > 0 => format!("{changes} elements put right after somebody else's change"),
             None => return,
         };
-        match self.kernel.state() {
-            State::Ok => log::info!("firewall: {text}"),
-            _ => log::warn!("firewall: {text}"),
-        }
-        self.happened("firewall", Activity { text: Some(text), ..Activity::default() });
+        let (level, name) = match self.kernel.state() {
+            State::Ok => (log::Level::Info, ("firewall", "right")),
+            _ => (log::Level::Warn, ("firewall", "wrong")),
+        };
+        self.tell(level, name, "firewall", None, text);
     }
 
     /// Takes bans of the router's and the owner's own into the ledger that only the kernel still has,
@@ -455,9 +476,7 @@ impl Daemon {
                 if self.feeds.note_notice(feed, key, text.clone())
                     && let Some(text) = text
                 {
-                    log::warn!("{feed}: {text}");
-                    let source = Some(feed.to_string());
-                    self.happened("feed", Activity { source, text: Some(text), ..Activity::default() });
+                    self.tell(log::Level::Warn, (feed.name(), key), "feed", Some(feed), text);
                 }
             }
         }
@@ -489,15 +508,19 @@ impl Daemon {
     fn tell_event(&mut self, told: journal::Told, applied: &Applied) {
         if applied.cut > 0 {
             let what = told.source().map_or("allow", Source::name);
-            // Each delta above the limit comes here: one line for them all.
-            if let Some(count) = self.limiter.count(what, applied.cut.into(), clock::boot_seconds()) {
-                log::warn!("{what}: {count} entries cut; max_entries is {}", self.most);
-            }
+            // Each delta above the limit comes here.
+            limiter::warn((what, "cut"), || {
+                format!("{what}: {} entries cut; max_entries is {}", applied.cut, self.most)
+            });
         }
         if let Some(text) = told.list_line(applied) {
-            log::info!("{text}");
-            let source = told.source_name();
-            self.happened("feed", Activity { source, text: Some(text), ..Activity::default() });
+            self.tell(
+                log::Level::Info,
+                (told.source().map_or("own", Source::name), "list"),
+                "feed",
+                told.source(),
+                text,
+            );
         } else if changed(applied)
             && let Some((kind, activity)) = told.activity(clock::wall())
         {
@@ -521,12 +544,16 @@ impl Daemon {
                 format!("{error}; next try in {retry_in} s")
             }
         };
-        match state {
-            FeedState::Waiting { .. } | FeedState::Partial { .. } => log::warn!("{feed}: {text}"),
-            _ => log::info!("{feed}: {text}"),
-        }
-        let source = Some(feed.to_string());
-        self.happened("feed", Activity { source, text: Some(text), ..Activity::default() });
+        // Each state has its own limit: the way from one to the next is seen.
+        let (level, name) = match state {
+            FeedState::Waiting { .. } => (log::Level::Warn, "waiting"),
+            FeedState::Partial { .. } => (log::Level::Warn, "partial"),
+            FeedState::Off => (log::Level::Info, "off"),
+            FeedState::Connecting => (log::Level::Info, "connecting"),
+            FeedState::Synchronising => (log::Level::Info, "synchronising"),
+            FeedState::Live => (log::Level::Info, "live"),
+        };
+        self.tell(level, (feed.name(), name), "feed", Some(feed), text);
     }
 
     /// Tells what the owner's lists have and those of the old settings had not, and the other way round.
@@ -561,7 +588,7 @@ impl Daemon {
                 self.note_config(loaded.problems.lines().collect());
                 self.configure(Some(&old));
                 self.kernel.commit();
-                log::info!("configuration read again");
+                limiter::say(log::Level::Info, ("config", "read"), CONFIG, || "configuration read again".into());
                 let text = Some("read again".to_string());
                 self.happened("config", Activity { text, ..Activity::default() });
                 Ok(())
@@ -575,11 +602,12 @@ impl Daemon {
     }
 
     fn note_config(&mut self, notes: Vec<(crate::config::Severity, String)>) {
-        for (severity, line) in &notes {
+        for (severity, text) in &notes {
+            let line = || text.clone();
             match severity {
-                crate::config::Severity::Error => log::error!("{line}"),
-                crate::config::Severity::Warning => log::warn!("{line}"),
-            }
+                crate::config::Severity::Error => limiter::say(log::Level::Error, ("config", "error"), CONFIG, line),
+                crate::config::Severity::Warning => limiter::say(log::Level::Warn, ("config", "warning"), CONFIG, line),
+            };
         }
         self.config_notes = notes;
     }
@@ -597,7 +625,7 @@ impl Daemon {
         let Daemon { ledger, kernel, .. } = self;
         let applied = ledger.set_max_entries(clock::now(), most, &mut |change| kernel.push(change));
         if applied.cut > 0 {
-            log::warn!("{} entries cut; max_entries is {most}", applied.cut);
+            limiter::warn(("limit", "cut"), || format!("{} entries cut; max_entries is {most}", applied.cut));
         }
         for Feed { source, .. } in &FEEDS {
             if raised && self.ledger.counts(*source).cut > 0 {
@@ -686,7 +714,7 @@ impl Daemon {
     fn follow_names(&mut self) {
         let troubles = self.surroundings.name_troubles(&self.settings);
         for text in troubles.iter().filter(|text| !self.name_troubles.contains(text)) {
-            log::warn!("{text}");
+            limiter::say(log::Level::Warn, ("names", "trouble"), NAMES, || text.clone());
         }
         self.name_troubles = troubles;
         let found = self.surroundings.of_names(&self.settings);
@@ -694,7 +722,8 @@ impl Daemon {
             return;
         }
         for (allow, address, words) in found.iter().filter(|each| !self.of_names.contains(each)) {
-            log::info!("{}: {words} is {address} now", if *allow { "allow" } else { "block" });
+            let list = if *allow { "allow" } else { "block" };
+            limiter::say(log::Level::Info, ("names", list), NAMES, || format!("{list}: {words} is {address} now"));
         }
         self.of_names = found;
         self.apply_allows();

@@ -22,6 +22,7 @@ use super::value::{self, BadValue};
 use super::{Allow, Block, Dynfw, LogSource, Login, Logwatch, MAX_NAMES, Main, Named, Nats, Proto, Scan, Settings};
 use crate::feed::login::Pattern;
 use crate::feed::login::attempts::Limit;
+use crate::outside;
 
 /// How bad a [`Problem`] is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,10 +60,13 @@ pub struct Problems {
 
 /// So many problems of a file are told one by one.
 pub const MAX_PROBLEMS: usize = 100;
+/// Longest sentence about a problem, and longest name of a file in front of it, in bytes.
+const MESSAGE_MAX: usize = 2 * outside::SENTENCE;
+const PATH_MAX: usize = 512;
 
 impl Problems {
     fn new(file: &str) -> Problems {
-        Problems { file: file.to_owned(), ..Problems::default() }
+        Problems { file: outside::clean(file, PATH_MAX), ..Problems::default() }
     }
 
     /// Is there nothing wrong?
@@ -94,6 +98,7 @@ impl Problems {
 
     fn add(&mut self, line: impl Into<Option<u32>>, severity: Severity, message: String) {
         self.errors += usize::from(severity == Severity::Error);
+        let message = outside::clean(&message, MESSAGE_MAX);
         if self.list.len() < MAX_PROBLEMS {
             self.list.push(Problem { line: line.into(), severity, message });
         } else {
@@ -104,6 +109,7 @@ impl Problems {
     /// One of the file as a whole, before the others.
     pub(super) fn whole(&mut self, message: String) {
         self.errors += 1;
+        let message = outside::clean(&message, MESSAGE_MAX);
         self.list.insert(0, Problem { line: None, severity: Severity::Error, message });
     }
 

@@ -13,6 +13,7 @@ use ipnet::IpNet;
 use super::{Action, Direction, LogSource, MAX_ENTRIES, MaxEntries, PortRange, Proto, Proving, States};
 use crate::feed::login::{Pattern, known};
 use crate::model::{Lifetime, TAG_MAX};
+use crate::outside;
 
 /// Longest [`duration`]: ten years, in seconds. Far below where a time-out would overflow in the kernel.
 pub const MAX_DURATION: u32 = 10 * 365 * 86_400;
@@ -247,7 +248,7 @@ pub fn comment(value: &str) -> Checked<String> {
     if value.len() > TAG_MAX {
         return refuse(value, &format!("is {} bytes long; a comment has at most {TAG_MAX}", value.len()));
     }
-    Ok(value.to_owned())
+    Ok(outside::clean(value, TAG_MAX))
 }
 
 /// In whose name a program bans: one word. `config` is the configuration's own.
@@ -273,7 +274,10 @@ pub fn comment_cut(value: &str) -> (String, Option<BadValue>) {
         end -= 1;
     }
     let kept = value.get(..end).unwrap_or_default();
-    (kept.chars().map(|c| if c.is_control() { ' ' } else { c }).collect(), Some(BadValue(format!("{why}; it was cut"))))
+    (
+        kept.chars().map(|c| if outside::is_plain(c) { c } else { ' ' }).collect(),
+        Some(BadValue(format!("{why}; it was cut"))),
+    )
 }
 
 /// A server: host name or address, without a port.
@@ -385,7 +389,7 @@ pub fn device(value: &str) -> Checked<String> {
 pub fn path(value: &str) -> Checked<PathBuf> {
     let path = Path::new(value);
     let climbs = path.components().any(|component| component == Component::ParentDir);
-    if !path.is_absolute() || climbs || value.chars().any(char::is_control) {
+    if !path.is_absolute() || climbs || !value.chars().all(outside::is_plain) {
         return refuse(value, "is not accepted; write an absolute path without .., such as /var/lib/diswall");
     }
     Ok(path.to_owned())

@@ -5,6 +5,7 @@
 //! router's wall clock with `now` beside them. Unknown keys in a request are ignored (rpcd adds some).
 
 use crate::json::{self, Error, Json, Reader, fields};
+use crate::outside;
 
 /// Longest request line in bytes, the newline included.
 pub const REQUEST_MAX: usize = 64 * 1024;
@@ -400,8 +401,10 @@ impl Json for Code {
 
 impl Refusal {
     /// An argument is wrong.
-    pub fn invalid(message: impl Into<String>) -> Refusal {
-        Refusal { code: Code::Invalid, message: message.into() }
+    ///
+    /// The sentence may hold what was asked: it is cut and cleaned.
+    pub fn invalid(message: impl AsRef<str>) -> Refusal {
+        Refusal { code: Code::Invalid, message: outside::clean(message.as_ref(), 2 * outside::SENTENCE) }
     }
 
     /// It was tried and did not work.

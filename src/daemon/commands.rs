@@ -17,7 +17,11 @@ use crate::control::protocol::{
     Activity, BanCommand, ClearCommand, Code, Done, DoneRow, ExemptCommand, KickCommand, Refusal, UnbanCommand,
 };
 use crate::ledger::{BanView, HOLDERS_MAX, HoldError, OWNER, Word, may_ban};
+use crate::limiter;
 use crate::model::{AllowOrigin, Entry, Event, Lifetime, Reason, Source, Teller};
+
+/// Lines of the log about commands in a minute.
+const TOLD: u32 = 200;
 
 /// Addresses of one command that are told one by one: to the log and to whoever watches, …
 const LINES: usize = 20;
@@ -86,19 +90,19 @@ impl Daemon {
             if exempt > 0 {
                 text.push_str(&format!(", but for {exempt} that are allowed or never blocked"));
             }
-            log::info!("block: {text}{}", in_brackets(comment));
+            told(|| format!("block: {text}{}", in_brackets(comment)));
             return self.kept(vec![DoneRow { text, ..DoneRow::default() }]);
         }
         let row = |(index, net): (usize, &IpNet)| {
             let text = format!("{} {}", value::written(*net), self.standing(*net, holder).text);
             if index < LINES {
-                log::info!("block{name}: {text}{}", in_brackets(comment));
+                told(|| format!("block{name}: {text}{}", in_brackets(comment)));
             }
             row(*net, text)
         };
         let done = nets.iter().enumerate().map(row).collect();
         if nets.len() > LINES {
-            log::info!("block{name}: and {} more{}", nets.len() - LINES, in_brackets(comment));
+            told(|| format!("block{name}: and {} more{}", nets.len() - LINES, in_brackets(comment)));
         }
         self.kept(done)
     }
@@ -171,10 +175,10 @@ impl Daemon {
         };
         let done: Vec<DoneRow> = nets.iter().zip(taken).map(row).collect();
         for row in done.iter().filter(|row| !row.sources.is_empty()).take(LINES) {
-            log::info!("unblock: {}", row.text);
+            told(|| format!("unblock: {}", row.text));
         }
         if done.len() > LINES {
-            log::info!("unblock: and {} more", done.len() - LINES);
+            told(|| format!("unblock: and {} more", done.len() - LINES));
         }
         Ok(self.kept(done))
     }
@@ -269,7 +273,7 @@ impl Daemon {
         if still > 0 {
             text.push_str(&format!("; {still} of them are still banned by others"));
         }
-        log::info!("clear: {text}");
+        told(|| format!("clear: {text}"));
         Ok(self.kept(vec![DoneRow { text, ..DoneRow::default() }]))
     }
 
@@ -310,7 +314,7 @@ impl Daemon {
             let entry = Entry { net, lifetime, comment: comment.as_str().into() };
             self.apply(Event::Allow { origin: AllowOrigin::Command, entry });
             let text = format!("{} {}", value::written(net), self.standing(net, OWNER).text);
-            log::info!("allow: {text}{}", in_brackets(&comment));
+            told(|| format!("allow: {text}{}", in_brackets(&comment)));
             done.push(row(net, text));
         }
         self.keeper.said(&self.ledger, Word::Allow { lifetime, comment: &comment, nets: &nets });
@@ -331,7 +335,7 @@ impl Daemon {
             }
             let count = kicked.flows.max(kicked.sockets);
             let text = format!("{} connections of {} ended", count, value::written(net));
-            log::info!("kick: {text}");
+            told(|| format!("kick: {text}"));
             done.push(DoneRow { connections: Some(count as u64), ..row(net, text) });
         }
         Ok(Done { done })
@@ -351,7 +355,7 @@ impl Daemon {
                 self.apply(Event::Disallow { origin: AllowOrigin::Command, net });
                 row.sources.push("command".into());
                 gone.push(net);
-                log::info!("allow: {} is no longer allowed", value::written(net));
+                told(|| format!("allow: {} is no longer allowed", value::written(net)));
             }
             if origins.contains(&AllowOrigin::Nats) {
                 row.sources.push("nats".into());
@@ -368,6 +372,12 @@ impl Daemon {
         self.kernel.commit();
         Ok(self.kept(done))
     }
+}
+
+/// What was commanded, for the log. Programs command too, for strangers' deeds: of more than [`TOLD`] lines in a
+/// minute there is a count.
+fn told(text: impl FnOnce() -> String) {
+    limiter::say(log::Level::Info, ("commands", "done"), TOLD, text);
 }
 
 /// Logs what a new configuration allows or blocks and the old one did not, and the other way round. Gives

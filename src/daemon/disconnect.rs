@@ -15,6 +15,7 @@ use crate::config::{Direction, Settings};
 use crate::control::protocol::Part;
 use crate::firewall::{Conntrack, Firewall, Flow, Kicked, Whose};
 use crate::ledger::{Ledger, Moment, Outcome};
+use crate::limiter;
 use crate::model::{Lifetime, Range, SetChange, SetId};
 
 /// New bans are collected for so long at least, and at most: a banned host is to be cut off within a
@@ -220,7 +221,7 @@ impl Disconnect {
         let outcome = self.try_look(look, next_end, firewall);
         let trouble = outcome.as_ref().err().cloned();
         if let Some(text) = trouble.as_ref().filter(|_| trouble != self.trouble) {
-            log::warn!("{text}");
+            limiter::warn(("disconnect", "trouble"), || text.clone());
         }
         self.trouble = trouble;
         outcome.unwrap_or_default()

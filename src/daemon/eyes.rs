@@ -19,6 +19,7 @@ use crate::feed::scan::{Detector, Finding, Touch, packet};
 use crate::firewall::nflog::{Heard, Nflog, Packet};
 use crate::firewall::rules;
 use crate::ledger::{Ladder, Ledger, Outcome, ReasonRef};
+use crate::limiter;
 use crate::model::{Event, Lifetime, Range, Reason, SetChange, SetId, Source};
 
 /// Time until binding the group is tried again.
@@ -133,7 +134,7 @@ impl Eyes {
         self.link = match Nflog::bind(group) {
             Ok(nflog) => Link::On(nflog),
             Err(error) => {
-                log::warn!("scan: {error}");
+                limiter::warn(("scan", "opened"), || format!("scan: {error}"));
                 Link::Broken(error, Instant::now() + RETRY)
             }
         };
@@ -172,7 +173,7 @@ impl Eyes {
                 }
                 Heard::Failed(error) => {
                     let text = format!("the NFLOG socket failed: {error}");
-                    log::warn!("scan: {text}");
+                    limiter::warn(("scan", "failed"), || format!("scan: {text}"));
                     self.link = Link::Broken(text, Instant::now() + RETRY);
                     return Some(Seen::Failed);
                 }
@@ -446,7 +447,7 @@ impl Flood {
         self.count += 1;
         if self.count >= FLOOD {
             if !self.is_on(now) {
-                log::warn!("scan: a flood of packets to closed ports is on");
+                limiter::warn(("scan", "flood"), || "scan: a flood of packets to closed ports is on".into());
             }
             self.until = Some(now + FLOOD_WITHIN);
         }

@@ -159,22 +159,16 @@ impl Told {
         matches!(self, Told::One { kind: "ban", .. })
     }
 
-    /// The source's name, where it is a source's event.
-    pub fn source_name(&self) -> Option<String> {
-        self.source().map(|source| source.to_string())
-    }
-
     /// The line for a whole list; `None` for anything else, and for a list that changed nothing.
     pub fn list_line(&self, applied: &Applied) -> Option<String> {
-        let Told::List { source, what } = self else { return None };
+        let Told::List { what, .. } = self else { return None };
         if applied.added + applied.removed + applied.renewed + applied.refused.total() == 0 {
             return None;
         }
-        let who = source.map(|source| format!("{source}: ")).unwrap_or_default();
         let Applied { added, removed, renewed, .. } = applied;
         let mut line = match *what {
-            "lapse" => format!("{who}{removed} bans lapsed"),
-            what => format!("{who}{what} taken: {added} new, {removed} gone, {renewed} with another end"),
+            "lapse" => format!("{removed} bans lapsed"),
+            what => format!("{what} taken: {added} new, {removed} gone, {renewed} with another end"),
         };
         if applied.refused.total() > 0 {
             line.push_str(&format!(", {} never banned", applied.refused.total()));

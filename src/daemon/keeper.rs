@@ -16,6 +16,7 @@ use crate::control::protocol::Part;
 use crate::ledger::record_file::RecordFile;
 use crate::ledger::snapshot_file::{self, Found};
 use crate::ledger::{Clocks, Ledger, Moment, Totals, Word, read_record, record_frame};
+use crate::limiter;
 use crate::own;
 
 /// Name of the file in `state_dir`.
@@ -203,7 +204,7 @@ impl Keeper {
     pub fn renew(&mut self, ledger: &Ledger) {
         let unkept = self.write_record(ledger).err().map(|error| not_kept(&error));
         if let Some(text) = unkept.as_ref().filter(|_| unkept != self.unkept) {
-            log::warn!("{text}");
+            limiter::warn(("keep", "record"), || text.clone());
         }
         self.unkept = unkept;
     }
@@ -278,7 +279,7 @@ impl Keeper {
             own::check(self.directory()).and_then(|()| snapshot_file::write(&self.path, ledger, about, totals));
         let trouble = written.err().map(|error| format!("bans cannot be kept over a restart: {error}"));
         if let Some(text) = trouble.as_ref().filter(|_| trouble != self.trouble) {
-            log::warn!("{text}");
+            limiter::warn(("keep", "snapshot"), || text.clone());
         }
         self.trouble = trouble;
     }

@@ -14,6 +14,7 @@ use crate::config::{Settings, States};
 use crate::control::protocol::Part;
 use crate::firewall::{Counter, Error, Firewall, Hook, Names, Reconciled, TableEvent, Watch, Ways};
 use crate::ledger::{Ledger, Moment};
+use crate::limiter;
 use crate::memory;
 use crate::model::{Desired, Lifetime, Range, SetChange, SetId, Source};
 
@@ -222,7 +223,7 @@ impl Kernel {
         if let (State::Ok | State::Unguarded(_), Some((firewall, _))) = (&self.state, &mut self.link)
             && let Err(error) = firewall.commit()
         {
-            log::warn!("firewall: {error}; comparing the sets with the ledger");
+            limiter::warn(("firewall", "commit"), || format!("firewall: {error}; comparing the sets with the ledger"));
             self.repair_soon();
         }
     }

@@ -8,6 +8,7 @@ use std::net::IpAddr;
 
 use crate::config::{LogSource, Proving};
 use crate::firewall::{Claim, Proof, Witness};
+use crate::limiter;
 
 /// `IPPROTO_TCP` and `IPPROTO_UDP`.
 const PROTOCOLS: [u8; 2] = [6, 17];
@@ -75,7 +76,7 @@ impl Prover {
             }
             Proof::Unknown(why) => {
                 if self.trouble.is_none() {
-                    log::warn!("login: whom logs accuse cannot be proven: {why}");
+                    limiter::warn(("login", "proof"), || format!("login: whom logs accuse cannot be proven: {why}"));
                 }
                 self.trouble = Some(format!("whether those whom logs accuse were there cannot be proven: {why}"));
                 false

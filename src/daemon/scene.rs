@@ -14,6 +14,7 @@ use tokio::time::Instant;
 use crate::feed::scan::Touch;
 use crate::feed::scan::packet::{TCP, UDP};
 use crate::firewall::{Picture, Witness};
+use crate::limiter;
 
 /// How often the table is looked at without a cause: flows that last are met, however busy the table.
 const INTERVAL: Duration = Duration::from_secs(120);
@@ -144,7 +145,9 @@ impl Scene {
             }
             Err(trouble) => {
                 if self.trouble.is_none() {
-                    log::info!("scan: hosts that somebody here talks with cannot be told from strangers: {trouble}");
+                    limiter::info(("scan", "scene"), || {
+                        format!("scan: hosts that somebody here talks with cannot be told from strangers: {trouble}")
+                    });
                 }
                 self.trouble = Some(trouble);
             }

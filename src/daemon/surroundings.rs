@@ -20,6 +20,7 @@ use crate::config::Settings;
 use crate::firewall::routes::{self, Role, RouteWatch};
 use crate::firewall::tunnels;
 use crate::ledger::{Protected, may_ban};
+use crate::limiter;
 use crate::model::Source;
 use crate::needs::{self, Host};
 
@@ -182,7 +183,9 @@ impl Surroundings {
         let found = match routes::read(&settings.main.devices) {
             Ok(found) => found,
             Err(error) => {
-                log::warn!("the router's own addresses cannot be read: {error}");
+                limiter::warn(("surroundings", "unread"), || {
+                    format!("the router's own addresses cannot be read: {error}")
+                });
                 return None;
             }
         };

@@ -35,6 +35,7 @@ use super::snapshot::{AWAY_MAX, Crc, kind};
 use super::table::Ban;
 use super::{Applied, COMMAND, CONFIG, Ledger, Place, may_ban, nets, normal};
 use crate::model::{Lifetime, Reason, Source};
+use crate::outside;
 
 /// The longest record that is kept: flash is small, and fills for everybody.
 pub const RECORD_MAX: usize = 2 << 20;
@@ -351,9 +352,10 @@ impl<'a> Body<'a> {
         self.varint().and_then(|seconds| u32::try_from(seconds).ok())
     }
 
-    fn text(&mut self) -> Option<&'a str> {
+    fn text(&mut self) -> Option<String> {
         let length = usize::try_from(self.varint()?).ok().filter(|length| *length <= TEXT_MAX)?;
-        str::from_utf8(self.bytes(length)?).ok()
+        // The daemon's account may be somebody else's.
+        str::from_utf8(self.bytes(length)?).ok().map(|text| outside::clean(text, TEXT_MAX))
     }
 
     /// Start and end of what was said then.
@@ -413,20 +415,20 @@ impl Record {
     fn take(&mut self, kind: u8, then: Moment, mut body: Body<'_>) -> Option<()> {
         match kind {
             b'b' => {
-                let by = body.text()?;
+                let by = Box::<str>::from(body.text()?);
                 let Entry { start, end, comment } = body.entry(then)?;
                 for net in body.nets()? {
-                    self.bans.insert((by.into(), net), Entry { start, end, comment: comment.clone() });
+                    self.bans.insert((by.clone(), net), Entry { start, end, comment: comment.clone() });
                 }
             }
             b'u' => {
-                let by = body.text()?;
+                let by = Box::<str>::from(body.text()?);
                 let nets = body.nets()?;
                 if nets.is_empty() {
-                    self.bans.retain(|(holder, _), _| &**holder != by);
+                    self.bans.retain(|(holder, _), _| *holder != by);
                 }
                 for net in nets {
-                    self.bans.remove(&(by.into(), net));
+                    self.bans.remove(&(by.clone(), net));
                 }
             }
             b'a' => {

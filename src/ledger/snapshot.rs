@@ -37,6 +37,7 @@ use super::reason::{NOT_KEPT, ReasonRef, TEXTS_MAX, Texts};
 use super::table::{Ban, Key, Table};
 use super::{Applied, Book, COMMAND, CONFIG, Ledger, may_ban, normal};
 use crate::model::{Lifetime, Source};
+use crate::outside;
 
 /// The version that is written. Every version up to it is read.
 pub const VERSION: u16 = 3;
@@ -500,7 +501,9 @@ impl Input<'_> {
         let mut bytes = vec![0; length.ok_or(SnapshotError::Damaged("length of a text"))?];
         self.input.read_exact(&mut bytes)?;
         self.crc.add(&bytes);
-        String::from_utf8(bytes).map(String::into_boxed_str).map_err(|_| SnapshotError::Damaged("text"))
+        let text = str::from_utf8(&bytes).map_err(|_| SnapshotError::Damaged("text"))?;
+        // The daemon's account may be somebody else's.
+        Ok(outside::clean(text, TEXT_MAX).into())
     }
 
     /// Start, and the end if it is not past.

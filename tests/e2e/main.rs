@@ -22,6 +22,7 @@ mod login;
 mod memory;
 mod namespaces;
 mod nats;
+mod outside;
 mod owner;
 mod packets;
 mod parts;

@@ -254,7 +254,7 @@ impl Client {
 
     async fn refuse_message(&mut self, error: &WireError) {
         self.gauges.refused_messages.set(self.gauges.refused_messages.get() + 1);
-        let text = error.to_string();
+        let text = outside::clean(&error.to_string(), outside::SENTENCE);
         *self.gauges.last_refusal.borrow_mut() = Some(text.clone());
         self.refused(&format!("a message was refused: {text}")).await;
     }

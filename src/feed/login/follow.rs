@@ -21,6 +21,7 @@ use tokio::time::Instant;
 use super::line;
 use crate::config::LogSource;
 use crate::feed::backoff::Backoff;
+use crate::limiter;
 use crate::programs;
 
 /// Bytes read in one turn, so that a chatty log does not hold up whatever else is due.
@@ -29,6 +30,9 @@ const PIECE: usize = 16 * 1024;
 /// Programs that follow the system's log, in the order in which they are looked for.
 const PROGRAMS: [(&str, &[&str]); 2] =
     [("logread", &["-f"]), ("journalctl", &["--follow", "--lines=0", "--output=short", "--quiet"])];
+
+/// Lines about logs that cannot be followed, in a minute: there may be some of them.
+const SAID: u32 = 8;
 
 /// Where the system's log takes lines.
 const SYSLOG: &str = "/dev/log";
@@ -237,7 +241,7 @@ impl Follower {
     fn fail(&mut self, trouble: String) {
         // It is tried again and again, and said once.
         if self.silent.as_ref() != Some(&trouble) {
-            log::warn!("login: {trouble}");
+            limiter::say(log::Level::Warn, ("login", "follow"), SAID, || format!("login: {trouble}"));
         }
         self.from_start = true;
         self.state = State::Down(trouble, Instant::now() + self.backoff.delay());

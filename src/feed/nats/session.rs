@@ -566,7 +566,7 @@ impl Session {
 
     fn refuse_list(&mut self, refusal: &Refusal) -> String {
         self.gauges.refused_messages.set(self.gauges.refused_messages.get() + 1);
-        let text = refusal.to_string();
+        let text = outside::clean(&refusal.to_string(), outside::SENTENCE);
         self.gauges.last_refusal.replace(Some(text.clone()));
         text
     }
@@ -580,7 +580,8 @@ impl Session {
 
     /// Counts what was refused; the first of a burst is posted at once, the rest summed up later.
     fn refuse(&mut self, count: u64, why: &str, now: Instant, out: &mut Output) {
-        self.gauges.last_refusal.replace(Some(why.to_owned()));
+        let why = outside::clean(why, outside::SENTENCE);
+        self.gauges.last_refusal.replace(Some(why.clone()));
         if self.refusals.review.is_none() {
             self.refusals.review = Some(now + NOTICE);
             out.notice(notice::REFUSED, Some(format!("{count} refused: {why}")));

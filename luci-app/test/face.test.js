@@ -31,6 +31,8 @@ const CALLS = [
 	[ 'clear', { by: 'nobody' }, answer => assert.ok(Array.isArray(answer.done)) ],
 	[ 'config', {}, answer => assert.ok(answer.in_force == 'file' && answer.readable && answer.sections.length > 3
 		&& !JSON.stringify(answer).includes('client_pass')) ],
+	[ 'try', { lines: [ 'sshd[1]: Failed password for root from 203.0.113.5 port 1 ssh2' ] },
+		answer => assert.ok(answer.lines[0].verdict == 'counted' && answer.lines[0].address == '203.0.113.5') ],
 	[ 'kick', ONE, answer => assert.strictEqual(answer.done[0].connections, 0) ],
 	[ 'resync', { source: 'dynfw' }, answer => assert.deepStrictEqual(answer.feeds, [ 'dynfw' ]) ]
 ];
@@ -44,7 +46,8 @@ const WRONG = [
 	[ 'block', { addresses: [ '127.0.0.1' ] }, 'refused' ], [ 'block', { addresses: [ '45.94.94.94' ], action: 'shoot' }, 'invalid' ],
 	[ 'block', { addresses: '45.94.94.94' }, 'invalid' ], [ 'unblock', { addresses: [ '45.94.94.94' ] }, 'not_found' ],
 	[ 'kick', { addresses: [] }, 'invalid' ], [ 'resync', { source: 'scan' }, 'invalid' ], [ 'nosuch', {}, 'invalid' ],
-	[ 'restore', {}, 'failed' ], [ 'clear', {}, 'invalid' ]
+	[ 'restore', {}, 'failed' ], [ 'clear', {}, 'invalid' ],
+	[ 'try', { lines: Array(101).fill('x') }, 'invalid' ], [ 'try', { lines: 'x' }, 'invalid' ]
 ];
 
 test('every method of the face answers', REAL, async () => {

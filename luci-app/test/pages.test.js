@@ -250,6 +250,31 @@ test('a pattern for the log of another program is added', () => on('rules', {}, 
 		assert.strictEqual(world.cli('config', 'check', world.config).status, 0);
 }));
 
+test('a line of a log is tried, by whoever may only read too, and nothing of it is markup', async () => {
+	for (const readonly of [ false, true ]) {
+		world.router.readonly = readonly;
+		await on('rules', {}, async page => {
+			const box = page.getByLabel('Lines of a log');
+			const form = page.locator('form', { has: box });
+			const attempt = () => form.getByRole('button', { name: 'Try' }).click();
+
+			await box.fill('Nov 21 10:00:00 h sshd[1]: Failed password for <img src=x onerror=alert(1)> from 203.0.113.5 port 22 ssh2\n'
+				+ 'Nov 21 10:00:00 h <b>[1]: x\nNov 21 10:00:00 h cron[1]: x');
+			await attempt();
+			await form.locator('.diswall-answer').waitFor();
+
+			if (BINARY)
+				assert.deepStrictEqual(await form.locator('li').allInnerTexts(), [ 'sshd, ssh, 203.0.113.5: counted as a failed log-in',
+					'line 2: no program is named at its beginning, and it is no failed log-in by itself', 'cron: nobody asks about this program' ]);
+
+			assert.strictEqual(await form.locator('img, b').count(), 0);
+			await box.fill(Array(200).fill('x').join('\n'));
+			await attempt();
+			await until('the answer', async () => !BINARY || await form.locator('li').count() == 100);
+		});
+	}
+});
+
 test('everything cannot be blocked', () => on('rules', {}, async page => {
 	await page.getByRole('button', { name: 'Add', exact: true }).click();
 	await page.locator('.modal [data-name=ip] input').fill('0.0.0.0/0');

@@ -154,6 +154,9 @@ const METHODS = {
 		sections: [ { kind: 'diswall', name: 'main', options: [ { name: 'zone', list: true, values: [ 'wan' ] } ] },
 			{ kind: 'allow', options: [ { name: 'ip', list: false, values: [ '198.51.100.7' ] } ] } ]
 	}),
+	try: ({ lines = [] }) => ({
+		lines: lines.map((line, index) => ({ line: index + 1, program: 'sshd', service: 'ssh', address: '203.0.113.5', tries: 1, verdict: 'counted', why: 'counted' }))
+	}),
 	resync: ({ source }) => ({ feeds: source ? [ source ] : [ 'dynfw', 'nats' ] })
 };
 

@@ -7,3 +7,4 @@ pub mod edit;
 pub mod handout;
 pub mod rpcd;
 pub mod steer;
+pub mod trial;

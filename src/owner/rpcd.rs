@@ -10,7 +10,8 @@ use std::path::Path;
 
 use super::handout;
 use super::steer::{BlockOptions, Steer};
-use crate::config::{Settings, value};
+use super::trial;
+use crate::config::{Settings, last_good, value};
 use crate::control::client::{self, ClientError};
 use crate::control::protocol::{
     ClearCommand, Done, DoneRow, ErrorAnswer, ExemptCommand, KickCommand, Refusal, Request, UnbanCommand,
@@ -21,7 +22,7 @@ use crate::json::{self, Json, fields};
 const ARGUMENTS_MAX: u64 = 64 * 1024;
 
 /// The methods with a sample of each argument, from which rpcd takes the types.
-pub const METHODS: &str = r#"{"status":{},"feeds":{},"bans":{"source":"text","search":"text","family":4,"sort":"text","desc":true,"offset":0,"limit":50},"check":{"address":"text"},"allowances":{"origin":"text","search":"text","offset":0,"limit":100},"history":{"hours":168},"events":{"cursor":"text","limit":50,"kinds":["text"]},"allow":{"addresses":["text"],"comment":"text","timeout":3600},"disallow":{"addresses":["text"]},"block":{"addresses":["text"],"comment":"text","timeout":3600,"action":"text","force":true,"by":"text"},"unblock":{"addresses":["text"],"source":"text","by":"text"},"clear":{"by":"text"},"kick":{"addresses":["text"]},"resync":{"source":"text"},"config":{},"restore":{}}"#;
+pub const METHODS: &str = r#"{"status":{},"feeds":{},"bans":{"source":"text","search":"text","family":4,"sort":"text","desc":true,"offset":0,"limit":50},"check":{"address":"text"},"allowances":{"origin":"text","search":"text","offset":0,"limit":100},"history":{"hours":168},"events":{"cursor":"text","limit":50,"kinds":["text"]},"allow":{"addresses":["text"],"comment":"text","timeout":3600},"disallow":{"addresses":["text"]},"block":{"addresses":["text"],"comment":"text","timeout":3600,"action":"text","force":true,"by":"text"},"unblock":{"addresses":["text"],"source":"text","by":"text"},"clear":{"by":"text"},"kick":{"addresses":["text"]},"resync":{"source":"text"},"config":{},"restore":{},"try":{"lines":["text"]}}"#;
 
 /// Methods that the daemon answers itself, with their arguments as they come.
 const PASSED_ON: [&str; 8] = ["status", "feeds", "bans", "check", "allowances", "history", "events", "resync"];
@@ -39,10 +40,29 @@ struct BlockArguments {
 
 fields!(BlockArguments { addresses, timeout, comment, action, force, by });
 
+/// Most lines that `try` looks at.
+const LINES_MAX: usize = 100;
+
+/// `try`: lines of a log, and what is said of them.
+#[derive(Default)]
+struct TryArguments {
+    lines: Vec<String>,
+}
+
+fields!(TryArguments { lines });
+
+#[derive(Default)]
+struct Tried {
+    lines: Vec<trial::Row>,
+}
+
+fields!(Tried { lines });
+
 /// The answer to one call: one JSON object.
 pub fn call(method: &str, config: &Path, arguments: &mut dyn Read) -> String {
     let answer = read_arguments(arguments).and_then(|arguments| match method {
         "config" => Ok(json::to_string(&handout::of(config))),
+        "try" => try_lines(&arguments, config),
         _ if PASSED_ON.contains(&method) => pass_on(method, &arguments, config),
         _ => steer(method, &arguments, config),
     });
@@ -57,6 +77,21 @@ fn read_arguments(input: &mut dyn Read) -> Result<String, Refusal> {
         text.push_str("{}");
     }
     Ok(text)
+}
+
+/// What the daemon would make of these lines, by the configuration in force.
+fn try_lines(arguments: &str, config: &Path) -> Result<String, Refusal> {
+    let TryArguments { lines } = typed(arguments)?;
+    if lines.len() > LINES_MAX {
+        return Err(Refusal::invalid(format!("{} lines are too many; at most {LINES_MAX}", lines.len())));
+    }
+    let loaded = last_good::load(config).map_err(|problems| Refusal::invalid(problems.to_string()))?;
+    let mut trial = trial::Trial::configured(&loaded.settings);
+    let mut tried = Tried::default();
+    for (number, line) in (1..).zip(&lines) {
+        trial.line(number, line.as_bytes(), &mut |row| tried.lines.push(row));
+    }
+    Ok(json::to_string(&tried))
 }
 
 /// Only what the method knows of the arguments is said to the daemon.

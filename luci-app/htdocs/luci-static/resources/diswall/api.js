@@ -23,7 +23,8 @@ const PARAMS = {
 	kick: [ 'addresses' ],
 	resync: [ 'source' ],
 	config: [],
-	restore: []
+	restore: [],
+	try: [ 'lines' ]
 };
 
 const declared = {};
@@ -125,13 +126,14 @@ const ANSWERS = {
 		problems: listOf({ key: text, severity: text, text: text }), left_out: count,
 		sections: listOf({ kind: text, name: text, options: listOf({ name: text, list: value => value === true, values: texts }) })
 	},
-	restore: DONE
+	restore: DONE,
+	try: { lines: listOf({ line: count, program: text, service: text, address: text, tries: count, verdict: text, why: text }) }
 };
 
 /* A field that only the right answer has; without it the answer is somebody else's. */
 const MARK = {
 	status: 'state', feeds: 'feeds', bans: 'bans', check: 'verdict', allowances: 'allowances',
-	history: 'sources', events: 'events', resync: 'feeds', config: 'sections'
+	history: 'sources', events: 'events', resync: 'feeds', config: 'sections', try: 'lines'
 };
 
 function failure(code, message) {

@@ -4,6 +4,7 @@
 'require diswall.file as file';
 'require diswall.grid as grid';
 'require diswall.text as text';
+'require diswall.trial as trial';
 'require diswall.values as values';
 
 /*
@@ -151,6 +152,6 @@ return view.extend({
 
 		logPatterns(map);
 
-		return map.render().then(node => text.h('div', { 'class': 'diswall' }, state.notice, node));
+		return map.render().then(node => text.h('div', { 'class': 'diswall' }, state.notice, node, trial.box()));
 	}
 });

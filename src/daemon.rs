@@ -20,6 +20,7 @@ mod logging;
 pub(crate) mod logins;
 mod parts;
 mod proof;
+mod round;
 mod scene;
 mod standing;
 mod surroundings;
@@ -68,6 +69,9 @@ const NAMES: u32 = 20;
 /// Lines in a minute about the configuration: each interface that comes up may have it read again.
 const CONFIG: u32 = 200;
 
+/// Turns' work of comparing sets before the first question is answered.
+const FIRST_TURNS: usize = 32;
+
 /// Everything the daemon has.
 struct Daemon {
     config: PathBuf,
@@ -76,6 +80,8 @@ struct Daemon {
     options: String,
     /// What is wrong with the configuration as it was read last.
     config_notes: Vec<(crate::config::Severity, String)>,
+    /// What the rules in force lacked when the sets were compared last.
+    lacking: Option<String>,
     /// Why the log does not go where it should.
     log_trouble: Option<String>,
     ledger: Ledger,
@@ -153,7 +159,7 @@ enum Wake {
     Stop,
     Reload,
     Question(Question),
-    Table(TableEvent),
+    Table(Option<TableEvent>),
     Surroundings,
     Seen(Seen),
     Log(usize),
@@ -202,6 +208,7 @@ impl Daemon {
             config,
             config_notes: Vec::new(),
             options: loaded.options,
+            lacking: None,
             log_trouble: None,
             settings,
         };
@@ -216,6 +223,10 @@ impl Daemon {
         daemon.configure(None);
         daemon.adopt();
         daemon.repair();
+        // As a rule that is all; what takes longer goes on while questions are answered.
+        for _ in 0..FIRST_TURNS {
+            daemon.compare();
+        }
         Ok((daemon, inputs))
     }
 
@@ -242,7 +253,7 @@ impl Daemon {
                     let _ = self.reload();
                 }
                 Wake::Question(question) => self.answer(question),
-                Wake::Table(event) => self.kernel.note(&event),
+                Wake::Table(event) => event.iter().for_each(|event| self.kernel.note(event)),
                 Wake::Surroundings => self.surroundings.read_soon(),
                 Wake::Time => self.on_time(),
                 Wake::Seen(seen) => {
@@ -266,6 +277,8 @@ impl Daemon {
                     self.kernel.commit();
                 }
             }
+            // A little after whatever else there was, so that nothing keeps it from coming to its end.
+            self.compare();
             if self.tally.is_old() {
                 let counters = self.kernel.counters();
                 self.tally.read(&counters, clock::wall());
@@ -384,15 +397,29 @@ impl Daemon {
         self.keeper.write(&self.ledger, &self.tally.totals(), stops);
     }
 
-    /// Compares kernel and ledger where that is due, and tells what came of it.
+    /// Looks at the table and begins to compare kernel and ledger where they may differ.
     fn repair(&mut self) {
-        let lacking = self.kernel.lacking(&self.settings);
-        let Repaired { state, changes, made } = self.kernel.repair(&self.ledger, clock::now());
+        let repaired = self.kernel.repair(&self.ledger, clock::now());
+        self.tell_repaired(repaired);
+    }
+
+    /// Goes on with comparing kernel and ledger, where that is under way.
+    fn compare(&mut self) {
+        if self.kernel.is_comparing() {
+            let repaired = self.kernel.go_on(&self.ledger, clock::now());
+            self.tell_repaired(repaired);
+        }
+    }
+
+    fn tell_repaired(&mut self, repaired: Option<Repaired>) {
+        let Some(Repaired { state, changes, made }) = repaired else { return };
         // At start, and when a feed has told all that it bans: bans of a former run may be over.
         self.disconnect.note_end();
-        if let Some(text) = self.kernel.lacking(&self.settings).filter(|text| Some(text) != lacking.as_ref()) {
+        let lacking = self.kernel.lacking(&self.settings);
+        if let Some(text) = lacking.as_ref().filter(|_| lacking != self.lacking) {
             limiter::warn(("firewall", "lacking"), || format!("firewall: {text}"));
         }
+        self.lacking = lacking;
         let text = match state {
             Some(State::Ok) if made > 0 => format!("ready: {made} sets made, {changes} elements put right"),
             Some(State::Ok) => format!("ready: {changes} elements put right"),

@@ -1,7 +1,8 @@
 //! The daemon's hold on the firewall: applies set changes, notices what others did to the table, and
 //! puts right what differs from the ledger.
 //!
-//! It is the only place that decides *when* to compare kernel and ledger; *how* is the firewall's.
+//! It is the only place that decides *when* to compare kernel and ledger; *how* is the firewall's, and how
+//! much of it a turn does is `round`'s.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -9,14 +10,15 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::clock;
+use super::round::Round;
 use crate::config::MaxEntries;
 use crate::config::{Settings, States};
 use crate::control::protocol::Part;
-use crate::firewall::{Counter, Error, Firewall, Hook, Names, Reconciled, TableEvent, Watch, Ways};
+use crate::firewall::{Counter, Error, Firewall, Hook, Names, Structure, TableEvent, Watch, Ways};
 use crate::ledger::{Ledger, Moment};
 use crate::limiter;
 use crate::memory;
-use crate::model::{Desired, Lifetime, Range, SetChange, SetId, Source};
+use crate::model::{Lifetime, Range, SetChange, SetId, Source};
 
 /// A firewall restart comes as a burst of announcements: the repair waits for its end.
 const SETTLE: Duration = Duration::from_millis(20);
@@ -24,6 +26,10 @@ const SETTLE: Duration = Duration::from_millis(20);
 /// First and longest wait after a repair that failed for another reason than a missing table.
 const RETRY_FIRST: Duration = Duration::from_secs(1);
 const RETRY_LONGEST: Duration = Duration::from_secs(60);
+
+/// So many changes at once are sent at once; what a whole list changes beyond that, a comparison brings in steps,
+/// so that nothing waits for it.
+const AT_ONCE: usize = 8000;
 
 /// So many elements that somebody else touched are looked at one by one.
 const SINGLES: usize = 256;
@@ -61,12 +67,27 @@ pub struct Repaired {
     pub made: usize,
 }
 
+/// What is to be said when a round of comparisons is over.
+struct Pending {
+    round: Round,
+    state: State,
+    made: usize,
+}
+
 /// The netlink sockets, and what is known of the table.
 pub struct Kernel {
     names: Names,
     max_entries: MaxEntries,
     link: Option<(Firewall, Watch)>,
     state: State,
+    /// The table is as it must be: changes may be sent.
+    in_order: bool,
+    /// Changes since the last commit.
+    pushed: usize,
+    /// The table was made anew: what is known of its sets is worth nothing.
+    remade: bool,
+    /// Comparisons under way.
+    pending: Option<Pending>,
     /// What the rules in force were last seen to have: a part that looks for scans, one that keeps severed
     /// connections severed.
     parts: (bool, bool),
@@ -97,6 +118,10 @@ impl Kernel {
             max_entries: main.max_entries,
             link: None,
             state: State::Missing("not looked at yet".into()),
+            in_order: false,
+            pushed: 0,
+            remade: false,
+            pending: None,
             parts: (true, true),
             zones: main.zones.clone(),
             states: main.states,
@@ -205,40 +230,58 @@ impl Kernel {
 
     /// The firewall while its table is in order.
     pub fn firewall(&mut self) -> Option<&mut Firewall> {
-        self.link
-            .as_mut()
-            .filter(|_| matches!(self.state, State::Ok | State::Unguarded(_)))
-            .map(|(firewall, _)| firewall)
+        self.link.as_mut().filter(|_| self.in_order).map(|(firewall, _)| firewall)
     }
 
     /// Queues a change. While the table is not in order nothing is sent: the repair brings it all.
     pub fn push(&mut self, change: SetChange) {
-        if let (State::Ok | State::Unguarded(_), Some((firewall, _))) = (&self.state, &mut self.link) {
-            firewall.push(change);
+        let Some((firewall, _)) = &mut self.link else { return };
+        let (SetChange::Add { set, .. } | SetChange::Renew { set, .. } | SetChange::Delete { set, .. }) = change;
+        self.pushed += 1;
+        if !self.in_order || self.pushed > AT_ONCE && !set.is_interval() {
+            return firewall.mark_dirty(set);
         }
+        if let Some(pending) = &mut self.pending {
+            pending.round.note(&change);
+        }
+        firewall.push(change);
     }
 
     /// Sends what was queued. A failure is not lost: the sets it hit are compared soon.
     pub fn commit(&mut self) {
-        if let (State::Ok | State::Unguarded(_), Some((firewall, _))) = (&self.state, &mut self.link)
-            && let Err(error) = firewall.commit()
-        {
+        let more = std::mem::take(&mut self.pushed) > AT_ONCE;
+        let Some(committed) = self.firewall().map(Firewall::commit) else { return };
+        if more {
+            self.repair_soon();
+        }
+        if let Err(error) = committed {
             limiter::warn(("firewall", "commit"), || format!("firewall: {error}; comparing the sets with the ledger"));
             self.repair_soon();
         }
     }
 
-    /// Waits until somebody else changed our table; forever while no socket is open.
-    pub async fn changed(&mut self) -> TableEvent {
-        match &mut self.link {
-            Some((_, watch)) => watch.next().await,
-            None => std::future::pending().await,
+    /// Waits until somebody else changed our table, or (`None`) comparisons can go on; for ever while no socket is
+    /// open.
+    pub async fn changed(&mut self) -> Option<TableEvent> {
+        let Kernel { link, pending, .. } = self;
+        let (Some((_, watch)), pending) = (link, pending) else { return std::future::pending().await };
+        let ready = async {
+            match pending {
+                Some(pending) => pending.round.ready().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            event = watch.next() => Some(event),
+            () = ready => None,
         }
     }
 
     /// Takes note of what somebody else did.
     pub fn note(&mut self, event: &TableEvent) {
         if let Some((firewall, _)) = &mut self.link {
+            self.remade |= matches!(event, TableEvent::Gone | TableEvent::Structure);
             match event {
                 TableEvent::Rules => {}
                 TableEvent::Elements { whole, single } => {
@@ -265,7 +308,11 @@ impl Kernel {
     }
 
     fn repair_soon(&mut self) {
-        let soon = Instant::now() + SETTLE;
+        self.repair_in(SETTLE);
+    }
+
+    fn repair_in(&mut self, wait: Duration) {
+        let soon = Instant::now() + wait;
         self.repair_at = Some(self.repair_at.map_or(soon, |at| at.min(soon)));
     }
 
@@ -295,21 +342,56 @@ impl Kernel {
         self.link.as_mut().ok_or(Error::NoTable)
     }
 
-    /// Opens what is closed, makes what is missing, and sends the differences.
-    pub fn repair(&mut self, ledger: &Ledger, now: Moment) -> Repaired {
+    /// Opens what is closed, makes what is missing, and begins to compare what may differ. What came of it, where
+    /// that is known at once; else [`Kernel::go_on`] tells.
+    pub fn repair(&mut self, ledger: &Ledger, now: Moment) -> Option<Repaired> {
         self.repair_at = None;
-        let (state, changes, made) = match self.try_repair(ledger, now) {
-            Ok((state, changes, made)) => (state, changes, made),
-            Err(error) => (State::Error(error.to_string()), 0, 0),
-        };
+        match self.begin(ledger, now) {
+            Ok(State::Ok | State::Unguarded(_)) => self.go_on(ledger, now),
+            Ok(state) => Some(self.end(state, 0, 0)),
+            Err(error) => Some(self.end(State::Error(error.to_string()), 0, 0)),
+        }
+    }
+
+    /// Comparisons are under way.
+    pub fn is_comparing(&self) -> bool {
+        self.pending.is_some()
+    }
+
+    /// Does a turn's work of the comparisons under way; what came of them when they are over.
+    pub fn go_on(&mut self, ledger: &Ledger, now: Moment) -> Option<Repaired> {
+        let (Some((firewall, _)), Some(pending)) = (&mut self.link, &mut self.pending) else { return None };
+        if !pending.round.go_on(firewall, ledger, now, &self.unsettled) {
+            return None;
+        }
+        let Pending { round, state, made } = self.pending.take()?;
+        self.unsettled.retain(|source| !round.is_clean(*source));
+        match round.failure {
+            // Somebody takes the table away at this moment.
+            Some(Error::NoSet(_) | Error::NoTable) => {
+                self.repair_soon();
+                None
+            }
+            Some(error) => Some(self.end(State::Error(error.to_string()), round.changes, made)),
+            None => Some(self.end(state, round.changes, made)),
+        }
+    }
+
+    /// The end of a repair.
+    fn end(&mut self, state: State, changes: usize, made: usize) -> Repaired {
+        self.in_order = matches!(state, State::Ok | State::Unguarded(_));
         match &state {
             State::Ok => self.retry = RETRY_FIRST,
             // The watch tells when the table comes; asking again is for the case that it cannot.
-            State::Missing(_) | State::Unguarded(_) => self.repair_at = Some(Instant::now() + RETRY_LONGEST),
+            State::Missing(_) | State::Unguarded(_) => self.repair_in(RETRY_LONGEST),
             State::Error(_) => {
-                self.repair_at = Some(Instant::now() + self.retry);
+                self.repair_in(self.retry);
                 self.retry = (self.retry * 2).min(RETRY_LONGEST);
             }
+        }
+        // What was touched meanwhile, and what could not be sent.
+        if self.firewall().is_some_and(|firewall| !firewall.dirty().is_empty()) {
+            self.repair_soon();
         }
         if changes > 0 {
             self.refills += 1;
@@ -320,7 +402,12 @@ impl Kernel {
         Repaired { state: news, changes, made }
     }
 
-    fn try_repair(&mut self, ledger: &Ledger, now: Moment) -> Result<(State, usize, usize), Error> {
+    /// Looks at the table, makes what is missing, and queues the sets to compare. The state that the repair comes
+    /// to where all goes well.
+    fn begin(&mut self, ledger: &Ledger, now: Moment) -> Result<State, Error> {
+        let remade = std::mem::take(&mut self.remade);
+        let before = self.pending.take_if(|_| !remade);
+        self.in_order = false;
         self.open()?;
         let Kernel { link: Some((firewall, _)), names, singles, unsettled, parts, zones, states, guards, .. } = self
         else {
@@ -331,49 +418,28 @@ impl Kernel {
         *guards = guards_of(zones, *states, &structure.ways, names);
         if !structure.table {
             let text = format!("there is no nftables table 'inet {}'; waiting for the firewall", names.table);
-            return Ok((State::Missing(text), 0, 0));
+            return Ok(State::Missing(text));
         }
         if let Some(wrong) = structure.wrong.first() {
             let (name, difference) = (names.set(wrong.key), &wrong.difference);
             let text = format!("set {name} is not as it must be ({difference}); delete it and reload the firewall");
-            return Ok((State::Error(text), 0, 0));
+            return Ok(State::Error(text));
         }
         let made = structure.missing.len();
+        let mut pending = before.unwrap_or_else(|| Pending { round: Round::default(), state: State::Ok, made: 0 });
         if made > 0 {
             firewall.create_sets(&structure.missing)?;
             names.sets().into_iter().for_each(|set| firewall.mark_dirty(set));
         }
-        let mut changes = review(firewall, singles, unsettled, ledger, now);
-        for set in firewall.dirty() {
-            if let SetId::Ban(source) = set
-                && unsettled.contains(&source)
-            {
-                if holds_strangers(firewall, set, ledger, now)? {
-                    add_only(firewall, set, ledger, now)?;
-                    continue;
-                }
-                unsettled.retain(|each| *each != source);
-            }
-            let Reconciled { added, removed, renewed, .. } = firewall.reconcile(set, &ledger.desired(set, now))?;
-            changes += added + removed + renewed;
-        }
-        if !structure.rules {
-            let text =
-                "no rule looks the sets up: reload the firewall, or without fw4 load `diswall rules --standalone`";
-            return Ok((State::Unguarded(text.into()), changes, made));
-        }
-        if !Hook::ALL.into_iter().all(|hook| structure.ways.has_base(hook)) {
-            let text = format!(
-                "the firewall itself is not loaded: table 'inet {}' has no chain that meets packets",
-                names.table
-            );
-            return Ok((State::Unguarded(text), changes, made));
-        }
-        if !guards.is_empty() && guards.iter().all(|(_, guard)| *guard == Guard::Missing) {
-            let text = "no rule of the firewall leads to diswall's rules: reload the firewall";
-            return Ok((State::Unguarded(text.into()), changes, made));
-        }
-        Ok((State::Ok, changes, made))
+        pending.made += made;
+        pending.round.changes += review(firewall, singles, unsettled, ledger, now);
+        let dirty = firewall.take_dirty();
+        pending.round.add(&dirty, firewall);
+        pending.state = state_of(&structure, names, guards);
+        let state = pending.state.clone();
+        self.pending = Some(pending);
+        self.in_order = true;
+        Ok(state)
     }
 
     /// The kernel's drop counters; empty while the table is not in order.
@@ -404,19 +470,21 @@ fn review(
     changes
 }
 
-/// Whether the set holds anything that the ledger does not want there.
-fn holds_strangers(firewall: &mut Firewall, set: SetId, ledger: &Ledger, now: Moment) -> Result<bool, Error> {
-    let mut any = false;
-    firewall.strangers(set, &ledger.desired(set, now), &mut |_, _| any = true)?;
-    Ok(any)
-}
-
-/// Puts in what the ledger has, and leaves the rest as it is. The set stays marked.
-fn add_only(firewall: &mut Firewall, set: SetId, ledger: &Ledger, now: Moment) -> Result<(), Error> {
-    ledger.desired(set, now).for_each(&mut |range, lifetime| {
-        firewall.push(SetChange::Add { set, range, lifetime });
-    });
-    firewall.commit()
+/// What is to be said of a table that has its sets.
+fn state_of(structure: &Structure, names: &Names, guards: &[(String, Guard)]) -> State {
+    if !structure.rules {
+        let text = "no rule looks the sets up: reload the firewall, or without fw4 load `diswall rules --standalone`";
+        return State::Unguarded(text.into());
+    }
+    if !Hook::ALL.into_iter().all(|hook| structure.ways.has_base(hook)) {
+        let text =
+            format!("the firewall itself is not loaded: table 'inet {}' has no chain that meets packets", names.table);
+        return State::Unguarded(text);
+    }
+    if !guards.is_empty() && guards.iter().all(|(_, guard)| *guard == Guard::Missing) {
+        return State::Unguarded("no rule of the firewall leads to diswall's rules: reload the firewall".into());
+    }
+    State::Ok
 }
 
 fn zone_part(zone: &str) -> String {

@@ -4,6 +4,7 @@
 //! buffer, and allocates nothing per element: libnftnl would make and free an object for each.
 //! Layout: `linux/netfilter/nf_tables.h`, `NFTA_SET_ELEM_*`.
 
+use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 
 use super::conntrack::Flow;
@@ -84,8 +85,8 @@ pub(super) struct Batch {
     messages: Vec<(u32, SetKey)>,
     first: u32,
     elements: usize,
-    /// The intervals that this batch has changed.
-    intervals: Vec<(SetId, Range)>,
+    /// The borders of the intervals that this batch has changed: the lower ones (`false`) and the upper ones.
+    borders: BTreeSet<(SetId, bool, IpAddr)>,
     /// The attributes that name table and set, one string of bytes a set, ready to copy.
     preludes: Vec<(SetKey, Vec<u8>)>,
 }
@@ -104,7 +105,7 @@ impl Batch {
             messages: Vec::new(),
             first: 0,
             elements: 0,
-            intervals: Vec::new(),
+            borders: BTreeSet::new(),
             preludes: names.keys().map(prelude).collect(),
         }
     }
@@ -120,22 +121,20 @@ impl Batch {
         self.messages.clear();
         self.open = None;
         self.elements = 0;
-        self.intervals.clear();
+        self.borders.clear();
     }
 
     /// Whether a change of this element must wait for the next batch: the kernel's tree of intervals does
     /// not find an element that was put in, taken out and put in again in one transaction. So an interval
     /// may not have a border in common with one that the batch changes already.
     pub fn clashes(&self, set: SetId, range: Range) -> bool {
-        self.intervals
-            .iter()
-            .any(|(other, changed)| *other == set && (changed.first == range.first || changed.last == range.last))
+        self.borders.contains(&(set, false, range.first)) || self.borders.contains(&(set, true, range.last))
     }
 
     /// Notes that the batch changes this element.
     pub fn note(&mut self, set: SetId, range: Range) {
         if set.is_interval() {
-            self.intervals.push((set, range));
+            self.borders.extend([(set, false, range.first), (set, true, range.last)]);
         }
     }
 

@@ -5,6 +5,7 @@
 //! [`Firewall::reconcile`] wherever [`Firewall::dirty`] says that a change may have been missed.
 
 mod batch;
+mod comparison;
 mod conntrack;
 mod counters;
 mod error;
@@ -26,8 +27,8 @@ mod witness;
 use std::io;
 use std::net::IpAddr;
 use std::rc::Rc;
-use std::time::Instant;
 
+pub use comparison::{Comparison, Contents, Look, Stop, Touched};
 pub use conntrack::{Conntrack, Flow, Kicked, Whose};
 pub use counters::Counter;
 pub use error::Error;
@@ -43,7 +44,6 @@ use rustix::io::Errno;
 use crate::model::{Desired, Lifetime, Range, SetChange, SetId};
 use batch::{Batch, Verb};
 use netlink::{Control, Messages, Refusal, Socket};
-use reconcile::{Key, Present};
 use watch::Ear;
 
 /// Severed flows that one transaction remembers or forgets.
@@ -62,6 +62,8 @@ pub struct Firewall {
     batch_elements: usize,
     /// Whether the kernel knows `NFT_MSG_DESTROYSETELEM` (Linux 6.3).
     has_destroy: bool,
+    /// Transactions so far.
+    sent: u32,
     /// The sets that may differ from what was pushed.
     dirty: Vec<SetId>,
     /// The first failure since the last commit. While there is one, changes only mark their sets dirty.
@@ -95,7 +97,8 @@ impl Firewall {
         let batch = Batch::new(&names);
         let (dirty, batch_elements) = (Vec::new(), usize::MAX);
         let (failure, ear, bulk) = (None, None, None);
-        Ok(Firewall { names, max_entries, socket, batch, batch_elements, has_destroy, dirty, failure, ear, bulk })
+        let sent = 0;
+        Ok(Firewall { names, max_entries, socket, batch, batch_elements, has_destroy, sent, dirty, failure, ear, bulk })
     }
 
     /// Queues a change. A full batch is sent at once; the rest waits for [`Firewall::commit`].
@@ -136,9 +139,26 @@ impl Firewall {
         self.failure.take().map_or(Ok(()), Err)
     }
 
+    /// As [`Firewall::commit`] where nothing is left to send; else that waits.
+    pub(super) fn pause(&mut self) -> Result<(), Error> {
+        if self.batch.is_empty() { self.commit() } else { Ok(()) }
+    }
+
+    /// Counts the transactions.
+    pub(super) fn sent(&self) -> u32 {
+        self.sent
+    }
+
     /// The sets that may differ from what was pushed.
     pub fn dirty(&self) -> Vec<SetId> {
         self.names.sets().into_iter().filter(|set| self.dirty.contains(set)).collect()
+    }
+
+    /// As [`Firewall::dirty`]; they count as clean from now on.
+    pub fn take_dirty(&mut self) -> Vec<SetId> {
+        let dirty = self.dirty();
+        self.dirty = Default::default();
+        dirty
     }
 
     /// Notes that a set may differ from what was pushed.
@@ -146,27 +166,62 @@ impl Firewall {
         self.set_dirty(set, true);
     }
 
-    /// Makes both sets of the pair hold exactly what is desired: dumps them and sends the difference.
-    /// Time-outs count as equal within 2 seconds plus the time the dump took. On success the pair is
-    /// clean.
+    /// Makes both sets of the pair hold exactly what is desired: dumps them and sends the difference, all at once.
+    /// The daemon does the same in steps ([`Comparison`]). On success the pair is clean.
     ///
     /// # Errors
     /// [`Error::NoSet`], [`Error::Full`] (then as much as fits is in) and whatever netlink can fail with.
     pub fn reconcile(&mut self, set: SetId, desired: &dyn Desired) -> Result<Reconciled, Error> {
         self.commit()?;
         self.set_dirty(set, true);
-        let mut result = self.reconcile_pair(set, desired);
-        // A full set refuses a whole batch: smaller ones fill it to the brim.
-        for batch_elements in [64, 1] {
-            if !matches!(result, Err(Error::Full(_))) {
-                break;
-            }
-            self.batch_elements = batch_elements;
-            result = self.reconcile_pair(set, desired);
+        let mut total = Reconciled::default();
+        for key in Family::ALL.map(|family| SetKey { set, family }) {
+            let one = self.reconcile_set(key, desired)?;
+            total.found += one.found;
+            total.added += one.added;
+            total.renewed += one.renewed;
+            total.removed += one.removed;
         }
-        self.batch_elements = usize::MAX;
-        self.set_dirty(set, result.is_err());
-        result
+        self.set_dirty(set, false);
+        Ok(total)
+    }
+
+    fn reconcile_set(&mut self, key: SetKey, desired: &dyn Desired) -> Result<Reconciled, Error> {
+        let mut total = Reconciled::default();
+        let mut full = 0;
+        for _ in 0..ATTEMPTS {
+            let look = Look::new(self.names.clone(), key);
+            let Some(contents) = look.take(usize::MAX)? else { break };
+            let mut comparison = Comparison::new(contents, false);
+            self.fill_slowly(full);
+            let mut outcome = Ok(false);
+            while let Ok(false) = outcome {
+                outcome = comparison.step(self, desired, &Touched::default(), &mut { u32::MAX });
+            }
+            self.fill_slowly(0);
+            let Reconciled { found, added, renewed, removed } = comparison.result();
+            total.found = found;
+            total.added += added;
+            total.renewed += renewed;
+            total.removed += removed;
+            match outcome {
+                Err(Error::Full(_)) if full < 2 => full += 1,
+                Err(error) => return Err(error),
+                Ok(true) if !comparison.must_repeat() => break,
+                Ok(_) => {}
+            }
+        }
+        Ok(total)
+    }
+
+    /// A full set refuses a whole batch: smaller ones fill it to the brim. How often it has been found to be full.
+    pub fn fill_slowly(&mut self, full: usize) {
+        self.batch_elements = [usize::MAX, 64, 1].get(full).copied().unwrap_or(1);
+    }
+
+    /// The time that the set's element of this address has left; `None`: it has none.
+    pub(super) fn element(&mut self, key: SetKey, address: IpAddr) -> Result<Option<Lifetime>, Error> {
+        reconcile::element(&mut self.socket, &self.names, key, address)
     }
 
     /// Makes a pair of hash sets hold what is desired of one address, and nothing else of it. `keeps`: what is
@@ -176,7 +231,7 @@ impl Firewall {
     /// [`Error::Netlink`].
     pub fn review(&mut self, set: SetId, address: IpAddr, desired: &dyn Desired, keeps: bool) -> Result<bool, Error> {
         let (range, key) = (Range::single(address), SetKey::of(set, address));
-        let is = reconcile::element(&mut self.socket, &self.names, key, address)?;
+        let is = self.element(key, address)?;
         let change = match (is, desired.wanted(range)) {
             (Some(_), None) if !keeps => SetChange::Delete { set, range },
             (None, Some(lifetime)) => SetChange::Add { set, range, lifetime },
@@ -199,16 +254,17 @@ impl Firewall {
         desired: &dyn Desired,
         each: &mut dyn FnMut(Range, Lifetime),
     ) -> Result<(), Error> {
-        let mut stranger = |(range, lifetime): (Range, Lifetime)| {
+        let mut stranger = |range: Range, lifetime: Lifetime| {
             if desired.wanted(range).is_none() {
                 each(range, lifetime);
             }
         };
-        let key = |family| SetKey { set, family };
-        let v4 = Present::<[u8; 4]>::dump(&mut self.socket, &self.names, key(Family::V4), desired)?;
-        v4.iter().for_each(&mut stranger);
-        let v6 = Present::<[u8; 16]>::dump(&mut self.socket, &self.names, key(Family::V6), desired)?;
-        v6.iter().for_each(&mut stranger);
+        for family in Family::ALL {
+            let look = Look::new(self.names.clone(), SetKey { set, family });
+            if let Some(contents) = look.take(usize::MAX)? {
+                contents.for_each(&mut stranger);
+            }
+        }
         Ok(())
     }
 
@@ -325,47 +381,6 @@ impl Firewall {
         &self.names
     }
 
-    fn reconcile_pair(&mut self, set: SetId, desired: &dyn Desired) -> Result<Reconciled, Error> {
-        let mut total = Reconciled::default();
-        self.reconcile_set::<[u8; 4]>(SetKey { set, family: Family::V4 }, desired, &mut total)?;
-        self.reconcile_set::<[u8; 16]>(SetKey { set, family: Family::V6 }, desired, &mut total)?;
-        Ok(total)
-    }
-
-    fn reconcile_set<K: Key>(
-        &mut self,
-        key: SetKey,
-        desired: &dyn Desired,
-        total: &mut Reconciled,
-    ) -> Result<(), Error> {
-        let set = key.set;
-        let started = Instant::now();
-        let present = Present::<K>::dump(&mut self.socket, &self.names, key, desired)?;
-        let tolerance = reconcile::TOLERANCE.saturating_add(started.elapsed().as_secs() as u32);
-        total.found += present.len();
-        // What nobody wants goes first: it may be in the way of an interval, or take a full set's room.
-        for (range, is) in present.iter() {
-            match desired.wanted(range) {
-                None => {
-                    total.removed += 1;
-                    self.push(SetChange::Delete { set, range });
-                }
-                Some(lifetime) if !reconcile::same_lifetime(is, lifetime, tolerance) => {
-                    total.renewed += 1;
-                    self.push(SetChange::Renew { set, range, lifetime });
-                }
-                Some(_) => {}
-            }
-        }
-        desired.for_each(&mut |range, lifetime| {
-            if !present.holds(range) {
-                total.added += 1;
-                self.push(SetChange::Add { set, range, lifetime });
-            }
-        });
-        self.commit()
-    }
-
     /// Mutes the watch. The generation is read first, and again after unmuting: what others do at the
     /// seams is then heard, counted, or both, but never missed.
     fn begin_bulk(&mut self) {
@@ -423,6 +438,7 @@ impl Firewall {
         if self.batch.is_empty() {
             return;
         }
+        self.sent = self.sent.wrapping_add(1);
         let (bytes, _) = self.batch.finish();
         let failure = match transact(&mut self.socket, bytes) {
             Ok(None) => None,

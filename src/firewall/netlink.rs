@@ -393,6 +393,20 @@ impl Socket {
 
     /// Sends one dump request and hands every message of the answer to `each`.
     pub fn dump(&mut self, request: &[u8], each: &mut dyn FnMut(&Message<'_>)) -> io::Result<Dump> {
+        let whole = self.dump_while(request, &mut |message| {
+            each(message);
+            true
+        });
+        whole.map(|whole| whole.unwrap_or(Dump::Interrupted))
+    }
+
+    /// As [`Socket::dump`], as long as `each` says so. `None`: it wants no more, and the rest is still to come on
+    /// this socket.
+    pub fn dump_while(
+        &mut self,
+        request: &[u8],
+        each: &mut dyn FnMut(&Message<'_>) -> bool,
+    ) -> io::Result<Option<Dump>> {
         self.send(request)?;
         let mut result = Dump::Complete;
         loop {
@@ -404,8 +418,9 @@ impl Socket {
                     result = Dump::Interrupted;
                 }
                 match control(&message) {
-                    None => each(&message),
-                    Some(Control::Done) => return Ok(result),
+                    None if each(&message) => {}
+                    None => return Ok(None),
+                    Some(Control::Done) => return Ok(Some(result)),
                     Some(Control::Refused(refusal)) => {
                         self.discard();
                         return Err(refusal.errno.into());

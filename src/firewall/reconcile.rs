@@ -1,9 +1,10 @@
-//! What a set holds, and the difference to what it should hold.
+//! What a set holds, as the kernel tells it.
 //!
 //! A dump is kept as one sorted array of 8 bytes an IPv4 element (20 an IPv6 one); nothing else is held.
 
 use std::io;
 use std::net::IpAddr;
+use std::time::{Duration, Instant};
 
 use super::batch::{
     self, DATA_VALUE, ELEM_EXPIRATION, ELEM_FLAGS, ELEM_KEY, ELEM_LIST_ELEMENTS, ELEM_LIST_SET, ELEM_LIST_TABLE, INET,
@@ -15,13 +16,13 @@ use super::netlink::{
     Attributes, Dump, Message, NLM_F_ACK, NLM_F_DUMP, NLM_F_REQUEST, Socket, be32, be64, close_message, open_netfilter,
     put_str,
 };
-use crate::model::{Desired, Lifetime, Range};
+use crate::model::{Lifetime, Range};
 
 const NEWSETELEM: u16 = nft(12);
 const GETSETELEM: u16 = nft(13);
 
-/// Time-outs that differ by at most this many seconds (plus the time the dump took) count as equal: the
-/// ledger counts whole seconds, and applying a change takes its time.
+/// Time-outs that differ by at most this many seconds count as equal: the ledger counts whole seconds, and
+/// applying a change takes its time.
 pub(super) const TOLERANCE: u32 = 2;
 
 /// What a reconciliation found and did, in elements of both families.
@@ -100,69 +101,48 @@ impl Key for [u8; 16] {
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Seen<K> {
     key: K,
-    /// 0: an interval's end; `u32::MAX`: for ever; else seconds left, rounded up, and at least 1.
+    /// 0: an interval's end; `u32::MAX`: for ever; else seconds from the dump's beginning to the element's end,
+    /// rounded up, and at least 1.
     left: u32,
 }
 
 const END: u32 = 0;
 const FOREVER: u32 = u32::MAX;
 
-/// How many elements that a dump lacks are asked for one by one, to learn whether the dump lost them.
-const SAMPLE: usize = 8;
-
 /// All elements of one set, sorted.
 pub(super) struct Present<K> {
     seen: Vec<Seen<K>>,
     interval: bool,
+    /// What the seconds left count from.
+    begun: Instant,
 }
 
 impl<K: Key> Present<K> {
-    /// Dumps the set. While the kernel resizes a hash set (for some milliseconds after it has grown or
-    /// shrunk a lot), its dump loses elements without a word: if some of what is desired and not in the
-    /// dump is there when asked for, the set is dumped again and the dumps are united.
-    pub fn dump(socket: &mut Socket, names: &Names, key: SetKey, desired: &dyn Desired) -> Result<Present<K>, Error> {
-        let mut present = Present { seen: Vec::new(), interval: key.set.is_interval() };
+    /// Dumps the set; begins again when the table changes under it. `goes_on` is asked after every message, with
+    /// the number of elements so far: `None` when it says no, and the socket is of no use any more.
+    pub fn dump(
+        socket: &mut Socket,
+        names: &Names,
+        key: SetKey,
+        goes_on: &dyn Fn(usize) -> bool,
+    ) -> Result<Option<Present<K>>, Error> {
         for _ in 0..super::ATTEMPTS {
-            present.unite(socket, names, key)?;
-            if present.interval || !present.lost_some(socket, names, key, desired)? {
-                break;
-            }
-        }
-        Ok(present)
-    }
-
-    /// Whether the dump lacks desired elements that are there.
-    fn lost_some(&self, socket: &mut Socket, names: &Names, key: SetKey, desired: &dyn Desired) -> Result<bool, Error> {
-        let mut sample = Vec::with_capacity(SAMPLE);
-        if self.seen.is_empty() {
-            return Ok(false);
-        }
-        desired.for_each(&mut |range, _| {
-            if sample.len() < SAMPLE && !self.holds(range) {
-                sample.push(range.first);
-            }
-        });
-        for address in sample {
-            if element(socket, names, key, address)?.is_some() {
-                return Ok(true);
-            }
-        }
-        Ok(false)
-    }
-
-    /// Adds a dump to what was seen; starts again when the ruleset changes under it.
-    fn unite(&mut self, socket: &mut Socket, names: &Names, key: SetKey) -> Result<(), Error> {
-        let before = self.seen.len();
-        for _ in 0..super::ATTEMPTS {
-            self.seen.truncate(before);
-            let each = &mut |element: &[u8]| self.seen.extend(read_element(element));
+            let begun = Instant::now();
+            let mut seen = Vec::new();
+            let each = &mut |elements: Attributes<'_>| {
+                let since = begun.elapsed();
+                seen.extend(elements.filter_map(|(_, element)| read_element(element, since)));
+                goes_on(seen.len())
+            };
             match dump_elements(socket, &names.table, &names.set(key), each) {
-                Ok(Dump::Complete) => {
-                    self.seen.sort_unstable();
-                    self.seen.dedup_by_key(|seen| (seen.key, seen.left == END));
-                    return Ok(());
+                // Hash sets never say so; whoever compares finds out what was lost.
+                Ok(Some(Dump::Interrupted)) if key.set.is_interval() => {}
+                Ok(Some(_)) => {
+                    seen.sort_unstable();
+                    seen.dedup_by_key(|seen| (seen.key, seen.left == END));
+                    return Ok(Some(Present { seen, interval: key.set.is_interval(), begun }));
                 }
-                Ok(Dump::Interrupted) => {}
+                Ok(None) => return Ok(None),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(Error::NoSet(key)),
                 Err(cause) => return Err(Error::Netlink { doing: "dumping a set", cause }),
@@ -176,12 +156,23 @@ impl<K: Key> Present<K> {
         self.seen.iter().filter(|seen| seen.left != END).count()
     }
 
-    /// Every element with its lifetime, in order.
-    pub fn iter(&self) -> impl Iterator<Item = (Range, Lifetime)> {
-        self.seen.iter().enumerate().filter(|(_, seen)| seen.left != END).map(|(position, seen)| {
+    /// The next element from that place on, in order, with the time that it has left by now: 0 if none.
+    pub fn next(&self, at: &mut usize) -> Option<(Range, Lifetime)> {
+        while let Some(seen) = self.seen.get(*at) {
+            let position = *at;
+            *at += 1;
+            if seen.left == END {
+                continue;
+            }
             let range = Range { first: seen.key.address(), last: self.last(position).address() };
-            (range, if seen.left == FOREVER { Lifetime::Forever } else { Lifetime::Seconds(seen.left) })
-        })
+            let passed = u32::try_from(self.begun.elapsed().as_millis().div_ceil(1000)).unwrap_or(u32::MAX);
+            let lifetime = match seen.left {
+                FOREVER => Lifetime::Forever,
+                left => Lifetime::Seconds(left.saturating_sub(passed)),
+            };
+            return Some((range, lifetime));
+        }
+        None
     }
 
     /// The last address of the element at `position`.
@@ -203,15 +194,16 @@ impl<K: Key> Present<K> {
     }
 }
 
-fn read_element<K: Key>(element: &[u8]) -> Option<Seen<K>> {
+/// `since`: the time since the dump began.
+fn read_element<K: Key>(element: &[u8], since: Duration) -> Option<Seen<K>> {
     let element = Attributes(element);
     let key = K::read(Attributes(element.get(ELEM_KEY)?).get(DATA_VALUE)?)?;
     if element.get(ELEM_FLAGS).and_then(be32).unwrap_or(0) & INTERVAL_END != 0 {
         return Some(Seen { key, left: END });
     }
-    let left = match left(element.0) {
-        Lifetime::Forever => FOREVER,
-        Lifetime::Seconds(seconds) => seconds,
+    let left = match milliseconds_left(element) {
+        None => FOREVER,
+        Some(left) => seconds(left.saturating_add(since.as_millis() as u64)),
     };
     Some(Seen { key, left })
 }
@@ -224,13 +216,16 @@ pub(super) fn dump_keys(
     each: &mut dyn FnMut(&[u8]),
 ) -> Result<(), Error> {
     for _ in 0..super::ATTEMPTS {
-        let outcome = dump_elements(socket, table, name, &mut |element| {
-            let key = Attributes(element).get(ELEM_KEY).and_then(|key| Attributes(key).get(DATA_VALUE));
-            key.into_iter().for_each(&mut *each);
+        let outcome = dump_elements(socket, table, name, &mut |elements| {
+            for (_, element) in elements {
+                let key = Attributes(element).get(ELEM_KEY).and_then(|key| Attributes(key).get(DATA_VALUE));
+                key.into_iter().for_each(&mut *each);
+            }
+            true
         });
         match outcome {
-            Ok(Dump::Complete) => return Ok(()),
-            Ok(Dump::Interrupted) => {}
+            Ok(None | Some(Dump::Complete)) => return Ok(()),
+            Ok(Some(Dump::Interrupted)) => {}
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(cause) => return Err(Error::Netlink { doing: "dumping a set", cause }),
         }
@@ -238,20 +233,22 @@ pub(super) fn dump_keys(
     Err(Error::Busy)
 }
 
-/// Dumps a set once; `each` gets every element.
-fn dump_elements(socket: &mut Socket, table: &str, name: &str, each: &mut dyn FnMut(&[u8])) -> io::Result<Dump> {
+/// Dumps a set once; `each` gets the elements of a message, and says whether to go on.
+fn dump_elements(
+    socket: &mut Socket,
+    table: &str,
+    name: &str,
+    each: &mut dyn FnMut(Attributes<'_>) -> bool,
+) -> io::Result<Option<Dump>> {
     let sequence = socket.next_sequence();
     let mut request = Vec::new();
     let start = open_netfilter(&mut request, GETSETELEM, NLM_F_REQUEST | NLM_F_DUMP, sequence, INET, 0);
     put_str(&mut request, ELEM_LIST_TABLE, table);
     put_str(&mut request, ELEM_LIST_SET, name);
     close_message(&mut request, start);
-    socket.dump(&request, &mut |message: &Message<'_>| {
-        if message.kind == NEWSETELEM
-            && let Some(elements) = message.attributes().get(ELEM_LIST_ELEMENTS)
-        {
-            Attributes(elements).for_each(|(_, element)| each(element));
-        }
+    socket.dump_while(&request, &mut |message: &Message<'_>| {
+        let elements = message.attributes().get(ELEM_LIST_ELEMENTS).filter(|_| message.kind == NEWSETELEM);
+        elements.is_none_or(|elements| each(Attributes(elements)))
     })
 }
 
@@ -273,6 +270,8 @@ pub(super) fn element(
     let mut found = None;
     let asked = socket.dump(&request, &mut |message| {
         let elements = message.attributes().get(ELEM_LIST_ELEMENTS).into_iter().flat_map(Attributes);
+        let left =
+            |element| milliseconds_left(Attributes(element)).map(seconds).map_or(Lifetime::Forever, Lifetime::Seconds);
         found = elements.map(|(_, element)| left(element)).next().or(found);
     });
     match asked {
@@ -288,10 +287,14 @@ pub(super) fn address_of(element: &[u8]) -> Option<IpAddr> {
     <[u8; 4]>::read(key).map(Key::address).or_else(|| <[u8; 16]>::read(key).map(Key::address))
 }
 
-/// The time that an element has left, rounded up.
-fn left(element: &[u8]) -> Lifetime {
-    let Some(milliseconds) = Attributes(element).get(ELEM_EXPIRATION).and_then(be64) else { return Lifetime::Forever };
-    Lifetime::Seconds(u32::try_from(milliseconds.div_ceil(1000)).unwrap_or(FOREVER).clamp(1, FOREVER - 1))
+/// The time that an element has left; `None`: it has no end.
+fn milliseconds_left(element: Attributes<'_>) -> Option<u64> {
+    element.get(ELEM_EXPIRATION).and_then(be64)
+}
+
+/// Rounded up, at least 1.
+fn seconds(milliseconds: u64) -> u32 {
+    u32::try_from(milliseconds.div_ceil(1000)).unwrap_or(FOREVER).clamp(1, FOREVER - 1)
 }
 
 /// Whether the kernel's remaining lifetime is near enough to the wanted one.
@@ -323,14 +326,17 @@ mod tests {
             at("240.0.0.0", 9),
         ];
         seen.sort_unstable();
-        let present = Present { seen, interval: true };
-        let elements: Vec<_> = present.iter().collect();
+        // Half a second ago: what has passed counts as a whole one.
+        let begun = Instant::now() - Duration::from_millis(500);
+        let present = Present { seen, interval: true, begun };
+        let mut at = 0;
+        let elements: Vec<_> = std::iter::from_fn(|| present.next(&mut at)).collect();
         assert_eq!(
             elements,
             [
                 (range("10.0.0.0", "10.0.0.255"), Lifetime::Forever),
-                (range("10.0.1.0", "10.0.1.255"), Lifetime::Seconds(7)),
-                (range("240.0.0.0", "255.255.255.255"), Lifetime::Seconds(9)),
+                (range("10.0.1.0", "10.0.1.255"), Lifetime::Seconds(6)),
+                (range("240.0.0.0", "255.255.255.255"), Lifetime::Seconds(8)),
             ]
         );
         assert_eq!(present.len(), 3);

@@ -13,7 +13,7 @@ use super::Applied;
 use super::moment::{End, GRACE, Moment};
 use super::number::{self, Family};
 use super::protect::Protection;
-use crate::model::{Entry, Lifetime, Range, SetChange, SetId};
+use crate::model::{Cursor, Entry, Lifetime, Range, SetChange, SetId};
 
 /// Up to so many networks are put in one by one.
 pub(super) const FEW: usize = 8;
@@ -57,6 +57,9 @@ struct Segment {
 struct Half {
     /// Sorted by `Net::key`.
     nets: Vec<Net>,
+    /// The prefix lengths that `nets` has, or has had: a bit each, the two longest of IPv6 share one. Most have
+    /// one or two, and what is around an address is looked for in those alone.
+    lengths: u128,
     /// Sorted, disjoint; what the kernel has, and for [`GRACE`] seconds what it has just let expire.
     segments: Vec<Segment>,
 }
@@ -98,8 +101,9 @@ impl Nets {
     /// prefix length.
     pub(super) fn around(&self, now: Moment, net: IpNet) -> impl Iterator<Item = (IpNet, &Net)> {
         let (family, first, _) = number::bounds(net);
-        let nets = &self.halves[family as usize].nets;
-        (0..=net.prefix_len()).flat_map(move |prefix| {
+        let half = &self.halves[family as usize];
+        let nets = &half.nets;
+        (0..=net.prefix_len()).filter(|prefix| half.may_have(*prefix)).flat_map(move |prefix| {
             let key = (first & !family.host_bits(prefix), prefix);
             let from = nets.partition_point(|net| (net.first, net.prefix) < key);
             let same = nets.iter().skip(from).take_while(move |net| (net.first, net.prefix) == key);
@@ -153,6 +157,30 @@ impl Nets {
         }
     }
 
+    /// As `for_each_element`, about `most` at a time; `false`: that was all.
+    pub(super) fn walk(
+        &self,
+        now: Moment,
+        cursor: &mut Cursor,
+        most: usize,
+        f: &mut dyn FnMut(Range, Lifetime),
+    ) -> bool {
+        let family = if cursor.second { Family::V6 } else { Family::V4 };
+        let segments = &self.halves[family as usize].segments;
+        let from = segments.partition_point(|segment| segment.first < cursor.at);
+        for segment in segments.iter().skip(from).take(most) {
+            if let Some(lifetime) = segment.end.left(now) {
+                f(segment.range(family), lifetime);
+            }
+        }
+        match segments.get(from.saturating_add(most)) {
+            Some(next) => cursor.at = next.first,
+            None if cursor.second => return false,
+            None => *cursor = Cursor { second: true, ..Cursor::default() },
+        }
+        true
+    }
+
     /// Puts one network in, or gives it a new end and comment. Costs a look-up of each shorter prefix,
     /// what lies inside the network, and moving the tails of two arrays.
     pub(super) fn insert(&mut self, cause: &mut Cause, origin: u8, entry: Entry) {
@@ -173,6 +201,7 @@ impl Nets {
             }
             Err(place) => {
                 cause.applied.added += 1;
+                half.lengths |= length_bit(net.prefix);
                 half.nets.insert(place, net);
             }
         }
@@ -225,6 +254,7 @@ impl Nets {
                     }
                 }
             }
+            half.lengths |= lengths_of(&added);
             half.nets.append(&mut added);
             // Two sorted runs, which this sort joins in one pass.
             half.nets.sort_by_key(Net::key);
@@ -287,6 +317,7 @@ impl Nets {
         if nets.len() > others && others > 0 {
             nets.sort_by_key(Net::key);
         }
+        half.lengths = lengths_of(&nets);
         half.nets = nets;
     }
 
@@ -315,6 +346,7 @@ impl Nets {
         let (family, first, _) = number::bounds(net);
         if self.len() < most {
             let half = &mut self.halves[family as usize];
+            half.lengths |= length_bit(net.prefix_len());
             half.nets.push(Net { first, prefix: net.prefix_len(), origin, start, end, comment });
         }
     }
@@ -450,7 +482,20 @@ impl Segment {
     }
 }
 
+fn length_bit(prefix: u8) -> u128 {
+    1 << prefix.min(127)
+}
+
+fn lengths_of(nets: &[Net]) -> u128 {
+    nets.iter().fold(0, |lengths, net| lengths | length_bit(net.prefix))
+}
+
 impl Half {
+    /// Whether there may be a network of this prefix length.
+    fn may_have(&self, prefix: u8) -> bool {
+        self.lengths & length_bit(prefix) != 0
+    }
+
     /// The elements between `bounds`. Protected addresses are left out of what is wider than they; what the
     /// owner says of them alone stands beside it.
     fn in_force(&self, family: Family, cause: &Cause, bounds: (u128, u128)) -> Vec<Segment> {
@@ -519,7 +564,7 @@ impl Half {
         last: u128,
     ) -> Option<End> {
         let prefix = family.bits() - (128 - (last - first).leading_zeros()) as u8;
-        let wider = (0..prefix).flat_map(|prefix| {
+        let wider = (0..prefix).filter(|prefix| self.may_have(*prefix)).flat_map(|prefix| {
             let start = first & !family.host_bits(prefix);
             let from = self.nets.partition_point(|net| (net.first, net.prefix) < (start, prefix));
             self.nets.iter().skip(from).take_while(move |net| (net.first, net.prefix) == (start, prefix))

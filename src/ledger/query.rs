@@ -12,7 +12,7 @@ use super::protect::Protected;
 use super::reason::ReasonRef;
 use super::table::{Ban, Key};
 use super::{Counts, Ledger, Place, Refusal, may_ban};
-use crate::model::{AllowOrigin, Desired, Lifetime, Range, SetId, Source};
+use crate::model::{AllowOrigin, Cursor, Desired, Lifetime, Range, SetId, Source};
 
 /// How much of a ban the kernel has been given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -349,5 +349,26 @@ impl Desired for DesiredSet<'_> {
         };
         book.v4.iter(self.now).for_each(|(key, ban)| tell(key.into(), ban));
         book.v6.iter(self.now).for_each(|(key, ban)| tell(key.into(), ban));
+    }
+
+    fn walk(&self, cursor: &mut Cursor, most: usize, f: &mut dyn FnMut(Range, Lifetime)) -> bool {
+        let SetId::Ban(source) = self.set else { return self.ledger.allow.walk(self.now, cursor, most, f) };
+        let book = match self.ledger.place(source) {
+            Place::Manual => return self.ledger.manual.walk(self.now, cursor, most, f),
+            Place::Nowhere => return false,
+            Place::Book(index) => &self.ledger.books[index],
+        };
+        let mut tell = |address: IpAddr, ban: Ban| {
+            if let Some(lifetime) = ban.end.left(self.now).filter(|_| !ban.word.is_withheld()) {
+                f(Range::single(address), lifetime);
+            }
+        };
+        if cursor.second {
+            return book.v6.walk(cursor, most, self.now, &mut |key, ban| tell(key.into(), ban));
+        }
+        if !book.v4.walk(cursor, most, self.now, &mut |key, ban| tell(key.into(), ban)) {
+            *cursor = Cursor { second: true, ..Cursor::default() };
+        }
+        true
     }
 }

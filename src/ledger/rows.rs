@@ -9,6 +9,7 @@ use std::hash::BuildHasher;
 use super::hash::Seed;
 use super::moment::Moment;
 use super::table::{Ban, Key};
+use crate::model::Cursor;
 
 /// Rows of which the live ones are counted together.
 const BLOCK: usize = 256;
@@ -30,12 +31,14 @@ pub(super) struct Rows<K> {
     /// Live rows of each block.
     live: Vec<u16>,
     count: usize,
+    /// How often rows have got other numbers.
+    moves: u32,
     seed: Seed,
 }
 
 impl<K: Key> Rows<K> {
     pub(super) fn new() -> Rows<K> {
-        Rows { rows: Vec::new(), index: Vec::new(), live: Vec::new(), count: 0, seed: Seed::default() }
+        Rows { rows: Vec::new(), index: Vec::new(), live: Vec::new(), count: 0, moves: 0, seed: Seed::default() }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -93,6 +96,20 @@ impl<K: Key> Rows<K> {
     /// All bans, oldest first.
     pub(super) fn iter(&self) -> impl Iterator<Item = (K, Ban)> + '_ {
         self.rows.iter().filter(|(_, ban)| !ban.word.is_dead()).copied()
+    }
+
+    /// Hands on about `most` bans from where the cursor is; `false`: that was all. Where rows were moved meanwhile
+    /// it begins anew.
+    pub(super) fn walk(&self, cursor: &mut Cursor, most: usize, f: &mut dyn FnMut(K, Ban)) -> bool {
+        if cursor.moves != self.moves {
+            (cursor.at, cursor.moves) = (0, self.moves);
+        }
+        let from = usize::try_from(cursor.at).unwrap_or(usize::MAX);
+        let rows = self.rows.iter().skip(from).take(most);
+        rows.filter(|(_, ban)| !ban.word.is_dead()).for_each(|(key, ban)| f(*key, *ban));
+        let to = from.saturating_add(most);
+        cursor.at = to as u128;
+        to < self.rows.len()
     }
 
     /// All bans, to be changed but for their starts.
@@ -240,6 +257,7 @@ impl<K: Key> Rows<K> {
     /// Takes the dead rows out.
     fn sweep(&mut self) {
         self.rows.retain(|(_, ban)| !ban.word.is_dead());
+        self.moves = self.moves.wrapping_add(1);
         self.live.clear();
         self.live.extend(self.rows.chunks(BLOCK).map(|block| block.len() as u16));
         self.build_index(self.count);
@@ -326,12 +344,42 @@ mod tests {
             let expected: Vec<(Ipv4Addr, u32)> = expected.into_iter().map(|(key, start, _)| (key, start)).collect();
             prop_assert_eq!(&told(&rows), &expected);
             prop_assert_eq!(rows.len(), expected.len());
+            let (mut walked, mut cursor) = (Vec::new(), Cursor::default());
+            while rows.walk(&mut cursor, 7, &mut |key, ban| walked.push((key, ban.start.0))) {}
+            prop_assert_eq!(&walked, &expected);
             for question in questions {
                 let from: Vec<_> = rows.from(question).map(|(key, ban)| (key, ban.start.0)).collect();
                 prop_assert_eq!(&from[..], expected.get(question..).unwrap_or_default());
                 let moment = 80 + question as u32 * 3;
                 let begun = expected.iter().filter(|(_, start)| *start <= moment).count();
                 prop_assert_eq!(rows.begun_by(Moment(moment)), begun);
+            }
+        }
+    }
+
+    proptest! {
+        /// Bans that are there all the time are told, whatever goes and comes between two steps of a walk.
+        #[test]
+        fn a_walk_among_changes_leaves_nothing_out(steps in prop::collection::vec((0u32..300, any::<bool>()), 0..400)) {
+            let key = |number: u32| Ipv4Addr::from_bits(0x0900_0000 + number);
+            let mut rows = Rows::new();
+            (0..300).for_each(|number| rows.insert(key(number), ban(1)));
+            let (mut told, mut gone) = (std::collections::BTreeSet::new(), std::collections::BTreeSet::new());
+            let (mut cursor, mut steps, mut more) = (Cursor::default(), steps.into_iter(), true);
+            while more {
+                more = rows.walk(&mut cursor, 5, &mut |key, _| {
+                    told.insert(key);
+                });
+                for (number, removes) in steps.by_ref().take(9) {
+                    match removes {
+                        true => drop(rows.remove(key(number)).map(|_| gone.insert(key(number)))),
+                        false if rows.get(key(number)).is_none() => rows.insert(key(number), ban(2)),
+                        false => {}
+                    }
+                }
+            }
+            for number in 0..300 {
+                prop_assert!(told.contains(&key(number)) || gone.contains(&key(number)));
             }
         }
     }

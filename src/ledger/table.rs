@@ -15,7 +15,7 @@ use super::protect::Protection;
 use super::reason::{ReasonRef, Texts, Word};
 use super::rows::Rows;
 use super::{Applied, Refusal};
-use crate::model::{Lifetime, Listed, Range, SetChange, SetId, Source};
+use crate::model::{Cursor, Lifetime, Listed, Range, SetChange, SetId, Source};
 
 /// An address as the key of a table.
 pub(super) trait Key: Copy + Ord + Hash + Into<IpAddr> {
@@ -147,6 +147,15 @@ impl<K: Key> Table<K> {
     /// All bans that have not ended, oldest first.
     pub(super) fn iter(&self, now: Moment) -> impl Iterator<Item = (K, Ban)> + '_ {
         self.bans.iter().filter(move |(_, ban)| !ban.end.is_over(now))
+    }
+
+    /// As `iter`, about `most` at a time; see [`Rows::walk`].
+    pub(super) fn walk(&self, cursor: &mut Cursor, most: usize, now: Moment, f: &mut dyn FnMut(K, Ban)) -> bool {
+        self.bans.walk(cursor, most, &mut |key, ban| {
+            if !ban.end.is_over(now) {
+                f(key, ban);
+            }
+        })
     }
 
     /// Bans an address, or gives its ban a new end; `reason` `None` keeps the one that it has.

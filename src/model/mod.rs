@@ -9,5 +9,5 @@ pub mod set;
 pub mod source;
 
 pub use event::{AllowOrigin, Entry, Event, Lifetime, List, Listed, Reason, TAG_MAX};
-pub use set::{Desired, Range, SetChange, SetId};
+pub use set::{Cursor, Desired, Range, SetChange, SetId};
 pub use source::{Holds, Row, Source, Teller};

@@ -104,4 +104,23 @@ pub trait Desired {
     /// Every wanted element of both families, each once. IPv4 before IPv6; interval sets ascending, hash
     /// sets in no order.
     fn for_each(&self, f: &mut dyn FnMut(Range, Lifetime));
+
+    /// As `for_each`, about `most` at a time, from where the cursor is; `false`: that was all. What is wanted may
+    /// change between two calls: nothing that is wanted all the time is left out, some may be told twice.
+    fn walk(&self, cursor: &mut Cursor, most: usize, f: &mut dyn FnMut(Range, Lifetime)) -> bool {
+        let _ = (cursor, most);
+        self.for_each(f);
+        false
+    }
+}
+
+/// Where a walk through what a pair of sets is to hold has come.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Cursor {
+    /// The IPv4 half is done.
+    pub(crate) second: bool,
+    /// Rows passed, or the lowest address to come.
+    pub(crate) at: u128,
+    /// How often rows had been moved then.
+    pub(crate) moves: u32,
 }

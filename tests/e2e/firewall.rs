@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use diswall::firewall::{Error, Family, Firewall, Names, SetKey, TableEvent, Watch};
+use diswall::firewall::{Comparison, Error, Family, Firewall, Look, Names, SetKey, TableEvent, Touched, Watch};
 use diswall::model::{Desired, Lifetime, Range, SetChange, SetId, Source};
 
 use proptest::prelude::*;
@@ -660,4 +660,102 @@ fn random_histories_end_with_equal_sets() {
         Ok(())
     });
     outcome.unwrap();
+}
+
+/// What somebody does to one of a few elements: its number, and its new time-out (0: for ever) or that it goes.
+type Hand = (u8, Option<u32>);
+
+fn hands() -> impl Strategy<Value = Vec<Hand>> {
+    let lifetime = prop_oneof![Just(None), Just(Some(0)), (600u32..5000).prop_map(Some)];
+    proptest::collection::vec((0..40u8, lifetime), 0..30)
+}
+
+/// Between the look at a set and each step of its comparison the daemon's own changes go on; whatever a foreign
+/// hand did before, the set ends as the model is, and a second comparison finds nothing.
+fn compare_among_changes(set: SetId, rounds: &[(Vec<Hand>, Vec<Hand>, Vec<Hand>, u32)], old: bool) {
+    let (mut firewall, mut foreign, mut model) = (open(), open(), Model::default());
+    if old {
+        firewall.avoid_destroy();
+    }
+    let wide = if set == MANUAL { 9 } else { 0 };
+    let place = |number: u8| range(&format!("198.51.{number}.0-198.51.{number}.{wide}"));
+    let change = |(number, new): Hand, model: &mut Model| {
+        let range = place(number);
+        match (new.map(lifetime), model.0.contains_key(&range)) {
+            (Some(lifetime), there) => {
+                model.0.insert(range, lifetime);
+                if there { SetChange::Renew { set, range, lifetime } } else { SetChange::Add { set, range, lifetime } }
+            }
+            (None, _) => {
+                model.0.remove(&range);
+                SetChange::Delete { set, range }
+            }
+        }
+    };
+    for (strange, own, later, work) in rounds {
+        // Each of a foreign hand's changes stands for itself, as its own model knows.
+        for hand in strange {
+            let range = place(hand.0);
+            foreign.push(SetChange::Delete { set, range });
+            if let Some(lifetime) = hand.1.map(lifetime) {
+                foreign.push(SetChange::Add { set, range, lifetime });
+            }
+            foreign.commit().unwrap();
+        }
+        for family in Family::ALL {
+            let look = Look::new(names(), SetKey { set, family });
+            let mut comparison = Comparison::new(look.take(usize::MAX).unwrap().unwrap(), false);
+            let mut touched = Touched::default();
+            let mut own = own.iter().chain(later);
+            loop {
+                if set == MANUAL && !touched.is_empty() {
+                    touched = Touched::default();
+                    firewall.commit().unwrap();
+                    comparison = Comparison::new(look.take(usize::MAX).unwrap().unwrap(), false);
+                }
+                if comparison.step(&mut firewall, &model, &touched, &mut { *work }).unwrap() {
+                    break;
+                }
+                for hand in own.by_ref().take(3) {
+                    let change = change(*hand, &mut model);
+                    touched.note(place(hand.0));
+                    firewall.push(change);
+                }
+            }
+            assert!(!comparison.must_repeat());
+        }
+        let again = firewall.reconcile(set, &model).unwrap();
+        assert_eq!((again.added, again.renewed, again.removed), (0, 0, 0), "{again:?}");
+    }
+    assert_equal(set, &model);
+}
+
+#[test]
+fn a_comparison_in_steps_among_changes_ends_with_equal_sets() {
+    let _netns = Netns::enter();
+    let config = ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() };
+    let mut runner = proptest::test_runner::TestRunner::new(config);
+    let rounds = proptest::collection::vec((hands(), hands(), hands(), 1u32..120), 1..5);
+    let sets = proptest::sample::select(vec![DYNFW, MANUAL]);
+    let outcome = runner.run(&(sets, rounds, any::<bool>()), |(set, rounds, old)| {
+        nft_load(&format!("flush ruleset\n{}", table_text(MAX)));
+        compare_among_changes(set, &rounds, old);
+        Ok(())
+    });
+    outcome.unwrap();
+}
+
+#[test]
+fn a_large_set_is_not_read_to_its_end_where_a_few_elements_are_enough() {
+    let (_netns, mut firewall) = loaded();
+    for number in 0..5000u32 {
+        let range = Range::single(IpAddr::V4((0x0a00_0000 + number).into()));
+        firewall.push(SetChange::Add { set: NATS, range, lifetime: lifetime(0) });
+    }
+    firewall.commit().unwrap();
+    let look = Look::new(names(), SetKey { set: NATS, family: Family::V4 });
+    assert!(look.take(4000).unwrap().is_none());
+    assert_eq!(look.take(6000).unwrap().map(|contents| contents.len()), Some(5000));
+    drop(look.stop());
+    assert!(look.take(6000).unwrap().is_none(), "it was stopped");
 }

@@ -3,7 +3,11 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -664,6 +668,58 @@ fn a_firewall_restart_with_100_000_bans_puts_every_one_back() {
     nft(&["delete", "table", "inet", "fw4"]);
     daemon.load_rules();
     wait_until(LONG, "every one is back", || set("diswall_dynfw4") == wanted);
+}
+
+/// Asks for the status over and over until it is over; the most CPU time that the daemon's loop spent between a
+/// question and its answer. The clock on the wall would tell of the machine's other work.
+fn most_work(id: u32, socket: &Path, over: &AtomicBool) -> Duration {
+    let spent = || {
+        let text = fs::read_to_string(format!("/proc/{id}/task/{id}/schedstat")).expect("it lives");
+        let nanoseconds = text.split(' ').next().and_then(|word| word.parse().ok());
+        Duration::from_nanos(nanoseconds.expect("a number"))
+    };
+    let mut most = Duration::ZERO;
+    while !over.load(Ordering::Relaxed) {
+        let start = spent();
+        let mut stream = UnixStream::connect(socket).expect("the daemon listens");
+        stream.write_all(b"{\"method\":\"status\"}\n").expect("it takes the question");
+        let mut answer = String::new();
+        BufReader::new(stream).read_line(&mut answer).expect("it answers");
+        assert!(answer.contains("\"sources\""), "{answer}");
+        most = most.max(spent() - start);
+        sleep(Duration::from_millis(5));
+    }
+    most
+}
+
+#[test]
+fn questions_and_deltas_do_not_wait_while_a_large_set_is_compared_and_filled() {
+    let _netns = Netns::enter();
+    let mut sentinel = Sentinel::start(&["--size", "60000"]);
+    sentinel.tell("publish every 3");
+    let daemon = Daemon::start("", &only_dynfw(&sentinel));
+    wait_until(LONG, "the list", || source(&daemon, "dynfw")["v4"] == 60_000);
+    sentinel.tell("publish off");
+    let refills = |daemon: &Daemon| daemon.status()["firewall"]["refills"].as_u64();
+    let (id, socket, over) = (daemon.process().id(), daemon.path("run/control.sock"), AtomicBool::new(false));
+    let most = std::thread::scope(|scope| {
+        let asking = scope.spawn(|| most_work(id, &socket, &over));
+        nft(&["add", "element", "inet", "fw4", "diswall_dynfw4", "{ 203.0.113.77 }"]);
+        wait_until(DEADLINE, "the stranger goes", || !holds("diswall_dynfw4", "203.0.113.77"));
+        // Compares everything; in the middle of it the firewall is loaded anew.
+        daemon.cli(&["resync"]);
+        sleep(Duration::from_millis(60));
+        let before = refills(&daemon);
+        nft(&["flush", "set", "inet", "fw4", "diswall_dynfw4"]);
+        sentinel.tell("add 203.0.113.99");
+        wait_until(DEADLINE, "a delta reaches the kernel", || holds("diswall_dynfw4", "203.0.113.99"));
+        wait_until(LONG, "the set is filled again", || refills(&daemon) > before);
+        over.store(true, Ordering::Relaxed);
+        asking.join().expect("it was answered")
+    });
+    wait_until(LONG, "every one is back", || set("diswall_dynfw4") == sentinel.addresses());
+    println!("at most {most:?} between question and answer");
+    assert!(most < Duration::from_millis(250), "{most:?} of other work between a question and its answer");
 }
 
 /// As on a router: the daemon is no root, and `uci` leaves the configuration to root alone.

@@ -77,10 +77,10 @@ pub fn status(status: &Status) {
         say(&line);
     }
     say(&format!(
-        "daemon  {}, up {}, {:.1} MB resident",
+        "daemon  {}, up {}, {} MB resident",
         status.version,
         duration(status.uptime),
-        status.memory as f64 / 1024.0
+        tenths(status.memory, 1024)
     ));
 }
 
@@ -353,10 +353,16 @@ fn bytes(number: u64) -> String {
     const UNITS: [(u64, &str); 3] = [(1 << 30, "GB"), (1 << 20, "MB"), (1 << 10, "kB")];
     for (size, name) in UNITS {
         if number >= size {
-            return format!("{:.1} {name}", number as f64 / size as f64);
+            return format!("{} {name}", tenths(number, size));
         }
     }
     number.to_string()
+}
+
+/// How many of this size (below 2⁶⁰), to one decimal. In integers: to print floats takes 10 KB of program.
+fn tenths(number: u64, size: u64) -> String {
+    let tenths = (number % size * 10 + size / 2) / size;
+    format!("{}.{}", number / size + tenths / 10, tenths % 10)
 }
 
 /// UTC time of day; the router's time zone lives in a file of another format than ours to read.
@@ -368,6 +374,12 @@ pub fn time_of_day(at: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn sizes_are_rounded_to_one_decimal() {
+        let printed = [1023, 1024, 2047, 3_565_158, (1 << 30) - 1, 5 << 30, u64::MAX].map(bytes);
+        assert_eq!(printed, ["1023", "1.0 kB", "2.0 kB", "3.4 MB", "1024.0 MB", "5.0 GB", "17179869184.0 GB"]);
+    }
 
     #[test]
     fn durations_show_their_two_largest_units() {

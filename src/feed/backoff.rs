@@ -29,8 +29,8 @@ impl Backoff {
     /// A random moment within this time, the same until the next [`Backoff::delay`].
     pub fn within(&self, time: Duration) -> Duration {
         // RandomState's keys are the standard library's only randomness; that is random enough here.
-        let random = (self.random.hash_one(self.failures) >> 32) as u32;
-        time.mul_f64(f64::from(random) / f64::from(u32::MAX))
+        let random = self.random.hash_one(self.failures) as u16;
+        time.saturating_mul(random.into()) / (1 << 16)
     }
 
     /// It worked: the next delay is a short one again.

@@ -49,8 +49,8 @@ const COMPLETED: u32 = 1 << 1 | 1 << 4 | 1 << 5 | 1 << 6 | 1 << 8 | 1 << 9 | 1 <
 const WAITING: u32 = 1 << 10 | 1 << 7;
 
 /// Look-ups of [`Witness::saw`]: so many a second, and so many at once. Each walks the kernel's table.
-const RATE: f32 = 20.0;
-const BURST: f32 = 40.0;
+const RATE: u64 = 20;
+const BURST: u64 = 40;
 
 /// Seconds for which a yes is remembered for the same address, port and service.
 const REMEMBERED: u64 = 30;
@@ -156,7 +156,7 @@ pub struct Witness {
     conntrack: Option<Socket>,
     sockets: Option<Socket>,
     /// Look-ups left, and when that was true.
-    left: Option<(f32, u64)>,
+    left: Option<(u64, u64)>,
     answers: VecDeque<(Remembered, u64)>,
 }
 
@@ -190,10 +190,9 @@ impl Witness {
 
     fn may_ask(&mut self, now: u64) -> bool {
         let (left, then) = self.left.unwrap_or((BURST, now));
-        let left = (left + now.saturating_sub(then) as f32 * RATE).min(BURST);
-        let may = left >= 1.0;
-        self.left = Some((if may { left - 1.0 } else { left }, now));
-        may
+        let left = now.saturating_sub(then).saturating_mul(RATE).saturating_add(left).min(BURST);
+        self.left = Some((left.saturating_sub(1), now));
+        left > 0
     }
 
     fn ask(&mut self, claim: &Claim<'_>) -> Proof {

@@ -235,7 +235,7 @@ struct Allow {
     /// why, for yourself; one line
     #[argh(option, default = "String::new()")]
     comment: String,
-    /// addresses and networks
+    /// addresses and networks; - alone: as standard input has them, any number, all or none
     #[argh(positional)]
     addresses: Vec<String>,
 }
@@ -247,7 +247,7 @@ struct Disallow {
     /// configuration file (default /etc/config/diswall)
     #[argh(option)]
     config: Option<PathBuf>,
-    /// addresses and networks
+    /// addresses and networks; - alone: as standard input has them
     #[argh(positional)]
     addresses: Vec<String>,
 }
@@ -259,7 +259,7 @@ struct Kick {
     /// configuration file (default /etc/config/diswall)
     #[argh(option)]
     config: Option<PathBuf>,
-    /// addresses and networks
+    /// addresses and networks; - alone: as standard input has them
     #[argh(positional)]
     addresses: Vec<String>,
 }
@@ -429,8 +429,12 @@ pub fn main() -> ExitCode {
             .and_then(|addresses| steer(command.config, |steer| steer.unblock(&addresses, command.source, command.by))),
         Command::Clear(command) => steer(command.config, |steer| steer.clear(&command.by)),
         Command::Allow(command) => allow(command),
-        Command::Disallow(command) => steer(command.config, |steer| steer.disallow(&command.addresses)),
-        Command::Kick(command) => steer(command.config, |steer| steer.kick(&command.addresses)),
+        Command::Disallow(command) => {
+            addresses(command.addresses).and_then(|addresses| steer(command.config, |steer| steer.disallow(&addresses)))
+        }
+        Command::Kick(command) => {
+            addresses(command.addresses).and_then(|addresses| steer(command.config, |steer| steer.kick(&addresses)))
+        }
         Command::Resync(command) => resync(command),
         Command::Rules(command) => print_rules(command),
         Command::Config(Config { command: ConfigCommand::Check(command) }) => config_check(command),
@@ -656,8 +660,9 @@ fn block(command: Block) -> Outcome {
 }
 
 fn allow(command: Allow) -> Outcome {
+    let addresses = addresses(command.addresses)?;
     let timeout = command.timeout.as_deref().map(timeout).transpose()?;
-    steer(command.config, |steer| steer.allow(&command.addresses, &command.comment, timeout))
+    steer(command.config, |steer| steer.allow(&addresses, &command.comment, timeout))
 }
 
 /// Seconds; 0 for what does not end.

@@ -218,6 +218,10 @@ pub struct ExemptCommand {
     pub timeout: Option<u32>,
     /// The owner's comment.
     pub comment: Option<String>,
+    /// As of [`BanCommand`].
+    pub batch: Option<String>,
+    /// As of [`BanCommand`].
+    pub more: bool,
 }
 
 /// Addresses whose connections are to end.
@@ -873,7 +877,7 @@ fields!(EventsQuery { cursor, limit } omit_empty { kinds });
 fields!(BanCommand { addresses, timeout, comment, force, by, batch, more });
 fields!(UnbanCommand { addresses, source, by } omit_empty { unlisted });
 fields!(ClearCommand { by });
-fields!(ExemptCommand { addresses, timeout, comment });
+fields!(ExemptCommand { addresses, timeout, comment, batch, more });
 fields!(KickCommand { addresses });
 fields!(Done { done });
 fields!(DoneRow { address, text, connections } omit_empty { sources });

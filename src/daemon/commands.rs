@@ -306,20 +306,43 @@ impl Daemon {
 
     /// Allows in the ledger.
     pub(super) fn exempt(&mut self, command: &ExemptCommand) -> Result<Done, Refusal> {
-        let nets = arguments::nets(&command.addresses)?;
+        let mut nets = arguments::nets(&command.addresses)?;
+        if let Some(name) = &command.batch {
+            self.batches.add(name, nets, self.most as usize)?;
+            if command.more {
+                return Ok(Done::default());
+            }
+            nets = self.batches.take(name);
+        }
         let comment = arguments::comment(command.comment.as_deref().unwrap_or_default())?;
         let lifetime = lifetime(command.timeout);
-        let mut done = Vec::with_capacity(nets.len());
         for net in nets.iter().copied() {
             let entry = Entry { net, lifetime, comment: comment.as_str().into() };
             self.apply(Event::Allow { origin: AllowOrigin::Command, entry });
-            let text = format!("{} {}", value::written(net), self.standing(net, OWNER).text);
-            told(|| format!("allow: {text}{}", in_brackets(&comment)));
-            done.push(row(net, text));
         }
         self.keeper.said(&self.ledger, Word::Allow { lifetime, comment: &comment, nets: &nets });
         self.kernel.commit();
-        Ok(self.kept(done))
+        Ok(self.told_allowed(&nets, lifetime, &comment))
+    }
+
+    /// What to answer and to log when these have been allowed.
+    fn told_allowed(&self, nets: &[IpNet], lifetime: Lifetime, comment: &str) -> Done {
+        if nets.len() > ROWS {
+            let there = |net: &&IpNet| self.ledger.allowances_around(clock::now(), **net).next().is_some();
+            let (many, all) = (nets.iter().filter(there).count(), nets.len());
+            let mut text = format!("{many} addresses and networks are allowed {}", for_how_long(lifetime));
+            if many < all {
+                text.push_str(&format!("; there is no room for the other {}", all - many));
+            }
+            log::info!("allow: {text}{}", in_brackets(comment));
+            return self.kept(vec![DoneRow { text, ..DoneRow::default() }]);
+        }
+        let row = |net: &IpNet| {
+            let text = format!("{} {}", value::written(*net), self.standing(*net, OWNER).text);
+            told(|| format!("allow: {text}{}", in_brackets(comment)));
+            row(*net, text)
+        };
+        self.kept(nets.iter().map(row).collect())
     }
 
     /// Ends the connections of addresses and networks, banned or not.
@@ -327,16 +350,22 @@ impl Daemon {
         let nets = arguments::nets(&command.addresses)?;
         let Daemon { ledger, kernel, disconnect, .. } = self;
         let mut done = Vec::with_capacity(nets.len());
-        for net in nets {
-            let named = |address| net.contains(&address);
+        // Each look reads every connection: one for all where there are many.
+        let at_once = if nets.len() > ROWS { nets.len() } else { 1 };
+        for nets in nets.chunks(at_once) {
+            let named = |address| nets.iter().any(|net| net.contains(&address));
             let kicked = disconnect.kick(&named, ledger, clock::now(), kernel.firewall());
             if let Some(trouble) = &disconnect.trouble {
                 return Err(Refusal::failed(trouble.clone()));
             }
             let count = kicked.flows.max(kicked.sockets);
-            let text = format!("{} connections of {} ended", count, value::written(net));
+            let (whose, address) = match nets {
+                [net] => (value::written(*net), value::written(*net)),
+                nets => (format!("{} addresses and networks", nets.len()), String::new()),
+            };
+            let text = format!("{count} connections of {whose} ended");
             told(|| format!("kick: {text}"));
-            done.push(DoneRow { connections: Some(count as u64), ..row(net, text) });
+            done.push(DoneRow { connections: Some(count as u64), address, text, ..DoneRow::default() });
         }
         Ok(Done { done })
     }

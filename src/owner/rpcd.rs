@@ -105,7 +105,7 @@ fn steer(method: &str, arguments: &str, config: &Path) -> Result<String, Refusal
     let steer = || Steer::new(config);
     let done = match method {
         "allow" => {
-            let ExemptCommand { addresses, timeout, comment } = typed(arguments)?;
+            let ExemptCommand { addresses, timeout, comment, .. } = typed(arguments)?;
             steer()?.allow(&addresses, comment.as_deref().unwrap_or_default(), timeout)
         }
         "disallow" => steer()?.disallow(&typed::<KickCommand>(arguments)?.addresses),

@@ -32,6 +32,9 @@ const ROWS: usize = 100;
 /// [`REQUEST_MAX`](crate::control::protocol::REQUEST_MAX).
 const PART: usize = 1000;
 
+/// The request for a part of a command's addresses, with the name of all parts and whether more follow.
+type PartOf<'a> = dyn Fn(Vec<String>, Option<String>, bool) -> Request + 'a;
+
 /// What a block says besides its addresses.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct BlockOptions {
@@ -109,20 +112,26 @@ impl Steer {
         }
     }
 
-    /// Has the daemon ban; what is too long for a line of the control socket in parts, all or none of it.
+    /// Has the daemon ban: all of it, or none.
     fn ban(&self, mut command: BanCommand) -> Result<Done, Refusal> {
-        nets(&command.addresses)?;
         let addresses = std::mem::take(&mut command.addresses);
+        self.in_parts(&addresses, &|addresses, batch, more| {
+            Request::Ban(BanCommand { addresses, batch, more, ..command.clone() })
+        })
+    }
+
+    /// Asks what may be too long for a line of the control socket: in parts, which have a common name then and say
+    /// whether more follow. The answer to the last.
+    fn in_parts(&self, addresses: &[String], request: &PartOf<'_>) -> Result<Done, Refusal> {
+        nets(addresses)?;
         let mut parts = addresses.chunks(PART).peekable();
-        if addresses.len() > PART {
+        let batch = (addresses.len() > PART).then(|| {
             let now = std::time::UNIX_EPOCH.elapsed().unwrap_or_default().as_nanos();
-            command.batch = Some(format!("{}-{now}", std::process::id()));
-        }
+            format!("{}-{now}", std::process::id())
+        });
         let mut done = Done::default();
         while let Some(part) = parts.next() {
-            command.addresses = part.to_vec();
-            command.more = parts.peek().is_some();
-            done = self.ask(&Request::Ban(command.clone()))?;
+            done = self.ask(&request(part.to_vec(), batch.clone(), parts.peek().is_some()))?;
         }
         Ok(done)
     }
@@ -195,8 +204,9 @@ impl Steer {
         let comment = comment(comment_text)?;
         if let Some(seconds) = timeout {
             let timeout = Some(seconds).filter(|seconds| *seconds > 0);
-            let command = ExemptCommand { addresses: addresses.to_vec(), timeout, comment: Some(comment) };
-            return self.ask(&Request::Exempt(command));
+            return self.in_parts(addresses, &|addresses, batch, more| {
+                Request::Exempt(ExemptCommand { addresses, timeout, comment: Some(comment.clone()), batch, more })
+            });
         }
         let allows: Vec<Allow> = nets.iter().map(|net| Allow { net: *net, comment: comment.clone() }).collect();
         self.edit(&edit::Request::Allow(&allows))?;
@@ -211,8 +221,7 @@ impl Steer {
         if written.contains(&Outcome::Removed) {
             self.reload()?;
         }
-        let command = ExemptCommand { addresses: addresses.to_vec(), ..ExemptCommand::default() };
-        let mut done = match client::ask::<Done>(&self.settings.main.control, &Request::Unexempt(command)) {
+        let mut done = match self.unexempt(&nets) {
             Ok(done) => done,
             Err(ClientError::Unreachable { .. }) if written.contains(&Outcome::Removed) => {
                 rows(&nets, |_| String::new())
@@ -243,9 +252,30 @@ impl Steer {
         found(done, untouched)
     }
 
-    /// Ends the connections of addresses.
+    /// Has the daemon take its own allowances back, however many.
+    fn unexempt(&self, nets: &[IpNet]) -> Result<Done, ClientError> {
+        let mut all = Done::default();
+        for part in nets.chunks(PART) {
+            let addresses = part.iter().map(|net| value::written(*net)).collect();
+            let command = ExemptCommand { addresses, ..ExemptCommand::default() };
+            all.done.extend(client::ask::<Done>(&self.settings.main.control, &Request::Unexempt(command))?.done);
+        }
+        Ok(all)
+    }
+
+    /// Ends the connections of addresses, however many; none if one of them does not parse.
     pub fn kick(&self, addresses: &[String]) -> Result<Done, Refusal> {
-        self.ask(&Request::Kick(KickCommand { addresses: addresses.to_vec() }))
+        nets(addresses)?;
+        let mut all = Done::default();
+        for part in addresses.chunks(PART) {
+            all.done.extend(self.ask(&Request::Kick(KickCommand { addresses: part.to_vec() }))?.done);
+        }
+        if all.done.len() > 1 && addresses.len() > ROWS {
+            let ended = all.done.iter().filter_map(|row| row.connections).sum::<u64>();
+            let text = format!("{ended} connections of {} addresses and networks ended", addresses.len());
+            all.done = vec![DoneRow { text, connections: Some(ended), ..DoneRow::default() }];
+        }
+        Ok(all)
     }
 
     fn ask(&self, request: &Request) -> Result<Done, Refusal> {

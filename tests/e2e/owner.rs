@@ -453,6 +453,29 @@ fn any_number_of_addresses_is_read_all_or_none() {
     assert_eq!(fed(&daemon, &block, "").0, Some(2), "nothing to block");
 }
 
+#[test]
+fn allowances_and_connections_are_taken_from_standard_input_too() {
+    let _netns = Netns::enter();
+    let daemon = Daemon::start("", &no_feed());
+    let address = |number: u32| std::net::Ipv4Addr::from_bits(0x2d00_0000 + 2 * number).to_string();
+    let list: String = (0..1500).map(|number| format!("{} # friend\n", address(number))).collect();
+    for command in [&["allow", "-", "--timeout", "1h"][..], &["allow", "-"], &["disallow", "-"], &["kick", "-"]] {
+        let (status, printed) = fed(&daemon, command, &format!("{list}nonsense\n"));
+        assert!(status == Some(2) && printed.contains("nonsense"), "{command:?}: {printed}");
+        assert_eq!(fed(&daemon, command, "# nobody\n").0, Some(2), "{command:?}: nothing at all");
+    }
+    assert!(allowed().is_empty());
+    for lasting in [&[][..], &["--timeout", "1h"]] {
+        let (status, printed) = fed(&daemon, &[&["allow", "-"], lasting].concat(), &list);
+        assert!(status == Some(0) && printed.contains("1500 addresses and networks are allowed"), "{printed}");
+        assert!(holds("diswall_allow4", &address(0)) && holds("diswall_allow4", &address(1499)));
+        let (status, printed) = fed(&daemon, &["disallow", "-"], &list);
+        assert_eq!((status, printed.lines().count(), allowed().len()), (Some(0), 1500, 0));
+    }
+    let (status, printed) = fed(&daemon, &["kick", "-"], &list);
+    assert_eq!((status, printed.trim()), (Some(0), "0 connections of 1500 addresses and networks ended"));
+}
+
 /// As a power cut, or the kernel's OOM killer and a firewall restart: nothing is left but the record.
 #[test]
 fn what_was_said_outlives_a_kill_and_a_flushed_firewall() {

@@ -198,7 +198,7 @@ impl Daemon {
             feeds,
             journal: Journal::new(),
             tally: Tally::new(clock::wall(), &kept.totals, settings.sources()),
-            surroundings: Surroundings::new(),
+            surroundings: Surroundings::recalling(&settings, &kept.names),
             batches: commands::Batches::default(),
             of_names: Vec::new(),
             name_troubles: Vec::new(),
@@ -753,6 +753,8 @@ impl Daemon {
             limiter::say(log::Level::Info, ("names", list), NAMES, || format!("{list}: {words} is {address} now"));
         }
         self.of_names = found;
+        let Daemon { keeper, surroundings, settings, ledger, .. } = self;
+        keeper.note_names(ledger, surroundings.answers(settings));
         self.apply_allows();
         self.apply_blocks();
     }

@@ -2,13 +2,15 @@
 //!
 //! The snapshot has everything. In RAM a copy every ten minutes costs nothing and survives a crash; flash
 //! wears, so there it is written at most every twelve hours, and at the stop. The record is small and on
-//! flash: what was said by command is in it before the command is answered, what the router saw itself
-//! every hour and at the stop.
+//! flash: what was said by command is in it before the command is answered, what the router saw itself, and
+//! what the owner's host names stand for, every hour and at the stop.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use ipnet::IpNet;
 use tokio::time::Instant;
 
 use super::clock;
@@ -63,7 +65,13 @@ pub struct Keeper {
     own_changed: bool,
     /// The wall clock less the ledger's, as the record knows it.
     offset: i64,
+    /// What the owner's host names stand for, and whether the record knows all of it.
+    names: Names,
+    names_kept: bool,
 }
+
+/// Host names with their addresses.
+pub type Names = BTreeMap<Box<str>, Vec<IpNet>>;
 
 /// What was kept.
 pub struct Kept {
@@ -71,6 +79,8 @@ pub struct Kept {
     pub ledger: Ledger,
     /// Running totals of the daemon.
     pub totals: Totals,
+    /// The last answers to the owner's host names.
+    pub names: Names,
 }
 
 impl Keeper {
@@ -92,6 +102,8 @@ impl Keeper {
             own_since: before(clock::now()),
             own_changed: false,
             offset: offset(),
+            names: Names::new(),
+            names_kept: true,
         }
     }
 
@@ -123,7 +135,9 @@ impl Keeper {
         match self.may_record().and_then(|()| self.record.read()) {
             Ok(None) => {}
             Ok(Some(bytes)) => {
-                let record = read_record(&bytes, clocks());
+                let mut record = read_record(&bytes, clocks());
+                kept.names = std::mem::take(&mut record.names);
+                self.names.clone_from(&kept.names);
                 if record.lost > 0 {
                     let aside = self.record.set_aside();
                     let text = format!(
@@ -148,7 +162,7 @@ impl Keeper {
     /// The snapshot, and when it was written if it knows more of what was said than the record.
     fn read_snapshot(&mut self, max_entries: u32) -> (Kept, Option<u64>) {
         let (now, wall) = (clock::now(), clock::wall());
-        let nothing = Kept { ledger: Ledger::new(max_entries), totals: Totals::new() };
+        let nothing = Kept { ledger: Ledger::new(max_entries), totals: Totals::new(), names: Names::new() };
         if own::check(self.directory()).is_err() {
             // `look` says why.
             return (nothing, None);
@@ -161,7 +175,7 @@ impl Keeper {
                 });
                 log::info!("bans restored from {}, written {away} ago", self.path.display());
                 let words_of = (!restored.words).then_some(restored.wall);
-                (Kept { ledger: restored.ledger, totals: restored.totals }, words_of)
+                (Kept { ledger: restored.ledger, totals: restored.totals, names: Names::new() }, words_of)
             }
             Ok(Found::SetAside { error, path }) => {
                 self.trouble =
@@ -212,9 +226,31 @@ impl Keeper {
     fn write_record(&mut self, ledger: &Ledger) -> io::Result<()> {
         let clocks = clocks();
         self.may_record()?;
-        self.record.replace(&ledger.record(clocks))?;
+        let mut bytes = ledger.record(clocks);
+        bytes.extend(self.names_record(clocks));
+        self.record.replace(&bytes)?;
+        self.names_kept = true;
         (self.own_since, self.own_changed, self.offset) = (before(clocks.now), false, offset());
         Ok(())
+    }
+
+    fn names_record(&self, clocks: Clocks) -> Vec<u8> {
+        let frame = |(name, nets): (&Box<str>, &Vec<IpNet>)| record_frame(clocks, Word::Name { name, nets });
+        self.names.iter().flat_map(frame).collect()
+    }
+
+    /// What the owner's host names stand for now. A first answer is kept at once, another within the hour: those of
+    /// some names change every minute.
+    pub fn note_names(&mut self, ledger: &Ledger, names: Names) {
+        if names == self.names {
+            return;
+        }
+        let first = names.keys().any(|name| !self.names.contains_key(name));
+        self.names = names;
+        if first {
+            return self.renew(ledger);
+        }
+        (self.names_kept, self.own_changed) = (false, true);
     }
 
     /// Notes in the record that the wall clock has been set, so that what was said before keeps its time.
@@ -231,9 +267,11 @@ impl Keeper {
         self.own_due = Instant::now() + OWN;
         self.own_changed = false;
         let clocks = clocks();
-        if let Some(frame) = ledger.record_of_own(clocks, self.own_since)
-            && (self.record.append(&frame).is_err() || self.record.has_grown())
-        {
+        let mut frames = ledger.record_of_own(clocks, self.own_since).unwrap_or_default();
+        if !std::mem::replace(&mut self.names_kept, true) {
+            frames.extend(self.names_record(clocks));
+        }
+        if !frames.is_empty() && (self.record.append(&frames).is_err() || self.record.has_grown()) {
             return self.renew(ledger);
         }
         self.own_since = before(clocks.now);

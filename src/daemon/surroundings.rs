@@ -16,7 +16,8 @@ use tokio::net::unix::pipe::Receiver;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use crate::config::Settings;
+use super::keeper::Names;
+use crate::config::{Named, Settings};
 use crate::firewall::routes::{self, Role, RouteWatch};
 use crate::firewall::tunnels;
 use crate::ledger::{Protected, may_ban};
@@ -65,8 +66,7 @@ type Resolved = (String, Result<Vec<IpAddr>, String>);
 pub type OfName = (bool, IpAddr, String);
 
 impl Surroundings {
-    /// Nothing is read yet.
-    pub fn new() -> Surroundings {
+    fn new() -> Surroundings {
         let watch = RouteWatch::open();
         if let Err(error) = &watch {
             log::warn!("changes of the router's own addresses are not noticed: {error}");
@@ -84,6 +84,28 @@ impl Surroundings {
             lookups: mpsc::channel(4),
             current: Vec::new(),
         }
+    }
+
+    /// Nothing is read yet. For the owner's host names the last answers of a former run stand until there are others.
+    pub fn recalling(settings: &Settings, names: &Names) -> Surroundings {
+        let mut new = Surroundings::new();
+        for Named { name, .. } in &settings.named {
+            let nets = names.get(name.as_str()).into_iter().flatten();
+            let addresses: Vec<IpAddr> = nets.map(IpNet::addr).take(ADDRESSES).collect();
+            if !addresses.is_empty() {
+                new.names.insert(name.clone(), (addresses, Instant::now()));
+            }
+        }
+        new
+    }
+
+    /// What the owner's host names stand for, as far as that is known.
+    pub fn answers(&self, settings: &Settings) -> Names {
+        let known = |Named { name, .. }: &Named| {
+            let nets: Vec<IpNet> = self.addresses(name).map(IpNet::from).collect();
+            (!nets.is_empty()).then(|| (name.as_str().into(), nets))
+        };
+        settings.named.iter().filter_map(known).collect()
     }
 
     /// Waits for a change of addresses, routes or files, or for a name to be resolved.

@@ -15,6 +15,7 @@
 //!   'a'    allowed: lifetime, age, comment, nets        'd'  disallowed: nets
 //!   's'    seen by the router: count varint, each: net, lifetime, age, bans so far varint, reason
 //!   'f'    such bans taken back: nets
+//!   'n'    what a host name of the owner's stands for: the name, nets
 //!   'o'    offenders: count varint, each: key u64, bans varint, end i32 (seconds from then)
 //! nets     count varint, each: prefix u8 (IPv6: 40 more), the address's first bytes as the prefix needs them
 //! reason   kind u8 as in `snapshot`, protocol and port as varint, or a text
@@ -98,6 +99,13 @@ pub enum Word<'a> {
     Disallow(&'a [IpNet]),
     /// Bans of the router's own, taken back by the owner.
     Free(&'a [IpNet]),
+    /// The addresses of a host name that the owner allows or blocks.
+    Name {
+        /// The name.
+        name: &'a str,
+        /// Its addresses.
+        nets: &'a [IpNet],
+    },
 }
 
 /// The frame of a word.
@@ -111,6 +119,7 @@ pub fn frame(clocks: Clocks, word: Word<'_>) -> Vec<u8> {
             Word::Allow { .. } => b'a',
             Word::Disallow(_) => b'd',
             Word::Free(_) => b'f',
+            Word::Name { .. } => b'n',
         },
     );
     match word {
@@ -120,8 +129,8 @@ pub fn frame(clocks: Clocks, word: Word<'_>) -> Vec<u8> {
             out.entry(lifetime, 0, comment);
             out.nets(nets);
         }
-        Word::LetGo { by, nets } => {
-            out.text(by);
+        Word::LetGo { by: name, nets } | Word::Name { name, nets } => {
+            out.text(name);
             out.nets(nets);
         }
         Word::Allow { lifetime, comment, nets } => {
@@ -241,6 +250,8 @@ pub struct Record {
     allowances: BTreeMap<IpNet, Entry>,
     own: BTreeMap<IpNet, Own>,
     offenders: BTreeMap<u64, Past>,
+    /// Host names of the owner's, with what they stood for last.
+    pub names: BTreeMap<Box<str>, Vec<IpNet>>,
     /// Frames that are whole.
     pub frames: usize,
     /// Bytes that belong to no whole frame.
@@ -436,6 +447,11 @@ impl Record {
                 for net in body.nets()? {
                     self.allowances.insert(net, Entry { start, end, comment: comment.clone() });
                 }
+            }
+            b'n' => {
+                let name = body.text()?;
+                let nets = body.nets()?;
+                self.names.insert(name.into(), nets);
             }
             b'd' => body.nets()?.iter().for_each(|net| drop(self.allowances.remove(net))),
             b'f' => body.nets()?.iter().for_each(|net| drop(self.own.remove(net))),

@@ -161,6 +161,15 @@ fn host_names_are_looked_up_and_followed() {
     wait_until(DEADLINE, "the answer", || set("diswall_allow4") == only("198.51.100.7"));
     wait_until(DEADLINE, "the block", || set("diswall_manual4") == blocked("198.51.100.7"));
     assert!(daemon.cli(&["list", "allow"]).contains("home.example.org: mine"));
+    // A power cut, and no resolver after it: a first answer was kept at once.
+    let stays = |daemon: &Daemon, address: &str| {
+        said(daemon).contains(&format!("home.example.org cannot be resolved; its last answer stays, {address}"))
+    };
+    resolver.say(None);
+    daemon.kill();
+    daemon.run();
+    wait_until(DEADLINE, "it is said", || stays(&daemon, "198.51.100.7"));
+    assert_eq!((set("diswall_allow4"), set("diswall_manual4")), (only("198.51.100.7"), blocked("198.51.100.7")));
     resolver.say(Some("198.51.100.8"));
     daemon.reload();
     wait_until(DEADLINE, "the new answer", || set("diswall_allow4") == only("198.51.100.8"));
@@ -168,10 +177,13 @@ fn host_names_are_looked_up_and_followed() {
     // The resolver away: the last answer stays, and that is said.
     resolver.say(None);
     daemon.reload();
-    wait_until(DEADLINE, "it is said", || {
-        said(&daemon).contains("home.example.org cannot be resolved; its last answer stays, 198.51.100.8")
-    });
+    wait_until(DEADLINE, "it is said", || stays(&daemon, "198.51.100.8"));
     assert_eq!(set("diswall_allow4"), only("198.51.100.8"));
+    // Over a restart too.
+    assert!(daemon.stop(DEADLINE).success());
+    daemon.run();
+    wait_until(DEADLINE, "it is said", || stays(&daemon, "198.51.100.8"));
+    assert_eq!((set("diswall_allow4"), set("diswall_manual4")), (only("198.51.100.8"), blocked("198.51.100.8")));
     // A resolver cannot have the router's own or a private address blocked.
     for address in ["127.0.0.1", "192.168.1.1"] {
         resolver.say(Some(address));

@@ -72,7 +72,14 @@ pub fn status(status: &Status) {
         allowed.nats
     ));
     let scan = &status.scan;
-    say(&format!("scan    {}, {} suspects, {} bans in the last hour", scan.state, scan.suspects, scan.bans_hour));
+    let forgotten = match scan.forgotten {
+        0 => String::new(),
+        many => format!(" ({many} more were forgotten for want of room)"),
+    };
+    say(&format!(
+        "scan    {}, {} suspects{forgotten}, {} bans in the last hour",
+        scan.state, scan.suspects, scan.bans_hour
+    ));
     if let Some(line) = sharing_line(&status.sharing) {
         say(&line);
     }

@@ -766,6 +766,8 @@ pub struct Scan {
     pub error: Option<String>,
     /// Sources that touched closed ports and are not banned for it yet.
     pub suspects: u64,
+    /// Suspects that had to be forgotten for want of room since the start, those first who had done least.
+    pub forgotten: u64,
     /// Bans by the router itself in the last 60 minutes.
     pub bans_hour: u64,
 }
@@ -945,7 +947,7 @@ fields!(Status {
     sharing,
     memory,
 });
-fields!(Scan { state, error, suspects, bans_hour });
+fields!(Scan { state, error, suspects, forgotten, bans_hour });
 fields!(Sharing { bans, statistics, account, queued });
 fields!(Feeds { now, feeds });
 fields!(Page { now, total, matched, offset, bans });

@@ -253,8 +253,9 @@ impl Eyes {
             Link::On(_) => ("on", None),
             Link::Broken(error, _) => ("error", Some(error.clone())),
         };
-        let suspects = self.detector.suspects() as u64;
-        protocol::Scan { state: state.into(), error, suspects, bans_hour: self.bans.sum(clock::boot_seconds()).into() }
+        let (suspects, forgotten) = (self.detector.suspects() as u64, self.detector.forgotten());
+        let bans_hour = self.bans.sum(clock::boot_seconds()).into();
+        protocol::Scan { state: state.into(), error, suspects, forgotten, bans_hour }
     }
 }
 

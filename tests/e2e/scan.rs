@@ -465,12 +465,15 @@ fn a_scanner_is_seen_in_a_flood() {
     wait_until(DEADLINE, "the flood is told", || {
         yard.daemon.status()["problems"].to_string().contains("a flood of packets to closed ports is on")
     });
-    // Forty ports, once each; the kernel's own bans are used up by the flood.
+    // Forty ports, once each; the kernel's own bans are used up by the flood. On a busy machine one program's packets
+    // may come so far apart that none is told from the crowd: it scans on.
     let scan = ["-q", "-c", "40", "-i", "u5000", "-a", "203.0.113.54", "-S", "-p", "++2000", ROUTER];
     let begun = std::time::Instant::now();
-    let _ = yard.wan.try_run("hping3", &scan);
-    wait_until(DEADLINE, "the scanner's ban", || yard.ban("203.0.113.54").is_some());
+    while flood.is_running() && yard.ban("203.0.113.54").is_none() {
+        let _ = yard.wan.try_run("hping3", &scan);
+    }
     println!("banned {} ms after its first packet", begun.elapsed().as_millis());
+    assert!(yard.ban("203.0.113.54").is_some(), "the scanner's ban");
     assert!(flood.is_running(), "the ban came after the flood");
 }
 

@@ -3,7 +3,7 @@
 //! Pure: failures and the time go in, a verdict comes out. Bounded: under a botnet whoever has failed least
 //! often gives way, so that newcomers push out nobody who is about to be banned. Among those it is chance
 //! that decides: by age, hosts that fail in turn would push one another out for ever. The daemon's `logins`
-//! calls it.
+//! calls it; the detector of scans counts its suspects with it too.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, Hasher};
@@ -33,7 +33,7 @@ pub fn room() -> usize {
 /// How many failures within how long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limit {
-    /// So many failures are too many. 1 to [`Limit::MOST`].
+    /// So many failures are too many. 1 to [`Limit::MOST`]; more: none are, and the newest `MOST` are counted.
     pub attempts: u32,
     /// The window they have to fall into.
     pub window: Duration,
@@ -92,6 +92,7 @@ impl Attempts {
         let Some(entry) = self.entries.get_mut(at) else { return false };
         entry.times.retain(|then| now.0.saturating_sub(*then) < window);
         entry.times.extend((0..tries.min(Limit::MOST)).map(|_| now.0));
+        entry.times.drain(..entry.times.len().saturating_sub(Limit::MOST as usize));
         entry.until = now.0.saturating_add(window);
         if entry.times.len() >= limit.attempts as usize {
             self.remove(at);
@@ -99,6 +100,21 @@ impl Attempts {
         }
         self.sort_in(at);
         false
+    }
+
+    /// How many failures of this pair fall into the window by now.
+    pub fn count(&self, now: Moment, address: IpAddr, watch: u16, window: Duration) -> usize {
+        let window = u32::try_from(window.as_secs()).unwrap_or(u32::MAX);
+        let entry = self.index.get(&(address, watch)).and_then(|at| self.entries.get(*at));
+        let times = entry.map_or(&[][..], |entry| &entry.times);
+        times.iter().filter(|then| now.0.saturating_sub(**then) < window).count()
+    }
+
+    /// Forgets this pair, whose failures have been dealt with.
+    pub fn remove_pair(&mut self, address: IpAddr, watch: u16) {
+        if let Some(&at) = self.index.get(&(address, watch)) {
+            self.remove(at);
+        }
     }
 
     /// The last failure was none.

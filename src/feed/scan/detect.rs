@@ -5,20 +5,27 @@
 //! asks for, since sources can be forged. The daemon's `eyes` calls it and asks the ledger first who is
 //! exempt or banned already.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
+use std::time::Duration;
 
 use super::packet::Touch;
 use crate::config::{PortRange, Scan};
+use crate::feed::login::Attempts;
+use crate::feed::login::attempts::{Limit, room};
 use crate::ledger::Moment;
-
-/// Sources remembered that have not offended yet; the oldest give way.
-pub const SUSPECTS: usize = 4096;
 
 /// Seconds within which packets to high ports count together, and within which the second packet that a
 /// flood calls for must come (docs/protocols.md, section 2).
 const WINDOW: u32 = 3600;
+
+/// Counts that never are too many: the detector decides.
+const COUNTED: Limit = Limit { attempts: u32::MAX, window: Duration::from_secs(WINDOW as u64) };
+
+/// What is counted of a source: packets to high ports, and what would have been an offence but for a flood.
+const HIGH: u16 = 0;
+const UNCONFIRMED: u16 = 1;
 
 /// Bans on a single packet: so many a second, and so many at once. As the kernel's own (`rules::scan`),
 /// so that the two agree on when a flood begins.
@@ -58,39 +65,30 @@ pub struct Detector {
     ephemeral: RangeInclusive<u16>,
     /// Packets before the one that offends at a high port.
     before: usize,
-    suspects: HashMap<IpAddr, Suspect>,
+    /// What those have done who have not offended yet. Who has done least gives way.
+    suspects: Attempts,
     /// Touches of hosts that somebody talks with, and when the last one counted.
     talking: HashMap<IpAddr, (u8, u32)>,
-    /// Suspects by age. An entry whose number is no longer the suspect's own is void.
-    ages: VecDeque<(u32, IpAddr)>,
-    next_number: u32,
     at_once: Bucket,
     confirmed: Bucket,
     /// Nobody is banned on a single packet.
     flooded: bool,
 }
 
-#[derive(Debug)]
-struct Suspect {
-    number: u32,
-    /// When it touched high ports, oldest first: the last [`Detector::before`] at most.
-    touches: Vec<u32>,
-    /// When it would have offended, in a flood.
-    unconfirmed: Option<u32>,
-}
-
 impl Detector {
-    /// Judges by these settings.
+    /// Judges by these settings. Memory bounds how many suspects are remembered.
     pub fn new(settings: &Scan) -> Detector {
+        Detector::with_room(settings, room())
+    }
+
+    fn with_room(settings: &Scan, room: usize) -> Detector {
         let mut detector = Detector {
             honeypots: Vec::new(),
             high_port: 0,
             ephemeral: EPHEMERAL,
             before: 0,
-            suspects: HashMap::new(),
+            suspects: Attempts::new(room),
             talking: HashMap::new(),
-            ages: VecDeque::new(),
-            next_number: 0,
             at_once: AT_ONCE,
             confirmed: CONFIRMED,
             flooded: false,
@@ -118,14 +116,20 @@ impl Detector {
 
     /// How many sources are under suspicion, those included whose packets no longer count.
     pub fn suspects(&self) -> usize {
-        self.suspects.len()
+        self.suspects.remembered()
+    }
+
+    /// How many had to be forgotten for want of room, those first who had done least.
+    pub fn forgotten(&self) -> u64 {
+        self.suspects.forgotten()
     }
 
     /// Judges one touch. An offender is no suspect any more: what it does later is judged anew.
     pub fn touch(&mut self, now: Moment, touch: &Touch) -> Finding {
-        let finding = self.judge(now.0, touch);
+        let finding = self.judge(now, touch);
         if finding == Finding::Offence {
-            self.suspects.remove(&touch.source);
+            self.suspects.remove_pair(touch.source, HIGH);
+            self.suspects.remove_pair(touch.source, UNCONFIRMED);
         }
         finding
     }
@@ -152,56 +156,27 @@ impl Detector {
         offends
     }
 
-    fn judge(&mut self, now: u32, touch: &Touch) -> Finding {
-        let recent = |then: u32| now.saturating_sub(then) < WINDOW;
+    fn judge(&mut self, now: Moment, touch: &Touch) -> Finding {
+        let Touch { source, .. } = *touch;
+        let high = self.suspects.count(now, source, HIGH, COUNTED.window);
         let is_ephemeral = self.ephemeral.contains(&touch.port);
         let before = if is_ephemeral { self.before.max(1) } else { self.before };
         let harmless = before > 0 && !self.is_honeypot(touch.port) && (is_ephemeral || touch.port >= self.high_port);
-        if harmless {
-            let suspect = self.suspect(touch.source);
-            suspect.touches.retain(|then| recent(*then));
-            if suspect.touches.len() < before {
-                suspect.touches.push(now);
-                return Finding::Suspect;
-            }
+        if harmless && high < before {
+            self.suspects.fail(now, source, HIGH, 1, COUNTED);
+            return Finding::Suspect;
         }
-        let unconfirmed = self.suspects.get(&touch.source).and_then(|suspect| suspect.unconfirmed);
-        let again = touch.again || unconfirmed.is_some_and(recent);
-        if !self.flooded && self.at_once.take(now) || again && self.confirmed.take(now) {
+        let again = touch.again || self.suspects.count(now, source, UNCONFIRMED, COUNTED.window) > 0;
+        if !self.flooded && self.at_once.take(now.0) || again && self.confirmed.take(now.0) {
             return Finding::Offence;
         }
-        self.suspect(touch.source).unconfirmed = Some(now);
+        // With what it did at high ports: who has done most is remembered longest.
+        self.suspects.fail(now, source, UNCONFIRMED, high as u32 + 1, COUNTED);
         Finding::Unconfirmed
     }
 
     fn is_honeypot(&self, port: u16) -> bool {
         self.honeypots.iter().any(|range| (range.first..=range.last).contains(&port))
-    }
-
-    /// The source's entry, made if need be, for which the oldest gives way.
-    fn suspect(&mut self, source: IpAddr) -> &mut Suspect {
-        if !self.suspects.contains_key(&source) {
-            self.make_room();
-            self.ages.push_back((self.next_number, source));
-        }
-        let number = self.next_number;
-        self.suspects.entry(source).or_insert_with(|| {
-            self.next_number = number.wrapping_add(1);
-            Suspect { number, touches: Vec::new(), unconfirmed: None }
-        })
-    }
-
-    fn make_room(&mut self) {
-        while self.suspects.len() >= SUSPECTS {
-            let Some((number, source)) = self.ages.pop_front() else { return };
-            if self.suspects.get(&source).is_some_and(|suspect| suspect.number == number) {
-                self.suspects.remove(&source);
-            }
-        }
-        if self.ages.len() >= 2 * SUSPECTS {
-            let suspects = &self.suspects;
-            self.ages.retain(|(number, source)| suspects.get(source).is_some_and(|each| each.number == *number));
-        }
     }
 }
 
@@ -331,12 +306,52 @@ mod tests {
         for source in 101..200_000 {
             assert_eq!(detector.touch(at(0), &from(source, 22)), Finding::Unconfirmed);
         }
-        assert_eq!(detector.suspects(), SUSPECTS);
-        assert!(detector.ages.len() <= 2 * SUSPECTS);
-        assert_eq!(detector.touch(at(0), &from(101, 22)), Finding::Unconfirmed, "the oldest gave way");
-        assert_eq!(detector.touch(at(0), &from(199_999, 22)), Finding::Offence, "the newest did not");
-        let after = (1000..2000).filter(|source| detector.touch(at(1), &from(*source, 22)) == Finding::Offence).count();
-        assert_eq!(after, 20, "a second later");
+        assert!(detector.suspects() <= room());
+        let after = (300_000..301_000).filter(|source| detector.touch(at(1), &from(*source, 22)) == Finding::Offence);
+        assert_eq!(after.count(), 20, "a second later");
+    }
+
+    /// As on a router with 64 MB.
+    fn small() -> Detector {
+        Detector::with_room(&Scan::default(), 6990)
+    }
+
+    #[test]
+    fn a_botnet_of_3000_in_turn_is_banned_to_the_last() {
+        let mut detector = small();
+        detector.at_once = Bucket::new(20, 3000);
+        let rounds = (0..3).flat_map(|_| 0..3000);
+        let banned = rounds.filter(|bot| detector.touch(at(0), &from(*bot, 50_000)) == Finding::Offence).count();
+        assert_eq!((banned, detector.suspects(), detector.forgotten()), (3000, 0, 0));
+    }
+
+    /// 500 forged senders a second, as many as the kernel tells of, each with one packet, for half a minute; a
+    /// botnet of 3,000 that has touched twice before; and amid it a scanner of 40 ports, all of them high.
+    #[test]
+    fn a_flood_of_forged_sources_hides_neither_a_botnet_nor_a_scanner() {
+        let mut detector = small();
+        for bot in (0..3000).chain(0..3000) {
+            assert_eq!(detector.touch(at(0), &from(bot, 50_000)), Finding::Suspect);
+        }
+        detector.set_flooded(true);
+        let (mut forged, mut scanner) = (0, Vec::new());
+        for second in 1..=30 {
+            for _ in 0..500 {
+                forged += 1;
+                let port = if forged % 2 == 0 { 22 } else { 50_000 };
+                assert_ne!(detector.touch(at(second), &from(10_000 + forged, port)), Finding::Offence);
+            }
+            if second == 15 {
+                scanner.extend((0..40).map(|port| detector.touch(at(second), &from(9_000, 49_200 + port))));
+            }
+        }
+        let banned = scanner.iter().position(|finding| *finding == Finding::Offence);
+        assert_eq!(banned, Some(3), "two that may be late ones, one that may be forged, and the next");
+        assert!(detector.forgotten() > 5000 && detector.suspects() <= 6990);
+        detector.set_flooded(false);
+        detector.at_once = Bucket::new(20, 3000);
+        let banned = (0..3000).filter(|bot| detector.touch(at(31), &from(*bot, 50_000)) == Finding::Offence).count();
+        assert_eq!(banned, 3000, "whom it had seen twice it has not forgotten for those it saw once");
     }
 
     #[test]

@@ -235,8 +235,7 @@ impl Keeper {
     }
 
     fn names_record(&self, clocks: Clocks) -> Vec<u8> {
-        let frame = |(name, nets): (&Box<str>, &Vec<IpNet>)| record_frame(clocks, Word::Name { name, nets });
-        self.names.iter().flat_map(frame).collect()
+        self.names.iter().flat_map(|(name, nets)| record_frame(clocks, Word::Name { name, nets })).collect()
     }
 
     /// What the owner's host names stand for now. A first answer is kept at once, another within the hour: those of

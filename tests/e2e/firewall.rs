@@ -670,9 +670,12 @@ fn hands() -> impl Strategy<Value = Vec<Hand>> {
     proptest::collection::vec((0..40u8, lifetime), 0..30)
 }
 
+/// What a foreign hand does, what the daemon does meanwhile and afterwards, and the work that a step may do.
+type Round = (Vec<Hand>, Vec<Hand>, Vec<Hand>, u32);
+
 /// Between the look at a set and each step of its comparison the daemon's own changes go on; whatever a foreign
 /// hand did before, the set ends as the model is, and a second comparison finds nothing.
-fn compare_among_changes(set: SetId, rounds: &[(Vec<Hand>, Vec<Hand>, Vec<Hand>, u32)], old: bool) {
+fn compare_among_changes(set: SetId, rounds: &[Round], old: bool) {
     let (mut firewall, mut foreign, mut model) = (open(), open(), Model::default());
     if old {
         firewall.avoid_destroy();

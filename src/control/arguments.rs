@@ -9,6 +9,10 @@ use crate::config::value;
 use crate::ledger::OWNER;
 use crate::outside;
 
+/// Most addresses in one line of the control socket: 43 bytes each and a comment are less than
+/// [`REQUEST_MAX`](super::protocol::REQUEST_MAX).
+pub const PART: usize = 1000;
+
 /// The networks of a command.
 ///
 /// # Errors
@@ -19,6 +23,17 @@ pub fn nets(addresses: &[String]) -> Result<Vec<IpNet>, Refusal> {
         return Err(Refusal::invalid("no address given; accepted: one or more addresses or networks"));
     }
     addresses.iter().map(net).collect()
+}
+
+/// The networks of one request to the daemon, at most so many: nobody else is answered meanwhile.
+///
+/// # Errors
+/// As [`nets`], or there are more.
+pub fn nets_of_request(addresses: &[String], most: usize) -> Result<Vec<IpNet>, Refusal> {
+    if addresses.len() > most {
+        return Err(Refusal::invalid(format!("{} addresses in one request; accepted: up to {most}", addresses.len())));
+    }
+    nets(addresses)
 }
 
 /// In whose name a command is given.

@@ -36,7 +36,7 @@ const ROWS: usize = 100;
 impl Daemon {
     /// Whether the owner may block these.
     pub(super) fn vet(&self, command: &BanCommand) -> Result<Vec<IpNet>, Refusal> {
-        let nets = arguments::nets(&command.addresses)?;
+        let nets = arguments::nets_of_request(&command.addresses, arguments::PART)?;
         for net in &nets {
             self.vet_one(net, command.force)?;
         }
@@ -157,7 +157,7 @@ impl Daemon {
 
     /// Takes bans back: a holder's own, or whoever's. What UCI says is not touched.
     pub(super) fn unban(&mut self, command: &UnbanCommand) -> Result<Done, Refusal> {
-        let nets = arguments::nets(&command.addresses)?;
+        let nets = arguments::nets_of_request(&command.addresses, arguments::PART)?;
         let unlisted = command.unlisted.iter().map(String::as_str).collect::<BTreeSet<&str>>();
         let taken = match (command.by.as_deref(), command.source.as_deref()) {
             (Some(by), None | Some("manual")) => self.take_back(&nets, Some(arguments::holder(Some(by))?)),
@@ -287,7 +287,7 @@ impl Daemon {
 
     /// What is true of these now; nothing is changed.
     pub(super) fn explain(&self, command: &KickCommand) -> Result<Done, Refusal> {
-        let nets = arguments::nets(&command.addresses)?;
+        let nets = arguments::nets_of_request(&command.addresses, ROWS)?;
         let text =
             |net: IpNet| format!("{} {}", value::written(net), self.standing(net, crate::ledger::CONFIGURATION).text);
         Ok(Done { done: nets.into_iter().map(|net| row(net, text(net))).collect() })
@@ -306,7 +306,7 @@ impl Daemon {
 
     /// Allows in the ledger.
     pub(super) fn exempt(&mut self, command: &ExemptCommand) -> Result<Done, Refusal> {
-        let mut nets = arguments::nets(&command.addresses)?;
+        let mut nets = arguments::nets_of_request(&command.addresses, arguments::PART)?;
         if let Some(name) = &command.batch {
             self.batches.add(name, nets, self.most as usize)?;
             if command.more {
@@ -347,7 +347,7 @@ impl Daemon {
 
     /// Ends the connections of addresses and networks, banned or not.
     pub(super) fn kick(&mut self, command: &KickCommand) -> Result<Done, Refusal> {
-        let nets = arguments::nets(&command.addresses)?;
+        let nets = arguments::nets_of_request(&command.addresses, arguments::PART)?;
         let Daemon { ledger, kernel, disconnect, .. } = self;
         let mut done = Vec::with_capacity(nets.len());
         // Each look reads every connection: one for all where there are many.
@@ -373,7 +373,7 @@ impl Daemon {
     /// Takes the ledger's own allowances back. A row without sources: there was none. Its text says what is
     /// true then, where it is still allowed, or blocked.
     pub(super) fn unexempt(&mut self, command: &ExemptCommand) -> Result<Done, Refusal> {
-        let nets = arguments::nets(&command.addresses)?;
+        let nets = arguments::nets_of_request(&command.addresses, arguments::PART)?;
         let (mut done, mut gone) = (Vec::with_capacity(nets.len()), Vec::new());
         for net in nets {
             let allowances = self.ledger.allowances_around(clock::now(), net);

@@ -14,7 +14,7 @@ use ipnet::IpNet;
 
 use super::edit::{self, EditError, Outcome};
 use crate::config::{Action, Allow, Block, Proto, Settings, last_good, value};
-use crate::control::arguments::{comment, holder, nets};
+use crate::control::arguments::{PART, comment, holder, nets};
 use crate::control::client::{self, ClientError};
 use crate::control::protocol::{
     BanCommand, ClearCommand, Code, Done, DoneRow, ExemptCommand, KickCommand, Nothing, Refusal, Request, UnbanCommand,
@@ -27,10 +27,6 @@ const INIT_SCRIPT: &str = "/etc/init.d/diswall";
 
 /// Of more addresses than this a command answers with a sum.
 const ROWS: usize = 100;
-
-/// Most addresses in one line of the control socket: 43 bytes each and a comment are less than
-/// [`REQUEST_MAX`](crate::control::protocol::REQUEST_MAX).
-const PART: usize = 1000;
 
 /// The request for a part of a command's addresses, with the name of all parts and whether more follow.
 type PartOf<'a> = dyn Fn(Vec<String>, Option<String>, bool) -> Request + 'a;

@@ -1,5 +1,6 @@
 //! What outsiders can make the daemon hold: with as little memory as a router has, in a control group of 40 MB,
-//! it takes whatever a feed sends, goes on answering, and takes the next honest list.
+//! it takes whatever a feed, a log, the network or a client of its socket sends, goes on answering, and takes the
+//! next honest list.
 //!
 //! The control group is the kernel's, version 1 or 2, whichever the machine has. The peak is the kernel's own
 //! count for the process.
@@ -8,13 +9,15 @@ use std::fmt::Write as _;
 use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{TcpListener, TcpStream};
+use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use crate::support::{Daemon, Netns, Sentinel, wait_until};
+use crate::support::{Daemon, Netns, Peer, Proc, Sentinel, wait_until};
 
 const DEADLINE: Duration = Duration::from_secs(60);
 /// What a router with 64 MB has to give.
@@ -24,6 +27,8 @@ const MOST: u64 = 24 * 1024;
 const PORT: u16 = 4222;
 /// What a list is when nobody means harm.
 const HONEST: &str = "203.0.113.77 timeout 900\n";
+const NO_NATS: &str = "config nats 'nats'\n\toption enabled '0'\n";
+const NO_LOGIN: &str = "config login 'login'\n\toption enabled '0'\n";
 
 /// A control group of the test's own, removed with it.
 struct Group(PathBuf);
@@ -232,4 +237,137 @@ fn no_list_of_dynfw_becomes_larger_than_a_router_can_hold() {
         daemon.try_cli(&["check", "203.0.113.77"]).is_ok()
     });
     stands(&mut daemon, "at the end");
+}
+
+/// A daemon in a group of 40 MB with a feed that gives its list; the rest of its configuration is `sections`.
+struct Besieged {
+    daemon: Daemon,
+    sentinel: Sentinel,
+    _group: Group,
+}
+
+impl Besieged {
+    fn start(sections: &[&str]) -> Besieged {
+        let group = Group::new();
+        let sentinel = Sentinel::start(&["--size", "1000"]);
+        let mut daemon = Daemon::prepare("", &format!("{}{NO_NATS}{}", sentinel.section(), sections.concat()));
+        daemon.load_rules();
+        let command = group.command(&daemon.as_installed());
+        daemon.spawn(&command);
+        daemon.wait_answering();
+        Besieged { daemon, sentinel, _group: group }
+    }
+
+    /// What was done to it is over or goes on: it answers, is small, and takes the next honest list.
+    fn stands(&mut self, what: &str) {
+        stands(&mut self.daemon, what);
+        self.sentinel.tell("addresses 203.0.113.77");
+        self.daemon.cli(&["resync", "dynfw"]);
+        let Besieged { daemon, sentinel, .. } = self;
+        wait_until(DEADLINE, &format!("{what}: the honest list is taken"), || {
+            sentinel.tell("publish");
+            daemon.try_cli(&["check", "203.0.113.77"]).is_ok()
+        });
+        sentinel.tell("addresses 203.0.113.78");
+    }
+}
+
+#[test]
+fn no_clients_of_the_socket_make_it_larger() {
+    let _netns = Netns::enter();
+    let mut besieged = Besieged::start(&[NO_LOGIN]);
+    let addresses: Vec<String> = (0..1000).map(|n| format!("198.51.{}.{}", n / 250, n % 250)).collect();
+    let (comment, mut args) = ("c".repeat(120), vec!["block", "--timeout", "3600", "--comment"]);
+    args.push(&comment);
+    args.extend(addresses.iter().map(String::as_str));
+    besieged.daemon.cli(&args);
+    let many = |address: &str| vec![format!("\"{address}\""); 63_000 / (address.len() + 3)].join(",");
+    let thousand = addresses.iter().map(|address| format!("\"{address}\"")).collect::<Vec<_>>().join(",");
+    for (what, request) in [
+        ("long pages", r#"{"method":"bans","params":{"limit":1000}}"#.to_owned()),
+        ("long explanations", format!(r#"{{"method":"explain","params":{{"addresses":[{}]}}}}"#, many("::"))),
+        ("long bans", format!(r#"{{"method":"ban","params":{{"addresses":[{}]}}}}"#, many("203.0.113.9"))),
+        ("a thousand bans", format!(r#"{{"method":"ban","params":{{"addresses":[{thousand}]}}}}"#)),
+        ("long takings back", format!(r#"{{"method":"unban","params":{{"addresses":[{}]}}}}"#, many("203.0.113.9"))),
+        ("long nonsense", format!("{{\"method\":\"{}\"}}", "x".repeat(65_000))),
+        ("deep nonsense", "[".repeat(65_000)),
+        ("without an end", "x".repeat(70_000)),
+    ] {
+        let request = format!("{request}\n");
+        let socket = besieged.daemon.path("run/control.sock");
+        let clients: Vec<_> = (0..64)
+            .map(|_| {
+                let mut client = UnixStream::connect(&socket).expect("a connection");
+                client.set_write_timeout(Some(Duration::from_secs(5))).expect("a time-out");
+                // It may have been given up.
+                let _ = client.write_all(request.as_bytes());
+                client
+            })
+            .collect();
+        stands(&mut besieged.daemon, what);
+        drop(clients);
+    }
+    besieged.stands("at the end");
+}
+
+#[test]
+fn no_log_makes_it_larger() {
+    let _netns = Netns::enter();
+    let directory = tempfile::tempdir().expect("a directory");
+    fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755)).expect("its mode");
+    let path = directory.path().join("log");
+    let mut log = fs::File::create(&path).expect("a log");
+    let mut besieged = Besieged::start(&[
+        "config login 'login'\n\toption proof 'never'\n\toption attempts '1'\n",
+        &format!(
+            "config logwatch 'flood'\n\toption source '{}'\n\tlist pattern 'bad login from <HOST>'\n",
+            path.display()
+        ),
+    ]);
+    let failing = |n: u32| format!("Nov 21 10:00:00 h prog[1]: bad login from 100.{}.{}.9\n", n / 250 % 100, n % 250);
+    let start = Instant::now();
+    for round in 0..10 {
+        let mut text: String = (0..10_000).map(|n| failing(round * 10_000 + n)).collect();
+        text.push_str(&"x".repeat(3 << 20));
+        text.push('\n');
+        log.write_all(text.as_bytes()).expect("written");
+    }
+    println!("100000 lines and ten of 3 MB written after {:?}", start.elapsed());
+    stands(&mut besieged.daemon, "a log at full speed");
+    wait_until(DEADLINE, "a failure behind it all is seen", || {
+        log.write_all(b"Nov 21 10:00:00 h prog[1]: bad login from 198.51.100.9\n").expect("written");
+        besieged.daemon.try_cli(&["check", "198.51.100.9"]).is_ok()
+    });
+    besieged.stands("after a log at full speed");
+}
+
+#[test]
+fn no_packets_make_it_larger() {
+    let _netns = Netns::enter();
+    let wan = Peer::join("wan", "192.0.2.1/30", "192.0.2.2/30");
+    let mut besieged = Besieged::start(&[NO_LOGIN]);
+    wait_until(DEADLINE, "the eyes are open", || besieged.daemon.status()["scan"]["state"] == "on");
+    let mut flood = wan.command("timeout");
+    // Who is killed with `timeout` does not flood on.
+    flood.args([
+        "5",
+        "setpriv",
+        "--pdeathsig",
+        "KILL",
+        "hping3",
+        "-q",
+        "--flood",
+        "--rand-source",
+        "-S",
+        "-p",
+        "++1",
+        "192.0.2.1",
+    ]);
+    let mut flood = Proc::spawn(&flood);
+    wait_until(DEADLINE, "the flood is told", || {
+        besieged.daemon.status()["problems"].to_string().contains("a flood of packets to closed ports is on")
+    });
+    besieged.stands("in a flood of forged packets");
+    let _ = flood.wait(DEADLINE);
+    stands(&mut besieged.daemon, "after it");
 }

@@ -18,7 +18,7 @@ use super::wire::{self, DEFAULT_LOGIN, Subjects};
 use crate::config;
 use crate::feed::backoff::Backoff;
 use crate::feed::intake::Intake;
-use crate::feed::{FeedState, Gauges, Handle, Update, Updates};
+use crate::feed::{Event, FeedState, Gauges, Handle, Update, Updates};
 use crate::model::Source;
 use crate::outside;
 use crate::uptime;
@@ -277,8 +277,14 @@ impl Conversation<'_> {
             self.link.send(&self.out.bytes).await?;
             self.out.bytes.clear();
         }
+        let mut list = false;
         for update in self.out.updates.drain(..) {
+            list |= matches!(update, Update::Event(Event::List { .. } | Event::AllowList { .. }));
             self.client.post(update).await?;
+        }
+        if list {
+            // The daemon is to have taken it before the next long message is read: both at once are too much.
+            tokio::task::yield_now().await;
         }
         // A burst's room is not kept for the idle hours after it.
         self.out.bytes.shrink_to(1024);

@@ -1,6 +1,8 @@
 //! `cargo xtask bench`: the daemon measured beside `nft`, on one machine in one run, as a Markdown table.
 //! It measures the release build from outside, over the same sockets and sets that a router has.
 
+mod blocks;
+mod comparing;
 mod control;
 mod logins;
 mod scan;
@@ -37,13 +39,13 @@ netlink messages included; memory is VmRSS and VmHWM.
 
   --runs N   repetitions of the rows with 100,000 addresses, 1 to 99 (default 5)
   PART       only these rows: sets list deltas losses idle packets scan flood logins sharing
-             control refill forward (default: all)
+             control comparing blocks refill forward (default: all)
 
 Needs root; takes about four minutes, and longer on a machine that is not quiet. fail2ban and sshguard
 are installed for `logins`; where an installed service starts by itself, stop it.";
 
 /// The parts: name, what is said meanwhile, and what measures.
-const PARTS: [(&str, &str, Measure); 13] = [
+const PARTS: [(&str, &str, Measure); 15] = [
     ("sets", "the netlink part alone", Bench::sets),
     ("list", "a list of 100,000", Bench::list),
     ("deltas", "single deltas", Bench::deltas),
@@ -55,6 +57,8 @@ const PARTS: [(&str, &str, Measure); 13] = [
     ("logins", "lines in a log, beside fail2ban and sshguard", Bench::log_lines),
     ("sharing", "bans shared by two routers", Bench::shared_bans),
     ("control", "what LuCI asks, with 200,000 bans", Bench::control),
+    ("comparing", "answers while sets are compared and filled", Bench::comparing),
+    ("blocks", "20,000 addresses blocked by command", Bench::blocks),
     ("refill", "refill after fw4 restart", Bench::refill),
     ("forward", "packets through the router", Bench::forward),
 ];

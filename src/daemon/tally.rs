@@ -26,6 +26,12 @@ const SAMPLES: usize = 12;
 /// Hours kept: a week.
 pub const HOURS: usize = 168;
 
+/// Hours that outlive the daemon: two days, as far as [`KEPT_MOST`] allows.
+const KEPT_HOURS: usize = 48;
+
+/// Values kept, the hours' among them. A snapshot takes 1024.
+const KEPT_MOST: usize = 900;
+
 /// Seconds in an hour.
 const HOUR: u64 = 3600;
 
@@ -131,7 +137,7 @@ impl Tally {
             read_at: Instant::now(),
             since: kept.get("since").copied().unwrap_or(wall),
             samples: kept_samples(kept, wall, &sources).unwrap_or_else(|| VecDeque::from([(wall, totals.clone())])),
-            hours: VecDeque::from([Some(PerSource::default())]),
+            hours: kept_hours(kept, wall / HOUR, &sources),
             running: wall / HOUR,
             totals,
             sources,
@@ -219,7 +225,25 @@ impl Tally {
                 kept.insert(format!("hour{number}.{source}.bytes").into(), count.bytes);
             }
         }
+        self.keep_hours(&mut kept);
         kept
+    }
+
+    /// The newest hours, by their number since 1970; of what is 0 nothing is kept.
+    fn keep_hours(&self, kept: &mut Totals) {
+        for (hour, past) in (0..=self.running).rev().zip(self.hours.iter().rev()).take(KEPT_HOURS) {
+            let Some(past) = past else { continue };
+            if kept.len() + 1 + 3 * past.0.len() > KEPT_MOST {
+                return;
+            }
+            kept.insert(format!("past{hour}").into(), 1);
+            for (source, Hour { dropped, bans }) in &past.0 {
+                let values = [("bans", u64::from(*bans)), ("packets", dropped.packets), ("bytes", dropped.bytes)];
+                for (what, value) in values.into_iter().filter(|(_, value)| *value > 0) {
+                    kept.insert(format!("past{hour}.{source}.{what}").into(), value);
+                }
+            }
+        }
     }
 
     /// In all, and in the last hour (to five minutes).
@@ -305,6 +329,27 @@ fn kept_samples(kept: &Totals, wall: u64, sources: &[Source]) -> Option<VecDeque
     (!samples.is_empty()).then_some(samples)
 }
 
+/// The hours that a former run has left, up to the running one, which goes on.
+fn kept_hours(kept: &Totals, running: u64, sources: &[Source]) -> VecDeque<Option<PerSource<Hour>>> {
+    let value = |name: &str| kept.get(name).copied();
+    let past = |hour: u64| {
+        value(&format!("past{hour}"))?;
+        let of = |source: &Source| {
+            let value = |what: &str| value(&format!("past{hour}.{source}.{what}")).unwrap_or(0);
+            let dropped = Count { packets: value("packets"), bytes: value("bytes") };
+            (*source, Hour { dropped, bans: u32::try_from(value("bans")).unwrap_or(u32::MAX) })
+        };
+        Some(sources.iter().map(of).collect::<PerSource<Hour>>())
+    };
+    let mut hours: VecDeque<_> =
+        (running.saturating_sub(KEPT_HOURS as u64)..=running).map(past).skip_while(Option::is_none).collect();
+    match hours.back_mut() {
+        Some(last) => _ = last.get_or_insert_default(),
+        None => hours.push_back(Some(PerSource::default())),
+    }
+    hours
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -352,6 +397,32 @@ mod tests {
             after.sample(&counter(120), 1000 + 300 * step);
         }
         assert_eq!(after.of(Source::DYNFW).1.packets, 0);
+    }
+
+    #[tokio::test(flavor = "current_thread")]
+    async fn the_hours_outlive_the_daemon() {
+        let mut before = Tally::new(10 * HOUR + 5, &Totals::new(), Source::BUILT_IN.to_vec());
+        before.count_bans(Source::SCAN, 3, 10 * HOUR + 6);
+        before.read(&counter(5), 12 * HOUR);
+        before.count_bans(Source::SCAN, 1, 12 * HOUR + 1);
+        for (wall, bans) in [
+            (12 * HOUR + 60, [-1, 3, -1, 1]),
+            (13 * HOUR, [3, -1, 1, 0]),
+            (15 * HOUR, [1, -1, -1, 0]),
+            // The clock is wrong: nothing of it is the past.
+            (9 * HOUR, [-1, -1, -1, 0]),
+            (500 * HOUR, [-1, -1, -1, 0]),
+        ] {
+            let after = Tally::new(wall, &before.totals(), Source::BUILT_IN.to_vec());
+            assert_eq!(after.history(4, wall).sources[2].bans, bans, "at {wall}");
+        }
+        // However many hours and values there are, a snapshot has room for them.
+        for hour in 0..200 {
+            for source in Source::BUILT_IN {
+                before.count_bans(source, 1, (20 + hour) * HOUR);
+            }
+        }
+        assert!((100..=KEPT_MOST).contains(&before.totals().len()), "{}", before.totals().len());
     }
 
     #[tokio::test(flavor = "current_thread")]

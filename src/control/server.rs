@@ -101,7 +101,7 @@ impl Server {
                         // Those who have said something are heard before others take their room; and not after
                         // each one, or who comes last waits for all that the daemon does meanwhile.
                         accepted = accepted.wrapping_add(1);
-                        if accepted % (UNSAID_MAX / 2) == 0 {
+                        if accepted.is_multiple_of(UNSAID_MAX / 2) {
                             tokio::task::yield_now().await;
                         }
                     }

@@ -145,7 +145,7 @@ test('an allowance is added in the grid, saved and applied', () => on('allowed',
 
 test('a wrong allowance is not accepted', () => on('allowed', {}, async page => {
 	await page.getByRole('button', { name: 'Add', exact: true }).click();
-	await page.locator('.modal [data-name=ip] input').fill('192.0.2.99/24');
+	await page.locator('.modal [data-name=ip] input').fill('192.0.2.99/33');
 	await page.locator('.modal [data-name=ip] input').blur();
 	await page.locator('.modal .cbi-input-invalid').waitFor();
 }));

@@ -19,6 +19,10 @@ mod nats_body;
 mod nats_stream;
 #[path = "../fuzz/checks/nflog_packet.rs"]
 mod nflog_packet;
+#[path = "../fuzz/checks/outside_text.rs"]
+mod outside_text;
+#[path = "../fuzz/checks/record.rs"]
+mod record;
 #[path = "../fuzz/checks/snapshot.rs"]
 mod snapshot;
 #[path = "../fuzz/checks/uci_text.rs"]
@@ -74,4 +78,14 @@ fn snapshot() {
 #[test]
 fn nflog_packet() {
     replay("nflog_packet", nflog_packet::check);
+}
+
+#[test]
+fn outside_text() {
+    replay("outside_text", outside_text::check);
+}
+
+#[test]
+fn record() {
+    replay("record", record::check);
 }

@@ -34,7 +34,7 @@ Usage: cargo xtask bench [--runs N] [PART…]
 
 Builds the release program and measures it in a network namespace of its own, side by side with
 `nft -f` and a forked `nft` on the same kernel. Prints a Markdown table: medians, their ratio, the
-aim. CPU time is the kernel's own count for the process (schedstat), the kernel's work on its
+aim. CPU time is the kernel's own count for the process, the kernel's work on its
 netlink messages included; memory is VmRSS and VmHWM.
 
   --runs N   repetitions of the rows with 100,000 addresses, 1 to 99 (default 5)

@@ -7,10 +7,12 @@ use std::sync::mpsc::{Receiver, channel};
 use std::thread::{sleep, spawn};
 use std::time::{Duration, Instant};
 
+use nix::errno::Errno;
 use nix::sys::socket::{
     AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, bind, recv, setsockopt, socket, sockopt,
 };
-use nix::time::{ClockId, clock_gettime};
+use nix::time::{ClockId, clock_getcpuclockid, clock_gettime};
+use nix::unistd::Pid;
 use serde_json::Value;
 
 use crate::Result;
@@ -20,31 +22,19 @@ use crate::command::{command, output};
 const REST: Duration = Duration::from_micros(500);
 const QUIET: Duration = Duration::from_millis(400);
 
-/// CPU time that all threads of a running process have used, to the nanosecond.
+/// CPU time that all threads of a running process have used, those that have ended included, to the nanosecond.
 pub fn cpu(pid: u32) -> Result<Duration> {
     threads(pid)?.ok_or_else(|| format!("process {pid} has ended"))
 }
 
-/// As [`cpu`]; nothing for a process that has ended.
+/// As [`cpu`]; nothing for a process that has ended. The process's own clock: it counts threads that have ended, too.
 fn threads(pid: u32) -> Result<Option<Duration>> {
-    let directory = format!("/proc/{pid}/task");
-    let tasks = match std::fs::read_dir(&directory) {
-        Ok(tasks) => tasks,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(format!("{directory}: {error}")),
-    };
-    let mut sum = Duration::ZERO;
-    for task in tasks.flatten() {
-        let file = task.path().join("schedstat");
-        let text = match std::fs::read_to_string(&file) {
-            Ok(text) => text,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue, // that thread has just ended
-            Err(error) => return Err(format!("{}: {error}", file.display())),
-        };
-        let first = text.split_whitespace().next().and_then(|word| word.parse().ok());
-        sum += Duration::from_nanos(first.ok_or_else(|| format!("{}: {text:?} is no time", file.display()))?);
+    let Ok(number) = i32::try_from(pid) else { return Ok(None) };
+    match clock_getcpuclockid(Pid::from_raw(number)).and_then(clock_gettime) {
+        Ok(time) => Ok(Some(time.into())),
+        Err(Errno::ESRCH | Errno::EINVAL) => Ok(None),
+        Err(error) => Err(format!("the clock of process {pid}: {error}")),
     }
-    Ok(Some(sum))
 }
 
 /// Waits until a process has come to rest; its CPU time then.
@@ -219,12 +209,12 @@ mod tests {
     #[test]
     fn cpu_time_grows_with_work_and_memory_is_there() {
         let pid = std::process::id();
-        let before = cpu(pid).expect("schedstat");
+        let before = cpu(pid).expect("a clock");
         let start = Instant::now();
         while start.elapsed() < Duration::from_millis(50) {
             std::hint::spin_loop();
         }
-        assert!(cpu(pid).expect("schedstat") > before);
+        assert!(cpu(pid).expect("a clock") > before);
         assert!(memory(pid, "VmRSS").expect("VmRSS") > 0);
         assert!(memory(pid, "VmNone").is_err());
         assert_eq!(threads(u32::MAX), Ok(None), "no such process");

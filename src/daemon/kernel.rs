@@ -348,9 +348,19 @@ impl Kernel {
         self.repair_at = None;
         match self.begin(ledger, now) {
             Ok(State::Ok | State::Unguarded(_)) => self.go_on(ledger, now),
-            Ok(state) => Some(self.end(state, 0, 0)),
-            Err(error) => Some(self.end(State::Error(error.to_string()), 0, 0)),
+            Ok(state) => Some(self.give_up(state)),
+            Err(error) => Some(self.give_up(State::Error(error.to_string()))),
         }
+    }
+
+    /// The end of a repair that could not begin. What was being compared is compared in the next.
+    fn give_up(&mut self, state: State) -> Repaired {
+        let (mut changes, mut made) = (0, 0);
+        if let (Some(pending), Some((firewall, _))) = (self.pending.take(), &mut self.link) {
+            (changes, made) = (pending.round.changes, pending.made);
+            pending.round.open().for_each(|set| firewall.mark_dirty(set));
+        }
+        self.end(state, changes, made)
     }
 
     /// Comparisons are under way.
@@ -406,10 +416,14 @@ impl Kernel {
     /// to where all goes well.
     fn begin(&mut self, ledger: &Ledger, now: Moment) -> Result<State, Error> {
         let remade = std::mem::take(&mut self.remade);
-        let before = self.pending.take_if(|_| !remade);
+        if remade {
+            self.pending = None;
+        }
         self.in_order = false;
         self.open()?;
-        let Kernel { link: Some((firewall, _)), names, singles, unsettled, parts, zones, states, guards, .. } = self
+        let Kernel {
+            link: Some((firewall, _)), pending, names, singles, unsettled, parts, zones, states, guards, ..
+        } = self
         else {
             return Err(Error::NoTable);
         };
@@ -426,18 +440,17 @@ impl Kernel {
             return Ok(State::Error(text));
         }
         let made = structure.missing.len();
-        let mut pending = before.unwrap_or_else(|| Pending { round: Round::default(), state: State::Ok, made: 0 });
         if made > 0 {
             firewall.create_sets(&structure.missing)?;
             names.sets().into_iter().for_each(|set| firewall.mark_dirty(set));
         }
+        let pending = pending.get_or_insert_with(|| Pending { round: Round::default(), state: State::Ok, made: 0 });
         pending.made += made;
         pending.round.changes += review(firewall, singles, unsettled, ledger, now);
         let dirty = firewall.take_dirty();
         pending.round.add(&dirty, firewall);
         pending.state = state_of(&structure, names, guards);
         let state = pending.state.clone();
-        self.pending = Some(pending);
         self.in_order = true;
         Ok(state)
     }

@@ -87,6 +87,11 @@ impl Round {
         }
     }
 
+    /// The pairs that are not through yet.
+    pub fn open(&self) -> impl Iterator<Item = SetId> + '_ {
+        self.current.iter().map(|current| current.key.set).chain(self.queue.iter().map(|key| key.set))
+    }
+
     /// Takes note of what the daemon changes meanwhile.
     pub fn note(&mut self, change: &SetChange) {
         let (SetChange::Add { set, range, .. }
@@ -232,5 +237,31 @@ impl Current {
             }
         };
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_through_is_open() {
+        let key = |source, family| SetKey { set: SetId::Ban(source), family };
+        let current = Current {
+            key: key(Source::NATS, Family::V6),
+            stage: Stage::Due,
+            touched: Touched::default(),
+            reads: 1,
+            full: 0,
+        };
+        let round = Round {
+            queue: vec![key(Source::MANUAL, Family::V4), key(Source::SCAN, Family::V6)],
+            current: Some(current),
+            clean: vec![key(Source::DYNFW, Family::V4)],
+            ..Round::default()
+        };
+        let open: Vec<SetId> = round.open().collect();
+        assert_eq!(open, [Source::NATS, Source::MANUAL, Source::SCAN].map(SetId::Ban));
+        assert_eq!(Round::default().open().count(), 0);
     }
 }

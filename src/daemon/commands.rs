@@ -64,15 +64,10 @@ impl Daemon {
 
     /// Bans in the ledger, in the holder's name: all of them, or none.
     pub(super) fn ban(&mut self, command: &BanCommand) -> Result<Done, Refusal> {
-        let mut nets = self.vet(command)?;
+        let nets = self.vet(command)?;
         let holder = arguments::holder(command.by.as_deref())?;
-        if let Some(name) = &command.batch {
-            self.batches.add(name, nets, self.most as usize)?;
-            if command.more {
-                return Ok(Done::default());
-            }
-            nets = self.batches.take(name);
-        }
+        let gathered = self.batches.gather(command.batch.as_deref(), nets, command.more, self.most as usize)?;
+        let Some(nets) = gathered else { return Ok(Done::default()) };
         let comment = arguments::comment(command.comment.as_deref().unwrap_or_default())?;
         let lifetime = lifetime(command.timeout);
         self.hold(holder, &nets, lifetime, &comment)?;
@@ -306,14 +301,9 @@ impl Daemon {
 
     /// Allows in the ledger.
     pub(super) fn exempt(&mut self, command: &ExemptCommand) -> Result<Done, Refusal> {
-        let mut nets = arguments::nets_of_request(&command.addresses, arguments::PART)?;
-        if let Some(name) = &command.batch {
-            self.batches.add(name, nets, self.most as usize)?;
-            if command.more {
-                return Ok(Done::default());
-            }
-            nets = self.batches.take(name);
-        }
+        let nets = arguments::nets_of_request(&command.addresses, arguments::PART)?;
+        let gathered = self.batches.gather(command.batch.as_deref(), nets, command.more, self.most as usize)?;
+        let Some(nets) = gathered else { return Ok(Done::default()) };
         let comment = arguments::comment(command.comment.as_deref().unwrap_or_default())?;
         let lifetime = lifetime(command.timeout);
         for net in nets.iter().copied() {
@@ -334,7 +324,7 @@ impl Daemon {
             if many < all {
                 text.push_str(&format!("; there is no room for the other {}", all - many));
             }
-            log::info!("allow: {text}{}", in_brackets(comment));
+            told(|| format!("allow: {text}{}", in_brackets(comment)));
             return self.kept(vec![DoneRow { text, ..DoneRow::default() }]);
         }
         let row = |net: &IpNet| {
@@ -443,6 +433,20 @@ struct Batch {
 }
 
 impl Batches {
+    /// All networks of a command: these, or, where it comes in parts under a name, those of its parts. `None`: there
+    /// is `more` to come.
+    fn gather(
+        &mut self,
+        name: Option<&str>,
+        nets: Vec<IpNet>,
+        more: bool,
+        most: usize,
+    ) -> Result<Option<Vec<IpNet>>, Refusal> {
+        let Some(name) = name else { return Ok(Some(nets)) };
+        self.add(name, nets, most)?;
+        Ok((!more).then(|| self.take(name)))
+    }
+
     /// Takes a part in. `most`: so many networks of both families a command may have.
     fn add(&mut self, name: &str, nets: Vec<IpNet>, most: usize) -> Result<(), Refusal> {
         self.0.retain(|batch| batch.touched.elapsed() < BATCH_KEPT);

@@ -215,8 +215,8 @@ impl Ledger {
                 None => input.text()?,
             };
             let (v4, v6) = (input.count()?, input.count()?);
-            let (book, texts) = ledger.book_named(&name)?;
-            let mut reader = BanReader { clock, names: &names, texts, most: max_entries };
+            let (book, texts, most) = ledger.book_named(&name)?;
+            let mut reader = BanReader { clock, names: &names, texts, most };
             reader.table(&mut book.v4, v4, &mut input, |input| Ok(Ipv4Addr::from(input.array::<4>()?)))?;
             reader.table(&mut book.v6, v6, &mut input, |input| Ok(Ipv6Addr::from(input.array::<16>()?)))?;
         }
@@ -238,10 +238,11 @@ impl Ledger {
         Ok(Restored { ledger, totals, wall: written, words, away })
     }
 
-    /// The book of that source, one apart where there is no such source here.
-    fn book_named(&mut self, name: &str) -> Result<(&mut Book, &mut Texts), SnapshotError> {
+    /// The book of that source, one apart where there is no such source here, and how many bans of each family are
+    /// read into it. Nobody shrinks the books apart later: they have half the limit together in each family.
+    fn book_named(&mut self, name: &str) -> Result<(&mut Book, &mut Texts, u32), SnapshotError> {
         if let Some(at) = self.books.iter().position(|book| book.source.name() == name) {
-            return Ok((&mut self.books[at], &mut self.texts));
+            return Ok((&mut self.books[at], &mut self.texts, self.max_entries));
         }
         if self.apart.len() >= APART_MAX {
             return Err(SnapshotError::Damaged("number of sources"));
@@ -249,7 +250,9 @@ impl Ledger {
         // What a book apart counts as matters to nobody before it has its source again.
         self.apart.push((name.into(), Book::new(Source::DYNFW)));
         let last = self.apart.len() - 1;
-        Ok((&mut self.apart[last].1, &mut self.texts))
+        let held = self.apart.iter().map(|(_, book)| book.v4.len().max(book.v6.len())).sum::<usize>();
+        let most = (self.max_entries / 2).saturating_sub(u32::try_from(held).unwrap_or(u32::MAX));
+        Ok((&mut self.apart[last].1, &mut self.texts, most))
     }
 
     fn read_nets(&mut self, version: u16, clock: Clock, input: &mut Input) -> Result<(), SnapshotError> {

@@ -228,6 +228,16 @@ fn bans_of_a_source_that_is_not_here_wait_for_it() {
 }
 
 #[test]
+fn bans_of_sources_that_are_not_here_are_held_to_the_limit() {
+    let strange = [("dynfw", "mist1"), ("nats", "hive"), ("scan", "many")];
+    let bytes = strange.iter().fold(saved(&crowd(), at(1100), WALL), |bytes, (from, to)| renamed(&bytes, from, to));
+    let back = Ledger::restore(&mut bytes.as_slice(), at(1100), Some(WALL), 100).unwrap().ledger;
+    assert_eq!(back.apart.len(), 3);
+    let held = |family: fn(&Book) -> usize| back.apart.iter().map(|(_, book)| family(book)).sum::<usize>();
+    assert_eq!((held(|book| book.v4.len()), held(|book| book.v6.len())), (50, 50));
+}
+
+#[test]
 fn a_smaller_limit_holds_for_what_comes_back() {
     let bytes = saved(&crowd(), at(1100), WALL);
     let back = Ledger::restore(&mut bytes.as_slice(), at(1100), Some(WALL), 100).unwrap().ledger;

@@ -266,7 +266,7 @@ impl Keeper {
         self.own_due = Instant::now() + OWN;
         self.own_changed = false;
         let clocks = clocks();
-        let mut frames = ledger.record_of_own(clocks, self.own_since).unwrap_or_default();
+        let mut frames = ledger.record_of_own(clocks, Some(self.own_since)).unwrap_or_default();
         if !std::mem::replace(&mut self.names_kept, true) {
             frames.extend(self.names_record(clocks));
         }

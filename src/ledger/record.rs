@@ -558,7 +558,7 @@ impl Ledger {
                 out.append(&mut frame.finish());
             }
         }
-        out.extend(self.record_of_own(clocks, Moment(0)).unwrap_or_default());
+        out.extend(self.record_of_own(clocks, None).unwrap_or_default());
         let mut offenders: Vec<(u64, Past)> = self.escalation.iter().collect();
         offenders.sort_unstable_by_key(|(_, past)| std::cmp::Reverse(past.until));
         offenders.truncate(OWN_MOST);
@@ -577,11 +577,11 @@ impl Ledger {
         out
     }
 
-    /// The frame of the router's own bans that began after a moment; `None` if there are none.
-    pub fn record_of_own(&self, clocks: Clocks, after: Moment) -> Option<Vec<u8>> {
+    /// The frame of the router's own bans, or of those that began after a moment; `None` if there are none.
+    pub fn record_of_own(&self, clocks: Clocks, after: Option<Moment>) -> Option<Vec<u8>> {
         let mut rows = Vec::new();
         self.for_each_ban(clocks.now, Some(Source::SCAN), &mut |ban| {
-            if ban.start > after {
+            if after.is_none_or(|after| ban.start > after) {
                 rows.push(ban);
             }
         });

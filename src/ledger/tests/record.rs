@@ -219,8 +219,8 @@ fn the_routers_own_are_added_and_freed() {
         changes(&mut ledger, at(second), ban(Source::SCAN, &format!("198.51.100.{n}"), Lifetime::Seconds(5000)));
     }
     let then = clocks(1, WALL, 300);
-    assert_eq!(ledger.record_of_own(then, at(200)), None);
-    let hour = [ledger.record_of_own(then, at(0)), ledger.record_of_own(then, at(150))].map(Option::unwrap);
+    assert_eq!(ledger.record_of_own(then, Some(at(200))), None);
+    let hour = [ledger.record_of_own(then, Some(at(0))), ledger.record_of_own(then, Some(at(150)))].map(Option::unwrap);
     assert!(hour[1].len() < hour[0].len());
     let freed = record_frame(then, Word::Free(&[net("198.51.100.1")]));
     let now = clocks(2, WALL, 5);
@@ -310,7 +310,7 @@ fn a_days_writes() {
                 );
             }
             if second % 3600 == 3599 {
-                if let Some(frame) = ledger.record_of_own(now, since) {
+                if let Some(frame) = ledger.record_of_own(now, Some(since)) {
                     file.append(&frame).unwrap();
                 }
                 since = now.now;

@@ -1,7 +1,6 @@
 //! A source of bans: one row, from which everything that differs between sources follows.
 //!
-//! Nothing else in the house lists sources or their properties. The built-in ones are the constants here; a
-//! kind of source that can be configured several times makes a row for each at start ([`Source::made`]).
+//! Nothing else in the house lists sources or their properties.
 
 use std::cmp::Ordering;
 use std::fmt;
@@ -90,12 +89,6 @@ impl Source {
 
     /// Those that every router has, in the order in which people are told of them.
     pub const BUILT_IN: [Source; 4] = [Source::DYNFW, Source::NATS, Source::SCAN, Source::MANUAL];
-
-    /// A source that the configuration names. The row stays for as long as the process does: make one for each
-    /// name, once.
-    pub fn made(row: Row) -> Source {
-        Source(Box::leak(Box::new(row)))
-    }
 
     /// The name used in set names, on the command line and in JSON.
     pub const fn name(self) -> &'static str {

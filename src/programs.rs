@@ -9,7 +9,7 @@ use std::ffi::OsStr;
 use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Child, Command};
 
 /// Where programs are looked for, whatever the environment says.
 const PLACES: &str = "/usr/sbin:/usr/bin:/sbin:/bin:/usr/local/sbin:/usr/local/bin";
@@ -41,6 +41,25 @@ pub fn at(path: &Path) -> Command {
         command.env("PATH", PLACES);
     }
     command
+}
+
+/// As [`at`], whatever the environment: what it does is the same for the daemon and for an owner in his shell,
+/// whose own settings (`~/.curlrc`, a proxy) it does not see.
+pub fn bare(path: &Path) -> Command {
+    let mut command = Command::new(path);
+    command.env_clear().env("PATH", PLACES).env("HOME", "/dev/null");
+    command
+}
+
+/// A child that does not outlive its owner, nor stays behind as a zombie.
+pub struct Guarded(pub Child);
+
+impl Drop for Guarded {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }
 
 fn is_program(path: &Path) -> bool {

@@ -4,6 +4,7 @@
 //! of another format than ours to read.
 
 use super::show::{say, time_of_day};
+use crate::calendar;
 use crate::control::protocol::{Ban, History};
 use crate::outside;
 
@@ -75,16 +76,7 @@ pub fn history(history: &History) {
 
 /// Unix seconds as `2026-11-21T22:00:00Z`.
 fn moment(at: u64) -> String {
-    let days = at / 86_400;
-    // Years that begin in March, in eras of 400: the leap day is then the last of its year.
-    let from_era = days + 719_468;
-    let day_of_era = from_era % 146_097;
-    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let shifted = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * shifted + 2) / 5 + 1;
-    let month = if shifted < 10 { shifted + 3 } else { shifted - 9 };
-    let year = from_era / 146_097 * 400 + year_of_era + u64::from(month <= 2);
+    let (year, month, day) = calendar::date(at);
     format!("{year:04}-{month:02}-{day:02}T{}Z", time_of_day(at))
 }
 

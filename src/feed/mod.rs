@@ -6,6 +6,7 @@
 
 pub mod backoff;
 pub mod dynfw;
+pub mod fetch;
 pub mod intake;
 pub mod login;
 pub mod nats;

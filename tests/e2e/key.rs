@@ -8,10 +8,9 @@ use std::process::Command;
 use std::time::Duration;
 
 use diswall::feed::dynfw::key;
-use nix::sched::{CloneFlags, unshare};
 use tempfile::TempDir;
 
-use crate::support::{Netns, Proc, run};
+use crate::support::{Authority, Mount, Netns, Proc, own_mounts};
 
 const DEADLINE: Duration = Duration::from_secs(30);
 const KEY: &str = "rq:rM>}U?@Lns47E1%kR.o@n%FcmmsL/@{H8]yf7";
@@ -37,22 +36,6 @@ print('ready', flush=True)
 server.serve_forever()
 ";
 
-/// A certificate for `name`, signed by the authority in `ca.pem`, with its key in one file.
-fn certificate(place: &Path, name: &str) -> String {
-    let file = |file: &str| place.join(file).to_string_lossy().into_owned();
-    let (key, chain, request) = (file("server.key"), file(&format!("{}.pem", name.replace(':', "-"))), file("request"));
-    let subject = ["req", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=sentinel", "-keyout", &key, "-out", &request];
-    run("openssl", &subject);
-    let names = file("names");
-    fs::write(&names, format!("subjectAltName={name}")).expect("a file");
-    let (ca, ca_key) = (file("ca.pem"), file("ca.key"));
-    let sign = ["x509", "-req", "-in", &request, "-CA", &ca, "-CAkey", &ca_key, "-CAcreateserial", "-days", "2"];
-    run("openssl", &[&sign[..], &["-extfile", &names, "-out", &chain]].concat());
-    let both = fs::read_to_string(&chain).expect("the certificate") + &fs::read_to_string(&key).expect("the key");
-    fs::write(&chain, both).expect("a file");
-    chain
-}
-
 fn serve(place: &Path, port: &str, certificate: Option<&str>) -> Proc {
     let mut python = Command::new("/usr/bin/python3");
     let server = Proc::spawn(python.args(["-c", SERVER, port]).args(certificate).current_dir(place.join("files")));
@@ -68,42 +51,39 @@ fn fetch(url: &str) -> Result<String, String> {
 #[test]
 fn the_published_key_comes_over_checked_https_alone() {
     let _netns = Netns::enter();
-    unshare(CloneFlags::CLONE_NEWNS).expect("a mount namespace of the test's own (needs root)");
-    run("mount", &["--make-rprivate", "/"]);
+    own_mounts();
     let directory = TempDir::new().expect("a directory");
     let place = directory.path();
-    let ca = place.join("ca.pem").to_string_lossy().into_owned();
-    let ca_key = place.join("ca.key").to_string_lossy().into_owned();
-    let authority = ["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=authority"];
-    run("openssl", &[&authority[..], &["-keyout", &ca_key, "-out", &ca]].concat());
+    let authority = Authority::new(place);
     fs::create_dir(place.join("files")).expect("a directory");
     let published = format!("metadata\n    name = \"dynfw\"\ncurve\n    public-key = \"{KEY}\"\n");
     fs::write(place.join("files/dynfw.pub"), published).expect("a file");
     fs::write(place.join("files/page"), "<html>").expect("a file");
     let _plain = serve(place, "8080", None);
-    let _good = serve(place, "8443", Some(&certificate(place, "IP:127.0.0.1")));
-    let _other = serve(place, "8444", Some(&certificate(place, "DNS:elsewhere.example")));
+    let _good = serve(place, "8443", Some(&authority.certify("IP:127.0.0.1")));
+    let _other = serve(place, "8444", Some(&authority.certify("DNS:elsewhere.example")));
 
+    let mut hidden = Vec::new();
     for program in ["curl", "wget"] {
-        assert!(fetch("https://127.0.0.1:8443/dynfw.pub").is_err(), "{program} trusts an authority nobody knows");
-        let trusted = "/etc/ssl/certs/ca-certificates.crt";
-        run("mount", &["--bind", &ca, trusted]);
+        let unknown = fetch("https://127.0.0.1:8443/dynfw.pub").expect_err("an authority that nobody knows");
+        assert!(unknown.contains("could not prove who it is"), "{program}: {unknown}");
+        let trusted = Mount::bind(&authority.certificate(), Path::new("/etc/ssl/certs/ca-certificates.crt"));
         assert_eq!(fetch("https://127.0.0.1:8443/dynfw.pub").as_deref(), Ok(KEY), "{program}");
         for (url, why) in [
             ("https://127.0.0.1:8443/page", "holds no CURVE public key (6 bytes"),
-            ("https://127.0.0.1:8443/nothing", "holds no CURVE public key (0 bytes"),
-            ("https://127.0.0.1:8443/moved", "holds no CURVE public key (0 bytes"),
-            ("https://127.0.0.1:8443/endless", "holds no CURVE public key (4096 bytes"),
-            ("https://127.0.0.1:8444/dynfw.pub", "holds no CURVE public key (0 bytes"),
-            ("https://127.0.0.1:1/dynfw.pub", "holds no CURVE public key (0 bytes"),
+            ("https://127.0.0.1:8443/nothing", "status 404"),
+            ("https://127.0.0.1:8443/moved", if program == "curl" { "not allowed" } else { "not followed" }),
+            ("https://127.0.0.1:8443/endless", "sent more than is taken: 4096 bytes"),
+            ("https://127.0.0.1:8444/dynfw.pub", "could not prove who it is"),
+            ("https://127.0.0.1:1/dynfw.pub", "cannot be reached"),
             ("http://127.0.0.1:8443/dynfw.pub", "only https:// is trusted"),
         ] {
             let refusal = fetch(url).expect_err(url);
             assert!(refusal.contains(why), "{program}, {url}: {refusal}");
         }
-        run("umount", &[trusted]);
+        drop(trusted);
         // The next program's turn: this one is no file any more.
-        run("mount", &["--bind", "/dev/null", &format!("/usr/bin/{program}")]);
+        hidden.push(Mount::bind(Path::new("/dev/null"), &Path::new("/usr/bin").join(program)));
     }
     assert!(fetch("https://127.0.0.1:8443/dynfw.pub").expect_err("no program is left").contains("nor wget"));
 }

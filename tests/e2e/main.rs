@@ -18,6 +18,7 @@ mod forged;
 mod installed;
 mod key;
 mod lacking;
+mod lists_fetch;
 mod login;
 mod memory;
 mod namespaces;

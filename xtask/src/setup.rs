@@ -83,8 +83,8 @@ pub const RUN: &[Need] = &[
 pub const TEST: &[Need] = &[
     program("conntrack", "conntrack", "judges the connection table"),
     program("openssl", "openssl", "certificates for NATS over TLS"),
-    program("curl", "curl", "the published key over HTTPS"),
-    program("wget", "wget", "the published key over HTTPS"),
+    program("curl", "curl", "lists and the published key, over HTTPS"),
+    program("wget", "wget", "lists and the published key, over HTTPS"),
     program("nmap", "nmap", "scans of closed ports"),
     program("hping3", "hping3", "floods and forged packets"),
     program("dropbear", "dropbear-bin", "failed log-ins"),

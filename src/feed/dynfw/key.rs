@@ -8,17 +8,14 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Stdio};
 use std::time::Duration;
 
 use omq_proto::CurvePublicKey;
-use tokio::io::AsyncReadExt;
-use tokio::net::unix::pipe;
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 
 use crate::config;
+use crate::feed::fetch::{self, Request};
 use crate::own;
-use crate::programs;
 
 /// How long the server must have refused the key.
 const REFUSED_FOR: Duration = Duration::from_secs(600);
@@ -116,43 +113,15 @@ fn kept(file: &Path, configured: &str) -> Option<String> {
 
 /// Fetches a published key with the router's own program for HTTPS. The error is a sentence.
 pub async fn fetch(url: &str) -> Result<String, String> {
-    if !url.starts_with("https://") {
-        return Err(format!("key_url is \"{url}\", only https:// is trusted with a key"));
-    }
-    let mut child = spawn(url)?;
-    let read = timeout(FETCH_MAX, read(&mut child)).await;
-    // All that it had to say has been read, or is not wanted any more.
-    let _ = child.kill();
-    let _ = child.wait();
-    let late = |_| format!("{url} did not answer within {} s", FETCH_MAX.as_secs());
-    let text = read.map_err(late)?.map_err(|error| format!("{url} could not be read: {error}"))?;
-    certificate(&text).ok_or_else(|| format!("{url} holds no CURVE public key ({} bytes came)", text.len()))
-}
-
-/// Starts the first of the known programs that is there.
-fn spawn(url: &str) -> Result<Child, String> {
-    const PROGRAMS: [(&str, &[&str]); 3] = [
-        ("uclient-fetch", &["-q", "-O", "-"]),
-        ("curl", &["--fail", "--silent", "--location", "--proto", "=https"]),
-        // GNU's would follow a redirection to plain HTTP, and has no way to forbid just that.
-        ("wget", &["-q", "--max-redirect=0", "-O", "-"]),
-    ];
-    for (program, arguments) in PROGRAMS {
-        // BusyBox's wget does not check certificates, so it does not count.
-        let checks = |path: &PathBuf| path.canonicalize().is_ok_and(|real| !real.ends_with("busybox"));
-        let Some(path) = programs::all(program).find(checks) else { continue };
-        let mut command = programs::at(&path);
-        command.args(arguments).arg(url).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
-        return command.spawn().map_err(|error| format!("{program} could not be started: {error}"));
-    }
-    Err("the published key cannot be fetched: neither uclient-fetch nor curl nor wget is installed".into())
-}
-
-async fn read(child: &mut Child) -> io::Result<String> {
-    let stdout = child.stdout.take().ok_or(io::ErrorKind::BrokenPipe)?;
-    let mut text = String::new();
-    pipe::Receiver::from_owned_fd(stdout.into())?.take(FILE_MAX).read_to_string(&mut text).await?;
-    Ok(text)
+    let mut text = Vec::new();
+    let request = Request { secure: true, list: false, most: FILE_MAX, time: FETCH_MAX, ..Request::new(url) };
+    let mut sink = |piece: &[u8]| {
+        text.extend_from_slice(piece);
+        true
+    };
+    fetch::fetch(&request, &mut sink).await.map_err(|error| format!("the published key cannot be fetched: {error}"))?;
+    let key = certificate(&String::from_utf8_lossy(&text));
+    key.ok_or_else(|| format!("{url} holds no CURVE public key ({} bytes came)", text.len()))
 }
 
 /// The public key of a ZeroMQ certificate: `public-key = "…"` in its section `curve`. Source: czmq's

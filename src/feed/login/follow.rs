@@ -10,7 +10,7 @@ use std::io::{self, ErrorKind, Read, Seek, SeekFrom};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Stdio};
+use std::process::Stdio;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ use super::line;
 use crate::config::LogSource;
 use crate::feed::backoff::Backoff;
 use crate::limiter;
-use crate::programs;
+use crate::programs::{self, Guarded};
 
 /// Bytes read in one turn, so that a chatty log does not hold up whatever else is due.
 const PIECE: usize = 16 * 1024;
@@ -103,17 +103,6 @@ enum State {
     Program(Receiver, Guarded, Proof),
     File(Receiver, Tail),
     Down(String, Instant),
-}
-
-/// A child that does not outlive its owner, nor stays behind as a zombie.
-struct Guarded(Child);
-
-impl Drop for Guarded {
-    fn drop(&mut self) {
-        // It may have ended by itself.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
 }
 
 impl Follower {

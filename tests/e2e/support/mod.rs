@@ -4,6 +4,7 @@
 
 #![allow(dead_code, unused_imports)] // not every build of the crate uses every helper
 
+mod authority;
 mod daemon;
 mod diswall_service;
 pub mod flow;
@@ -16,6 +17,7 @@ mod router;
 mod sentinel;
 mod wait;
 
+pub use authority::Authority;
 pub use daemon::Daemon;
 pub use diswall_service::DisWallService;
 pub use mounts::{Mount, own_mounts};

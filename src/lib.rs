@@ -24,6 +24,7 @@ mod own;
 pub mod owner;
 pub mod programs;
 pub mod uptime;
+mod whole_file;
 
 /// Version, commit and target, as `diswall --version` prints them.
 pub const VERSION: &str = env!("DISWALL_VERSION");

@@ -32,11 +32,12 @@ use ipnet::IpNet;
 use super::escalation::Past;
 use super::moment::{End, Moment};
 use super::reason::ReasonRef;
-use super::snapshot::{AWAY_MAX, Crc, kind};
+use super::snapshot::{AWAY_MAX, kind};
 use super::table::Ban;
 use super::{Applied, COMMAND, CONFIG, Ledger, Place, may_ban, nets, normal};
 use crate::model::{Lifetime, Reason, Source};
 use crate::outside;
+use crate::whole_file::Crc;
 
 /// The longest record that is kept: flash is small, and fills for everybody.
 pub const RECORD_MAX: usize = 2 << 20;

@@ -5,11 +5,10 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use super::RECORD_MAX;
-use super::snapshot_file::{directory, naming, with_ending};
+use crate::whole_file::{self, naming, with_ending};
 
 /// A record that is smaller than this is not written anew for its size.
 const SMALL: u64 = 16 * 1024;
@@ -97,22 +96,12 @@ impl RecordFile {
         if bytes.len() > RECORD_MAX {
             return Err(io::Error::other(format!("the record would be larger than {} MiB", RECORD_MAX >> 20)));
         }
-        let temporary = with_ending(&self.path, ".new");
-        let named = |error| naming(&temporary, "cannot write", error);
-        let directory = directory(&self.path).unwrap_or(Path::new("."));
-        fs::create_dir_all(directory).map_err(|error| naming(directory, "cannot make", error))?;
-        let mut file = OpenOptions::new().append(true).create(true).mode(0o600).open(&temporary).map_err(named)?;
-        let written = file.set_len(0).and_then(|()| file.write_all(bytes));
-        if let Err(error) = written.and_then(|()| file.sync_all()) {
-            let _ = fs::remove_file(&temporary);
-            return Err(named(error));
-        }
-        fs::rename(&temporary, &self.path).map_err(|error| naming(&self.path, "cannot replace", error))?;
+        whole_file::replace(&self.path, &mut |file| file.write_all(bytes))?;
         self.whole = true;
         self.length = bytes.len() as u64;
         self.grown = (2 * self.length).clamp(SMALL, RECORD_MAX as u64);
         self.written += self.length;
         self.syncs += 2;
-        File::open(directory).and_then(|directory| directory.sync_all())
+        Ok(())
     }
 }

@@ -38,6 +38,7 @@ use super::table::{Ban, Key, Table};
 use super::{Applied, Book, COMMAND, CONFIG, Ledger, may_ban, normal};
 use crate::model::{Lifetime, Source};
 use crate::outside;
+use crate::whole_file::Crc;
 
 /// The version that is written. Every version up to it is read.
 pub const VERSION: u16 = 3;
@@ -554,39 +555,5 @@ impl Input<'_> {
             totals.insert(name, u64::from_be_bytes(self.array()?));
         }
         Ok(totals)
-    }
-}
-
-/// CRC-32 as in Ethernet and gzip: enough to tell a truncated or damaged file, which is all it is for.
-pub(super) struct Crc(u32);
-
-impl Crc {
-    const TABLE: [u32; 256] = {
-        let mut table = [0; 256];
-        let mut byte = 0;
-        while byte < 256 {
-            let (mut value, mut bit) = (byte as u32, 0);
-            while bit < 8 {
-                value = if value & 1 == 1 { value >> 1 ^ 0xedb8_8320 } else { value >> 1 };
-                bit += 1;
-            }
-            table[byte] = value;
-            byte += 1;
-        }
-        table
-    };
-
-    pub(super) fn new() -> Crc {
-        Crc(u32::MAX)
-    }
-
-    pub(super) fn add(&mut self, bytes: &[u8]) {
-        for &byte in bytes {
-            self.0 = self.0 >> 8 ^ Crc::TABLE[usize::from(self.0 as u8 ^ byte)];
-        }
-    }
-
-    pub(super) fn value(&self) -> u32 {
-        !self.0
     }
 }

@@ -4,12 +4,12 @@
 //! The only file of the ledger that touches the disk. The daemon calls it, at start and stop and as often
 //! as the medium bears.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{self, ErrorKind};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use super::{Ledger, Moment, Restored, SnapshotError, Totals};
+use crate::whole_file::{self, naming, with_ending};
 
 /// Writes the snapshot for its owner's eyes alone, through to the medium. The directory is made if it is
 /// missing. `wall` in Unix seconds, 0 if unknown; `words` as in [`Ledger::save`].
@@ -17,25 +17,7 @@ use super::{Ledger, Moment, Restored, SnapshotError, Totals};
 /// # Errors
 /// Those of the file system, with the path in them; the old snapshot is then still there.
 pub fn write(path: &Path, ledger: &Ledger, (now, wall, words): (Moment, u64, bool), totals: &Totals) -> io::Result<()> {
-    let temporary = with_ending(path, ".new");
-    let named = |error| naming(&temporary, "cannot write", error);
-    if let Some(directory) = directory(path) {
-        fs::create_dir_all(directory).map_err(|error| naming(directory, "cannot make", error))?;
-    }
-    let mut file =
-        OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary).map_err(named)?;
-    let written = ledger.save(now, wall, words, totals, &mut file).and_then(|()| file.sync_all());
-    if let Err(error) = written {
-        // A full disk is no place for half a snapshot; that it cannot be removed changes nothing.
-        let _ = fs::remove_file(&temporary);
-        return Err(named(error));
-    }
-    fs::rename(&temporary, path).map_err(|error| naming(path, "cannot replace", error))?;
-    match directory(path) {
-        // The rename is in the directory, which has to reach the medium too.
-        Some(directory) => File::open(directory).and_then(|directory| directory.sync_all()),
-        None => Ok(()),
-    }
+    whole_file::replace(path, &mut |file| ledger.save(now, wall, words, totals, file))
 }
 
 /// What [`read`] found.
@@ -74,18 +56,4 @@ pub fn read(path: &Path, now: Moment, wall: Option<u64>, max_entries: u32) -> io
             Ok(Found::SetAside { error, path: aside })
         }
     }
-}
-
-pub(super) fn directory(path: &Path) -> Option<&Path> {
-    path.parent().filter(|directory| !directory.as_os_str().is_empty())
-}
-
-pub(super) fn with_ending(path: &Path, ending: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(ending);
-    name.into()
-}
-
-pub(super) fn naming(path: &Path, what: &str, error: io::Error) -> io::Error {
-    io::Error::new(error.kind(), format!("{what} {}: {error}", path.display()))
 }

@@ -129,7 +129,7 @@ fn another_versions_frames_are_passed_over() {
     let mut frame = record_frame(clocks(1, WALL, 100), Word::Clock);
     frame[12] = b'z';
     let crc = {
-        let mut crc = crate::ledger::snapshot::Crc::new();
+        let mut crc = crate::whole_file::Crc::new();
         crc.add(&frame[12..]);
         crc.value()
     };
@@ -242,7 +242,7 @@ proptest::proptest! {
     #[test]
     fn any_body_is_read(kind in proptest::sample::select(b"cbuadsfo?".to_vec()), body in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..80)) {
         let body = [&[kind, 0, 0, 0, 1, 5, 5][..], &body].concat();
-        let mut crc = crate::ledger::snapshot::Crc::new();
+        let mut crc = crate::whole_file::Crc::new();
         crc.add(&body);
         let frame = [b"\xd1dw1", &(body.len() as u32).to_be_bytes()[..], &crc.value().to_be_bytes(), &body].concat();
         let now = clocks(2, WALL, 5);

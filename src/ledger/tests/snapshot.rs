@@ -205,7 +205,7 @@ fn renamed(bytes: &[u8], from: &str, to: &str) -> Vec<u8> {
     let named = |name: &str| [&[name.len() as u8], name.as_bytes()].concat();
     let at = bytes.windows(from.len() + 1).position(|window| window == named(from)).unwrap();
     bytes.splice(at..=at + from.len(), named(to));
-    let mut crc = crate::ledger::snapshot::Crc::new();
+    let mut crc = crate::whole_file::Crc::new();
     crc.add(&bytes);
     bytes.extend_from_slice(&crc.value().to_be_bytes());
     bytes

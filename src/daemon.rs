@@ -41,16 +41,15 @@ use crate::cli::exit;
 use crate::config::{Allow, Block, Loaded, Settings, last_good};
 use crate::control::protocol::{Activity, Refusal};
 use crate::control::server::{Question, Server};
-use crate::feed::registry::{FEEDS, Feed};
-use crate::feed::{FeedState, Update};
+use crate::feed::{FeedState, Update, lists};
 use crate::firewall::{TableEvent, rules};
-use crate::ledger::{Applied, Ledger};
+use crate::ledger::{Applied, Ledger, ListPlan};
 use crate::limiter;
 use crate::memory;
-use crate::model::{AllowOrigin, Entry, Event, Lifetime, Reason, SetId, Source};
+use crate::model::{AllowOrigin, Entry, Event, Lifetime, Reason, SetChange, SetId, Source};
 use disconnect::Disconnect;
 use eyes::{Eyes, Seen};
-use feeds::Feeds;
+use feeds::{Feeds, Slot};
 use hourly::Hourly;
 use journal::Journal;
 use keeper::Keeper;
@@ -170,7 +169,7 @@ enum Wake {
 impl Daemon {
     fn start(config: PathBuf, loaded: Loaded) -> io::Result<(Daemon, Inputs)> {
         let settings = loaded.settings;
-        let (feeds, updates) = Feeds::new();
+        let (feeds, updates) = Feeds::new(&settings);
         let (questions, asked) = mpsc::channel(8);
         let inputs = Inputs {
             updates,
@@ -214,10 +213,11 @@ impl Daemon {
         };
         daemon.note_config(loaded.problems.lines().collect());
         daemon.control = Some(Server::start(&daemon.settings.main.control, daemon.questions.clone())?);
-        for Feed { source, .. } in &FEEDS {
-            let counts = daemon.ledger.counts(*source);
-            daemon.feeds.note_list(*source, counts.v4 + counts.v6 > 0);
-            daemon.kernel.unsettle(*source);
+        let sources: Vec<Source> = daemon.feeds.slots().iter().map(Slot::source).collect();
+        for source in sources {
+            let counts = daemon.ledger.counts(source);
+            daemon.feeds.note_list(source, counts.v4 + counts.v6 > 0);
+            daemon.kernel.unsettle(source);
         }
         daemon.read_surroundings();
         daemon.configure(None);
@@ -458,6 +458,8 @@ impl Daemon {
         let list = self.surroundings.read(&self.settings);
         self.follow_names();
         let Some(list) = list else { return };
+        let own = list.iter().filter(|protected| protected.own).map(|protected| protected.net.addr());
+        self.feeds.lists().set_own(own.collect());
         log::debug!("never banned: {} addresses and networks of the router's own", list.len());
         let Daemon { ledger, kernel, disconnect, settings, .. } = self;
         ledger.set_protected(clock::now(), list, &mut |change| {
@@ -476,7 +478,7 @@ impl Daemon {
         match update {
             Update::Event(event) => {
                 match event {
-                    Event::List { .. } => {
+                    Event::List { .. } | Event::Entries { .. } => {
                         // A control group may have got another limit meanwhile.
                         self.set_most();
                         self.feeds.note_list(feed, true);
@@ -512,16 +514,19 @@ impl Daemon {
     /// One event into ledger and kernel; the caller commits.
     fn apply(&mut self, event: Event) {
         let told = journal::Told::of(&event);
-        let whole = matches!(event, Event::List { .. } | Event::Lapse { .. }).then(|| told.source()).flatten();
+        let whole = matches!(event, Event::List { .. } | Event::Entries { .. } | Event::Lapse { .. })
+            .then(|| told.source())
+            .flatten();
         let Daemon { ledger, kernel, disconnect, settings, .. } = self;
         let applied = ledger.apply(clock::now(), event, &mut |change| {
-            if settings.main.disconnect {
+            if settings.main.disconnect && ends_connections(&change, settings) {
                 disconnect.note(&eyes::widened(change, settings));
             }
             kernel.push(change);
         });
         if let Some(source) = whole {
             kernel.settle(source);
+            self.tell_room();
         }
         if changed(&applied) {
             self.keeper.note_change();
@@ -530,6 +535,12 @@ impl Daemon {
             self.tally.count_bans(source, applied.added, clock::wall());
         }
         self.tell_event(told, &applied);
+    }
+
+    /// Tells the lists how much of one there is room for now.
+    fn tell_room(&self) {
+        let room = |source| self.ledger.list_room(source);
+        self.feeds.lists().set_rooms(self.settings.lists.iter().map(|list| (list.source, room(list.source))).collect());
     }
 
     fn tell_event(&mut self, told: journal::Told, applied: &Applied) {
@@ -654,9 +665,9 @@ impl Daemon {
         if applied.cut > 0 {
             limiter::warn(("limit", "cut"), || format!("{} entries cut; max_entries is {most}", applied.cut));
         }
-        for Feed { source, .. } in &FEEDS {
-            if raised && self.ledger.counts(*source).cut > 0 {
-                self.feeds.resync(Some(*source));
+        for slot in self.feeds.slots() {
+            if raised && self.ledger.counts(slot.source()).cut > 0 {
+                self.feeds.resync(Some(slot.source()));
             }
         }
         raised
@@ -681,9 +692,12 @@ impl Daemon {
         }
         self.kernel.configure(&self.settings);
         let raised = self.set_most();
-        let ledger = &mut self.ledger;
-        ledger.set_ladder(eyes::ladder(&self.settings));
-        ledger.set_scan_prefix(self.settings.scan.ipv6_prefix);
+        let plan = |list: &lists::Settings| ListPlan { source: list.source, usage: list.usage, whole: list.is_whole() };
+        self.ledger.set_lists(&self.settings.lists.iter().map(plan).collect::<Vec<_>>());
+        self.tally.set_sources(self.settings.sources());
+        self.tell_room();
+        self.ledger.set_ladder(eyes::ladder(&self.settings));
+        self.ledger.set_scan_prefix(self.settings.scan.ipv6_prefix);
         self.eyes.configure(&self.settings);
         self.logins.configure(old, &self.settings);
         if self.settings.main.disconnect && old.is_none_or(|old| !old.main.disconnect) {
@@ -770,6 +784,13 @@ fn block_nets(blocks: &[Block]) -> Vec<IpNet> {
 
 fn entry(net: IpNet, comment: &str) -> Entry {
     Entry { net, lifetime: Lifetime::Forever, comment: comment.into() }
+}
+
+/// Whether what a change blocks may have connections that are to end, or may be remembered no longer.
+fn ends_connections(change: &SetChange, settings: &Settings) -> bool {
+    let (SetChange::Add { set, .. } | SetChange::Renew { set, .. } | SetChange::Delete { set, .. }) = change;
+    let of_change = |list: &&lists::Settings| Some(list.source) == set.source();
+    settings.lists.iter().find(of_change).is_none_or(lists::Settings::is_whole)
 }
 
 /// Whether the event made a difference to the ledger.

@@ -15,10 +15,11 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+use crate::feed::lists;
 use crate::feed::login::Pattern;
 use crate::feed::login::attempts::Limit;
 use crate::feed::login::known;
-use crate::feed::registry::{FEEDS, Feed};
+use crate::feed::registry;
 use crate::model::Source;
 
 pub use read::{KINDS, Loaded, Problem, Problems, Severity, options_of};
@@ -55,6 +56,8 @@ pub struct Settings {
     pub login: Login,
     /// `config logwatch`, in file order; those that are switched off are not here.
     pub logwatch: Vec<Logwatch>,
+    /// `config list`, in file order; those that are switched off are not here.
+    pub lists: Vec<lists::Settings>,
     /// `config allow`, in file order.
     pub allow: Vec<Allow>,
     /// `config block`, in file order.
@@ -413,12 +416,12 @@ pub struct Block {
 impl Settings {
     /// The sources that have sets and books, in the order in which people are told of them.
     pub fn sources(&self) -> Vec<Source> {
-        Source::BUILT_IN.to_vec()
+        Source::BUILT_IN.into_iter().chain(self.lists.iter().map(|list| list.source)).collect()
     }
 
     /// The address or name and port of every feed that is switched on.
     pub fn feed_servers(&self) -> impl Iterator<Item = (&str, u16)> {
-        let on = |feed: &&Feed| !self.main.local_only && (feed.enabled)(self);
-        FEEDS.iter().filter(on).map(|feed| (feed.server)(self))
+        let on = registry::all(self).filter(|(feed, source)| (feed.enabled)(self, *source));
+        on.map(|(feed, source)| (feed.server)(self, source)).filter(|(host, _)| !host.is_empty())
     }
 }

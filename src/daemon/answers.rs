@@ -19,11 +19,10 @@ use crate::control::protocol::{
 };
 use crate::control::server::{Question, Reply, StreamFilter};
 use crate::feed::FeedState;
-use crate::feed::registry::FEEDS;
 use crate::firewall::rules;
 use crate::json::{self, Json};
 use crate::ledger::{AllowanceView, BanView, Filter, Force, Outcome, ReasonRef, Sort};
-use crate::model::{AllowOrigin, Source};
+use crate::model::{AllowOrigin, Holds, Source};
 
 impl Daemon {
     /// Answers one question.
@@ -114,6 +113,7 @@ impl Daemon {
                 AllowOrigin::Config => counts.config += 1,
                 AllowOrigin::Command => counts.command += 1,
                 AllowOrigin::Nats => counts.nats += 1,
+                AllowOrigin::List(_) => {}
             }
         }
         counts
@@ -214,7 +214,7 @@ impl Daemon {
         let mut feed = Feed {
             name: slot.source().to_string(),
             since: view.of_boot(slot.since),
-            entries: u64::from(counts.v4) + u64::from(counts.v6),
+            entries: u64::from(counts.v4) + u64::from(counts.v6) + u64::from(counts.nets),
             notices: notices.map(|(key, text)| Notice { key: (*key).into(), text: text.clone() }).collect(),
             ..Feed::default()
         };
@@ -230,7 +230,7 @@ impl Daemon {
             }
         }
         .into();
-        let (server, port) = (slot.feed.server)(&self.settings);
+        let (server, port) = (slot.feed.server)(&self.settings, slot.source());
         (feed.server, feed.port) = (server.into(), port);
         if let Some(handle) = &slot.handle {
             let gauges = &handle.gauges;
@@ -289,7 +289,9 @@ impl Daemon {
         };
         let view = WallView::read();
         let page = self.ledger.page(view.now, &filter, query.offset as usize, limit as usize);
-        let total = self.ledger.sources().map(|source| self.ledger.counts(source));
+        // What lists have is shown only where it is asked for.
+        let shown = |each: &Source| each.holds() != Holds::Both || source == Some(*each);
+        let total = self.ledger.sources().filter(shown).map(|source| self.ledger.counts(source));
         Ok(Page {
             now: view.wall,
             total: total.map(|counts| u64::from(counts.v4) + u64::from(counts.v6) + u64::from(counts.nets)).sum(),
@@ -439,10 +441,10 @@ impl Daemon {
     fn resync(&mut self, source: Option<&str>) -> Result<Resynced, Refusal> {
         let only = match source {
             None => None,
-            Some(name) => match FEEDS.iter().find(|feed| feed.source.name() == name) {
-                Some(feed) => Some(feed.source),
+            Some(name) => match self.feeds.slots().iter().find(|slot| slot.source().name() == name) {
+                Some(slot) => Some(slot.source()),
                 None => {
-                    let names: Vec<&str> = FEEDS.iter().map(|feed| feed.source.name()).collect();
+                    let names: Vec<&str> = self.feeds.slots().iter().map(|slot| slot.source().name()).collect();
                     return Err(Refusal::invalid(format!("'{name}' is no feed; accepted: {}", names.join(", "))));
                 }
             },
@@ -515,6 +517,7 @@ fn origin_name(origin: AllowOrigin) -> &'static str {
         AllowOrigin::Config => "config",
         AllowOrigin::Command => "command",
         AllowOrigin::Nats => "nats",
+        AllowOrigin::List(source) => source.name(),
     }
 }
 

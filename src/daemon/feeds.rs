@@ -11,8 +11,8 @@ use super::clock;
 use crate::config::Settings;
 use crate::control::protocol::Part;
 use crate::feed::intake::Intake;
-use crate::feed::registry::{FEEDS, Feed, Start};
-use crate::feed::{self, FeedState, Update, nats};
+use crate::feed::registry::{self, Feed, Start};
+use crate::feed::{self, FeedState, Update, lists, nats};
 use crate::ledger::may_ban;
 use crate::model::Source;
 
@@ -25,8 +25,9 @@ const PATIENCE: u64 = 300;
 
 /// One feed's place.
 pub struct Slot {
-    /// Which.
+    /// Of what kind it is.
     pub feed: &'static Feed,
+    source: Source,
     /// Where its connection stands.
     pub state: FeedState,
     /// `CLOCK_BOOTTIME` seconds at the last change of state.
@@ -46,9 +47,10 @@ pub struct Slot {
 }
 
 impl Slot {
-    fn new(feed: &'static Feed) -> Slot {
+    fn new(feed: &'static Feed, source: Source) -> Slot {
         Slot {
             feed,
+            source,
             state: FeedState::Off,
             since: clock::boot_seconds(),
             notices: BTreeMap::new(),
@@ -62,7 +64,7 @@ impl Slot {
 
     /// Whose bans it delivers.
     pub fn source(&self) -> Source {
-        self.feed.source
+        self.source
     }
 
     fn set_state(&mut self, state: FeedState) {
@@ -138,16 +140,23 @@ pub struct Feeds {
 }
 
 impl Feeds {
-    /// No feed runs yet; what they will post arrives at the receiver.
-    pub fn new() -> (Feeds, mpsc::Receiver<(Source, Update)>) {
+    /// No feed runs yet; what those of this configuration will post arrives at the receiver.
+    pub fn new(settings: &Settings) -> (Feeds, mpsc::Receiver<(Source, Update)>) {
         let (updates, receiver) = mpsc::channel(WAITING);
         let start = Start {
             host_name: host_name(),
             intake: Intake::new(usize::MAX, |address| may_ban(Source::DYNFW, address.into()).is_ok()),
             updates,
             publisher: Rc::default(),
+            lists: Rc::default(),
         };
-        (Feeds { slots: FEEDS.iter().map(Slot::new).collect(), start }, receiver)
+        let slots = registry::all(settings).map(|(feed, source)| Slot::new(feed, source)).collect();
+        (Feeds { slots, start }, receiver)
+    }
+
+    /// What lists have in common.
+    pub fn lists(&self) -> &lists::Context {
+        &self.start.lists
     }
 
     /// Most entries that a list may have from now on.
@@ -159,25 +168,30 @@ impl Feeds {
     /// Returns the sources of the feeds that were switched off, whose bans are to end.
     pub fn configure(&mut self, old: Option<&Settings>, new: &Settings) -> Vec<Source> {
         let mut switched_off = Vec::new();
+        let mut before = std::mem::take(&mut self.slots);
+        for (feed, source) in registry::all(new) {
+            let known = before.iter().position(|slot| slot.source == source);
+            self.slots.push(known.map_or_else(|| Slot::new(feed, source), |at| before.remove(at)));
+        }
         for slot in &mut self.slots {
-            let feed = slot.feed;
-            let wanted = feed.is_wanted(new);
-            let ran = old.is_some_and(|old| feed.is_wanted(old));
-            let unchanged = old.is_some_and(|old| (feed.same)(old, new));
+            let (feed, source) = (slot.feed, slot.source);
+            let wanted = feed.is_wanted(new, source);
+            let ran = old.is_some_and(|old| feed.is_wanted(old, source));
+            let unchanged = old.is_some_and(|old| (feed.same)(old, new, source));
             match (ran, wanted) {
                 (true, true) if unchanged => {}
                 (_, true) => {
                     // The old one ends before the new one starts: two logins of one client would meet.
                     slot.stop();
-                    slot.handle = Some((feed.start)(new, &self.start));
+                    slot.handle = Some((feed.start)(new, source, &self.start));
                     slot.set_state(FeedState::Connecting);
                 }
                 (true, false) => {
                     slot.stop();
-                    switched_off.push(feed.source);
+                    switched_off.push(source);
                 }
                 // After a restart the snapshot may hold bans of a feed that is off by now.
-                (false, false) if old.is_none() => switched_off.push(feed.source),
+                (false, false) if old.is_none() => switched_off.push(source),
                 (false, false) => {}
             }
         }

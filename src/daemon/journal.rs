@@ -123,7 +123,9 @@ impl Told {
     /// What to tell of this event.
     pub fn of(event: &Event) -> Told {
         match event {
-            Event::List { source, .. } => Told::List { source: Some(*source), what: "list" },
+            Event::List { source, .. } | Event::Entries { source, .. } => {
+                Told::List { source: Some(*source), what: "list" }
+            }
             Event::Lapse { source } => Told::List { source: Some(*source), what: "lapse" },
             Event::BlockList { .. } => Told::List { source: None, what: "block list" },
             Event::AllowList { .. } => Told::List { source: None, what: "allow list" },

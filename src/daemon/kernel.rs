@@ -214,7 +214,7 @@ impl Kernel {
     pub fn settle(&mut self, source: Source) {
         if self.unsettled.contains(&source) {
             self.unsettled.retain(|each| *each != source);
-            self.compare(SetId::Ban(source));
+            SetId::of_source(source).for_each(|set| self.compare(set));
         }
     }
 
@@ -238,7 +238,8 @@ impl Kernel {
         let Some((firewall, _)) = &mut self.link else { return };
         let (SetChange::Add { set, .. } | SetChange::Renew { set, .. } | SetChange::Delete { set, .. }) = change;
         self.pushed += 1;
-        if !self.in_order || self.pushed > AT_ONCE && !set.is_interval() {
+        let large = self.pushed > AT_ONCE && (!set.is_interval() || matches!(set, SetId::Nets(_)));
+        if !self.in_order || large {
             return firewall.mark_dirty(set);
         }
         if let Some(pending) = &mut self.pending {
@@ -472,7 +473,7 @@ fn review(
 ) -> usize {
     let (mut changes, dirty) = (0, firewall.dirty());
     for (set, address) in singles.drain(..).filter(|(set, _)| !dirty.contains(set)) {
-        let keeps = matches!(set, SetId::Ban(source) if unsettled.contains(&source));
+        let keeps = set.source().is_some_and(|source| unsettled.contains(&source));
         match firewall.review(set, address, &ledger.desired(set, now), keeps) {
             Ok(changed) => changes += usize::from(changed),
             // It is compared as a whole then, and so is what the commit fails at.

@@ -117,7 +117,8 @@ impl Round {
 
     /// The source's sets were compared, and hold nothing that the ledger does not know.
     pub fn is_clean(&self, source: Source) -> bool {
-        self.clean.iter().filter(|key| key.set == SetId::Ban(source)).count() == Family::ALL.len()
+        let sets = SetId::of_source(source).count();
+        self.clean.iter().filter(|key| key.set.source() == Some(source)).count() == sets * Family::ALL.len()
     }
 
     /// Does a turn's work; `true`: the round is over. `unsettled`: of these sources nothing is taken out.
@@ -130,7 +131,7 @@ impl Round {
                 continue;
             };
             let set = current.key.set;
-            let keeps = matches!(set, SetId::Ban(source) if unsettled.contains(&source));
+            let keeps = set.source().is_some_and(|source| unsettled.contains(&source));
             match current.go_on(firewall, ledger, now, keeps, &mut work) {
                 Ok(Some(done)) => {
                     self.changes += done.changes;

@@ -126,6 +126,7 @@ fn allowance(net: IpNet, each: &AllowanceView<'_>, now: Moment) -> String {
         AllowOrigin::Config => "the configuration",
         AllowOrigin::Command => "you",
         AllowOrigin::Nats => "DisWall",
+        AllowOrigin::List(source) => source.name(),
     };
     let comment = if each.comment.is_empty() { String::new() } else { format!(" ({})", each.comment) };
     format!("{who}{}{comment} {}", with(net, each.net), how_long(each.end, now))

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use crate::control::protocol::{History, HistorySource};
 use crate::firewall::{Counter, Family};
 use crate::ledger::Totals;
-use crate::model::{SetId, Source};
+use crate::model::Source;
 
 /// Time between samples.
 const STEP: Duration = Duration::from_secs(300);
@@ -145,6 +145,11 @@ impl Tally {
         }
     }
 
+    /// These are told of from now on.
+    pub fn set_sources(&mut self, sources: Vec<Source>) {
+        self.sources = sources;
+    }
+
     /// When the next sample is due.
     pub fn due(&self) -> Instant {
         self.due
@@ -160,7 +165,7 @@ impl Tally {
         }
         for counter in counters {
             self.table = counter.table;
-            let SetId::Ban(source) = counter.key.set else { continue };
+            let Some(source) = counter.key.set.source() else { continue };
             let now = Count { packets: counter.packets, bytes: counter.bytes };
             let family = usize::from(counter.key.family == Family::V6);
             let last = std::mem::replace(&mut self.last.of_mut(source)[family], now);
@@ -354,6 +359,7 @@ fn kept_hours(kept: &Totals, running: u64, sources: &[Source]) -> VecDeque<Optio
 mod tests {
     use super::*;
     use crate::firewall::SetKey;
+    use crate::model::SetId;
 
     fn counter(packets: u64) -> [Counter; 1] {
         counter_in(1, packets)

@@ -8,6 +8,7 @@ pub mod backoff;
 pub mod dynfw;
 pub mod fetch;
 pub mod intake;
+pub mod lists;
 pub mod login;
 pub mod nats;
 pub mod registry;

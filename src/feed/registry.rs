@@ -1,29 +1,30 @@
-//! The feeds that come over the network: the only list of them.
+//! The feeds that come from outside: the only list of them.
 //!
-//! A row says whose bans a feed delivers, when it is wanted, what of the configuration it goes by, and how it
-//! starts. The daemon holds a place for each (`daemon::feeds`) and knows nothing else of them.
+//! A row says whose bans a kind of feed delivers, when it is wanted, what of the configuration it goes by, and how
+//! it starts. The daemon holds a place for each source of them (`daemon::feeds`) and knows nothing else of them.
 
 use std::cell::RefCell;
 use std::rc::Rc;
 
 use super::intake::Intake;
+use super::lists::Context;
 use super::nats::{self, Publisher};
 use super::{Handle, Updates, dynfw};
 use crate::config::Settings;
 use crate::model::Source;
 
-/// One feed.
+/// One kind of feed. Where a function takes a source, it is one of those that `sources` names.
 pub struct Feed {
-    /// Whose bans it delivers; its name is the feed's.
-    pub source: Source,
-    /// Whether its own section switches it on.
-    pub enabled: fn(&Settings) -> bool,
-    /// Name or address and port of its server.
-    pub server: fn(&Settings) -> (&str, u16),
+    /// Whose bans it delivers; the sources' names are the feeds'.
+    pub sources: fn(&Settings) -> Vec<Source>,
+    /// Whether its own section, and `local_only`, let it run.
+    pub enabled: fn(&Settings, Source) -> bool,
+    /// Name or address and port of its server; the name is empty where there is none.
+    pub server: fn(&Settings, Source) -> (&str, u16),
     /// Whether it goes by the same options in both, so that it need not start anew.
-    pub same: fn(&Settings, &Settings) -> bool,
+    pub same: fn(&Settings, &Settings, Source) -> bool,
     /// Starts it.
-    pub start: fn(&Settings, &Start) -> Handle,
+    pub start: fn(&Settings, Source, &Start) -> Handle,
 }
 
 /// What every feed is given at its start.
@@ -36,26 +37,28 @@ pub struct Start {
     pub updates: Updates,
     /// Where one that takes reports from this router puts its way out.
     pub publisher: Rc<RefCell<Option<Publisher>>>,
+    /// What lists have in common.
+    pub lists: Rc<Context>,
 }
 
-/// Every feed, in the order in which people are told of them.
-pub const FEEDS: [Feed; 2] = [
+/// Every kind of feed, in the order in which people are told of them.
+static FEEDS: [Feed; 2] = [
     Feed {
-        source: Source::DYNFW,
-        enabled: |settings| settings.dynfw.enabled,
-        server: |settings| (&settings.dynfw.server, settings.dynfw.port),
-        same: |old, new| old.dynfw == new.dynfw && old.main.state_dir == new.main.state_dir,
-        start: |settings, start| {
+        sources: |_| vec![Source::DYNFW],
+        enabled: |settings, _| settings.dynfw.enabled && !settings.main.local_only,
+        server: |settings, _| (&settings.dynfw.server, settings.dynfw.port),
+        same: |old, new, _| old.dynfw == new.dynfw && old.main.state_dir == new.main.state_dir,
+        start: |settings, _, start| {
             let state_dir = &settings.main.state_dir;
             dynfw::start(&settings.dynfw, state_dir, start.intake.clone(), start.updates.clone())
         },
     },
     Feed {
-        source: Source::NATS,
-        enabled: |settings| settings.nats.enabled,
-        server: |settings| (&settings.nats.server, settings.nats.port),
-        same: |old, new| old.nats == new.nats,
-        start: |settings, start| {
+        sources: |_| vec![Source::NATS],
+        enabled: |settings, _| settings.nats.enabled && !settings.main.local_only,
+        server: |settings, _| (&settings.nats.server, settings.nats.port),
+        same: |old, new, _| old.nats == new.nats,
+        start: |settings, _, start| {
             let (intake, updates) = (start.intake.clone(), start.updates.clone());
             let (handle, publisher) = nats::start(&settings.nats, &start.host_name, intake, updates);
             start.publisher.replace(Some(publisher));
@@ -64,9 +67,14 @@ pub const FEEDS: [Feed; 2] = [
     },
 ];
 
+/// Every feed that the configuration has, running or not.
+pub fn all(settings: &Settings) -> impl Iterator<Item = (&'static Feed, Source)> {
+    FEEDS.iter().flat_map(|feed| (feed.sources)(settings).into_iter().map(move |source| (feed, source)))
+}
+
 impl Feed {
     /// Whether the configuration as a whole wants it to run.
-    pub fn is_wanted(&self, settings: &Settings) -> bool {
-        settings.main.enabled && !settings.main.local_only && (self.enabled)(settings)
+    pub fn is_wanted(&self, settings: &Settings, source: Source) -> bool {
+        settings.main.enabled && (self.sources)(settings).contains(&source) && (self.enabled)(settings, source)
     }
 }

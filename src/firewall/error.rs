@@ -60,8 +60,10 @@ impl Error {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let set =
-            |f: &mut fmt::Formatter<'_>, key: &SetKey| write!(f, "set {}{}: ", key.set.name(), key.family.digit());
+        let set = |f: &mut fmt::Formatter<'_>, key: &SetKey| {
+            let (name, part) = key.set.name();
+            write!(f, "set {name}{part}{}: ", key.family.digit())
+        };
         match self {
             Error::Permission => f.write_str("not permitted to change the firewall; CAP_NET_ADMIN is needed"),
             Error::Lacking { part, package } => write!(f, "the kernel has no {part} (package {package})"),

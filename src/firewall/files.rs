@@ -241,5 +241,11 @@ pub fn zone_devices(settings: &Settings) -> Vec<ZoneDevices> {
         let names = String::from_utf8_lossy(&output.stdout).lines().map(str::to_string).collect();
         output.status.success().then_some(ZoneDevices { zone: zone.clone(), devices: names })
     };
-    settings.main.zones.iter().filter_map(devices).collect()
+    let mut zones: Vec<&String> = settings.main.zones.iter().collect();
+    for zone in settings.lists.iter().flat_map(|list| &list.zones) {
+        if !zones.contains(&zone) {
+            zones.push(zone);
+        }
+    }
+    zones.into_iter().filter_map(devices).collect()
 }

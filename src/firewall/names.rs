@@ -86,13 +86,15 @@ impl Names {
 
     /// Name of a set: `diswall_dynfw4`.
     pub fn set(&self, key: SetKey) -> String {
-        format!("{}_{}{}", self.prefix, key.set.name(), key.family.digit())
+        let (name, part) = key.set.name();
+        format!("{}_{name}{part}{}", self.prefix, key.family.digit())
     }
 
-    /// Name of the counter that the rules of this set increment. Sets and counters have name spaces of
-    /// their own in the kernel, so it is the set's name.
+    /// Name of the counter that the rules of a source increment: one for both of its sets of a family. Sets and
+    /// counters have name spaces of their own in the kernel, so it is the first set's name.
     pub fn counter(&self, key: SetKey) -> String {
-        self.set(key)
+        let set = key.set.source().map_or(key.set, SetId::Ban);
+        self.set(SetKey { set, ..key })
     }
 
     /// Name of the set that holds severed flows: `diswall_severed4`. Its key is `inet_proto . ADDRESS .
@@ -126,7 +128,11 @@ impl Names {
         let rest = name.strip_prefix(self.prefix.as_bytes())?.strip_prefix(b"_")?;
         let (&digit, middle) = rest.split_last()?;
         let family = Family::ALL.into_iter().find(|family| family.digit() as u8 == digit)?;
-        let set = self.sets().into_iter().find(|set| set.name().as_bytes() == middle)?;
+        let is_it = |set: &SetId| {
+            let (name, part) = set.name();
+            middle.strip_prefix(name.as_bytes()) == Some(part.as_bytes())
+        };
+        let set = self.sets().into_iter().find(is_it)?;
         Some(SetKey { set, family })
     }
 }
@@ -143,12 +149,13 @@ mod tests {
 
     #[test]
     fn every_name_leads_back_to_its_set() {
-        let sources = Source::BUILT_IN.to_vec();
+        let lists = ["a", "a4", "of_two_4"].map(Source::list);
+        let sources = Source::BUILT_IN.into_iter().chain(lists).collect();
         let names = Names { table: "fw4".into(), prefix: "dis_wall".into(), sources };
         for key in names.keys() {
             assert_eq!(names.find(names.set(key).as_bytes()), Some(key));
         }
-        assert_eq!(names.keys().count(), 10);
+        assert_eq!(names.keys().count(), 22);
         for stranger in ["", "dis_wall", "dis_wall_", "dis_wall_dynfw", "dis_wall_dynfw5", "dis_wall_4", "x_dynfw4"] {
             assert_eq!(names.find(stranger.as_bytes()), None, "{stranger}");
         }

@@ -12,8 +12,9 @@ pub use scan::{SEEN, SEEN_AGAIN, SEEN_AGAIN_BARE, SEEN_BARE, SNAP_LENGTH};
 
 use super::names::{Family, Names, SetKey};
 use crate::config::{Action, Block, Direction, Main, PortRange, Proto, Settings, States};
+use crate::feed::lists::{self, settings::Sides};
 use crate::memory;
-use crate::model::{SetId, Source};
+use crate::model::{ListUse, SetId, Source};
 
 /// At most so many packets a second, and so many at once, are logged for each source and family.
 const LOG_LIMIT: &str = "limit rate 5/second burst 10 packets";
@@ -30,12 +31,14 @@ pub struct ZoneDevices {
 /// The script that fw4 includes behind its own table. `zones` is only read with `states 'all'`, where
 /// the check comes before fw4 has sorted packets by zone.
 pub fn for_fw4(settings: &Settings, zones: &[ZoneDevices]) -> String {
-    let mut text = Text::new(settings);
+    let mut text = Text::new(settings, true);
     text.line(0, "# Written by diswall from its configuration; changes here are lost.");
-    text.table(false);
-    match settings.main.states {
-        States::New => text.hooks_in_zone_chains(),
-        States::All => text.hooks_before_states(zones),
+    text.table();
+    for guard in text.guards() {
+        match settings.main.states {
+            States::New => text.hooks_in_zone_chains(&guard),
+            States::All => text.hooks_before_states(&guard, zones),
+        }
     }
     if settings.scan.enabled {
         text.hooks_for_scans();
@@ -46,7 +49,7 @@ pub fn for_fw4(settings: &Settings, zones: &[ZoneDevices]) -> String {
 /// A script that takes away everything of ours and fails at nothing, whether it is there or not. The
 /// rules that jump to our chains must be gone: fw4 has been reloaded without our include.
 pub fn removal(settings: &Settings) -> String {
-    let mut text = Text::new(settings);
+    let mut text = Text::new(settings, true);
     let table = &settings.main.table;
     text.line(0, &format!("add table inet {table}"));
     let (cut_chains, cut_sets) = cut::leftovers(&text.names);
@@ -79,10 +82,10 @@ pub fn removal(settings: &Settings) -> String {
 /// A complete ruleset for a Linux machine without fw4, loadable with `nft -f -`, again and again:
 /// the rules are replaced, the elements of sets stay.
 pub fn standalone(settings: &Settings) -> String {
-    let mut body = Text::new(settings);
-    body.table(true);
+    let mut body = Text::new(settings, false);
+    body.table();
     let body = body.out;
-    let mut text = Text::new(settings);
+    let mut text = Text::new(settings, false);
     text.line(0, "# diswall without fw4. Load with: diswall rules --standalone | nft -f -");
     // Said twice in one transaction: the first makes sure that every chain is there to be flushed.
     text.out.push_str(&body);
@@ -99,16 +102,52 @@ struct Text<'a> {
     names: Names,
     /// Sources in the order in which rules look them up.
     order: Vec<Source>,
+    /// For fw4, which has zones; else base chains of our own, and devices.
+    fw4: bool,
     out: String,
 }
 
+/// Zones whose packets are looked at, and the lists that hold there: those of `main`, and where a list names zones
+/// of its own, these for it alone.
+struct Guard<'a> {
+    /// What its chains' names have between ours and the family: nothing, or a dot and the list's name.
+    label: String,
+    zones: &'a [String],
+    lists: Vec<&'a lists::Settings>,
+    /// Every other source holds here too.
+    is_main: bool,
+}
+
 impl<'a> Text<'a> {
-    fn new(settings: &'a Settings) -> Text<'a> {
+    fn new(settings: &'a Settings, fw4: bool) -> Text<'a> {
         let Main { table, set_prefix, .. } = &settings.main;
         let sources = settings.sources();
         let order = Source::in_order(&sources);
         let names = Names { table: table.clone(), prefix: set_prefix.clone(), sources };
-        Text { settings, names, order, out: String::with_capacity(8 * 1024) }
+        Text { settings, names, order, fw4, out: String::with_capacity(8 * 1024) }
+    }
+
+    /// Where packets are looked at, that of `main` first. Without fw4 there are no zones.
+    fn guards(&self) -> Vec<Guard<'a>> {
+        let settings = self.settings;
+        let (of_main, own): (Vec<_>, Vec<_>) =
+            settings.lists.iter().partition(|list| list.zones.is_empty() || !self.fw4);
+        let main = Guard { label: String::new(), zones: &settings.main.zones, lists: of_main, is_main: true };
+        let of_list = |list: &'a lists::Settings| {
+            let label = format!(".{}", list.source);
+            Guard { label, zones: &list.zones, lists: vec![list], is_main: false }
+        };
+        [main].into_iter().chain(own.into_iter().map(of_list)).collect()
+    }
+
+    /// The configuration of a source that is a list.
+    fn list_of(&self, source: Source) -> Option<&'a lists::Settings> {
+        self.settings.lists.iter().find(|list| list.source == source)
+    }
+
+    /// The names of a source's sets of one family.
+    fn sets_of(&self, source: Source, family: Family) -> impl Iterator<Item = String> + '_ {
+        SetId::of_source(source).map(move |set| self.names.set(SetKey { set, family }))
     }
 
     /// Every source and family that has a counter.
@@ -128,9 +167,11 @@ impl<'a> Text<'a> {
     fn all_chains(&self) -> Vec<String> {
         let prefix = &self.names.prefix;
         let mut chains: Vec<String> = Hook::ALL.iter().map(|hook| hook.base_chain(prefix)).collect();
-        for side in [Side::From, Side::To] {
-            chains.push(side.chain(prefix));
-            chains.extend(Family::ALL.map(|family| side.family_chain(prefix, family)));
+        for Guard { label, .. } in self.guards() {
+            for side in [Side::From, Side::To] {
+                chains.push(side.chain(prefix, &label));
+                chains.extend(Family::ALL.map(|family| side.family_chain(prefix, &label, family)));
+            }
         }
         for family in Family::ALL {
             chains.extend(self.order.iter().map(|source| self.hit_chain(*source, family)));
@@ -139,7 +180,7 @@ impl<'a> Text<'a> {
     }
 
     /// The table with everything of ours that is in no chain of fw4's.
-    fn table(&mut self, standalone: bool) {
+    fn table(&mut self) {
         let table = self.settings.main.table.clone();
         self.line(0, &format!("add table inet {table}"));
         self.line(0, &format!("table inet {table} {{"));
@@ -149,9 +190,9 @@ impl<'a> Text<'a> {
             self.cut_chains();
         }
         if self.settings.scan.enabled {
-            self.scan_chains(standalone);
+            self.scan_chains(!self.fw4);
         }
-        if standalone {
+        if !self.fw4 {
             self.base_chains();
         }
         self.line(0, "}");
@@ -171,52 +212,77 @@ impl<'a> Text<'a> {
 
     /// The chains that look an address up, allowances first.
     fn checks(&mut self) {
-        let sides = self.sides();
-        for (source, family) in
-            self.counted().into_iter().filter(|(source, _)| self.needs_hit_chain(*source)).collect::<Vec<_>>()
-        {
-            self.hit(source, family);
-        }
-        for side in sides {
-            for family in Family::ALL {
-                self.check(side, family);
+        for (source, family) in self.counted() {
+            if self.needs_hit_chain(source) {
+                self.hit(source, family);
             }
-            let prefix = self.names.prefix.clone();
-            self.line(1, &format!("chain {} {{", side.chain(&prefix)));
-            // One decision by family, so that a packet meets only its own family's look-ups.
-            self.line(
-                2,
-                &format!(
-                    "meta nfproto vmap {{ ipv4 : jump {}, ipv6 : jump {} }}",
-                    side.family_chain(&prefix, Family::V4),
-                    side.family_chain(&prefix, Family::V6)
-                ),
-            );
-            self.line(1, "}");
+        }
+        for guard in self.guards() {
+            for side in self.sides(&guard) {
+                for family in Family::ALL {
+                    self.check(&guard, side, family);
+                }
+                let (prefix, label) = (self.names.prefix.clone(), &guard.label);
+                self.line(1, &format!("chain {} {{", side.chain(&prefix, label)));
+                // One decision by family, so that a packet meets only its own family's look-ups.
+                self.line(
+                    2,
+                    &format!(
+                        "meta nfproto vmap {{ ipv4 : jump {}, ipv6 : jump {} }}",
+                        side.family_chain(&prefix, label, Family::V4),
+                        side.family_chain(&prefix, label, Family::V6)
+                    ),
+                );
+                self.line(1, "}");
+            }
         }
     }
 
-    fn check(&mut self, side: Side, family: Family) {
-        let field = side.field(family);
-        self.line(1, &format!("chain {} {{", side.family_chain(&self.names.prefix, family)));
-        let allow = self.names.set(SetKey { set: SetId::Allow, family });
-        self.line(2, &format!("{field} @{allow} return"));
-        if side == Side::From {
-            let settings = self.settings;
+    fn check(&mut self, guard: &Guard<'_>, side: Side, family: Family) {
+        self.line(1, &format!("chain {} {{", side.family_chain(&self.names.prefix, &guard.label, family)));
+        self.exempt(side, family);
+        let settings = self.settings;
+        if guard.is_main && side == Side::From {
             for block in settings.block.iter().filter(|block| !in_manual_set(block, &settings.main)) {
                 if Family::of(block.net.addr()) == family {
                     self.block_rule(block, family);
                 }
             }
         }
-        for source in self.order.clone() {
-            let set = self.names.set(ban_set(source, family));
-            let verdict = self.verdict(source, family);
-            // Bans for networks are looked up by the network; the receiver's side has the same.
-            let key = self.key(side, source, family);
-            self.line(2, &format!("{key} @{set} {verdict}"));
+        if guard.is_main && (side == Side::From || settings.main.direction == Direction::SrcDst) {
+            let others = self.order.iter().copied().filter(|source| self.list_of(*source).is_none());
+            for source in others.collect::<Vec<_>>() {
+                // Bans for networks are looked up by the network; the receiver's side has the same.
+                let key = self.key(side, source, family);
+                self.look_up("", &key, source, family);
+            }
+        }
+        for list in guard.lists.iter().filter(|list| looks_at(list, side)) {
+            let service = service_match(list.proto, &list.dest_ports, family);
+            self.look_up(service.trim_start(), side.field(family), list.source, family);
         }
         self.line(1, "}");
+    }
+
+    /// Rules that let go on what is exempt.
+    fn exempt(&mut self, side: Side, family: Family) {
+        let field = side.field(family);
+        let allow = self.names.set(SetKey { set: SetId::Allow, family });
+        self.line(2, &format!("{field} @{allow} return"));
+        for list in self.settings.lists.iter().filter(|list| list.usage == ListUse::Allow) {
+            for set in self.sets_of(list.source, family).collect::<Vec<_>>() {
+                self.line(2, &format!("{field} @{set} return"));
+            }
+        }
+    }
+
+    /// The rules that refuse what a source's sets have; `service` comes first where there is one.
+    fn look_up(&mut self, service: &str, key: &str, source: Source, family: Family) {
+        let verdict = self.verdict(source, family);
+        let space = if service.is_empty() { "" } else { " " };
+        for set in self.sets_of(source, family).collect::<Vec<_>>() {
+            self.line(2, &format!("{service}{space}{key} @{set} {verdict}"));
+        }
     }
 
     /// What is looked up in a source's set.
@@ -234,9 +300,16 @@ impl<'a> Text<'a> {
         }
     }
 
+    /// What happens to a packet that a source blocks, and whether it is logged.
+    fn action(&self, source: Source) -> (Action, bool) {
+        let (main, list) = (&self.settings.main, self.list_of(source));
+        let action = list.and_then(|list| list.action).unwrap_or(main.action);
+        (action, list.and_then(|list| list.log_drops).unwrap_or(main.log_drops))
+    }
+
     fn needs_hit_chain(&self, source: Source) -> bool {
-        let main = &self.settings.main;
-        main.log_drops || main.action == Action::Reject || self.refreshes(source)
+        let (action, log) = self.action(source);
+        log || action == Action::Reject || self.refreshes(source)
     }
 
     fn hit_chain(&self, source: Source, family: Family) -> String {
@@ -246,16 +319,17 @@ impl<'a> Text<'a> {
     fn hit(&mut self, source: Source, family: Family) {
         let chain = self.hit_chain(source, family);
         let counter = self.names.counter(ban_set(source, family));
+        let (action, log) = self.action(source);
         self.line(1, &format!("chain {chain} {{"));
         self.line(2, &format!("counter name \"{counter}\""));
-        if self.settings.main.log_drops {
+        if log {
             self.line(2, &format!("{LOG_LIMIT} log prefix \"diswall {source}: \""));
         }
         if self.refreshes(source) {
             let rule = self.refresh_rule();
             self.line(2, &rule);
         }
-        for rule in action_rules(self.settings.main.action) {
+        for rule in action_rules(action) {
             self.line(2, rule);
         }
         self.line(1, "}");
@@ -264,7 +338,12 @@ impl<'a> Text<'a> {
     /// A block with a protocol, ports or an action of its own is a rule of its own.
     fn block_rule(&mut self, block: &Block, family: Family) {
         let counter = self.names.counter(ban_set(Source::MANUAL, family));
-        let selector = format!("{} {}{}", Side::From.field(family), block.net, service_match(block, family));
+        let selector = format!(
+            "{} {}{}",
+            Side::From.field(family),
+            block.net,
+            service_match(block.proto, &block.dest_ports, family)
+        );
         let action = block.action.unwrap_or(self.settings.main.action);
         if self.settings.main.log_drops || block.log {
             self.line(2, &format!("{selector} {LOG_LIMIT} log prefix \"diswall manual: \""));
@@ -279,15 +358,17 @@ impl<'a> Text<'a> {
     }
 
     /// `states 'new'` under fw4: its zone chains see only what its established rule let through.
-    fn hooks_in_zone_chains(&mut self) {
+    fn hooks_in_zone_chains(&mut self, guard: &Guard<'_>) {
         let prefix = self.names.prefix.clone();
-        for zone in &self.settings.main.zones {
-            for chain in ["input", "forward"] {
-                self.jump(&format!("{chain}_{zone}"), "", &Side::From.chain(&prefix));
-            }
-            if self.settings.main.direction == Direction::SrcDst {
-                self.jump(&format!("accept_to_{zone}"), "", &Side::To.chain(&prefix));
-                self.jump(&format!("output_{zone}"), "", &Side::To.chain(&prefix));
+        for zone in guard.zones {
+            for side in self.sides(guard) {
+                let chains = match side {
+                    Side::From => ["input", "forward"],
+                    Side::To => ["accept_to", "output"],
+                };
+                for chain in chains {
+                    self.jump(&format!("{chain}_{zone}"), "", &side.chain(&prefix, &guard.label));
+                }
             }
         }
     }
@@ -317,21 +398,22 @@ impl<'a> Text<'a> {
 
     /// `states 'all'` under fw4: first of all in its base chains. A zone without devices gets no rule
     /// until it has some: nft refuses an empty set, and with it the whole firewall.
-    fn hooks_before_states(&mut self, zones: &[ZoneDevices]) {
-        let prefix = self.names.prefix.clone();
-        let devices: Vec<&str> = zones.iter().flat_map(|zone| zone.devices.iter().map(String::as_str)).collect();
+    fn hooks_before_states(&mut self, guard: &Guard<'_>, zones: &[ZoneDevices]) {
+        let (prefix, label) = (self.names.prefix.clone(), &guard.label);
+        let zones = zones.iter().filter(|zone| guard.zones.contains(&zone.zone));
+        let devices: Vec<&str> = zones.flat_map(|zone| zone.devices.iter().map(String::as_str)).collect();
         if devices.is_empty() {
             self.line(0, "# none of the guarded zones has a device now");
             return;
         }
         let devices = device_set(&devices);
-        let both = self.settings.main.direction == Direction::SrcDst;
-        for hook in Hook::of(self.settings.main.direction) {
-            if *hook != Hook::Output {
-                self.jump(hook.name(), &format!("iifname {devices} "), &Side::From.chain(&prefix));
+        let sides = self.sides(guard);
+        for hook in Hook::ALL {
+            if hook != Hook::Output && sides.contains(&Side::From) {
+                self.jump(hook.name(), &format!("iifname {devices} "), &Side::From.chain(&prefix, label));
             }
-            if *hook != Hook::Input && both {
-                self.jump(hook.name(), &format!("oifname {devices} "), &Side::To.chain(&prefix));
+            if hook != Hook::Input && sides.contains(&Side::To) {
+                self.jump(hook.name(), &format!("oifname {devices} "), &Side::To.chain(&prefix, label));
             }
         }
     }
@@ -346,11 +428,17 @@ impl<'a> Text<'a> {
         for hook in Hook::ALL {
             self.line(1, &format!("chain {} {{", hook.base_chain(&prefix)));
             self.line(2, &hook.head());
-            if Hook::of(main.direction).contains(&hook) {
+            let sides = self.guards().first().map(|guard| self.sides(guard)).unwrap_or_default();
+            if hook != Hook::Output || sides.contains(&Side::To) {
                 if main.states == States::New {
                     self.line(2, "ct state established,related return");
                 }
-                self.hook_rules(hook, &devices, &prefix);
+                if hook != Hook::Output {
+                    self.line(2, &format!("iifname{devices} jump {}", Side::From.chain(&prefix, "")));
+                }
+                if hook != Hook::Input && sides.contains(&Side::To) {
+                    self.line(2, &format!("oifname{devices} jump {}", Side::To.chain(&prefix, "")));
+                }
             }
             if hook == Hook::Input && scan.enabled {
                 let seen = self.seen_chain();
@@ -360,20 +448,24 @@ impl<'a> Text<'a> {
         }
     }
 
-    fn hook_rules(&mut self, hook: Hook, devices: &str, prefix: &str) {
-        if hook != Hook::Output {
-            self.line(2, &format!("iifname{devices} jump {}", Side::From.chain(prefix)));
-        }
-        if hook != Hook::Input && self.settings.main.direction == Direction::SrcDst {
-            self.line(2, &format!("oifname{devices} jump {}", Side::To.chain(prefix)));
-        }
+    /// The sides of a packet that are looked at.
+    fn sides(&self, guard: &Guard<'_>) -> Vec<Side> {
+        let both = self.settings.main.direction == Direction::SrcDst;
+        let is_looked_at = |side: &Side| {
+            guard.is_main && (*side == Side::From || both) || guard.lists.iter().any(|list| looks_at(list, *side))
+        };
+        [Side::From, Side::To].into_iter().filter(is_looked_at).collect()
     }
+}
 
-    fn sides(&self) -> Vec<Side> {
-        match self.settings.main.direction {
-            Direction::Src => vec![Side::From],
-            Direction::SrcDst => vec![Side::From, Side::To],
-        }
+/// Whether a list is looked up for that side of a packet. Those who alone may come are looked for as senders.
+fn looks_at(list: &lists::Settings, side: Side) -> bool {
+    match (list.usage, list.sides) {
+        (ListUse::Allow, _) => false,
+        (ListUse::Only, _) => side == Side::From,
+        (ListUse::Block, Sides::Both) => true,
+        (ListUse::Block, Sides::Src) => side == Side::From,
+        (ListUse::Block, Sides::Dst) => side == Side::To,
     }
 }
 
@@ -385,16 +477,16 @@ enum Side {
 }
 
 impl Side {
-    fn chain(self, prefix: &str) -> String {
+    fn chain(self, prefix: &str, label: &str) -> String {
         let name = match self {
             Side::From => "from",
             Side::To => "to",
         };
-        format!("{prefix}_{name}")
+        format!("{prefix}_{name}{label}")
     }
 
-    fn family_chain(self, prefix: &str, family: Family) -> String {
-        format!("{}{}", self.chain(prefix), family.digit())
+    fn family_chain(self, prefix: &str, label: &str, family: Family) -> String {
+        format!("{}{}", self.chain(prefix, label), family.digit())
     }
 
     fn field(self, family: Family) -> &'static str {
@@ -428,13 +520,6 @@ impl Hook {
         format!("type filter hook {} priority filter - 10; policy accept;", self.name())
     }
 
-    fn of(direction: Direction) -> &'static [Hook] {
-        match direction {
-            Direction::Src => &[Hook::Input, Hook::Forward],
-            Direction::SrcDst => &Hook::ALL,
-        }
-    }
-
     const fn name(self) -> &'static str {
         match self {
             Hook::Input => "input",
@@ -461,9 +546,9 @@ fn action_rules(action: Action) -> &'static [&'static str] {
 }
 
 /// The part of a rule that picks protocol and ports, with a leading space, or nothing.
-fn service_match(block: &Block, family: Family) -> String {
-    let ports = port_set(&block.dest_ports);
-    match (block.proto, ports.is_empty()) {
+fn service_match(proto: Proto, dest_ports: &[PortRange], family: Family) -> String {
+    let ports = port_set(dest_ports);
+    match (proto, ports.is_empty()) {
         (Proto::Any, true) => String::new(),
         (Proto::Any, false) => format!(" meta l4proto {{ tcp, udp }} th dport {ports}"),
         (Proto::Tcp, true) => " meta l4proto tcp".into(),

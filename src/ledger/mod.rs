@@ -10,6 +10,7 @@
 mod escalation;
 mod hash;
 mod holders;
+mod lists;
 mod moment;
 mod nets;
 mod never;
@@ -32,6 +33,7 @@ use ipnet::{IpNet, Ipv6Net};
 
 pub use escalation::{HISTORY_MAX, LONGEST_BAN, Ladder, Offence};
 pub use holders::{CONFIGURATION, HOLDERS_MAX, HoldError, OWNER};
+pub use lists::ListPlan;
 pub use moment::Moment;
 pub use never::{Refusal, may_ban, normal};
 pub use page::PAGE_MAX;
@@ -41,7 +43,9 @@ pub use reason::{ReasonRef, Refused};
 pub use record::{Clocks, RECORD_MAX, Record, Word, frame as record_frame, read as read_record};
 pub use snapshot::{AWAY_MAX, Restored, SnapshotError, Totals, VERSION};
 
-use crate::model::{AllowOrigin, Entry, Event, Holds, Lifetime, List, Listed, Reason, SetChange, SetId, Source};
+use crate::model::{
+    AllowOrigin, Entries, Entry, Event, Holds, Lifetime, List, Listed, Reason, SetChange, SetId, Source,
+};
 use escalation::Escalation;
 use holders::Holders;
 use nets::Nets;
@@ -115,6 +119,7 @@ pub struct Ledger {
     books: Vec<Book>,
     /// Books of a snapshot whose sources this configuration does not have: kept for when it has them again.
     apart: Vec<(Box<str>, Book)>,
+    lists: Vec<lists::Listing>,
     manual: Nets,
     holders: Holders,
     manual_cut: u32,
@@ -129,6 +134,7 @@ pub struct Ledger {
 /// Where a source's bans are.
 enum Place {
     Book(usize),
+    List(usize),
     Manual,
     /// The ledger keeps none of this source.
     Nowhere,
@@ -136,6 +142,8 @@ enum Place {
 
 const fn origin_number(origin: AllowOrigin) -> u8 {
     match origin {
+        // Never among these networks.
+        AllowOrigin::List(_) => 3,
         AllowOrigin::Config => 0,
         AllowOrigin::Command => 1,
         AllowOrigin::Nats => 2,
@@ -155,6 +163,7 @@ impl Ledger {
                 .map(Book::new)
                 .collect(),
             apart: Vec::new(),
+            lists: Vec::new(),
             manual: Nets::new(SetId::Ban(Source::MANUAL)),
             holders: Holders::default(),
             manual_cut: 0,
@@ -166,14 +175,21 @@ impl Ledger {
         }
     }
 
-    /// Every source of which the ledger keeps bans, the owner last.
+    /// Every source of which the ledger keeps bans, the lists last.
     pub fn sources(&self) -> impl Iterator<Item = Source> + '_ {
-        self.books.iter().map(|book| book.source).chain([Source::MANUAL])
+        self.books
+            .iter()
+            .map(|book| book.source)
+            .chain([Source::MANUAL])
+            .chain(self.lists.iter().map(|list| list.source()))
     }
 
     fn place(&self, source: Source) -> Place {
         if source.is_owner() {
             return Place::Manual;
+        }
+        if let Some(index) = self.lists.iter().position(|list| list.source() == source) {
+            return Place::List(index);
         }
         self.books.iter().position(|book| book.source == source).map_or(Place::Nowhere, Place::Book)
     }
@@ -187,6 +203,17 @@ impl Ledger {
             let before = applied.cut;
             match self.place(source) {
                 Place::Nowhere => {}
+                // One list at a time makes room for the others.
+                Place::List(_) if self.is_within_room(source) => {}
+                Place::List(_) => {
+                    let count = self.counts(source);
+                    self.lapse(now, source, sink);
+                    let cut = count.v4 + count.v6 + count.nets;
+                    applied.cut += cut;
+                    if let Place::List(index) = self.place(source) {
+                        self.lists[index].set_cut(cut);
+                    }
+                }
                 Place::Book(index) => {
                     let (book, mut cause) = self.book(index, now, sink, &mut applied);
                     book.v6.shrink_to_most(&mut cause.leaving(book.v4.len()));
@@ -211,7 +238,8 @@ impl Ledger {
         if self.protection.is_same(&nets) {
             return;
         }
-        self.protection = Protection::new(nets);
+        let before = std::mem::replace(&mut self.protection, Protection::new(nets));
+        self.protect_lists(&before, sink);
         for book in &mut self.books {
             book.v4.protect(now, SetId::Ban(book.source), &self.protection, sink);
             book.v6.protect(now, SetId::Ban(book.source), &self.protection, sink);
@@ -226,6 +254,7 @@ impl Ledger {
     pub fn apply(&mut self, now: Moment, event: Event, sink: &mut dyn FnMut(SetChange)) -> Applied {
         match event {
             Event::List { source, list } => self.list(now, source, list, sink),
+            Event::Entries { source, entries } => self.take_entries(now, source, entries, sink),
             Event::Ban { source, net, lifetime, reason } => {
                 let net = normal(net);
                 match may_ban(source, net) {
@@ -418,7 +447,8 @@ impl Ledger {
         let mut applied = Applied::default();
         let reason = ReasonRef::from(reason);
         match self.place(source) {
-            Place::Nowhere => {}
+            // A list is told as a whole.
+            Place::Nowhere | Place::List(_) => {}
             // Another router's announcement has no length and stands for a short one: it ends no longer ban.
             Place::Book(_) if source.prolongs_only() && self.holds_longer(now, source, net.addr(), lifetime) => {
                 applied.unchanged = 1;
@@ -462,7 +492,7 @@ impl Ledger {
     fn unban(&mut self, now: Moment, source: Source, net: IpNet, sink: &mut dyn FnMut(SetChange)) -> Applied {
         let mut applied = Applied::default();
         match self.place(source) {
-            Place::Nowhere => {}
+            Place::Nowhere | Place::List(_) => {}
             Place::Book(_) if !self.is_element(source, net) => {}
             Place::Book(index) => {
                 let element = self.element(source, net.addr());
@@ -489,6 +519,7 @@ impl Ledger {
         let mut applied = Applied::default();
         match self.place(source) {
             Place::Nowhere => {}
+            Place::List(_) => applied = self.take_entries(now, source, Entries::default(), sink),
             Place::Book(index) => {
                 let (book, mut cause) = self.book(index, now, sink, &mut applied);
                 book.v4.clear(&mut cause);
@@ -530,7 +561,8 @@ impl Ledger {
             return (limit + (limit / 8).max(1)).saturating_sub(held - own).min(limit);
         }
         let scans: usize = self.books.iter().filter(|book| book.source.is_own()).map(Book::len).sum();
-        limit.saturating_sub(held - scans - own)
+        let lists: u64 = self.lists.iter().map(|list| list.room()).sum();
+        limit.saturating_sub(held - scans - own).saturating_sub(usize::try_from(lists).unwrap_or(usize::MAX))
     }
 
     /// A book, and the rest of the ledger as its tables need it.

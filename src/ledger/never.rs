@@ -89,6 +89,14 @@ pub(super) const V4_MASK: [(u128, u128); 5] = [
 pub(super) const V6_MASK: [(u128, u128); 3] =
     [(0, 0xffff_ffff), (0xfe80 << 112, (0xfec0 << 112) - 1), (0xff00 << 112, u128::MAX)];
 
+/// Ranges that nobody but the owner can ban, as [`V4_MASK`]: private ones.
+pub(super) const V4_PRIVATE: [(u128, u128); 4] =
+    [(0x0a00_0000, 0x0aff_ffff), (0x6440_0000, 0x647f_ffff), (0xac10_0000, 0xac1f_ffff), (0xc0a8_0000, 0xc0a8_ffff)];
+
+/// As [`V4_PRIVATE`]: `fc00::/7`, `fec0::/10`.
+pub(super) const V6_PRIVATE: [(u128, u128); 2] =
+    [(0xfc00 << 112, (0xfe00 << 112) - 1), (0xfec0 << 112, (0xff00 << 112) - 1)];
+
 /// The net as the ledger spells it: host bits zero, and IPv4-mapped IPv6 (`::ffff:0:0/96`) as the IPv4
 /// that it stands for.
 pub fn normal(net: IpNet) -> IpNet {

@@ -9,7 +9,7 @@ use super::moment::Moment;
 use super::query::{BanView, Filter, Page};
 use super::table::{Key, Table};
 use super::{Ledger, Place};
-use crate::model::Source;
+use crate::model::{Holds, Source};
 
 /// One table's bans in the order of their starts.
 trait Timeline<'a> {
@@ -84,7 +84,8 @@ impl Ledger {
 
     fn timelines<'a>(&'a self, now: Moment, filter: &Filter) -> Vec<Box<dyn Timeline<'a> + 'a>> {
         let mut timelines: Vec<Box<dyn Timeline<'a> + 'a>> = Vec::new();
-        for source in self.sources().filter(|&each| filter.source.is_none_or(|wanted| wanted == each)) {
+        let wanted = |each: &Source| each.holds() != Holds::Both && filter.source.is_none_or(|wanted| wanted == *each);
+        for source in self.sources().filter(wanted) {
             let Place::Book(index) = self.place(source) else {
                 let mut bans = Vec::new();
                 self.for_each_ban(now, Some(source), &mut |ban| {

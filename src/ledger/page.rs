@@ -15,6 +15,7 @@ use super::moment::Moment;
 use super::query::{BanView, Filter, Page, Sort};
 use super::reason::ReasonRef;
 use super::{Ledger, normal, number};
+use crate::model::Holds;
 
 /// Longest page.
 pub const PAGE_MAX: usize = 1000;
@@ -47,7 +48,9 @@ impl Ledger {
     pub fn page(&self, now: Moment, filter: &Filter, offset: usize, limit: usize) -> Page<'_> {
         let search = Search { ledger: self, now, filter, wanted: Wanted::new(filter.text) };
         let limit = limit.min(PAGE_MAX);
-        if filter.sort == Sort::Newest && matches!(search.wanted, Wanted::All) {
+        // What a list has came all at once.
+        let is_list = filter.source.is_some_and(|source| source.holds() == Holds::Both);
+        if filter.sort == Sort::Newest && matches!(search.wanted, Wanted::All) && !is_list {
             return self.page_by_start(now, filter, offset, limit);
         }
         let (total, mut within) = (search.count(), Span::default());
@@ -89,12 +92,17 @@ struct Search<'a, 'f> {
 
 impl<'a> Search<'a, '_> {
     fn for_each(&self, f: &mut dyn FnMut(BanView<'a>)) {
-        self.ledger.for_each_ban(self.now, self.filter.source, &mut |ban| {
+        let mut each = |ban: BanView<'a>| {
             let family = if ban.net.addr().is_ipv4() { 4 } else { 6 };
             if self.filter.family.is_none_or(|wanted| wanted == family) && self.wanted.has(&ban) {
                 f(ban);
             }
-        });
+        };
+        self.ledger.for_each_ban(self.now, self.filter.source, &mut each);
+        // Lists are too long to be shown among the bans, but what they say of an address belongs there.
+        if let (None, Wanted::Net(net)) = (self.filter.source, &self.wanted) {
+            self.ledger.listed(*net).for_each(each);
+        }
     }
 
     fn for_each_in(&self, span: &Span, f: &mut dyn FnMut(Rank, BanView<'a>)) {

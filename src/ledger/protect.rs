@@ -37,6 +37,8 @@ pub(super) struct Protection {
     masks: [Ranges; 2],
     /// The router's own addresses and what standards forbid.
     own_masks: [Ranges; 2],
+    /// `masks` and private ranges: the holes in what lists say.
+    outside_masks: [Ranges; 2],
 }
 
 impl Protection {
@@ -55,7 +57,10 @@ impl Protection {
         let others = ranges_of(&|protected| !protected.own, nothing);
         let masks = ranges_of(&|_| true, fixed);
         let own_masks = ranges_of(&|protected| protected.own, fixed);
-        Protection { nets, ranges, others, masks, own_masks }
+        let private: [&[_]; 2] = [&never::V4_PRIVATE, &never::V6_PRIVATE];
+        let outside_masks =
+            [0, 1].map(|family: usize| merge(masks[family].iter().chain(private[family]).copied().collect()));
+        Protection { nets, ranges, others, masks, own_masks, outside_masks }
     }
 
     pub(super) fn is_same(&self, nets: &[Protected]) -> bool {
@@ -81,6 +86,11 @@ impl Protection {
         &self.own_masks[family as usize]
     }
 
+    /// As [`Protection::mask`], and private ranges: what a list says is nobody's word who knows this network.
+    pub(super) fn outside_mask(&self, family: Family) -> &[(u128, u128)] {
+        &self.outside_masks[family as usize]
+    }
+
     /// The smallest protected network that has the address.
     pub(super) fn find(&self, address: IpAddr) -> Option<&Protected> {
         let holding = self.nets.iter().filter(|protected| never::normal(protected.net).contains(&address));
@@ -89,7 +99,7 @@ impl Protection {
 }
 
 /// Whether one of these sorted ranges has all of this one.
-fn holds(ranges: &[(u128, u128)], first: u128, last: u128) -> bool {
+pub(super) fn holds(ranges: &[(u128, u128)], first: u128, last: u128) -> bool {
     let above = ranges.partition_point(|&(low, _)| low <= first);
     above.checked_sub(1).and_then(|place| ranges.get(place)).is_some_and(|&(_, high)| last <= high)
 }

@@ -146,6 +146,7 @@ impl Ledger {
         let address = address.to_canonical();
         let mut bans: Vec<BanView> = self.sources().filter_map(|source| self.get(now, source, address)).collect();
         bans.extend(self.manual.around(now, address.into()).map(|(net, entry)| self.manual_view(net, entry)));
+        bans.extend(self.listed(address.into()));
         let allowances = self.allowances_around(now, address.into()).collect();
         let protection = self.protection.find(address);
         Verdict { address, bans, allowances, protection, outcome: self.outcome(now, address) }
@@ -153,9 +154,18 @@ impl Ledger {
 
     /// The outcome alone, cheap enough to ask for every packet seen.
     pub fn outcome(&self, now: Moment, address: IpAddr) -> Outcome {
+        self.outcome_of(now, address, false)
+    }
+
+    /// Whether all that comes from an address is blocked: what lists block of some ports alone does not count.
+    pub fn is_blocked_wholly(&self, now: Moment, address: IpAddr) -> bool {
+        self.outcome_of(now, address, true) == Outcome::Blocked
+    }
+
+    fn outcome_of(&self, now: Moment, address: IpAddr, whole: bool) -> Outcome {
         let address = address.to_canonical();
         let (family, number) = number::of(address);
-        if self.allow.covers(now, address) {
+        if self.allow.covers(now, address) || self.exempted(address.into()).next().is_some() {
             return Outcome::Allowed;
         }
         // The owner's word reaches what is protected where he means it.
@@ -165,7 +175,7 @@ impl Ledger {
         if self.protection.covers(family, number) {
             return Outcome::Protected;
         }
-        if self.sources().any(|source| self.get(now, source, address).is_some()) {
+        if self.sources().any(|source| self.get(now, source, address).is_some()) || self.is_listed(address, whole) {
             return Outcome::Blocked;
         }
         may_ban(Source::SCAN, address.into()).map_or_else(Outcome::NeverBanned, |()| Outcome::NotBanned)
@@ -178,7 +188,8 @@ impl Ledger {
 
     /// The allowances that have all of the network.
     pub fn allowances_around(&self, now: Moment, net: IpNet) -> impl Iterator<Item = AllowanceView<'_>> {
-        self.allow.around(now, net).map(|(net, entry)| allowance_view(net, entry))
+        let own = self.allow.around(now, net).map(|(net, entry)| allowance_view(net, entry));
+        own.chain(self.exempted(net))
     }
 
     /// The bans that have all of the network: the owner's, and of a single address everybody's.
@@ -187,7 +198,8 @@ impl Ledger {
         let is_scan = move |source: Source| source.is_own() && self.scan_net(net.addr()) == net;
         let sources = self.sources().filter(move |source| single || is_scan(*source));
         let others = sources.filter_map(move |source| self.get(now, source, net.addr()));
-        others.chain(self.manual.around(now, net).map(|(net, entry)| self.manual_view(net, entry)))
+        let owner = self.manual.around(now, net).map(|(net, entry)| self.manual_view(net, entry));
+        others.chain(owner).chain(self.listed(net))
     }
 
     /// When the next of the bans that have this address ends by itself; `None`: none does.
@@ -195,11 +207,13 @@ impl Ledger {
         self.bans_around(now, address.to_canonical().into()).filter_map(|ban| ban.end).min()
     }
 
-    /// Every ban of one source, or of all; those of one source and family as they began.
-    pub fn for_each_ban<'a>(&'a self, now: Moment, source: Option<Source>, f: &mut dyn FnMut(BanView<'a>)) {
-        for source in self.sources().filter(|&each| source.is_none_or(|wanted| wanted == each)) {
+    /// Every ban of one source, or of all but lists; those of one source and family as they began.
+    pub fn for_each_ban<'a>(&'a self, now: Moment, wanted: Option<Source>, f: &mut dyn FnMut(BanView<'a>)) {
+        for source in self.sources().filter(|&each| wanted.is_none_or(|wanted| wanted == each)) {
             match self.place(source) {
                 Place::Nowhere => {}
+                Place::List(index) if wanted.is_some() => self.for_each_listed(index, f),
+                Place::List(_) => {}
                 Place::Book(index) => {
                     let book = &self.books[index];
                     book.v4.iter(now).for_each(|(key, ban)| f(self.view(source, key, ban)));
@@ -215,6 +229,7 @@ impl Ledger {
         let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
         let book = match self.place(source) {
             Place::Manual => return self.manual_counts(),
+            Place::List(index) => return self.lists[index].counts(),
             Place::Nowhere => return Counts::default(),
             Place::Book(index) => &self.books[index],
         };
@@ -296,12 +311,17 @@ impl Ledger {
         let (family, first, last) = number::bounds(net);
         let meant = source.is_owner() && self.protection.is_meant(family, first, last);
         let mask = if meant { self.protection.own_mask(family) } else { self.protection.mask(family) };
-        let from = mask.partition_point(|&(_, high)| high < first);
-        match mask.get(from) {
-            Some(&(low, high)) if low <= first && last <= high => Force::Withheld,
-            Some(&(low, _)) if low <= last => Force::Partial,
-            _ => Force::Full,
-        }
+        force(mask, first, last)
+    }
+}
+
+/// How much of a range is left when the holes are cut.
+pub(super) fn force(mask: &[(u128, u128)], first: u128, last: u128) -> Force {
+    let from = mask.partition_point(|&(_, high)| high < first);
+    match mask.get(from) {
+        Some(&(low, high)) if low <= first && last <= high => Force::Withheld,
+        Some(&(low, _)) if low <= last => Force::Partial,
+        _ => Force::Full,
     }
 }
 
@@ -321,9 +341,10 @@ fn allowance_view(net: IpNet, entry: &Net) -> AllowanceView<'_> {
 
 impl Desired for DesiredSet<'_> {
     fn wanted(&self, range: Range) -> Option<Lifetime> {
-        let SetId::Ban(source) = self.set else { return self.ledger.allow.wanted(range, self.now) };
+        let Some(source) = self.set.source() else { return self.ledger.allow.wanted(range, self.now) };
         let book = match self.ledger.place(source) {
             Place::Manual => return self.ledger.manual.wanted(range, self.now),
+            Place::List(index) => return self.ledger.list_wants(index, self.set, range),
             Place::Nowhere => return None,
             Place::Book(index) => &self.ledger.books[index],
         };
@@ -336,9 +357,14 @@ impl Desired for DesiredSet<'_> {
     }
 
     fn for_each(&self, f: &mut dyn FnMut(Range, Lifetime)) {
-        let SetId::Ban(source) = self.set else { return self.ledger.allow.for_each_element(self.now, f) };
+        let Some(source) = self.set.source() else { return self.ledger.allow.for_each_element(self.now, f) };
         let book = match self.ledger.place(source) {
             Place::Manual => return self.ledger.manual.for_each_element(self.now, f),
+            Place::List(index) => {
+                let mut cursor = Cursor::default();
+                while self.ledger.walk_list(index, self.set, &mut cursor, usize::MAX, f) {}
+                return;
+            }
             Place::Nowhere => return,
             Place::Book(index) => &self.ledger.books[index],
         };
@@ -352,9 +378,10 @@ impl Desired for DesiredSet<'_> {
     }
 
     fn walk(&self, cursor: &mut Cursor, most: usize, f: &mut dyn FnMut(Range, Lifetime)) -> bool {
-        let SetId::Ban(source) = self.set else { return self.ledger.allow.walk(self.now, cursor, most, f) };
+        let Some(source) = self.set.source() else { return self.ledger.allow.walk(self.now, cursor, most, f) };
         let book = match self.ledger.place(source) {
             Place::Manual => return self.ledger.manual.walk(self.now, cursor, most, f),
+            Place::List(index) => return self.ledger.walk_list(index, self.set, cursor, most, f),
             Place::Nowhere => return false,
             Place::Book(index) => &self.ledger.books[index],
         };

@@ -10,6 +10,7 @@ use ipnet::IpNet;
 use super::*;
 use crate::model::{Desired, Lifetime, Range, Reason};
 
+mod lists;
 mod model;
 mod record;
 mod snapshot;

@@ -4,6 +4,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 
 use ipnet::IpNet;
 
+use super::entries::Entries;
 use super::source::Source;
 
 /// How long a ban or an allowance holds, in whole seconds from the moment it is applied.
@@ -24,6 +25,20 @@ pub enum AllowOrigin {
     Command,
     /// DisWall's allow list over NATS.
     Nats,
+    /// A list whose entries are exempt (`use 'allow'`).
+    List(Source),
+}
+
+/// What the entries of a list are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum ListUse {
+    /// Blocked.
+    #[default]
+    Block,
+    /// Exempt from blocking.
+    Allow,
+    /// The only ones that may open connections.
+    Only,
 }
 
 /// Why an address is banned, as the feed states it. Texts are at most [`TAG_MAX`] bytes; the ledger
@@ -93,6 +108,13 @@ pub enum Event {
         source: Source,
         /// The entries.
         list: List,
+    },
+    /// This is all that a list ([`Holds::Both`](super::Holds::Both)) has.
+    Entries {
+        /// Whose list.
+        source: Source,
+        /// What it has.
+        entries: Entries,
     },
     /// The source bans this. A ban that is already there gets the new end and reason, unless the source
     /// only prolongs ([`Source::prolongs_only`]) and it ends later.

@@ -4,10 +4,12 @@
 //! firewall applies those. What a source is stands in one row ([`source`]); sets, counters, rules, books,
 //! snapshot, `status` and pages follow from it.
 
+pub mod entries;
 pub mod event;
 pub mod set;
 pub mod source;
 
-pub use event::{AllowOrigin, Entry, Event, Lifetime, List, Listed, Reason, TAG_MAX};
+pub use entries::{Builder, Entries, Part};
+pub use event::{AllowOrigin, Entry, Event, Lifetime, List, ListUse, Listed, Reason, TAG_MAX};
 pub use set::{Cursor, Desired, Range, SetChange, SetId};
 pub use source::{Holds, Row, Source, Teller};

@@ -10,8 +10,10 @@ use super::source::{Holds, Source};
 /// One pair of sets (IPv4 and IPv6); the family follows from the element.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum SetId {
-    /// A source's bans.
+    /// A source's bans; of one that holds both, its single addresses.
     Ban(Source),
+    /// The networks of a source that holds both.
+    Nets(Source),
     /// Addresses exempt from diswall's blocking.
     Allow,
 }
@@ -19,14 +21,28 @@ pub enum SetId {
 impl SetId {
     /// The pairs of sets that these sources need, in their order, and the one of the allowances.
     pub fn of(sources: &[Source]) -> Vec<SetId> {
-        sources.iter().copied().map(SetId::Ban).chain([SetId::Allow]).collect()
+        sources.iter().flat_map(|source| SetId::of_source(*source)).chain([SetId::Allow]).collect()
     }
 
-    /// The middle part of the set's name: `<prefix>_<this>4`.
-    pub const fn name(self) -> &'static str {
+    /// The pairs of sets that one source needs.
+    pub fn of_source(source: Source) -> impl Iterator<Item = SetId> {
+        [SetId::Ban(source)].into_iter().chain((source.holds() == Holds::Both).then_some(SetId::Nets(source)))
+    }
+
+    /// Whose bans it holds; `None`: allowances.
+    pub const fn source(self) -> Option<Source> {
         match self {
-            SetId::Ban(source) => source.name(),
-            SetId::Allow => "allow",
+            SetId::Ban(source) | SetId::Nets(source) => Some(source),
+            SetId::Allow => None,
+        }
+    }
+
+    /// The middle part of the set's name, in two: `<prefix>_<these>4`. No source has a dot in its name.
+    pub const fn name(self) -> (&'static str, &'static str) {
+        match self {
+            SetId::Ban(source) => (source.name(), ""),
+            SetId::Nets(source) => (source.name(), ".net"),
+            SetId::Allow => ("allow", ""),
         }
     }
 
@@ -34,7 +50,7 @@ impl SetId {
     pub fn is_interval(self) -> bool {
         match self {
             SetId::Ban(source) => source.holds() == Holds::Networks,
-            SetId::Allow => true,
+            SetId::Nets(_) | SetId::Allow => true,
         }
     }
 }

@@ -6,6 +6,7 @@ use std::cmp::Ordering;
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::ptr;
+use std::sync::{Mutex, PoisonError};
 
 /// What is true of a source, whatever it bans.
 #[derive(Debug)]
@@ -18,8 +19,8 @@ pub struct Row {
     pub holds: Holds,
     /// Who tells of them.
     pub teller: Teller,
-    /// Rules look sources up in ascending order: the owner's word first, the longest list last. No two sources
-    /// have the same.
+    /// Rules look sources up in ascending order, and by name where it is the same: the owner's word first, the
+    /// longest list last.
     pub order: u8,
     /// An announcement has no length of its own and stands for a short one: it ends no longer ban.
     pub prolongs_only: bool,
@@ -32,6 +33,8 @@ pub enum Holds {
     Hosts,
     /// Networks too: interval sets.
     Networks,
+    /// Both, as a list has them: hash sets for the addresses, interval sets for the networks, and arrays.
+    Both,
 }
 
 /// Who tells of a source's bans: what it may ban, who may take its bans back, and what room there is follow.
@@ -89,6 +92,22 @@ impl Source {
 
     /// Those that every router has, in the order in which people are told of them.
     pub const BUILT_IN: [Source; 4] = [Source::DYNFW, Source::NATS, Source::SCAN, Source::MANUAL];
+
+    /// A list of that name (see [`Row::name`]). What stands for a name stays in memory for good: a name costs
+    /// some hundred bytes, once.
+    pub fn list(name: &str) -> Source {
+        static LISTS: Mutex<Vec<&'static Row>> = Mutex::new(Vec::new());
+        let mut lists = LISTS.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(row) = lists.iter().find(|row| row.name == name) {
+            return Source(row);
+        }
+        let name: &'static str = String::from(name).leak();
+        let (holds, teller) = (Holds::Both, Teller::Feed);
+        let row: &'static Row =
+            Box::leak(Box::new(Row { name, title: name, holds, teller, order: 50, prolongs_only: false }));
+        lists.push(row);
+        Source(row)
+    }
 
     /// The name used in set names, on the command line and in JSON.
     pub const fn name(self) -> &'static str {

@@ -207,6 +207,7 @@ config block
         },
         login: Login::default(),
         logwatch: vec![],
+        lists: vec![],
         allow: vec![
             Allow { net: net("198.51.100.7/32"), comment: "office".into() },
             Allow { net: net("2001:db8::/32"), comment: String::new() },

@@ -7,7 +7,7 @@
 //! the daemon takes the flow out of the set. Nothing else from the inside is touched: what a LAN host opened
 //! belongs to the LAN host.
 
-use super::{Family, SetId, SetKey, Side, Text, ban_set};
+use super::{Family, Side, Text};
 
 /// A severed flow is forgotten after so long without a packet, or when the ban ends, if that is sooner: longer
 /// than the pauses of any keep-alive (TCP's are two hours).
@@ -42,12 +42,15 @@ impl Text<'_> {
         self.line(1, &format!("chain {} {{", rest_chain(&self.names.prefix, family)));
         // Of TCP what opens a connection shows.
         self.line(2, "tcp flags & (fin | syn | rst | ack) == syn return");
-        let allow = self.names.set(SetKey { set: SetId::Allow, family });
-        self.line(2, &format!("{} @{allow} return", Side::To.field(family)));
+        self.exempt(Side::To, family);
         for source in self.order.clone() {
-            let ban = self.names.set(ban_set(source, family));
+            if self.list_of(source).is_some_and(|list| !list.is_whole()) {
+                continue;
+            }
             let key = self.key(Side::To, source, family);
-            self.line(2, &format!("{key} @{ban} update @{set} {{ {flow} }} drop"));
+            for ban in self.sets_of(source, family).collect::<Vec<_>>() {
+                self.line(2, &format!("{key} @{ban} update @{set} {{ {flow} }} drop"));
+            }
         }
         self.line(1, "}");
     }

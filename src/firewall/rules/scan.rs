@@ -91,9 +91,8 @@ impl Text<'_> {
         self.line(2, &format!("{LINK_PROTOCOLS} return"));
         for (family, never) in [(Family::V4, NEVER4), (Family::V6, NEVER6)] {
             let field = Side::From.field(family);
-            let allow = self.names.set(SetKey { set: SetId::Allow, family });
             self.line(2, &format!("{field} {never} return"));
-            self.line(2, &format!("{field} @{allow} return"));
+            self.exempt(Side::From, family);
         }
         // What opens a connection; and what no connection has (FIN, NULL and Xmas scans). Late packets of
         // finished connections carry ACK or RST.

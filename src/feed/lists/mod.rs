@@ -1,0 +1,31 @@
+//! Lists of addresses and networks: fetched now and then, and in force as the configuration says.
+//!
+//! `settings` is a list's section of the configuration. `Context` is what all lists have in common.
+
+pub mod settings;
+
+use std::cell::RefCell;
+use std::net::IpAddr;
+
+pub use settings::Settings;
+
+use crate::model::Source;
+
+/// What lists have in common: they are fetched one after the other, and what one may hold depends on the others.
+#[derive(Debug, Default)]
+pub struct Context {
+    rooms: RefCell<Vec<(Source, u64)>>,
+    own: RefCell<Vec<IpAddr>>,
+}
+
+impl Context {
+    /// How much room there is for each list ([`Size::room`](crate::model::entries::Size::room)).
+    pub fn set_rooms(&self, rooms: Vec<(Source, u64)>) {
+        self.rooms.replace(rooms);
+    }
+
+    /// The router's own addresses, which no good list has.
+    pub fn set_own(&self, addresses: Vec<IpAddr>) {
+        self.own.replace(addresses);
+    }
+}

@@ -1,13 +1,24 @@
 //! Lists of addresses and networks: fetched now and then, and in force as the configuration says.
 //!
-//! `settings` is a list's section of the configuration. `Context` is what all lists have in common.
+//! `settings` is a list's section of the configuration. `Context` is what all lists have in common. [`format`] says
+//! what forms lists have, [`read`] turns the bytes of one into ranges, as they come; both are pure.
 
+pub mod format;
+mod gzip;
+mod line;
+pub mod read;
 pub mod settings;
+mod special;
+#[cfg(test)]
+mod tests;
 
 use std::cell::RefCell;
 use std::net::IpAddr;
 
+pub use format::Format;
+pub use read::{Reader, Summary, Verdict};
 pub use settings::Settings;
+pub use special::Special;
 
 use crate::model::Source;
 

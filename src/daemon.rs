@@ -107,6 +107,9 @@ struct Daemon {
 
 /// Runs the daemon until SIGTERM or SIGINT.
 pub fn run(config: PathBuf, foreground: bool) -> ExitCode {
+    // Who follows a log or fetches a list for the daemon has no business in the firewall: the capability ends
+    // with this process. Where the kernel has no such set there is nothing to clear.
+    let _ = rustix::thread::clear_ambient_capability_set();
     let loaded = match last_good::load(&config) {
         Ok(loaded) => loaded,
         Err(problems) => {

@@ -2,10 +2,10 @@
 //! on good and on bad days. curl and GNU wget are the machine's; OpenWrt's own uclient-fetch is tried where
 //! `DISWALL_UCLIENT_FETCH` names one.
 
-use std::cell::RefCell;
 use std::env;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt, symlink};
+use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -143,24 +143,33 @@ impl Alone {
 /// What came of a request, and what the sink got.
 fn get(request: &Request<'_>) -> (Result<Outcome, String>, Vec<u8>) {
     let mut body = Vec::new();
-    let mut sink = |piece: &[u8]| {
+    let outcome = run(request, &mut |piece| {
         assert!(!piece.is_empty() && piece.len() <= 64 << 10, "{} bytes at once", piece.len());
         body.extend_from_slice(piece);
         true
-    };
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-    let outcome = runtime.block_on(fetch(request, &mut sink));
-    assert_eq!(fs::read_to_string("/proc/thread-self/children").expect("the kernel's word"), own_children());
+    });
     (outcome, body)
 }
 
-thread_local! {
-    static SERVERS: RefCell<Vec<u32>> = const { RefCell::new(Vec::new()) };
+/// As the daemon runs: by an account that may do nothing. No program is left behind, not even as a zombie.
+fn run(request: &Request<'_>, sink: &mut (dyn FnMut(&[u8]) -> bool + Send)) -> Result<Outcome, String> {
+    let by_another = || {
+        let another = rustix::thread::Uid::from_raw(65_534);
+        rustix::thread::set_thread_res_uid(another, another, another).expect("another account");
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        let outcome = runtime.block_on(fetch(request, sink));
+        let children = fs::read_to_string("/proc/thread-self/children").expect("the kernel's word");
+        assert_eq!(children, "", "{}", request.url);
+        outcome
+    };
+    std::thread::scope(|threads| threads.spawn(by_another).join()).unwrap_or_else(|panic| resume_unwind(panic))
 }
 
-/// The servers, as the kernel lists them: no program of a fetch is left, not even as a zombie.
-fn own_children() -> String {
-    SERVERS.with_borrow(|servers| servers.iter().map(|id| format!("{id} ")).collect())
+/// A directory that everybody may enter.
+fn open_directory() -> TempDir {
+    let directory = TempDir::new().expect("a directory");
+    fs::set_permissions(directory.path(), Permissions::from_mode(0o755)).expect("mode");
+    directory
 }
 
 fn url(path: &str) -> String {
@@ -191,8 +200,7 @@ fn taken(program: &Alone, url: &str) -> (Validators, Vec<u8>) {
 
 fn lists_come(name: &'static str) {
     let Some(program) = Alone::with(name) else { return };
-    let (server, second) = (serve("8080", None), serve("8081", None));
-    SERVERS.set(vec![server.id(), second.id()]);
+    let (server, _second) = (serve("8080", None), serve("8081", None));
     let next = |server: &Proc| server.line(DEADLINE);
 
     // New, then unchanged, then another.
@@ -228,14 +236,9 @@ fn lists_come(name: &'static str) {
         refused(&program, &Request::new(&chunks), "cannot tell that nothing was cut: install curl");
     }
     // Who needs no more is heard.
-    let mut once = |_: &[u8]| false;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     let large = url("/large");
-    assert_eq!(
-        runtime.block_on(fetch(&Request { most: 1 << 30, ..Request::new(&large) }, &mut once)),
-        Ok(Outcome::Enough),
-        "{name}"
-    );
+    let request = Request { most: 1 << 30, ..Request::new(&large) };
+    assert_eq!(run(&request, &mut |_| false), Ok(Outcome::Enough), "{name}");
 }
 
 #[test]
@@ -255,8 +258,7 @@ fn uclient_fetch_gets_lists() {
 
 fn bad_answers_are_no_lists(name: &'static str) {
     let Some(program) = Alone::with(name) else { return };
-    let server = serve("8080", None);
-    SERVERS.set(vec![server.id()]);
+    let _server = serve("8080", None);
     let uclient = program.is("uclient-fetch");
     let cannot = if program.is("curl") { "cut" } else { "nothing was cut" };
     for (path, why) in [
@@ -318,9 +320,8 @@ fn logins_are_seen_by_nobody_else() {
 
 fn logins(name: &'static str, login: &str) {
     let Some(program) = Alone::with(name) else { return };
-    let (server, second) = (serve("8080", None), serve("8081", None));
-    SERVERS.set(vec![server.id(), second.id()]);
-    let directory = TempDir::new().expect("a directory");
+    let (_server, second) = (serve("8080", None), serve("8081", None));
+    let directory = open_directory();
     let file = directory.path().join("login");
     fs::write(&file, format!("{login}\nmore\n")).expect("a file");
     let file = file.to_string_lossy();
@@ -359,8 +360,7 @@ fn https_stays_https() {
 
 fn https(name: &'static str, ca: &Path, good: &str, other: &str) {
     let Some(program) = Alone::with(name) else { return };
-    let servers = [serve("8080", None), serve("8443", Some(good)), serve("8444", Some(other))];
-    SERVERS.set(servers.iter().map(Proc::id).collect());
+    let _servers = [serve("8080", None), serve("8443", Some(good)), serve("8444", Some(other))];
     let refuses = |path: &str, why: &str| refused(&program, &Request::new(&format!("https://localhost:{path}")), why);
     let uclient = program.is("uclient-fetch");
     refuses("8443/list", if uclient { "" } else { "could not prove who it is" });
@@ -389,7 +389,7 @@ fn https(name: &'static str, ca: &Path, good: &str, other: &str) {
 
 #[test]
 fn files_of_the_routers_are_lists_too() {
-    let directory = TempDir::new().expect("a directory");
+    let directory = open_directory();
     let path = directory.path().join("my list");
     let name = path.to_string_lossy().into_owned();
     let url = format!("file://{name}");
@@ -410,12 +410,6 @@ fn files_of_the_routers_are_lists_too() {
     crate::support::run("mkfifo", &[&pipe.to_string_lossy()]);
     refused(&files, &Request::new(&pipe.to_string_lossy()), "it is no file");
 
-    // As an account that is not the file's.
     fs::set_permissions(&path, Permissions::from_mode(0o600)).expect("mode");
-    let as_another = || {
-        let another = rustix::thread::Uid::from_raw(65_534);
-        rustix::thread::set_thread_res_uid(another, another, another).expect("another account");
-        refused(&files, &Request::new(&url), "must be open to others");
-    };
-    std::thread::scope(|threads| threads.spawn(as_another).join()).expect("the same to others");
+    refused(&files, &Request::new(&url), "must be open to others");
 }

@@ -249,6 +249,7 @@ impl Daemon {
                 () = tokio::time::sleep_until(due) => Wake::Time,
                 Some((feed, update)) = inputs.updates.recv() => Wake::Update(feed, update),
             };
+            let is_work = matches!(wake, Wake::Seen(_) | Wake::Log(_) | Wake::Update(..));
             match wake {
                 Wake::Stop => break,
                 Wake::Reload => {
@@ -285,6 +286,10 @@ impl Daemon {
             if self.tally.is_old() {
                 let counters = self.kernel.counters();
                 self.tally.read(&counters, clock::wall());
+            }
+            if is_work {
+                // Of that there may be more without end: whoever asks has to be heard before the next of it.
+                tokio::task::yield_now().await;
             }
         }
         self.keep(true);

@@ -24,7 +24,7 @@ use super::backoff::Backoff;
 use super::failure::Failure;
 use super::key::{self, Keys};
 use super::session::{self, Session};
-use super::sync::{Change, ListFate, Sync};
+use super::sync::{Change, Sync};
 use super::wire::{self, WireError};
 
 /// How long one address of the server is tried.
@@ -37,6 +37,8 @@ const KEY_NOTICE: &str = "server_key";
 const BURST_ENDS: Duration = Duration::from_secs(60);
 /// Longest name of an event that is handed on, in bytes.
 const SIGHTING: usize = 40;
+/// Addresses of a list that are read at a time.
+const PIECE: usize = 4096;
 /// When nothing is to come, time is looked at again after so long.
 const FAR: Duration = Duration::from_secs(30 * 24 * 3600);
 
@@ -223,33 +225,34 @@ impl Client {
     }
 
     async fn list(&mut self, message: wire::List<'_>) -> Option<Event> {
-        let (mut refused, mut first, mut never) = (0, None, 0);
-        let intake = &self.intake;
-        let (fate, event) = self.sync.list(message.serial, || {
-            let mut list = intake.begin(message.addresses.most_v4());
-            for address in message.addresses {
-                match address {
-                    Ok(address) => list.take(address, Lifetime::Forever),
-                    Err(error) => {
-                        refused += 1;
-                        first.get_or_insert_with(|| error.to_string());
-                    }
+        if !self.sync.takes_list(message.serial) {
+            return None;
+        }
+        let (mut refused, mut first) = (0, None);
+        let mut list = self.intake.begin(message.addresses.most_v4());
+        for (number, address) in message.addresses.enumerate() {
+            match address {
+                Ok(address) => list.take(address, Lifetime::Forever),
+                Err(error) => {
+                    refused += 1;
+                    first.get_or_insert_with(|| error.to_string());
                 }
             }
-            let (list, count) = list.end();
-            never = count;
-            list
-        });
-        if fate == ListFate::Taken {
-            self.gauges.lists.set(self.gauges.lists.get() + 1);
+            if number % PIECE == PIECE - 1 {
+                // Whoever else has something to do is not held up.
+                tokio::task::yield_now().await;
+            }
         }
+        let (list, never) = list.end();
+        let event = self.sync.list(message.serial, list);
+        self.gauges.lists.set(self.gauges.lists.get() + 1);
         if let Some(first) = first {
             self.refuse_addresses(refused, &first).await;
         }
         if never > 0 {
             self.refuse_addresses(never, "such an address is never banned").await;
         }
-        event
+        Some(event)
     }
 
     async fn refuse_message(&mut self, error: &WireError) {

@@ -39,15 +39,6 @@ struct Held {
     lists: u8,
 }
 
-/// What became of a list.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ListFate {
-    /// It was posted.
-    Taken,
-    /// Nobody asked for it, or what is known is newer.
-    Ignored,
-}
-
 /// The state of following one server.
 #[derive(Debug, Default)]
 pub struct Sync {
@@ -121,13 +112,14 @@ impl Sync {
         if outdated { None } else { event(change) }
     }
 
-    /// Takes a list: `read` makes it when it is wanted. The event that comes with [`ListFate::Taken`]
-    /// is the list with all newer changes in it, so that taking it never undoes them, not even for a
-    /// moment.
-    pub fn list(&mut self, serial: u64, read: impl FnOnce() -> List) -> (ListFate, Option<Event>) {
-        if !self.wants_list() || self.is_outdated(serial) {
-            return (ListFate::Ignored, None);
-        }
+    /// Whether a list is to be read that came, and handed to [`Sync::list`]; ask once for each.
+    pub fn takes_list(&mut self, serial: u64) -> bool {
+        self.wants_list() && !self.is_outdated(serial)
+    }
+
+    /// Takes a list. The event is the list with all newer changes in it, so that taking it never undoes them, not
+    /// even for a moment.
+    pub fn list(&mut self, serial: u64, mut list: List) -> Event {
         self.base = Some(serial);
         self.asked = false;
         self.older_lists = 0;
@@ -136,10 +128,9 @@ impl Sync {
             held.lists = held.lists.saturating_add(1);
             held.change.serial > serial && held.lists < LISTS_OUTLIVED
         });
-        let mut list = read();
         merge(&mut list, &self.held);
         self.advance();
-        (ListFate::Taken, Some(Event::List { source: Source::DYNFW, list }))
+        Event::List { source: Source::DYNFW, list }
     }
 
     /// Whether a list of that serial says less than what is known. The second such list in a row, with

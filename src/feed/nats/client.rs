@@ -214,7 +214,7 @@ impl Conversation<'_> {
     /// Works off what has been received, sends and posts what came of it; waits when that was all.
     async fn step(&mut self) -> Result<(), End> {
         while self.out.updates.len() < BATCH {
-            if !self.work_off()? {
+            if !self.work_off().await? {
                 self.share();
                 self.flush().await?;
                 return self.wait().await;
@@ -224,7 +224,7 @@ impl Conversation<'_> {
     }
 
     /// Works off one operation; false when there is none.
-    fn work_off(&mut self) -> Result<bool, End> {
+    async fn work_off(&mut self) -> Result<bool, End> {
         let Some(operation) = self.link.operation()? else { return Ok(false) };
         let (now, out) = (Instant::now(), &mut self.out);
         self.alive.whole = now;
@@ -233,7 +233,9 @@ impl Conversation<'_> {
                 let gauges = &self.client.gauges;
                 gauges.messages.set(gauges.messages.get() + 1);
                 gauges.last_message.set(Some(uptime::seconds()));
-                self.session.message(&message, now, out);
+                while self.session.message_step(&message, now, out) {
+                    tokio::task::yield_now().await;
+                }
             }
             Operation::Ping => out.bytes.extend_from_slice(protocol::PONG),
             Operation::Err(text) => {

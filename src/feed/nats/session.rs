@@ -17,7 +17,7 @@ use ipnet::IpNet;
 
 use super::protocol::{self, Message};
 use super::subscriptions::{Attempt, Subscriptions, sid};
-use super::wire::{self, DEFAULT_SECONDS, Refusal, Subjects, Taken};
+use super::wire::{self, AllowReader, BlockReader, DEFAULT_SECONDS, Refusal, Subjects, Taken};
 use crate::feed::backoff::Backoff;
 use crate::feed::intake::Intake;
 use crate::feed::{FeedState, Gauges, Update};
@@ -261,6 +261,9 @@ pub struct Session {
     max_payload: u64,
     block: Request,
     allow: Request,
+    /// A list of which pieces have been read.
+    block_reader: Option<BlockReader>,
+    allow_reader: Option<AllowReader>,
     subscriptions: Subscriptions,
     /// What the PONGs to come prove, and when each was asked for.
     awaited: VecDeque<(Proof, Instant)>,
@@ -299,6 +302,8 @@ impl Session {
             max_payload,
             block: Request::new(Which::Block),
             allow: Request::new(Which::Allow),
+            block_reader: None,
+            allow_reader: None,
             refusals: Refusals::default(),
         }
     }
@@ -471,9 +476,16 @@ impl Session {
 
     /// A message came.
     pub fn message(&mut self, message: &Message<'_>, now: Instant, out: &mut Output) {
+        while self.message_step(message, now, out) {}
+    }
+
+    /// A message came: takes it, or the next piece of a long list. `true`: there is more in it, and this is to
+    /// be called with it again, after others have had their turn.
+    #[must_use]
+    pub fn message_step(&mut self, message: &Message<'_>, now: Instant, out: &mut Output) -> bool {
         // A server could say anything under a number that this login does not have: an allowance to all.
         if !self.subscriptions.has(message.sid) {
-            return;
+            return false;
         }
         let taken = match message.sid {
             sid::NEW => wire::announced_ban(message.payload)
@@ -490,16 +502,14 @@ impl Session {
             }),
             sid::ALLOW_DEL => wire::allowed(message.payload)
                 .map(|net| self.allow.change(Event::Disallow { origin: AllowOrigin::Nats, net }, out)),
-            sid::INBOX => {
-                self.reply(message, now, out);
-                Ok(())
-            }
+            sid::INBOX => return self.reply(message, now, out),
             _ => Ok(()),
         };
         if let Err(refusal) = taken {
             self.gauges.refused_messages.set(self.gauges.refused_messages.get() + 1);
             self.refuse(1, &format!("{}: {refusal}", outside::clean(message.subject, SUBJECT)), now, out);
         }
+        false
     }
 
     /// This router has taken back a ban of the login's: as if another router of it had.
@@ -507,30 +517,51 @@ impl Session {
         self.block.change(Event::Unban { source: Source::NATS, net: address.into() }, out);
     }
 
-    fn reply(&mut self, message: &Message<'_>, now: Instant, out: &mut Output) {
+    /// As [`Session::message_step`].
+    fn reply(&mut self, message: &Message<'_>, now: Instant, out: &mut Output) -> bool {
         let awaited = |request: &Request| request.is_asked() && request.reply == message.subject;
         let which = if awaited(&self.block) {
             Which::Block
         } else if awaited(&self.allow) {
             Which::Allow
         } else {
-            return; // a late one, to a request that was given up
+            return false; // a late one, to a request that was given up
         };
         let failure = match (message.status, which) {
             (Some(503), _) => Some("nobody at the server answers such requests at the moment".to_owned()),
             (Some(status), _) => Some(format!("the server answers with status {status}")),
-            (None, Which::Block) => match wire::block_list(message.payload, &self.intake) {
-                Ok(taken) => self.block_list(taken, now, out),
-                Err(refusal) => Some(self.refuse_list(&refusal)),
-            },
-            (None, Which::Allow) => match wire::allow_list(message.payload, self.intake.most() / 16 + 16) {
-                Ok(taken) => self.allow_list(taken, now, out),
-                Err(refusal) => Some(self.refuse_list(&refusal)),
-            },
+            (None, Which::Block) => {
+                let mut reader = self.block_reader.take().unwrap_or_else(|| BlockReader::new(&self.intake));
+                match reader.step(message.payload) {
+                    Ok(false) => {
+                        self.block_reader = Some(reader);
+                        return true;
+                    }
+                    read => match read.and_then(|_| reader.end()) {
+                        Ok(taken) => self.block_list(taken, now, out),
+                        Err(refusal) => Some(self.refuse_list(&refusal)),
+                    },
+                }
+            }
+            (None, Which::Allow) => {
+                let most = self.intake.most() / 16 + 16;
+                let mut reader = self.allow_reader.take().unwrap_or_else(|| AllowReader::new(most));
+                match reader.step(message.payload) {
+                    Ok(false) => {
+                        self.allow_reader = Some(reader);
+                        return true;
+                    }
+                    read => match read.and_then(|_| reader.end()) {
+                        Ok(taken) => self.allow_list(taken, now, out),
+                        Err(refusal) => Some(self.refuse_list(&refusal)),
+                    },
+                }
+            }
         };
         if let Some(why) = failure {
             self.request(which).fail(&why, now, out);
         }
+        false
     }
 
     fn block_list(&mut self, taken: Taken<crate::model::List>, now: Instant, out: &mut Output) -> Option<String> {

@@ -35,6 +35,9 @@ pub const DEFAULT_LOGIN: &str = "default";
 /// The host part of subjects for whoever did not choose one and uses the shared login.
 pub const DEFAULT_HOST: &str = "openwrt";
 
+/// Bytes of a list that are read at a time: some thousand lines.
+const PIECE: usize = 64 * 1024;
+
 /// Longest piece of a refused text that an error repeats, in characters.
 const EXCERPT: usize = 60;
 
@@ -98,31 +101,88 @@ pub struct Taken<T> {
 /// The reply to an init request for the block list: lines `ADDRESS timeout SECONDS`. Empty lines are
 /// skipped, a line without seconds means [`DEFAULT_SECONDS`], an empty body an empty list.
 pub fn block_list(body: &[u8], intake: &Intake) -> Result<Taken<List>, Refusal> {
-    let taken = take_list(body, intake.begin(0), |line, list: &mut Reading| {
-        let (address, lifetime) = split_line(line)?;
-        list.take(single(address)?, lifetime.unwrap_or(Lifetime::Seconds(DEFAULT_SECONDS)));
-        Ok(())
-    })?;
-    let (list, _) = taken.list.end();
-    Ok(Taken { list, refused: taken.refused, last_refusal: taken.last_refusal })
+    let mut reader = BlockReader::new(intake);
+    while !reader.step(body)? {}
+    reader.end()
+}
+
+/// Reads a block list piece by piece.
+#[derive(Debug)]
+pub struct BlockReader(Lines<Reading>);
+
+impl BlockReader {
+    /// Nothing is read yet.
+    pub fn new(intake: &Intake) -> BlockReader {
+        BlockReader(Lines::new(intake.begin(0)))
+    }
+
+    /// Reads the next piece of the body, which is the same each time; `true`: that was the last.
+    ///
+    /// # Errors
+    /// It is no text: the list is of no use.
+    pub fn step(&mut self, body: &[u8]) -> Result<bool, Refusal> {
+        self.0.step(body, &mut |line, list| {
+            let (address, lifetime) = split_line(line)?;
+            list.take(single(address)?, lifetime.unwrap_or(Lifetime::Seconds(DEFAULT_SECONDS)));
+            Ok(())
+        })
+    }
+
+    /// What was read.
+    ///
+    /// # Errors
+    /// No line was usable.
+    pub fn end(self) -> Result<Taken<List>, Refusal> {
+        let Taken { list, refused, last_refusal } = self.0.end()?;
+        Ok(Taken { list: list.end().0, refused, last_refusal })
+    }
 }
 
 /// The reply to an init request for the allow list: lines `ADDRESS[/PREFIX] [timeout SECONDS]`; without
 /// seconds an allowance has no end.
 /// At most `most` of them are taken; the rest is refused.
 pub fn allow_list(body: &[u8], most: usize) -> Result<Taken<Vec<Entry>>, Refusal> {
-    let list = take_list(body, BTreeMap::new(), |line, list: &mut BTreeMap<IpNet, Lifetime>| {
-        let (net, lifetime) = split_line(line)?;
-        let (net, lifetime) = (network(net)?, lifetime.unwrap_or(Lifetime::Forever));
-        if list.len() >= most && !list.contains_key(&net) {
-            return Err(Refusal::TooMany(most));
-        }
-        list.insert(net, lifetime);
-        Ok(())
-    })?;
-    let Taken { list, refused, last_refusal } = list;
-    let list = list.into_iter().map(|(net, lifetime)| allowance(net, lifetime)).collect();
-    Ok(Taken { list, refused, last_refusal })
+    let mut reader = AllowReader::new(most);
+    while !reader.step(body)? {}
+    reader.end()
+}
+
+/// Reads an allow list piece by piece, as [`BlockReader`] does.
+#[derive(Debug)]
+pub struct AllowReader(Lines<BTreeMap<IpNet, Lifetime>>, usize);
+
+impl AllowReader {
+    /// Nothing is read yet; at most so many entries will be.
+    pub fn new(most: usize) -> AllowReader {
+        AllowReader(Lines::new(BTreeMap::new()), most)
+    }
+
+    /// See [`BlockReader::step`].
+    ///
+    /// # Errors
+    /// See there.
+    pub fn step(&mut self, body: &[u8]) -> Result<bool, Refusal> {
+        let most = self.1;
+        self.0.step(body, &mut |line, list| {
+            let (net, lifetime) = split_line(line)?;
+            let (net, lifetime) = (network(net)?, lifetime.unwrap_or(Lifetime::Forever));
+            if list.len() >= most && !list.contains_key(&net) {
+                return Err(Refusal::TooMany(most));
+            }
+            list.insert(net, lifetime);
+            Ok(())
+        })
+    }
+
+    /// What was read.
+    ///
+    /// # Errors
+    /// No line was usable.
+    pub fn end(self) -> Result<Taken<Vec<Entry>>, Refusal> {
+        let Taken { list, refused, last_refusal } = self.0.end()?;
+        let list = list.into_iter().map(|(net, lifetime)| allowance(net, lifetime)).collect();
+        Ok(Taken { list, refused, last_refusal })
+    }
 }
 
 /// `ADDRESS|SECONDS`, the body on `diswall.blacklist.new` and `….default`.
@@ -272,26 +332,46 @@ fn forbidden(c: char) -> bool {
     matches!(c, '.' | '*' | '>') || c.is_whitespace() || c.is_control()
 }
 
-/// Takes a list line by line; `take` puts a line's content into the list or says what is wrong with it.
-fn take_list<T>(
-    body: &[u8],
-    empty: T,
-    mut take: impl FnMut(&str, &mut T) -> Result<(), Refusal>,
-) -> Result<Taken<T>, Refusal> {
-    let text = std::str::from_utf8(body).map_err(Refusal::Encoding)?;
-    let mut taken = Taken { list: empty, refused: 0, last_refusal: None };
-    let mut lines = 0;
-    for line in text.split('\n').map(str::trim).filter(|line| !line.is_empty()) {
-        lines += 1;
-        if let Err(refusal) = take(line, &mut taken.list) {
-            taken.refused += 1;
-            taken.last_refusal = Some(refusal);
-        }
+/// A list that is taken line by line, a piece of it at a time: whoever else has something to do is not held up.
+#[derive(Debug)]
+struct Lines<T> {
+    taken: Taken<T>,
+    lines: usize,
+    /// Bytes that were read.
+    at: usize,
+}
+
+/// Puts a line's content into the list, or says what is wrong with it.
+type TakeLine<'a, T> = &'a mut dyn FnMut(&str, &mut T) -> Result<(), Refusal>;
+
+impl<T> Lines<T> {
+    fn new(empty: T) -> Lines<T> {
+        Lines { taken: Taken { list: empty, refused: 0, last_refusal: None }, lines: 0, at: 0 }
     }
-    // An error text in place of a list must not free whatever is banned.
-    match taken.last_refusal {
-        Some(refusal) if taken.refused as usize == lines => Err(Refusal::Useless(lines, Box::new(refusal))),
-        last_refusal => Ok(Taken { last_refusal, ..taken }),
+
+    fn step(&mut self, body: &[u8], take: TakeLine<'_, T>) -> Result<bool, Refusal> {
+        let rest = body.get(self.at..).unwrap_or_default();
+        let end = rest.iter().skip(PIECE).position(|byte| *byte == b'\n');
+        let piece = end.and_then(|more| rest.get(..PIECE + more + 1)).unwrap_or(rest);
+        let text = std::str::from_utf8(piece).map_err(Refusal::Encoding)?;
+        for line in text.split('\n').map(str::trim).filter(|line| !line.is_empty()) {
+            self.lines += 1;
+            if let Err(refusal) = take(line, &mut self.taken.list) {
+                self.taken.refused += 1;
+                self.taken.last_refusal = Some(refusal);
+            }
+        }
+        self.at += piece.len();
+        Ok(self.at >= body.len())
+    }
+
+    fn end(self) -> Result<Taken<T>, Refusal> {
+        let Lines { taken, lines, .. } = self;
+        // An error text in place of a list must not free whatever is banned.
+        match taken.last_refusal {
+            Some(refusal) if taken.refused as usize == lines => Err(Refusal::Useless(lines, Box::new(refusal))),
+            last_refusal => Ok(Taken { last_refusal, ..taken }),
+        }
     }
 }
 
@@ -429,6 +509,21 @@ mod tests {
             let expected: Vec<_> = expected.iter().map(|(text, seconds)| ((*text).to_owned(), *seconds)).collect();
             assert_eq!(listed(body), (expected, refused), "{body:?}");
         }
+    }
+
+    #[test]
+    fn a_long_list_is_read_in_pieces_and_no_line_is_lost() {
+        let body: String = (0..20_000).map(|number| format!("{} timeout 9\n", Ipv4Addr::from_bits(number))).collect();
+        let mut reader = BlockReader::new(&Intake::new(30_000, |_| true));
+        let pieces = 1 + (0..1000).take_while(|_| !reader.step(body.as_bytes()).unwrap()).count();
+        assert_eq!(pieces, body.len().div_ceil(PIECE));
+        let taken = reader.end().unwrap();
+        assert_eq!((taken.list.v4.len(), taken.refused), (20_000, 0));
+        let long = [body.as_bytes(), &[b'x'; 3 * PIECE]].concat();
+        assert_eq!(block_list(&long, &Intake::new(30_000, |_| true)).unwrap().refused, 1);
+        let damaged = [body.as_bytes(), b"\xff"].concat();
+        assert!(matches!(block_list(&damaged, &intake()), Err(Refusal::Encoding(_))));
+        assert_eq!(allow_list(body.as_bytes(), 30_000).unwrap().list.len(), 20_000);
     }
 
     #[test]

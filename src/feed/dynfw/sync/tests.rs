@@ -63,11 +63,19 @@ impl Follower {
         self.folded.apply(event);
     }
 
-    fn list(&mut self, serial: u64, numbers: &[u8]) -> ListFate {
+    /// `true`: it was taken.
+    fn list(&mut self, serial: u64, numbers: &[u8]) -> bool {
         let addresses = numbers.iter().map(|&number| address(number)).collect();
-        let (fate, event) = self.sync.list(serial, || list_of(&addresses));
-        self.folded.apply(event);
-        fate
+        self.whole_list(serial, &addresses)
+    }
+
+    fn whole_list(&mut self, serial: u64, addresses: &BTreeSet<IpAddr>) -> bool {
+        let taken = self.sync.takes_list(serial);
+        if taken {
+            let event = self.sync.list(serial, list_of(addresses));
+            self.folded.apply(Some(event));
+        }
+        taken
     }
 
     #[track_caller]
@@ -78,7 +86,7 @@ impl Follower {
     /// Synchronised at `serial` with these.
     fn at(serial: u64, numbers: &[u8]) -> Follower {
         let mut follower = Follower::default();
-        assert_eq!(follower.list(serial, numbers), ListFate::Taken);
+        assert!(follower.list(serial, numbers));
         assert!(!follower.sync.wants_list());
         follower
     }
@@ -92,7 +100,7 @@ fn deltas_before_the_list_are_posted_and_not_undone_by_it() {
     follower.delta(change(103, true, 3));
     follower.holds(&[1, 3]);
     // Made before 102 and 103 happened.
-    assert_eq!(follower.list(101, &[1, 2, 4]), ListFate::Taken);
+    assert!(follower.list(101, &[1, 2, 4]));
     follower.holds(&[1, 3, 4]);
     assert!(!follower.sync.wants_list());
     assert_eq!(follower.sync.serial(), 103);
@@ -101,8 +109,8 @@ fn deltas_before_the_list_are_posted_and_not_undone_by_it() {
 #[test]
 fn a_list_beside_the_stream_is_not_read() {
     let mut follower = Follower::at(5, &[1]);
-    let (fate, event) = follower.sync.list(6, || panic!("read for nothing"));
-    assert_eq!((fate, event), (ListFate::Ignored, None));
+    assert!(!follower.list(6, &[2]));
+    follower.holds(&[1]);
 }
 
 #[test]
@@ -114,7 +122,7 @@ fn a_gap_asks_for_a_list_and_what_follows_is_posted_meanwhile() {
     follower.delta(change(9, false, 1));
     follower.holds(&[8]);
     // 6 and 7 were 6 and 7 added; the list is older than 9.
-    assert_eq!(follower.list(8, &[1, 6, 7, 8]), ListFate::Taken);
+    assert!(follower.list(8, &[1, 6, 7, 8]));
     follower.holds(&[6, 7, 8]);
     assert!(!follower.sync.wants_list());
 }
@@ -123,10 +131,10 @@ fn a_gap_asks_for_a_list_and_what_follows_is_posted_meanwhile() {
 fn a_list_that_does_not_close_the_gap_is_not_the_last() {
     let mut follower = Follower::at(5, &[1]);
     follower.delta(change(8, true, 8));
-    assert_eq!(follower.list(6, &[1, 6]), ListFate::Taken);
+    assert!(follower.list(6, &[1, 6]));
     follower.holds(&[1, 6, 8]);
     assert!(follower.sync.wants_list(), "7 is still missing");
-    assert_eq!(follower.list(9, &[6, 7, 8, 9]), ListFate::Taken);
+    assert!(follower.list(9, &[6, 7, 8, 9]));
     follower.holds(&[6, 7, 8, 9]);
     assert!(!follower.sync.wants_list());
 }
@@ -150,7 +158,7 @@ fn repeats_and_older_serials_change_nothing() {
     follower.delta(change(3, true, 1));
     assert!(follower.sync.wants_list(), "older: a repeat or a restart, a list tells");
     follower.holds(&[]);
-    assert_eq!(follower.list(6, &[]), ListFate::Taken);
+    assert!(follower.list(6, &[]));
     assert!(!follower.sync.wants_list());
 }
 
@@ -158,10 +166,10 @@ fn repeats_and_older_serials_change_nothing() {
 fn an_older_list_undoes_nothing_unless_the_server_insists() {
     let mut follower = Follower::at(50, &[1, 2]);
     follower.delta(change(3, true, 3));
-    assert_eq!(follower.list(3, &[3]), ListFate::Ignored);
+    assert!(!follower.list(3, &[3]));
     follower.holds(&[1, 2]);
     follower.delta(change(4, true, 4));
-    assert_eq!(follower.list(3, &[3]), ListFate::Taken, "counts from the beginning again");
+    assert!(follower.list(3, &[3]), "counts from the beginning again");
     follower.holds(&[3, 4]);
     assert!(!follower.sync.wants_list());
     assert_eq!(follower.sync.serial(), 4);
@@ -172,7 +180,7 @@ fn an_older_list_is_forgotten_when_the_old_run_goes_on() {
     let mut follower = Follower::at(50, &[1, 2]);
     follower.sync.ask();
     for serial in 51..60 {
-        assert_eq!(follower.list(40, &[]), ListFate::Ignored);
+        assert!(!follower.list(40, &[]));
         follower.delta(change(serial, true, 9));
     }
     follower.holds(&[1, 2, 9]);
@@ -184,7 +192,7 @@ fn a_list_asked_for_may_lag_behind_the_deltas() {
     follower.sync.ask();
     follower.delta(change(51, true, 2));
     follower.delta(change(52, true, 3));
-    assert_eq!(follower.list(50, &[1, 9]), ListFate::Taken);
+    assert!(follower.list(50, &[1, 9]));
     follower.holds(&[1, 2, 3, 9]);
     assert_eq!(follower.sync.serial(), 52);
     assert!(!follower.sync.wants_list());
@@ -198,7 +206,7 @@ fn a_new_connection_begins_anew() {
     follower.holds(&[1]);
     follower.delta(change(4, true, 4));
     follower.holds(&[1, 4]);
-    assert_eq!(follower.list(3, &[3]), ListFate::Taken);
+    assert!(follower.list(3, &[3]));
     follower.holds(&[3, 4]);
     assert!(!follower.sync.wants_list());
 }
@@ -220,7 +228,7 @@ fn leftovers_of_an_ended_run_are_dropped_after_a_few_lists() {
     while follower.sync.wants_list() {
         lists += 1;
         assert!(lists <= 3, "for ever");
-        assert_eq!(follower.list(5 + lists, &[1]), ListFate::Taken);
+        assert!(follower.list(5 + lists, &[1]));
     }
     follower.holds(&[1]);
 }
@@ -234,9 +242,11 @@ fn what_is_held_is_bounded() {
     }
     assert_eq!(sync.held.len(), HELD_MAX);
     // A list older than what was let go leaves a gap, a newer one does not.
-    let _ = sync.list(50, List::default);
+    assert!(sync.takes_list(50));
+    sync.list(50, List::default());
     assert!(sync.wants_list());
-    let _ = sync.list(most, List::default);
+    assert!(sync.takes_list(most));
+    sync.list(most, List::default());
     assert!(!sync.wants_list());
     for serial in (1..=most + 100).rev() {
         assert_eq!(sync.delta(change(serial, true, 1)), None, "old");
@@ -296,8 +306,7 @@ impl Follower {
         match packet {
             Packet::Delta(change) => self.delta(change),
             Packet::List(serial, list) => {
-                let (_, event) = self.sync.list(serial, || list_of(&list));
-                self.folded.apply(event);
+                self.whole_list(serial, &list);
             }
         }
     }

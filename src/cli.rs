@@ -1,8 +1,9 @@
 //! The command line: what can be said, and which exit status answers it.
 //!
-//! Every command but `run`, `rules`, `config` and `logs` is a client of the control socket, found through the
+//! Every command but `run`, `rules`, `config`, `logs` and `list-test` is a client of the control socket, found through the
 //! configuration. `main` calls [`main`] and does nothing else.
 
+mod lists;
 mod logs;
 mod show;
 mod table;
@@ -69,6 +70,7 @@ enum Command {
     Rules(Rules),
     Config(Config),
     Logs(Logs),
+    ListTest(ListTest),
     Rpcd(Rpcd),
 }
 
@@ -341,6 +343,22 @@ struct ConfigCheck {
     file: Option<PathBuf>,
 }
 
+/// Say what would be read of a list: its format, how many hosts and networks, the first entries, the first refused
+/// lines with the reason. Exit status 0: it can be used; 1: it would be refused.
+#[derive(FromArgs)]
+#[argh(subcommand, name = "list-test")]
+struct ListTest {
+    /// auto, plain, csv:COLUMN:SEPARATOR, spamhaus, dshield, ranges, rir:COUNTRY or suricata (default auto)
+    #[argh(option)]
+    format: Option<String>,
+    /// print one JSON object
+    #[argh(switch)]
+    json: bool,
+    /// a file, https://… or http://…; -: standard input
+    #[argh(positional)]
+    list: String,
+}
+
 /// Look into logs.
 #[derive(FromArgs)]
 #[argh(subcommand, name = "logs")]
@@ -438,6 +456,7 @@ pub fn main() -> ExitCode {
         Command::Resync(command) => resync(command),
         Command::Rules(command) => print_rules(command),
         Command::Config(Config { command: ConfigCommand::Check(command) }) => config_check(command),
+        Command::ListTest(command) => lists::test(&command),
         Command::Logs(Logs { command: LogsCommand::Test(command) }) => logs::test(&command),
         Command::Config(Config { command: ConfigCommand::Restore(command) }) => config_restore(command),
         Command::Config(Config { command: ConfigCommand::Explain(command) }) => config_explain(&command.option),
@@ -636,7 +655,7 @@ const STANDARD_INPUT: &str = "/dev/stdin";
 
 /// Whether an option of those commands that read addresses has a value behind it.
 fn takes_value(word: &str) -> bool {
-    word.starts_with("--") && word != "--force"
+    word.starts_with("--") && !matches!(word, "--force" | "--json")
 }
 
 /// The words, or with `-` alone what standard input has: addresses with blanks or line ends between them, `#`

@@ -11,6 +11,8 @@ use std::path::Path;
 mod control_request;
 #[path = "../fuzz/checks/dynfw_message.rs"]
 mod dynfw_message;
+#[path = "../fuzz/checks/list.rs"]
+mod list;
 #[path = "../fuzz/checks/log_line.rs"]
 mod log_line;
 #[path = "../fuzz/checks/nats_body.rs"]
@@ -48,6 +50,11 @@ fn control_request() {
 #[test]
 fn dynfw_message() {
     replay("dynfw_message", dynfw_message::check);
+}
+
+#[test]
+fn list() {
+    replay("list", list::check);
 }
 
 #[test]

@@ -19,6 +19,7 @@ mod installed;
 mod key;
 mod lacking;
 mod lists_fetch;
+mod lists_read;
 mod login;
 mod memory;
 mod namespaces;

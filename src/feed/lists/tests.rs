@@ -565,11 +565,12 @@ fn naive(line: &str) -> Option<Vec<(IpAddr, IpAddr)>> {
     let ends = if let Some((first, last)) = word.split_once('-') {
         (first.parse::<IpAddr>().ok()?, last.parse::<IpAddr>().ok()?)
     } else if word.contains('/') {
-        let (_, length) = word.split_once('/')?;
-        if length.len() > 1 && length.starts_with('0') {
+        // ipnet's own parser takes leading zeros.
+        let (address, length) = word.split_once('/')?;
+        if length.starts_with('+') || length.len() > 1 && length.starts_with('0') {
             return None;
         }
-        let net = word.parse::<IpNet>().ok()?.trunc();
+        let net = IpNet::new(address.parse().ok()?, length.parse().ok()?).ok()?.trunc();
         (net.network(), net.broadcast())
     } else {
         let address = word.parse::<IpAddr>().ok()?;
@@ -591,7 +592,13 @@ fn naive(line: &str) -> Option<Vec<(IpAddr, IpAddr)>> {
             }
         }
         (IpAddr::V6(first), IpAddr::V6(last)) if first <= last => {
-            (last.to_bits() - first.to_bits() < 1 << 112).then(|| vec![ends])
+            let is_special = |n: u128| super::special::rows(true).iter().any(|r| r.0 <= n && r.1 >= n);
+            let (first, last) = (first.to_bits(), last.to_bits());
+            match (is_special(first), is_special(last)) {
+                (true, _) if first == last => Some(Vec::new()),
+                (false, false) if last - first < 1 << 112 => Some(vec![ends]),
+                _ => None,
+            }
         }
         _ => None,
     }

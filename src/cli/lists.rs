@@ -1,0 +1,249 @@
+//! `diswall list-test`: what would be read of a list, from a file, standard input or where it is published.
+
+use std::fs::File;
+use std::io::{self, Read};
+
+use super::{Failure, ListTest, Outcome, exit, show};
+use crate::feed::fetch::{self, Request};
+use crate::feed::lists::read::{Reason, Refused};
+use crate::feed::lists::{Format, Reader, Special, Summary, Verdict};
+use crate::json;
+use crate::model::{Builder, Range};
+
+/// Entries that are shown.
+const FIRST: usize = 10;
+
+/// Bytes of a file that are read at once.
+const PIECE: usize = 64 << 10;
+
+/// Reads the list and prints what would become of it.
+pub fn test(command: &ListTest) -> Outcome {
+    let format: Format = command
+        .format
+        .as_deref()
+        .unwrap_or("auto")
+        .parse()
+        .map_err(|error| Failure::usage(format!("--format: {error}")))?;
+    let mut taken = Taken { first: Vec::new(), builder: Builder::new(u64::MAX) };
+    let mut reader = Reader::new(format);
+    let mut push = |piece: &[u8]| reader.push(piece, &mut |range| taken.take(range));
+    let read = match command.list.contains("://") {
+        true => from_web(&command.list, &mut push),
+        false => from_file(&command.list, &mut push).map_err(|error| format!("{}: {error}", command.list)),
+    };
+    read.map_err(|text| Failure { status: exit::NO, text })?;
+    let summary = reader.finish(&mut |range| taken.take(range));
+    let report = Report::of(&summary, format, taken);
+    if command.json {
+        show::json(&report);
+    } else {
+        report.print();
+    }
+    Ok(if report.usable { exit::DONE } else { exit::NO })
+}
+
+fn from_file(path: &str, push: &mut dyn FnMut(&[u8]) -> bool) -> io::Result<()> {
+    let mut file = File::open(path)?;
+    let mut piece = vec![0; PIECE];
+    loop {
+        match file.read(&mut piece) {
+            Ok(0) => return Ok(()),
+            Ok(count) if !push(piece.get(..count).unwrap_or_default()) => return Ok(()),
+            Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
+            _ => {}
+        }
+    }
+}
+
+fn from_web(url: &str, push: &mut dyn FnMut(&[u8]) -> bool) -> Result<(), String> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| error.to_string())?;
+    runtime.block_on(fetch::fetch(&Request::new(url), push)).map(drop)
+}
+
+/// What is kept of the entries.
+struct Taken {
+    first: Vec<String>,
+    builder: Builder,
+}
+
+impl Taken {
+    fn take(&mut self, range: Range) {
+        if self.first.len() < FIRST {
+            self.first.push(text(range));
+        }
+        self.builder.take(range);
+    }
+}
+
+fn text(range: Range) -> String {
+    if range.first == range.last {
+        return range.first.to_string();
+    }
+    match range.nets().as_slice() {
+        [net] => net.to_string(),
+        _ => format!("{}-{}", range.first, range.last),
+    }
+}
+
+/// The answer, also as JSON.
+#[derive(Default)]
+struct Report {
+    usable: bool,
+    why: Option<String>,
+    format: String,
+    found_out: bool,
+    packed: bool,
+    bytes: u64,
+    lines: u64,
+    read: Families,
+    merged: Families,
+    masked: u64,
+    left_out: u64,
+    left_out_by_kind: Vec<Kind>,
+    passed: u64,
+    refused: u64,
+    refused_by_reason: Vec<Kind>,
+    first: Vec<String>,
+    refused_lines: Vec<Line>,
+}
+json::fields!(Report {
+    usable,
+    why,
+    format,
+    found_out,
+    packed,
+    bytes,
+    lines,
+    read,
+    merged,
+    masked,
+    left_out,
+    left_out_by_kind,
+    passed,
+    refused,
+    refused_by_reason,
+    first,
+    refused_lines
+});
+
+/// Entries by family.
+#[derive(Default)]
+struct Families {
+    hosts4: u64,
+    networks4: u64,
+    hosts6: u64,
+    networks6: u64,
+}
+json::fields!(Families { hosts4, networks4, hosts6, networks6 });
+
+/// How many of a kind.
+#[derive(Default)]
+struct Kind {
+    what: String,
+    count: u64,
+}
+json::fields!(Kind { what, count });
+
+/// A refused line.
+#[derive(Default)]
+struct Line {
+    line: u64,
+    text: String,
+    reason: String,
+}
+json::fields!(Line { line, text, reason });
+
+impl Report {
+    fn of(summary: &Summary, asked: Format, taken: Taken) -> Report {
+        let usable = summary.verdict == Verdict::Usable;
+        let size = taken.builder.finish().map(|entries| entries.size()).unwrap_or_default();
+        let line = |refused: &Refused| Line {
+            line: refused.line,
+            text: refused.text.clone(),
+            reason: refused.reason.to_string(),
+        };
+        Report {
+            usable,
+            why: (!usable).then(|| summary.verdict.to_string()),
+            format: summary.format.to_string(),
+            found_out: asked != summary.format,
+            packed: summary.packed,
+            bytes: summary.bytes,
+            lines: summary.lines,
+            read: Families {
+                hosts4: summary.v4.hosts,
+                networks4: summary.v4.networks,
+                hosts6: summary.v6.hosts,
+                networks6: summary.v6.networks,
+            },
+            merged: Families {
+                hosts4: size.hosts4.into(),
+                networks4: size.nets4.into(),
+                hosts6: size.hosts6.into(),
+                networks6: size.nets6.into(),
+            },
+            masked: summary.masked,
+            left_out: summary.left_out(),
+            left_out_by_kind: kinds(Special::ALL.iter().map(Special::to_string), &summary.left_out),
+            passed: summary.passed,
+            refused: summary.refused(),
+            refused_by_reason: kinds(Reason::ALL.iter().map(Reason::to_string), &summary.refused),
+            first: taken.first,
+            refused_lines: summary.shown.iter().map(line).collect(),
+        }
+    }
+
+    fn print(&self) {
+        match &self.why {
+            None => show::say("usable"),
+            Some(why) => show::say(&["refused: it is ", why].concat()),
+        }
+        let found_out = if self.found_out { ", found out" } else { "" };
+        let packed = if self.packed { ", packed by gzip" } else { "" };
+        row("format", &[&self.format, found_out, packed].concat());
+        row("read", &format!("{} lines, {} bytes of text", self.lines, self.bytes));
+        families("entries", &self.read);
+        families("merged", &self.merged);
+        for (name, count, by) in
+            [("left out", self.left_out, &self.left_out_by_kind), ("refused", self.refused, &self.refused_by_reason)]
+        {
+            if count > 0 {
+                let by: Vec<String> = by.iter().map(|kind| format!("{} {}", kind.count, kind.what)).collect();
+                row(name, &by.join("; "));
+            }
+        }
+        if self.masked > 0 {
+            row("cut short", &format!("{} networks were written with host bits", self.masked));
+        }
+        if self.passed > 0 {
+            row("passed", &format!("{} lines have nothing for us", self.passed));
+        }
+        if !self.first.is_empty() {
+            show::say("the first entries");
+        }
+        for entry in &self.first {
+            show::say(&["  ", entry].concat());
+        }
+        if !self.refused_lines.is_empty() {
+            show::say("the first refused lines");
+        }
+        for line in &self.refused_lines {
+            show::say(&format!("  {}: {}: {}", line.line, line.text, line.reason));
+        }
+    }
+}
+
+fn kinds(names: impl Iterator<Item = String>, counts: &[u64]) -> Vec<Kind> {
+    let kinds = names.zip(counts).map(|(what, count)| Kind { what, count: *count });
+    kinds.filter(|kind| kind.count > 0).collect()
+}
+
+fn families(name: &str, families: &Families) {
+    let Families { hosts4, networks4, hosts6, networks6 } = families;
+    row(name, &format!("IPv4 {hosts4} hosts, {networks4} networks; IPv6 {hosts6} hosts, {networks6} networks"));
+}
+
+fn row(name: &str, text: &str) {
+    show::say(&format!("{name:<10}{text}"));
+}

@@ -8,8 +8,6 @@ mod logs;
 mod show;
 mod table;
 
-pub use show::duration as duration_text;
-
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 

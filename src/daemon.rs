@@ -10,18 +10,19 @@ mod answers;
 mod clock;
 mod commands;
 mod disconnect;
-mod eyes;
 mod feeds;
 mod hourly;
 mod journal;
 mod keeper;
 mod kernel;
 mod logging;
-pub(crate) mod logins;
+mod offences;
+mod packets;
 mod parts;
 mod proof;
 mod round;
 mod scene;
+mod sharing;
 mod standing;
 mod surroundings;
 mod tally;
@@ -41,6 +42,8 @@ use crate::cli::exit;
 use crate::config::{Allow, Block, Loaded, Settings, last_good};
 use crate::control::protocol::{Activity, Refusal};
 use crate::control::server::{Question, Server};
+use crate::feed::login::Logins;
+use crate::feed::scan::Scans;
 use crate::feed::{FeedState, Update, lists};
 use crate::firewall::{TableEvent, rules};
 use crate::ledger::{Applied, Ledger, ListPlan};
@@ -48,13 +51,13 @@ use crate::limiter;
 use crate::memory;
 use crate::model::{AllowOrigin, Entry, Event, Lifetime, Reason, SetChange, SetId, Source};
 use disconnect::Disconnect;
-use eyes::{Eyes, Seen};
 use feeds::{Feeds, Slot};
 use hourly::Hourly;
 use journal::Journal;
 use keeper::Keeper;
 use kernel::{Kernel, Repaired, State};
-use logins::Logins;
+use offences::Offences;
+use packets::{Packets, Seen};
 use surroundings::Surroundings;
 use tally::Tally;
 
@@ -88,9 +91,11 @@ struct Daemon {
     most: u32,
     kernel: Kernel,
     disconnect: Disconnect,
-    eyes: Eyes,
-    hourly: Hourly,
+    packets: Packets,
+    scans: Scans,
     logins: Logins,
+    offences: Offences,
+    hourly: Hourly,
     feeds: Feeds,
     journal: Journal,
     tally: Tally,
@@ -193,10 +198,12 @@ impl Daemon {
             ledger: kept.ledger,
             keeper,
             kernel: Kernel::new(&settings),
-            disconnect: Disconnect::new(),
-            eyes: Eyes::new(),
-            hourly: Hourly::new(),
+            disconnect: Disconnect::new(&settings),
+            packets: Packets::new(),
+            scans: Scans::new(&settings.scan),
             logins: Logins::new(),
+            offences: Offences::new(),
+            hourly: Hourly::new(),
             feeds,
             journal: Journal::new(),
             tally: Tally::new(clock::wall(), &kept.totals, settings.sources()),
@@ -244,7 +251,7 @@ impl Daemon {
                 Some(question) = inputs.questions.recv() => Wake::Question(question),
                 event = self.kernel.changed() => Wake::Table(event),
                 () = self.surroundings.changed() => Wake::Surroundings,
-                seen = self.eyes.seen() => Wake::Seen(seen),
+                seen = self.packets.seen() => Wake::Seen(seen),
                 index = self.logins.grown() => Wake::Log(index),
                 () = tokio::time::sleep_until(due) => Wake::Time,
                 Some((feed, update)) = inputs.updates.recv() => Wake::Update(feed, update),
@@ -263,7 +270,7 @@ impl Daemon {
                 Wake::Seen(seen) => {
                     self.see(seen);
                     for _ in 1..BURST {
-                        let Some(seen) = self.eyes.take() else { break };
+                        let Some(seen) = self.packets.take() else { break };
                         self.see(seen);
                     }
                     self.kernel.commit();
@@ -307,7 +314,8 @@ impl Daemon {
             self.kernel.due(),
             self.surroundings.due(),
             self.disconnect.due(),
-            self.eyes.due(),
+            self.packets.due(),
+            self.offences.due(),
             self.hourly.due(),
             self.logins.due(),
             self.keeper.due(),
@@ -331,18 +339,17 @@ impl Daemon {
         }
         // Before the next sample, whose readings would count for the new hour.
         if self.hourly.due().is_some_and(|due| due <= now) {
-            self.send_statistics();
+            self.share_statistics();
         }
         if self.tally.due() <= now {
             let counters = self.kernel.counters();
             self.tally.sample(&counters, clock::wall());
         }
-        if self.eyes.due().is_some_and(|due| due <= now) {
-            if self.eyes.on_time() {
-                self.kernel.compare(SetId::Ban(Source::SCAN));
-            }
-            self.release_unconfirmed();
-            self.look_around();
+        if self.packets.on_time() {
+            self.kernel.compare(SetId::Ban(Source::SCAN));
+        }
+        if self.offences.due().is_some_and(|due| due <= now) {
+            self.follow_offences();
             self.kernel.commit();
         }
         self.logins.on_time();
@@ -359,15 +366,6 @@ impl Daemon {
             disconnect.note_end();
             log::debug!("{source}: {net} has served its ban");
         });
-    }
-
-    fn send_statistics(&mut self) {
-        let counters = self.kernel.counters();
-        if let Some(statistics) = self.hourly.on_time(&mut self.tally, &counters, clock::wall())
-            && let Some(publisher) = self.feeds.publisher()
-        {
-            publisher.statistics(statistics);
-        }
     }
 
     /// Ends the connections of hosts that have been banned since the last time.
@@ -469,13 +467,16 @@ impl Daemon {
         let own = list.iter().filter(|protected| protected.own).map(|protected| protected.net.addr());
         self.feeds.lists().set_own(own.collect());
         log::debug!("never banned: {} addresses and networks of the router's own", list.len());
-        let Daemon { ledger, kernel, disconnect, settings, .. } = self;
-        ledger.set_protected(clock::now(), list, &mut |change| {
-            if settings.main.disconnect {
-                disconnect.note(&eyes::widened(change, settings));
-            }
+        self.change(|ledger, sink| ledger.set_protected(clock::now(), list, sink));
+    }
+
+    /// A change of the ledger, of which the kernel side is told; the caller commits.
+    fn change<T>(&mut self, change: impl FnOnce(&mut Ledger, &mut dyn FnMut(SetChange)) -> T) -> T {
+        let Daemon { ledger, kernel, disconnect, .. } = self;
+        change(ledger, &mut |change| {
+            disconnect.note(&change);
             kernel.push(change);
-        });
+        })
     }
 
     /// One update of a feed into ledger and kernel; the caller commits.
@@ -525,15 +526,9 @@ impl Daemon {
         let whole = matches!(event, Event::List { .. } | Event::Entries { .. } | Event::Lapse { .. })
             .then(|| told.source())
             .flatten();
-        let Daemon { ledger, kernel, disconnect, settings, .. } = self;
-        let applied = ledger.apply(clock::now(), event, &mut |change| {
-            if settings.main.disconnect && ends_connections(&change, settings) {
-                disconnect.note(&eyes::widened(change, settings));
-            }
-            kernel.push(change);
-        });
+        let applied = self.change(|ledger, sink| ledger.apply(clock::now(), event, sink));
         if let Some(source) = whole {
-            kernel.settle(source);
+            self.kernel.settle(source);
             self.tell_room();
         }
         if changed(&applied) {
@@ -704,13 +699,13 @@ impl Daemon {
         self.ledger.set_lists(&self.settings.lists.iter().map(plan).collect::<Vec<_>>());
         self.tally.set_sources(self.settings.sources());
         self.tell_room();
-        self.ledger.set_ladder(eyes::ladder(&self.settings));
+        self.ledger.set_ladder(offences::ladder(&self.settings));
         self.ledger.set_scan_prefix(self.settings.scan.ipv6_prefix);
-        self.eyes.configure(&self.settings);
+        self.packets.configure(&self.settings);
+        self.scans.configure(&self.settings.scan);
         self.logins.configure(old, &self.settings);
-        if self.settings.main.disconnect && old.is_none_or(|old| !old.main.disconnect) {
-            self.disconnect.probe();
-        }
+        self.offences.configure(&self.settings);
+        self.disconnect.configure(old, &self.settings);
         self.surroundings.look_up(&self.settings);
         for source in self.feeds.configure(old, &self.settings) {
             self.apply(Event::Lapse { source });
@@ -792,13 +787,6 @@ fn block_nets(blocks: &[Block]) -> Vec<IpNet> {
 
 fn entry(net: IpNet, comment: &str) -> Entry {
     Entry { net, lifetime: Lifetime::Forever, comment: comment.into() }
-}
-
-/// Whether what a change blocks may have connections that are to end, or may be remembered no longer.
-fn ends_connections(change: &SetChange, settings: &Settings) -> bool {
-    let (SetChange::Add { set, .. } | SetChange::Renew { set, .. } | SetChange::Delete { set, .. }) = change;
-    let of_change = |list: &&lists::Settings| Some(list.source) == set.source();
-    settings.lists.iter().find(of_change).is_none_or(lists::Settings::is_whole)
 }
 
 /// Whether the event made a difference to the ledger.

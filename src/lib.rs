@@ -6,11 +6,13 @@
 //! knows all of them; [`control`] lets the command line and LuCI look in and post events.
 //! The library exists for the binary, the tests, the fuzz targets and the benchmarks.
 
+pub mod bucket;
 pub mod calendar;
 pub mod cli;
 pub mod config;
 pub mod control;
 pub mod daemon;
+pub mod duration;
 pub mod feed;
 pub mod firewall;
 pub mod json;

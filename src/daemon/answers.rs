@@ -83,7 +83,7 @@ impl Daemon {
             sources,
             allowances: self.allowance_counts(),
             feeds: self.feed_views(),
-            scan: self.eyes.view(&self.settings),
+            scan: self.scan_view(),
             sharing: self.sharing(),
             memory: resident_kib(),
         }
@@ -149,7 +149,7 @@ impl Daemon {
         if let Some(trouble) = &self.disconnect.trouble {
             add("warning", "disconnect".into(), trouble.clone());
         }
-        for text in self.eyes.troubles() {
+        for text in self.packets.troubles().chain(self.scans.trouble(clock::now()).map(str::to_owned)) {
             add("warning", "nflog".into(), text);
         }
         if self.logins.forgotten() > 0 {

@@ -16,9 +16,10 @@ use crate::control::arguments;
 use crate::control::protocol::{
     Activity, BanCommand, ClearCommand, Code, Done, DoneRow, ExemptCommand, KickCommand, Refusal, UnbanCommand,
 };
-use crate::ledger::{BanView, HOLDERS_MAX, HoldError, OWNER, Word, may_ban};
+use crate::duration;
+use crate::ledger::{BanView, HOLDERS_MAX, HoldError, Ledger, OWNER, Word, may_ban};
 use crate::limiter;
-use crate::model::{AllowOrigin, Entry, Event, Lifetime, Reason, Source, Teller};
+use crate::model::{AllowOrigin, Entry, Event, Lifetime, Reason, SetChange, Source, Teller};
 
 /// Lines of the log about commands in a minute.
 const TOLD: u32 = 200;
@@ -80,8 +81,11 @@ impl Daemon {
         let name = if holder == OWNER { String::new() } else { format!(" by {holder}") };
         if nets.len() > ROWS {
             let exempt = nets.iter().filter(|net| self.standing_is_exempt(**net)).count();
-            let mut text =
-                format!("{} addresses and networks are blocked{name} {}", nets.len(), for_how_long(lifetime));
+            let mut text = format!(
+                "{} addresses and networks are blocked{name} {}",
+                nets.len(),
+                duration::holds(lifetime.seconds())
+            );
             if exempt > 0 {
                 text.push_str(&format!(", but for {exempt} that are allowed or never blocked"));
             }
@@ -109,7 +113,7 @@ impl Daemon {
 
     /// Bans into ledger, kernel, counts and journal; the caller commits.
     fn hold(&mut self, holder: &str, nets: &[IpNet], lifetime: Lifetime, comment: &str) -> Result<(), Refusal> {
-        let held = self.change(|ledger, sink| ledger.hold(clock::now(), holder, nets, (lifetime, comment), sink));
+        let held = self.command(|ledger, sink| ledger.hold(clock::now(), holder, nets, (lifetime, comment), sink));
         let applied = held.map_err(|error| Refusal { code: Code::Refused, message: no_room(error) })?;
         self.keeper.said(&self.ledger, Word::Ban { by: holder, lifetime, comment, nets });
         self.tally.count_bans(Source::MANUAL, applied.added, clock::wall());
@@ -119,20 +123,10 @@ impl Daemon {
         });
         Ok(())
     }
-
-    /// A change of the ledger by command, the kernel told of it; the caller commits.
-    fn change<T>(
-        &mut self,
-        change: impl FnOnce(&mut crate::ledger::Ledger, &mut dyn FnMut(crate::model::SetChange)) -> T,
-    ) -> T {
-        let Daemon { ledger, kernel, disconnect, settings, keeper, .. } = self;
-        keeper.note_change();
-        change(ledger, &mut |change| {
-            if settings.main.disconnect {
-                disconnect.note(&change);
-            }
-            kernel.push(change);
-        })
+    /// A change of the ledger by command; the caller commits.
+    fn command<T>(&mut self, change: impl FnOnce(&mut Ledger, &mut dyn FnMut(SetChange)) -> T) -> T {
+        self.keeper.note_change();
+        self.change(change)
     }
 
     /// Tells whoever watches what was commanded: a few one by one, the rest as a sum.
@@ -192,7 +186,7 @@ impl Daemon {
             }
         }
         for (holder, nets) in by_holder {
-            self.change(|ledger, sink| ledger.let_go(clock::now(), &holder, Some(&nets), sink));
+            self.command(|ledger, sink| ledger.let_go(clock::now(), &holder, Some(&nets), sink));
             self.keeper.said(&self.ledger, Word::LetGo { by: &holder, nets: &nets });
             self.note_commanded("unban", &holder, &nets, |net| Event::Unban { source: Source::MANUAL, net });
         }
@@ -255,7 +249,7 @@ impl Daemon {
     /// Takes back everything that a holder has banned by command.
     pub(super) fn clear(&mut self, command: &ClearCommand) -> Result<Done, Refusal> {
         let holder = arguments::holder(Some(&command.by))?;
-        let (_, gone) = self.change(|ledger, sink| ledger.let_go(clock::now(), holder, None, sink));
+        let (_, gone) = self.command(|ledger, sink| ledger.let_go(clock::now(), holder, None, sink));
         if !gone.is_empty() {
             self.keeper.said(&self.ledger, Word::LetGo { by: holder, nets: &[] });
         }
@@ -320,7 +314,7 @@ impl Daemon {
         if nets.len() > ROWS {
             let there = |net: &&IpNet| self.ledger.allowances_around(clock::now(), **net).next().is_some();
             let (many, all) = (nets.iter().filter(there).count(), nets.len());
-            let mut text = format!("{many} addresses and networks are allowed {}", for_how_long(lifetime));
+            let mut text = format!("{many} addresses and networks are allowed {}", duration::holds(lifetime.seconds()));
             if many < all {
                 text.push_str(&format!("; there is no room for the other {}", all - many));
             }
@@ -503,12 +497,5 @@ fn lifetime(timeout: Option<u32>) -> Lifetime {
     match timeout {
         None | Some(0) => Lifetime::Forever,
         Some(seconds) => Lifetime::Seconds(seconds),
-    }
-}
-
-fn for_how_long(lifetime: Lifetime) -> String {
-    match lifetime {
-        Lifetime::Forever => "until taken back".into(),
-        Lifetime::Seconds(seconds) => format!("for {}", crate::cli::duration_text(seconds.into())),
     }
 }

@@ -16,7 +16,7 @@ use crate::control::protocol::Part;
 use crate::firewall::{Conntrack, Firewall, Flow, Kicked, Whose};
 use crate::ledger::{Ledger, Moment, Outcome};
 use crate::limiter;
-use crate::model::{Lifetime, Range, SetChange, SetId};
+use crate::model::{Lifetime, Range, SetChange, SetId, Source};
 
 /// New bans are collected for so long at least, and at most: a banned host is to be cut off within a
 /// second.
@@ -41,6 +41,12 @@ const FORGET: Duration = Duration::from_millis(200);
 
 /// The connection table, and whose connections are to end.
 pub struct Disconnect {
+    /// The settings want it.
+    on: bool,
+    /// The router's own bans of IPv6 hold for the whole /64.
+    wide: bool,
+    /// Lists that do not block all that a listed host sends: its connections go on.
+    partial: Vec<Source>,
     conntrack: Option<Conntrack>,
     pending: Vec<Range>,
     everything: bool,
@@ -54,9 +60,12 @@ pub struct Disconnect {
 }
 
 impl Disconnect {
-    /// Nothing is opened before the first ban.
-    pub fn new() -> Disconnect {
+    /// Nothing is opened before [`Disconnect::probe`] or the first ban.
+    pub fn new(settings: &Settings) -> Disconnect {
         Disconnect {
+            on: settings.main.disconnect,
+            wide: settings.scan.ipv6_prefix == 64,
+            partial: partial(settings),
             conntrack: None,
             pending: Vec::new(),
             everything: false,
@@ -69,11 +78,20 @@ impl Disconnect {
         }
     }
 
+    /// Goes by these settings from now on.
+    pub fn configure(&mut self, old: Option<&Settings>, settings: &Settings) {
+        (self.on, self.wide) = (settings.main.disconnect, settings.scan.ipv6_prefix == 64);
+        self.partial = partial(settings);
+        if self.on && old.is_none_or(|old| !old.main.disconnect) {
+            self.probe();
+        }
+    }
+
     /// Whether a banned host's connections end; `None` where the settings do not want it. `unruled`: the
     /// rules do not keep them ended.
-    pub fn part(&self, settings: &Settings, unruled: bool) -> Option<Part> {
+    pub fn part(&self, unruled: bool) -> Option<Part> {
         let part = match &self.trouble {
-            _ if !settings.main.disconnect => return None,
+            _ if !self.on => return None,
             Some(why) => Part::broken("disconnect", why)
                 .losing("a host that is banned goes on with the connections it has")
                 .remedied("install kmod-nf-conntrack-netlink, then /etc/init.d/diswall restart"),
@@ -86,24 +104,28 @@ impl Disconnect {
     }
 
     /// Finds out whether connections can be ended, before it matters: a look for an address that has none.
-    pub fn probe(&mut self) {
+    fn probe(&mut self) {
         let nobody = [IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED)];
         self.look(&|conntrack, remember| conntrack.kick(&nobody, Whose::Opened, remember), &|_| None, None);
     }
 
     /// Takes note of what a change bans, or no longer does.
     pub fn note(&mut self, change: &SetChange) {
+        let (SetChange::Add { set, .. } | SetChange::Renew { set, .. } | SetChange::Delete { set, .. }) = change;
+        if !self.on || set.source().is_some_and(|source| self.partial.contains(&source)) {
+            return;
+        }
         let range = match change {
             SetChange::Delete { set: SetId::Ban(_), .. } | SetChange::Add { set: SetId::Allow, .. } => {
                 return self.note_end();
             }
             SetChange::Add { set: SetId::Ban(_), range, .. } => *range,
-            SetChange::Renew { set: SetId::Ban(_), range, lifetime } => {
+            SetChange::Renew { set: SetId::Ban(source), range, lifetime } => {
                 // It may end sooner than it was to.
                 if let Lifetime::Seconds(seconds) = lifetime {
                     self.forget_in(Duration::from_secs((*seconds).into()));
                 }
-                *range
+                if self.wide && source.is_own() { slash_64(*range) } else { *range }
             }
             _ => return,
         };
@@ -257,6 +279,16 @@ impl Disconnect {
         }
         kicked
     }
+}
+
+fn partial(settings: &Settings) -> Vec<Source> {
+    settings.lists.iter().filter(|list| !list.is_whole()).map(|list| list.source).collect()
+}
+
+/// The whole network, where its first address stands for it.
+fn slash_64(range: Range) -> Range {
+    let IpAddr::V6(first) = range.first else { return range };
+    Range { last: IpAddr::V6((first.to_bits() | u128::from(u64::MAX)).into()), ..range }
 }
 
 fn sooner(one: Option<Moment>, other: Option<Moment>) -> Option<Moment> {

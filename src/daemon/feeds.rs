@@ -105,7 +105,7 @@ impl Slot {
             let why = error.unwrap_or("the server does not answer");
             return Part::waiting(name, why).losing(format!(
                 "new bans of {title} do not arrive since {}; those it gave before stay",
-                crate::cli::duration_text(now.saturating_sub(away))
+                crate::duration::text(now.saturating_sub(away))
             ));
         }
         let lost = format!("addresses that {title} knows are not blocked");

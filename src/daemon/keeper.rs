@@ -171,7 +171,7 @@ impl Keeper {
             Ok(Found::Nothing) => (nothing, None),
             Ok(Found::Snapshot(restored)) => {
                 let away = restored.away.map_or("a time that the clock cannot tell".into(), |seconds| {
-                    crate::cli::duration_text(seconds.into())
+                    crate::duration::text(seconds.into())
                 });
                 log::info!("bans restored from {}, written {away} ago", self.path.display());
                 let words_of = (!restored.words).then_some(restored.wall);

@@ -18,14 +18,33 @@ impl Daemon {
             parts.extend(self.kernel.parts(settings));
             parts.extend(self.feeds.parts());
             parts.extend(self.feeds.share_part());
-            parts.extend(self.eyes.part(settings, self.kernel.lacks_scans()));
-            parts.extend(self.logins.part());
-            parts.extend(self.disconnect.part(settings, self.kernel.lacks_cuts()));
+            parts.extend(self.packets.part(settings, self.kernel.lacks_scans()));
+            parts.extend(self.login_part());
+            parts.extend(self.disconnect.part(self.kernel.lacks_cuts()));
             parts.push(self.keeper.part());
         }
         parts.push(self.log_part());
         parts.push(self.config_part());
         parts
+    }
+
+    /// Whether failed log-ins are noticed; `None` while nothing is to be followed.
+    fn login_part(&self) -> Option<Part> {
+        const LOST: &str = "nobody is banned for failed log-ins that stand there";
+        let logins = &self.logins;
+        if !logins.is_on() {
+            return None;
+        }
+        Some(match (logins.troubles().next(), logins.absent(), self.offences.unproven()) {
+            (Some(why), ..) => Part::broken("login", why).losing(LOST).remedied(logins.remedy().unwrap_or_default()),
+            (None, Some(path), _) => {
+                Part::waiting("login", format!("there is no file {} yet", path.display())).losing(LOST)
+            }
+            (None, None, Some(why)) => Part::broken("login", why)
+                .losing("nobody is banned for failed log-ins")
+                .remedied("a kernel with nf_conntrack_netlink; or `option proof 'never'`, see the manual"),
+            (None, None, None) => Part::in_force("login"),
+        })
     }
 
     fn log_part(&self) -> Part {

@@ -1,12 +1,13 @@
 //! Whether somebody whom a log accuses was there at all: a line is a hint, the kernel's record of who talked
 //! to whom is the proof.
 //!
-//! Asks for one address at a time, and only where the settings or the log's kind want it. The daemon's
-//! `logins` asks before it counts.
+//! Asks for one address at a time, and only where the settings or the log's kind want it. The feed of
+//! failed log-ins has it asked before it counts, by `offences`.
 
 use std::net::IpAddr;
 
-use crate::config::{LogSource, Proving};
+use crate::config::Proving;
+use crate::feed::login::Place;
 use crate::firewall::{Claim, Proof, Witness};
 use crate::limiter;
 
@@ -15,24 +16,6 @@ const PROTOCOLS: [u8; 2] = [6, 17];
 
 /// Seconds for which an answer is taken to whether a service is served here: services come and go slowly.
 const SERVED: u64 = 60;
-
-/// Where a watch's service is spoken to.
-#[derive(Debug, Default)]
-pub struct Place {
-    /// TCP's ports and UDP's; none of either: nobody knows.
-    pub ports: [Vec<u16>; 2],
-    /// The log is a file that the owner named.
-    pub file: bool,
-    /// Whether the service waits at one of those ports here, and until when to believe it.
-    served: Option<(bool, u64)>,
-}
-
-impl Place {
-    /// Of a service at these ports, in this log.
-    pub fn new(ports: [Vec<u16>; 2], source: &LogSource) -> Place {
-        Place { ports, file: matches!(source, LogSource::File(_)), served: None }
-    }
-}
 
 /// See the module's head.
 #[derive(Default)]
@@ -45,8 +28,10 @@ pub struct Prover {
 impl Prover {
     /// Goes by this setting from now on.
     pub fn configure(&mut self, proving: Proving) {
-        self.proving = proving;
-        self.trouble = None;
+        if self.proving != proving {
+            self.proving = proving;
+            self.trouble = None;
+        }
     }
 
     /// Why the kernel cannot be asked, as a sentence.

@@ -3,7 +3,7 @@
 //! connections are not.
 //!
 //! Looks through the connection table when a packet would ban, and every two minutes, so that what the table
-//! forgets is remembered for a while. Looks take a twentieth of the time at most. `eyes` is its only user.
+//! forgets is remembered for a while. Looks take a twentieth of the time at most. `offences` is its only user.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::feed::offence::Sender;
 use crate::feed::scan::Touch;
 use crate::feed::scan::packet::{TCP, UDP};
 use crate::firewall::{Picture, Witness};
@@ -32,19 +33,6 @@ const STALE: Duration = Duration::from_millis(500);
 /// So many times its length must pass after a look, once `SAVED` is used up.
 const REST: u32 = 20;
 const SAVED: Duration = Duration::from_secs(6);
-
-/// What the sender of a packet that would ban is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Standing {
-    /// Nobody here knows it.
-    Stranger,
-    /// The port, or its sibling of the other protocol, is served.
-    Served,
-    /// Somebody here talks with it.
-    Talking,
-    /// Too many are asked for to tell.
-    Unknown,
-}
 
 /// See the module's head.
 pub struct Scene {
@@ -104,23 +92,23 @@ impl Scene {
     /// What the sender is. `bare`: no firewall stands before us, so that a port is served whose socket waits, and
     /// one that was served a moment ago is closed for its restart alone. Behind a firewall the port itself was
     /// refused by it, and only its sibling tells.
-    pub fn standing(&mut self, touch: &Touch, bare: bool, inside: &dyn Fn(IpAddr) -> bool) -> Standing {
+    pub fn sender(&mut self, touch: &Touch, bare: bool, inside: &dyn Fn(IpAddr) -> bool) -> Sender {
         let now = Instant::now();
         let age = |scene: &Scene| scene.picture.as_ref().map(|(_, taken)| now.saturating_duration_since(*taken));
         if age(self).is_none_or(|age| age > FRESH) && self.may_look(now) {
             self.look(now, inside);
         }
         if self.is_served(touch, bare, now) {
-            return Standing::Served;
+            return Sender::Served;
         }
         match &self.picture {
             Some((picture, _)) if age(self).is_some_and(|age| age <= STALE) => match picture.talks_with(touch.source) {
-                true => Standing::Talking,
-                false => Standing::Stranger,
+                true => Sender::Talking,
+                false => Sender::Stranger,
             },
             // A kernel that cannot be asked cannot end a flow either.
-            None if self.trouble.is_some() => Standing::Stranger,
-            _ => Standing::Unknown,
+            None if self.trouble.is_some() => Sender::Stranger,
+            _ => Sender::Unknown,
         }
     }
 

@@ -5,8 +5,8 @@ use ipnet::IpNet;
 
 use super::Daemon;
 use super::clock;
-use crate::cli::duration_text;
 use crate::config::value;
+use crate::duration;
 use crate::ledger::{AllowanceView, BanView, CONFIGURATION, Force, Moment, OWNER, Outcome};
 use crate::model::{AllowOrigin, Source};
 
@@ -142,5 +142,5 @@ fn overall(bans: &[BanView<'_>], now: Moment) -> String {
 }
 
 fn how_long(end: Option<Moment>, now: Moment) -> String {
-    end.map_or("until taken back".into(), |end| format!("for {}", duration_text(end.since(now).into())))
+    duration::holds(end.map(|end| end.since(now).into()))
 }

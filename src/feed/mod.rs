@@ -11,6 +11,7 @@ pub mod intake;
 pub mod lists;
 pub mod login;
 pub mod nats;
+pub mod offence;
 pub mod registry;
 pub mod scan;
 

@@ -2,7 +2,7 @@
 //!
 //! Binds one group over netlink and reads what comes; it judges nothing. The kernel sends each packet as
 //! it comes instead of collecting some, so that a ban is quick. What the socket's buffer has no room for
-//! is lost and told as [`Heard::Lost`]. The daemon's `eyes` is its only user.
+//! is lost and told as [`Heard::Lost`]. The daemon's `packets` is its only user.
 //!
 //! Layouts and numbers: `linux/netfilter/nfnetlink_log.h`.
 

@@ -3,7 +3,7 @@
 //!
 //! [`Witness::saw`] asks for one address, never for the table, and bounds itself: the daemon's `logins` ask
 //! before they count a failed log-in. [`Witness::look`] takes one look at everything, for the many questions
-//! of the daemon's `eyes` before they ban for a packet; how often is theirs to bound. Layouts: `linux/netfilter/nfnetlink_conntrack.h`,
+//! of the daemon's `offences` before they ban for a packet; how often is theirs to bound. Layouts: `linux/netfilter/nfnetlink_conntrack.h`,
 //! `linux/inet_diag.h`.
 
 use std::collections::{HashSet, VecDeque};

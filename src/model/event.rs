@@ -16,6 +16,16 @@ pub enum Lifetime {
     Seconds(u32),
 }
 
+impl Lifetime {
+    /// Its length; `None`: it has no end.
+    pub fn seconds(self) -> Option<u64> {
+        match self {
+            Lifetime::Forever => None,
+            Lifetime::Seconds(seconds) => Some(seconds.into()),
+        }
+    }
+}
+
 /// Who gave an allowance. The owner's and DisWall's are kept apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum AllowOrigin {

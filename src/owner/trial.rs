@@ -7,9 +7,8 @@
 use std::net::IpAddr;
 
 use crate::config::Settings;
-use crate::daemon::logins::each_watch;
 use crate::feed::login::judge::Verdict;
-use crate::feed::login::{Judge, Line, known, line};
+use crate::feed::login::{Judge, Line, each_watch, known, line};
 use crate::json::fields;
 
 /// A judge, and the names of whom it looks for.

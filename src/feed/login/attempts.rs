@@ -2,8 +2,8 @@
 //!
 //! Pure: failures and the time go in, a verdict comes out. Bounded: under a botnet whoever has failed least
 //! often gives way, so that newcomers push out nobody who is about to be banned. Among those it is chance
-//! that decides: by age, hosts that fail in turn would push one another out for ever. The daemon's `logins`
-//! calls it; the detector of scans counts its suspects with it too.
+//! that decides: by age, hosts that fail in turn would push one another out for ever. `logins` calls
+//! it; the detector of scans counts its suspects with it too.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, Hasher};

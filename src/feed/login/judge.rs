@@ -2,8 +2,7 @@
 //!
 //! One judge for each log. A line whose program nobody asked about costs one look-up of the program's name.
 //! Where two sentences of a service find two addresses in one line, either may be a stranger's words: it is
-//! not counted. Pure but for what it remembers (bounded, see `sessions`). The daemon's `logins` and `diswall
-//! logs test` call it.
+//! not counted. Pure but for what it remembers (bounded, see `sessions`). `logins` and `diswall logs test` call it.
 
 use std::collections::HashMap;
 use std::net::IpAddr;

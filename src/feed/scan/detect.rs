@@ -2,8 +2,7 @@
 //! packets at the high ones, where late packets of forgotten connections arrive.
 //!
 //! Pure: touches and the time go in, findings come out. Bounded in memory, and in the number of bans it
-//! asks for, since sources can be forged. The daemon's `eyes` calls it and asks the ledger first who is
-//! exempt or banned already.
+//! asks for, since sources can be forged. `scans` calls it, and asks first who is exempt or banned already.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -11,6 +10,7 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use super::packet::Touch;
+use crate::bucket::Bucket;
 use crate::config::{PortRange, Scan};
 use crate::feed::login::Attempts;
 use crate::feed::login::attempts::{Limit, room};
@@ -177,33 +177,6 @@ impl Detector {
 
     fn is_honeypot(&self, port: u16) -> bool {
         self.honeypots.iter().any(|range| (range.first..=range.last).contains(&port))
-    }
-}
-
-/// So many a second, and so many at once.
-#[derive(Clone, Copy, Debug)]
-pub struct Bucket {
-    rate: u32,
-    most: u32,
-    level: u32,
-    /// The second up to which the level counts; `None` before the first use.
-    filled: Option<u32>,
-}
-
-impl Bucket {
-    /// Full.
-    pub const fn new(rate: u32, most: u32) -> Bucket {
-        Bucket { rate, most, level: most, filled: None }
-    }
-
-    /// Takes one out, if there is one. `now` in seconds.
-    pub fn take(&mut self, now: u32) -> bool {
-        let passed = now.saturating_sub(self.filled.unwrap_or(now));
-        self.filled = Some(self.filled.unwrap_or(now).max(now));
-        self.level = self.level.saturating_add(passed.saturating_mul(self.rate)).min(self.most);
-        let left = self.level.checked_sub(1);
-        self.level = left.unwrap_or(0);
-        left.is_some()
     }
 }
 

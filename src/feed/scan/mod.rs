@@ -1,10 +1,13 @@
-//! The router's own eyes: who touches a closed port.
+//! Scans: who touches a closed port.
 //!
-//! Pure: `packet` reads the first bytes of a packet, `detect` judges touches by port and number. It has
-//! no socket and no clock; the daemon's `eyes` feeds it from NFLOG and posts what follows.
+//! `packet` reads the first bytes of a packet, `detect` judges touches by port and number, and `scans` joins that
+//! with what is known of the sender and posts what follows. Pure but for one look at the system's ports; packets come
+//! from the daemon's `packets`.
 
 pub mod detect;
 pub mod packet;
+pub mod scans;
 
 pub use detect::{Detector, Finding};
 pub use packet::{Touch, Unread};
+pub use scans::Scans;

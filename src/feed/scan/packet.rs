@@ -1,7 +1,7 @@
 //! The first bytes of an IPv4 or IPv6 packet, as NFLOG hands them out: who sent it, and to which port.
 //!
 //! A function of bytes that a stranger chose and the kernel may have cut short; it never panics. Called
-//! by the daemon's `eyes`, the fuzz target `nflog_packet` and its corpus test.
+//! by the daemon's `packets`, the fuzz target `nflog_packet` and its corpus test.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};

@@ -1,30 +1,39 @@
-//! Failed log-ins: follows the logs that the settings name, counts failures, and has those banned who fail
-//! too often.
+//! The feed of failed log-ins: follows the logs that the settings name, counts failures, and posts who fails too
+//! often.
 //!
-//! A ban ends in the same [`Daemon::offend`] as a scan's. A follower that is down is tried again and is a
-//! problem in `status` until it is back.
+//! A line is a hint: it counts when the daemon says that its address was there ([`Facts`]). A follower that is down
+//! is tried again. The daemon's `offences` has each log read that has grown and takes what is posted.
 
 use std::net::IpAddr;
 
 use tokio::time::Instant;
 
-use super::Daemon;
-use super::clock;
-use super::proof::{Place, Prover};
+use super::attempts::{self, Limit};
+use super::judge::Verdict;
+use super::{Attempts, Follower, Judge, Line, known};
+use crate::bucket::Bucket;
 use crate::config::{LogSource, Logwatch, Settings};
-use crate::control::protocol::{Activity, Part};
-use crate::feed::login::attempts::{self, Limit};
-use crate::feed::login::judge::Verdict;
-use crate::feed::login::{Attempts, Follower, Judge, Line, known};
-use crate::feed::scan::detect::Bucket;
-use crate::ledger::{Outcome, ReasonRef};
-use crate::model::{Reason, Source};
+use crate::feed::offence::{Facts, Known, Offence, Post};
+use crate::ledger::Moment;
+use crate::model::Reason;
 
-/// Failures told to watchers: so many a second, and so many at once.
+/// Failures that are told: so many a second, and so many at once.
 const SHOWN: Bucket = Bucket::new(2, 20);
 
-/// Bans for failed log-ins: so many a second, and so many at once. Who is passed over fails again.
-const BANS: Bucket = Bucket::new(20, 100);
+/// Offences: so many a second, and so many at once. Who is passed over fails again.
+const OFFENCES: Bucket = Bucket::new(20, 100);
+
+/// Where a watch's service is spoken to.
+#[derive(Debug, Default)]
+pub struct Place {
+    /// TCP's ports and UDP's; none of either: nobody knows.
+    pub ports: [Vec<u16>; 2],
+    /// The log is a file that the owner named.
+    pub file: bool,
+    /// Whether the service waits at one of those ports here, and until when to believe it, in seconds since the
+    /// machine's start; for whoever looks.
+    pub served: Option<(bool, u64)>,
+}
 
 /// One service, or one `config logwatch`.
 struct Watch {
@@ -41,9 +50,9 @@ struct Log {
     judge: Judge,
 }
 
-/// Failures: whose, and at which watch.
+/// Failures in a log: whose, and at which watch.
 #[derive(Clone, Copy)]
-struct Failure {
+pub struct Failed {
     address: IpAddr,
     watch: u16,
     /// The client's port, where the line tells.
@@ -57,9 +66,8 @@ pub struct Logins {
     logs: Vec<Log>,
     watches: Vec<Watch>,
     attempts: Attempts,
-    prover: Prover,
     shown: Bucket,
-    bans: Bucket,
+    offences: Bucket,
 }
 
 impl Logins {
@@ -69,9 +77,8 @@ impl Logins {
             logs: Vec::new(),
             watches: Vec::new(),
             attempts: Attempts::new(attempts::room()),
-            prover: Prover::default(),
             shown: SHOWN,
-            bans: BANS,
+            offences: OFFENCES,
         }
     }
 
@@ -82,7 +89,6 @@ impl Logins {
             return;
         }
         self.attempts.clear();
-        self.prover.configure(settings.login.proof);
         let (watches, judges) = if settings.main.enabled { watches(settings) } else { Default::default() };
         self.watches = watches;
         let mut before = std::mem::take(&mut self.logs);
@@ -96,7 +102,7 @@ impl Logins {
         }
     }
 
-    /// Waits until a log has grown; its number, for [`Daemon::read_log`].
+    /// Waits until a log has grown; its number, for [`Logins::read`].
     pub async fn grown(&self) -> usize {
         std::future::poll_fn(|context| {
             let ready = self.logs.iter().position(|log| log.follower.poll_ready(context).is_ready());
@@ -117,26 +123,19 @@ impl Logins {
         }
     }
 
-    /// Whether failed log-ins are noticed; `None` while nothing is to be followed.
-    pub fn part(&self) -> Option<Part> {
-        if self.logs.is_empty() {
-            return None;
-        }
-        let absent = self.logs.iter().find_map(|log| log.follower.absent());
-        let remedy = || self.logs.iter().find(|log| log.follower.trouble().is_some()).map(|log| log.follower.remedy());
-        Some(match (self.troubles().next(), absent) {
-            (None, Some(path)) => Part::waiting("login", format!("there is no file {} yet", path.display()))
-                .losing("nobody is banned for failed log-ins that stand there"),
-            (None, None) if self.prover.trouble().is_some() => {
-                Part::broken("login", self.prover.trouble().unwrap_or_default())
-                    .losing("nobody is banned for failed log-ins")
-                    .remedied("a kernel with nf_conntrack_netlink; or `option proof 'never'`, see the manual")
-            }
-            (Some(why), _) => Part::broken("login", why)
-                .losing("nobody is banned for failed log-ins that stand there")
-                .remedied(remedy().unwrap_or_default()),
-            (None, None) => Part::in_force("login"),
-        })
+    /// Whether any log is to be followed.
+    pub fn is_on(&self) -> bool {
+        !self.logs.is_empty()
+    }
+
+    /// A log that is not there yet.
+    pub fn absent(&self) -> Option<&std::path::Path> {
+        self.logs.iter().find_map(|log| log.follower.absent())
+    }
+
+    /// What helps against the first of [`Logins::troubles`].
+    pub fn remedy(&self) -> Option<&'static str> {
+        self.logs.iter().find(|log| log.follower.trouble().is_some()).map(|log| log.follower.remedy())
     }
 
     /// What is wrong, as sentences.
@@ -150,7 +149,7 @@ impl Logins {
     }
 
     /// The failures in the next piece of a log.
-    fn read(&mut self, index: usize) -> Vec<Failure> {
+    pub fn read(&mut self, index: usize) -> Vec<Failed> {
         let Logins { logs, watches, .. } = self;
         let mut failures = Vec::new();
         let Some(Log { follower, judge }) = logs.get_mut(index) else { return failures };
@@ -159,10 +158,35 @@ impl Logins {
         });
         failures
     }
+
+    /// Counts failures that a log tells of.
+    pub fn failed(&mut self, now: Moment, failed: Failed, facts: &mut dyn Facts, post: &mut dyn FnMut(Post)) {
+        let Failed { address, watch: number, port, tries } = failed;
+        if facts.known(address) != Known::Nothing {
+            return;
+        }
+        let element = facts.element(address);
+        let Some(tries) = tries else {
+            return self.attempts.take_back(element, number);
+        };
+        let Some(watch) = self.watches.get_mut(usize::from(number)) else { return };
+        if !facts.was_there(address, port, &mut watch.place) {
+            return;
+        }
+        let offence = Offence { address, reason: Reason::Login(watch.name.clone()), at: now };
+        let too_many = self.attempts.fail(now, element, number, tries, watch.limit);
+        log::debug!("login: {address} failed at {}", watch.name);
+        if self.shown.take(now.0) {
+            post(Post::Sighting(offence.clone()));
+        }
+        if too_many && self.offences.take(now.0) {
+            post(Post::Offence(offence));
+        }
+    }
 }
 
 /// Takes a line's failures out.
-fn take(judge: &mut Judge, line: &Line<'_>, watches: &mut [Watch], failures: &mut Vec<Failure>) {
+fn take(judge: &mut Judge, line: &Line<'_>, watches: &mut [Watch], failures: &mut Vec<Failed>) {
     if line.program == Some(b"diswall") {
         return;
     }
@@ -171,9 +195,9 @@ fn take(judge: &mut Judge, line: &Line<'_>, watches: &mut [Watch], failures: &mu
         judged = true;
         match verdict {
             Verdict::Counts { address, port, tries } => {
-                failures.push(Failure { address, watch, port, tries: Some(tries) });
+                failures.push(Failed { address, watch, port, tries: Some(tries) });
             }
-            Verdict::TakenBack(address) => failures.push(Failure { address, watch, port: None, tries: None }),
+            Verdict::TakenBack(address) => failures.push(Failed { address, watch, port: None, tries: None }),
             _ => {}
         }
     });
@@ -210,7 +234,7 @@ fn watches(settings: &Settings) -> (Vec<Watch>, Vec<(LogSource, Judge)>) {
 }
 
 /// A watch as the settings have it.
-pub(crate) struct Wanted<'s> {
+pub struct Wanted<'s> {
     /// What a ban's reason says.
     pub name: &'s str,
     /// Where to look.
@@ -230,18 +254,16 @@ impl Wanted<'_> {
             judge.add_own(number, &own.programs, &own.patterns);
         }
     }
-}
 
-impl Wanted<'_> {
     fn place(&self) -> Place {
         let service = self.service.and_then(known::service);
         let ports = |tcp| service.as_ref().map(|service| service.ports(tcp)).unwrap_or_default();
-        Place::new([ports(true), ports(false)], self.source)
+        Place { ports: [ports(true), ports(false)], file: matches!(self.source, LogSource::File(_)), served: None }
     }
 }
 
 /// Every watch of the settings, built-in services first.
-pub(crate) fn each_watch<'s>(settings: &'s Settings, each: &mut dyn FnMut(Wanted<'s>)) {
+pub fn each_watch<'s>(settings: &'s Settings, each: &mut dyn FnMut(Wanted<'s>)) {
     let login = &settings.login;
     for name in login.services.iter().filter(|_| login.enabled) {
         each(Wanted { name, source: &login.source, limit: login.limit, service: Some(name), own: None });
@@ -265,38 +287,68 @@ fn judge_of<'a>(judges: &'a mut Vec<(LogSource, Judge)>, source: &LogSource) -> 
     &mut judges[at].1
 }
 
-impl Daemon {
-    /// Reads a log that has grown; the caller commits.
-    pub(super) fn read_log(&mut self, index: usize) {
-        for failure in self.logins.read(index) {
-            self.failed_login(failure);
-        }
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use std::io::Write;
+    use std::path::Path;
+
+    use super::*;
+    use crate::feed::offence::Sender;
+    use crate::feed::offence::tests::All;
+
+    fn settings(log: &Path) -> Settings {
+        let mut settings = Settings::default();
+        settings.login.services = vec!["ssh".into()];
+        settings.login.source = LogSource::File(log.into());
+        settings.login.limit.attempts = 3;
+        settings
     }
 
-    fn failed_login(&mut self, failure: Failure) {
-        let Failure { address, watch: number, port, tries } = failure;
-        let now = clock::now();
-        if self.ledger.outcome(now, address) != Outcome::NotBanned {
-            return;
+    /// What is posted of so many failures that are written into the log now.
+    async fn posts(logins: &mut Logins, log: &mut std::fs::File, tries: usize, mut facts: All) -> Vec<Post> {
+        for process in 0..tries {
+            let line = "Failed password for root from 203.0.113.66 port 22000 ssh2";
+            writeln!(log, "Nov 27 10:00:00 router sshd[{process}]: {line}").unwrap();
         }
-        let element = self.ledger.element(Source::SCAN, address);
-        let Some(tries) = tries else {
-            return self.logins.attempts.take_back(element, number);
+        let (mut posts, mut failed) = (Vec::new(), Vec::new());
+        let read = async {
+            while failed.len() < tries {
+                let index = logins.grown().await;
+                failed.extend(logins.read(index));
+            }
         };
-        let Some(watch) = self.logins.watches.get_mut(usize::from(number)) else { return };
-        if !self.logins.prover.is_proven(clock::boot_seconds(), address, port, &mut watch.place) {
-            return;
+        tokio::time::timeout(std::time::Duration::from_secs(20), read).await.unwrap();
+        for failed in failed {
+            logins.failed(Moment(1000), failed, &mut facts, &mut |post| posts.push(post));
         }
-        let reason = Reason::Login(watch.name.clone());
-        let too_many = self.logins.attempts.fail(now, element, number, tries, watch.limit);
-        log::debug!("login: {address} failed at {}", watch.name);
-        if self.logins.shown.take(now.0) {
-            let reason = Some(super::answers::reason_view(ReasonRef::from(&reason)));
-            let (address, source) = (Some(address.to_string()), Some(Source::SCAN.to_string()));
-            self.happened("login", Activity { address, source, reason, ..Activity::default() });
-        }
-        if too_many && self.logins.bans.take(now.0) {
-            self.offend(address, reason);
-        }
+        posts
+    }
+
+    #[tokio::test(flavor = "current_thread")]
+    async fn who_fails_too_often_and_was_there_is_posted() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("log");
+        let mut log = std::fs::File::create(&path).unwrap();
+        let mut logins = Logins::new();
+        assert!(!logins.is_on());
+        logins.configure(None, &settings(&path));
+        assert!(logins.is_on() && logins.troubles().next().is_none() && logins.absent().is_none());
+        let there = |known| All(known, true, Sender::Stranger);
+
+        assert_eq!(posts(&mut logins, &mut log, 9, All(Known::Nothing, false, Sender::Stranger)).await, []);
+        assert_eq!(posts(&mut logins, &mut log, 9, there(Known::Exempt)).await, []);
+        assert_eq!(posts(&mut logins, &mut log, 9, there(Known::Banned)).await, []);
+        let (address, reason) = ("203.0.113.66".parse().unwrap(), Reason::Login("ssh".into()));
+        let offence = Offence { address, reason, at: Moment(1000) };
+        let sighting = || Post::Sighting(offence.clone());
+        let expected = [sighting(), sighting(), sighting(), Post::Offence(offence.clone())];
+        assert_eq!(posts(&mut logins, &mut log, 3, there(Known::Nothing)).await, expected, "nothing counted before");
+
+        let mut off = settings(&path);
+        off.main.enabled = false;
+        logins.configure(Some(&settings(&path)), &off);
+        assert!(!logins.is_on());
     }
 }

@@ -73,6 +73,8 @@ pub type Needs = BTreeSet<(Role, Host)>;
 /// blanks or commas.
 const NAMED: &[(&str, &str, &str, Role)] = &[
     ("dhcp", "dnsmasq", "server", Role::Resolver),
+    ("dhcp", "dnsmasq", "rev_server", Role::Resolver),
+    ("dhcp", "dhcp", "dns", Role::Resolver),
     ("network", "", "dns", Role::Resolver),
     ("https-dns-proxy", "", "bootstrap_dns", Role::Resolver),
     ("stubby", "resolver", "address", Role::Resolver),
@@ -299,7 +301,7 @@ mod tests {
         fs::write(at("resolvers/resolv.conf.auto"), "# wan\nnameserver 203.0.113.5 # ISP\nnameserver\t2001:db8::5\n")
             .unwrap();
         let files = [
-            ("dhcp", "config dnsmasq\n\tlist server '203.0.113.1'\n\tlist server '/lan/'\nconfig dhcp 'lan'\n\tlist server '203.0.113.99'\n".to_string()),
+            ("dhcp", "config dnsmasq\n\tlist server '203.0.113.1'\n\tlist server '/lan/'\n\tlist rev_server '10.0.0.0/8,203.0.113.8#5353'\nconfig dhcp 'lan'\n\tlist server '203.0.113.99'\n\tlist dns '2001:db8::9'\n".to_string()),
             ("system", "config timeserver 'ntp'\n\tlist server 'pool.example.org'\n\tlist server '203.0.113.2'\n".into()),
             ("openvpn", format!("config openvpn 'x'\n\tlist remote '203.0.113.3 1194 udp'\nconfig openvpn 'y'\n\toption config '{}'\n", ovpn.display())),
             ("network", "config interface 'wan'\n\toption dns '203.0.113.6 203.0.113.7'\nconfig wireguard_wg0\n\toption endpoint_host 'wg.example.org'\nbroken 'x\n".into()),
@@ -313,7 +315,9 @@ mod tests {
             "resolver 203.0.113.5",
             "resolver 203.0.113.6",
             "resolver 203.0.113.7",
+            "resolver 203.0.113.8",
             "resolver 2001:db8::5",
+            "resolver 2001:db8::9",
             "time 203.0.113.2",
             "time pool.example.org",
             "vpn 203.0.113.3",

@@ -74,11 +74,13 @@ pub struct SyntaxError {
     pub message: String,
     /// An oddity, which is read all the same.
     pub harmless: bool,
+    /// A section should have begun here: what follows belongs to none.
+    begins: bool,
 }
 
 impl SyntaxError {
     fn new(line: u32, message: impl Into<String>) -> SyntaxError {
-        SyntaxError { line, message: message.into(), harmless: false }
+        SyntaxError { line, message: message.into(), harmless: false, begins: false }
     }
 }
 
@@ -193,6 +195,9 @@ impl<'a> Statements<'a> {
         }
         self.word_end = self.pos;
         let keyword = self.text.get(start..self.pos).unwrap_or_default();
+        // `cofig`, `Config`, `konfig`: it was to begin a section. Any other word costs itself alone.
+        let begins = keyword.first().is_some_and(|byte| b"cCkKpP".contains(byte));
+        let lost = |error| SyntaxError { begins, ..error };
         let command = match keyword {
             b"p" | b"package" => self.package(),
             b"c" | b"config" => self.config(),
@@ -202,9 +207,10 @@ impl<'a> Statements<'a> {
                 let other = shown(other.trim_ascii_end());
                 self.error(format!("{other} is none of package, config, option, list"))
             }
-        }?;
+        }
+        .map_err(lost)?;
         let bytes = start..self.word_end;
-        self.end_of_command()?;
+        self.end_of_command().map_err(lost)?;
         Ok(Statement { line, bytes, command, oddity: self.oddity.take() })
     }
 
@@ -462,13 +468,16 @@ pub enum Value<'a> {
 }
 
 /// The sections of `text` in order, and every error. As in libuci, sections of one name are one section,
-/// an `option` replaces what its name had (unless its value is empty), and a `list` adds to it. What belongs to a broken statement is
-/// left out, so the sections are worth using only where there is no error.
+/// an `option` replaces what its name had (unless its value is empty), and a `list` adds to it. What belongs to a
+/// broken statement is left out, with all that follows where that was to begin a section, so the sections are worth using only where there is no error.
 pub fn sections(text: &[u8]) -> (Vec<Section<'_>>, Vec<SyntaxError>) {
     let mut builder = Builder::default();
     let mut errors = Vec::new();
     for statement in Statements::new(text) {
         let (line, oddity) = statement.as_ref().map_or((0, None), |statement| (statement.line, statement.oddity));
+        if statement.as_ref().is_err_and(|error| error.begins) {
+            (builder.open, builder.lost) = (None, true);
+        }
         let added = statement.and_then(|statement| builder.add(statement).map_err(|text| SyntaxError::new(line, text)));
         let added = added
             .and(oddity.map_or(Ok(()), |text| Err(SyntaxError { harmless: true, ..SyntaxError::new(line, text) })));
@@ -492,6 +501,8 @@ struct Builder<'a> {
     named: HashMap<Cow<'a, str>, usize>,
     /// Index of the open section.
     open: Option<usize>,
+    /// One should have begun, and did not.
+    lost: bool,
 }
 
 impl<'a> Builder<'a> {
@@ -499,6 +510,8 @@ impl<'a> Builder<'a> {
         match statement.command {
             Command::Package { .. } => Ok(()),
             Command::Config { kind, name } => self.config(statement.line, kind, name),
+            // What is wrong is said where the section should have begun.
+            Command::Option { .. } | Command::List { .. } if self.lost => Ok(()),
             Command::Option { name, value } => {
                 self.open_section()?.option(statement.line, name, value);
                 Ok(())
@@ -522,9 +535,10 @@ impl<'a> Builder<'a> {
 
     fn config(&mut self, line: u32, kind: Cow<'a, str>, name: Option<Cow<'a, str>>) -> Result<(), String> {
         let same = name.as_ref().and_then(|name| self.named.get(name).copied());
-        self.open = None;
+        (self.open, self.lost) = (None, false);
         if let Some((at, section)) = same.and_then(|at| Some((at, self.sections.get(at)?))) {
             if section.kind != kind {
+                self.lost = true;
                 return Err(format!(
                     "config {kind} {}: line {} has a section of that name and of the type {}",
                     name.unwrap_or_default(),

@@ -53,7 +53,12 @@ impl Prover {
         // His own port tells enough; and a service that does not wait at its usual ports waits at others.
         let ports = if served && port.is_none() { place.ports.concat() } else { Vec::new() };
         let claim = Claim { address, client_port: port, ports: &ports, tcp: tcp || !udp, udp: udp || !tcp };
-        match self.witness.saw(now, &claim) {
+        let answer = self.witness.saw(now, &claim);
+        if !matches!(answer, Proof::Unknown(_)) {
+            // It was too many at once, say.
+            self.trouble = None;
+        }
+        match answer {
             Proof::Yes => true,
             Proof::No => {
                 log::debug!("login: {address} is not counted: the kernel knows of no connection from it");

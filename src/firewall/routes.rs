@@ -114,6 +114,8 @@ fn address(message: &Message<'_>, uplinks: &[u32], found: &mut Vec<(IpNet, Role)
     let peer = attributes.get(IFA_ADDRESS).and_then(ip);
     let Some(own) = attributes.get(IFA_LOCAL).and_then(ip).or(peer) else { return };
     found.push((IpNet::from(own), Role::Own));
+    // What a default route without a gateway leads to.
+    found.extend(peer.filter(|peer| *peer != own).map(|peer| (IpNet::from(peer), Role::Gateway)));
     let on_uplink = netlink::native_u32(message.payload, 4).is_some_and(|index| uplinks.contains(&index));
     if let Ok(subnet) = IpNet::new(peer.unwrap_or(own), prefix)
         && prefix > 0

@@ -144,13 +144,20 @@ fn late_answers_and_the_links_own_protocols_are_no_scan() {
     ]);
     // A port of the router's own flows.
     town.datagram("203.0.113.30", 4000, 40_000);
-    for (source, from, to) in
-        [("203.0.113.31", 67, 68), ("203.0.113.32", 68, 67), ("203.0.113.33", 137, 137), ("203.0.113.34", 5353, 5353)]
-    {
+    const LINK: [(&str, u16, u16); 7] = [
+        ("203.0.113.31", 67, 68),
+        ("203.0.113.32", 68, 67),
+        ("203.0.113.33", 137, 137),
+        ("203.0.113.34", 5353, 5353),
+        ("203.0.113.35", 1900, 1900),
+        ("203.0.113.36", 3702, 3702),
+        ("203.0.113.37", 5355, 5355),
+    ];
+    for (source, from, to) in LINK {
         town.datagram(source, from, to);
     }
     town.a_stranger_is_banned("203.0.113.99");
-    for harmless in [SERVER, "203.0.113.30", "203.0.113.31", "203.0.113.32", "203.0.113.33", "203.0.113.34"] {
+    for harmless in [SERVER, "203.0.113.30"].into_iter().chain(LINK.map(|(source, ..)| source)) {
         assert!(!town.is_banned(harmless), "{harmless}: {}", town.daemon.cli(&["list"]));
     }
 }

@@ -34,7 +34,7 @@ impl Door {
         File::create(&log).unwrap();
         let sections = format!(
             "config login 'login'\n\toption attempts '{attempts}'\n\toption source '{}'\n\
-             \tlist service 'ssh'\n\tlist service 'smtp'\n\tlist service 'ftp'\n\tlist service 'nginx'\n\
+             \tlist service 'ssh'\n\tlist service 'smtp'\n\tlist service 'ftp'\n\tlist service 'nginx'\n\tlist service 'luci'\n\
              config scan 'scan'\n\toption enabled '0'\n",
             log.display()
         );
@@ -384,6 +384,45 @@ fn who_was_not_there_is_not_banned() {
     door.write(&line(4, GUESSER, ""));
     wait_until(DEADLINE, "the other one too, without a port", || door.is_banned());
     assert_eq!(nft_set_elements("diswall_scan4").len(), 2);
+}
+
+/// LuCI of OpenWrt 24.10 writes the name that was typed to uhttpd's standard error, and procd makes a message of each
+/// line of it: one form with line feeds in the name is as many lines as its sender likes, in the server's own name.
+#[test]
+fn lines_forged_in_a_name_typed_at_luci_ban_nobody_who_was_not_there() {
+    let door = Door::new(5);
+    let _servers = [echo(None, 80, &["192.0.2.1"]), echo(None, 22, &["192.0.2.1"])];
+    let flow = |source, port| open_flow(Some(&door.wan), Attempt { kind: "tcp", source, server: "192.0.2.1", port });
+    // Who types it; a visitor of another service; and nobody.
+    let (_typist, _other) = (flow(GUESSER, 80), flow("203.0.113.9", 22));
+    let failed = |address: &str| format!("[info] luci: failed login on / for root from {address}");
+    let named = |lines: &[String]| format!("[info] luci: failed login on / for {} from {GUESSER}", lines.join("\n"));
+    let strangers: Vec<String> = (1..=254).map(|host| failed(&format!("198.51.100.{host}"))).collect();
+    let cut = |address: &str| {
+        let (begin, end) = ("[info] luci: failed login on / for ", format!(" from {address}"));
+        let name = "x".repeat(1023 - "uhttpd[2430]: ".len() - begin.len() - end.len());
+        format!("{begin}{name}{end}")
+    };
+    let head = "Sat Nov 21 10:00:00 2026 daemon.err uhttpd[2430]: ";
+    let write = |lines: &str| door.write(&lines.lines().map(|line| format!("{head}{line}\n")).collect::<String>());
+    for form in [vec![failed("203.0.113.6"); 5], vec![failed("203.0.113.9"); 5], vec![cut("203.0.113.6"); 5]] {
+        write(&named(&form));
+    }
+    write(&[cut(GUESSER), cut(GUESSER), cut(GUESSER), cut(GUESSER), cut(GUESSER)].join("\n"));
+    // More than the kernel is asked about at once.
+    write(&named(&[&strangers[..]; 5].concat()));
+    let banned = || nft_set_elements("diswall_scan4");
+    let _third = flow("203.0.113.7", 80);
+    wait_until(DEADLINE, "who did fail is banned", || {
+        write(&failed("203.0.113.7"));
+        banned().contains_key("203.0.113.7")
+    });
+    assert_eq!(banned().len(), 1, "{:?}", banned());
+    assert_eq!(nft_set_elements("diswall_scan6").len(), 0);
+    let parts = door.daemon.status()["parts"].to_string();
+    assert!(!parts.contains("too many are asked for"), "it is over: {parts}");
+    write(&[failed(GUESSER), failed(GUESSER), failed(GUESSER), failed(GUESSER), failed(GUESSER)].join("\n"));
+    wait_until(DEADLINE, "the typist's own", || door.is_banned());
 }
 
 /// The command line judges as the daemon does.

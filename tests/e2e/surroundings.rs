@@ -56,6 +56,25 @@ fn neighbours_on_a_public_uplink_are_strangers() {
     assert_eq!(state(&daemon, "198.51.100.10"), "protected", "a wider network keeps clear of it");
 }
 
+/// A dialled line: the default route leads to the peer, and names no gateway.
+#[test]
+fn the_far_end_of_a_point_to_point_line_is_spared_and_nobody_else_there() {
+    let _netns = Netns::enter();
+    run("ip", &["link", "add", "wan", "type", "veth", "peer", "name", "far"]);
+    ["wan", "far"].iter().for_each(|device| drop(run("ip", &["link", "set", device, "up"])));
+    run("ip", &["address", "add", "198.51.100.10", "peer", "203.0.113.1/32", "dev", "wan"]);
+    run("ip", &["route", "add", "default", "dev", "wan"]);
+    let daemon = Daemon::start("\toption local_only '1'", "config scan 'scan'\n\toption enabled '0'\n");
+    for (address, wanted) in [
+        ("198.51.100.10", "protected"),
+        ("203.0.113.1", "protected"),
+        ("198.51.100.11", "clear"),
+        ("203.0.113.2", "clear"),
+    ] {
+        assert_eq!(state(&daemon, address), wanted, "{address}");
+    }
+}
+
 #[test]
 fn whom_the_configuration_files_name_is_spared_as_soon_as_they_do() {
     let _netns = Netns::enter();

@@ -144,6 +144,18 @@ fn every_error_is_found_and_what_is_right_is_read() {
 }
 
 #[test]
+fn what_follows_a_section_that_does_not_begin_changes_no_other() {
+    for begin in ["config t 'bad name'", "cofig t", "Config t", "config ''", "config t a b", "config u n"] {
+        let text = format!("config t n\noption a b\n{begin}\noption a c\nlist d e\nconfig t m\noption a f\n");
+        let (sections, errors) = sections(text.as_bytes());
+        assert_eq!(errors.iter().map(|error| error.line).collect::<Vec<_>>(), [3], "{begin}");
+        let options = sections.iter().map(|section| section.options.len());
+        assert_eq!(options.collect::<Vec<_>>(), [1, 1], "{begin}");
+        assert!(matches!(&sections[0].options[0].value, Value::Single(text) if text == "b"), "{begin}");
+    }
+}
+
+#[test]
 fn sizes_are_bounded() {
     // As long as uci takes it.
     assert!(sections(format!("config t\noption a '{}'\n", "x".repeat(100_000)).as_bytes()).1.is_empty());

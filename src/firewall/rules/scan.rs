@@ -24,10 +24,10 @@ const UNTOLD_AGAIN: &str = "limit rate over 300/second burst 300 packets";
 /// by its next packet again.
 const MOMENT: &str = "timeout 200ms; gc-interval 100ms; size 16384;";
 
-/// Protocols of the own link that speak to ports without a listener: DHCP of both families, NetBIOS, mDNS. From
-/// port, to port.
-const LINK_PROTOCOLS: &str =
-    "udp sport . udp dport { 67 . 68, 68 . 67, 547 . 546, 546 . 547, 137 . 137, 138 . 138, 5353 . 5353 }";
+/// Protocols of the own link that speak to ports without a listener: DHCP of both families, NetBIOS, SSDP,
+/// WS-Discovery, mDNS, LLMNR. From port, to port.
+const LINK_PROTOCOLS: &str = "udp sport . udp dport { 67 . 68, 68 . 67, 547 . 546, 546 . 547, 137 . 137, 138 . 138, \
+     1900 . 1900, 3702 . 3702, 5353 . 5353, 5355 . 5355 }";
 
 /// What the rules write before a packet: who comes anew, and who came a moment ago. Where no firewall stands
 /// before us (`bare`) a port is served if somebody listens there; else it is only if the firewall lets in.

@@ -7,8 +7,10 @@
 //! something, or something ends.
 
 mod answers;
+mod by_hand;
 mod clock;
 mod commands;
+mod configuration;
 mod disconnect;
 mod feeds;
 mod hourly;
@@ -29,27 +31,29 @@ mod tally;
 
 use std::fmt;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use ipnet::IpNet;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use crate::cli::exit;
-use crate::config::{Allow, Block, Loaded, Settings, last_good};
-use crate::control::protocol::{Activity, Refusal};
+use crate::config::{Loaded, Settings, last_good};
+use crate::control::protocol::Activity;
 use crate::control::server::{Question, Server};
 use crate::feed::login::Logins;
 use crate::feed::scan::Scans;
-use crate::feed::{FeedState, Update, lists};
-use crate::firewall::{TableEvent, rules};
-use crate::ledger::{Applied, Ledger, ListPlan};
+use crate::feed::{FeedState, Update};
+use crate::firewall::TableEvent;
+use crate::ledger::{Applied, Ledger};
 use crate::limiter;
 use crate::memory;
-use crate::model::{AllowOrigin, Entry, Event, Lifetime, Reason, SetChange, SetId, Source};
+use crate::model::{Event, Lifetime, Reason, SetChange, Source};
+use by_hand::ByHand;
+use commands::Batches;
+use configuration::Configuration;
 use disconnect::Disconnect;
 use feeds::{Feeds, Slot};
 use hourly::Hourly;
@@ -65,49 +69,66 @@ use tally::Tally;
 /// a wait than a burst of this size for whatever else is due.
 const BURST: usize = 256;
 
-/// Lines in a minute about what the owner's host names stand for.
-const NAMES: u32 = 20;
-
-/// Lines in a minute about the configuration: each interface that comes up may have it read again.
-const CONFIG: u32 = 200;
-
 /// Turns' work of comparing sets before the first question is answered.
 const FIRST_TURNS: usize = 32;
 
-/// Everything the daemon has.
+/// Everything the daemon has. What has a time of its own, or something to say of protection, is a row of
+/// [`parts`] besides.
 struct Daemon {
-    config: PathBuf,
     settings: Settings,
-    /// The options that `settings` came from, as UCI text: where the file has a bad one, this one stays.
-    options: String,
-    /// What is wrong with the configuration as it was read last.
-    config_notes: Vec<(crate::config::Severity, String)>,
-    /// What the rules in force lacked when the sets were compared last.
-    lacking: Option<String>,
-    /// Why the log does not go where it should.
-    log_trouble: Option<String>,
+    configuration: Configuration,
+    run: Run,
     ledger: Ledger,
     /// Entries that there may be, of all sources together.
     most: u32,
     kernel: Kernel,
     disconnect: Disconnect,
+    own: Own,
+    feeds: Feeds,
+    surroundings: Surroundings,
+    by_hand: ByHand,
+    journal: Journal,
+    tally: Tally,
+    hourly: Hourly,
+    keeper: Keeper,
+    control: Control,
+}
+
+/// What is true of this run.
+struct Run {
+    /// Since when, in seconds since the machine's start.
+    started: u64,
+    /// Why the log does not go where it should.
+    log_trouble: Option<String>,
+    /// What the rules in force lacked when the sets were compared last.
+    lacking: Option<String>,
+}
+
+/// What the router sees itself: the feeds of scans and of failed log-ins, where they hear of them, and what
+/// becomes of it.
+struct Own {
     packets: Packets,
     scans: Scans,
     logins: Logins,
     offences: Offences,
-    hourly: Hourly,
-    feeds: Feeds,
-    journal: Journal,
-    tally: Tally,
-    keeper: Keeper,
-    surroundings: Surroundings,
-    batches: commands::Batches,
-    /// What is in force of the owner's host names, and what is wrong with them.
-    of_names: Vec<surroundings::OfName>,
-    name_troubles: Vec<String>,
-    started: u64,
-    control: Option<Server>,
+}
+
+/// The way in for commands.
+struct Control {
+    server: Server,
+    /// For another server, elsewhere.
     questions: mpsc::Sender<Question>,
+    batches: Batches,
+}
+
+impl Control {
+    /// Listens at another path; where that fails, the old one stays.
+    fn move_to(&mut self, path: &Path) {
+        match Server::start(path, self.questions.clone()) {
+            Ok(server) => self.server = server,
+            Err(error) => log::error!("control socket {}: {error}; the old one stays", path.display()),
+        }
+    }
 }
 
 /// Runs the daemon until SIGTERM or SIGINT.
@@ -135,8 +156,7 @@ pub fn run(config: PathBuf, foreground: bool) -> ExitCode {
         Err(error) => return failed(&error),
     };
     let outcome = tokio::task::LocalSet::new().block_on(&runtime, async {
-        let (mut daemon, inputs) = Daemon::start(config, loaded)?;
-        daemon.log_trouble = log_trouble;
+        let (daemon, inputs) = Daemon::start(config, loaded, log_trouble)?;
         daemon.serve(inputs).await
     });
     // A name look-up may still sit in its thread; the process does not wait for it.
@@ -175,7 +195,7 @@ enum Wake {
 }
 
 impl Daemon {
-    fn start(config: PathBuf, loaded: Loaded) -> io::Result<(Daemon, Inputs)> {
+    fn start(config: PathBuf, loaded: Loaded, log_trouble: Option<String>) -> io::Result<(Daemon, Inputs)> {
         let settings = loaded.settings;
         let (feeds, updates) = Feeds::new(&settings);
         let (questions, asked) = mpsc::channel(8);
@@ -194,35 +214,32 @@ impl Daemon {
             log::warn!("{trouble}");
         }
         let mut daemon = Daemon {
+            configuration: Configuration::new(config, loaded.options, loaded.problems.lines().collect()),
+            run: Run { started: clock::boot_seconds(), log_trouble, lacking: None },
             most: 0,
             ledger: kept.ledger,
             keeper,
             kernel: Kernel::new(&settings),
             disconnect: Disconnect::new(&settings),
-            packets: Packets::new(),
-            scans: Scans::new(&settings.scan),
-            logins: Logins::new(),
-            offences: Offences::new(),
+            own: Own {
+                packets: Packets::new(),
+                scans: Scans::new(&settings.scan),
+                logins: Logins::new(),
+                offences: Offences::new(),
+            },
             hourly: Hourly::new(),
             feeds,
             journal: Journal::new(),
             tally: Tally::new(clock::wall(), &kept.totals, settings.sources()),
             surroundings: Surroundings::recalling(&settings, &kept.names),
-            batches: commands::Batches::default(),
-            of_names: Vec::new(),
-            name_troubles: Vec::new(),
-            started: clock::boot_seconds(),
-            control: None,
-            questions,
-            config,
-            config_notes: Vec::new(),
-            options: loaded.options,
-            lacking: None,
-            log_trouble: None,
+            by_hand: ByHand::default(),
+            control: Control {
+                server: Server::start(&settings.main.control, questions.clone())?,
+                questions,
+                batches: Batches::default(),
+            },
             settings,
         };
-        daemon.note_config(loaded.problems.lines().collect());
-        daemon.control = Some(Server::start(&daemon.settings.main.control, daemon.questions.clone())?);
         let sources: Vec<Source> = daemon.feeds.slots().iter().map(Slot::source).collect();
         for source in sources {
             let counts = daemon.ledger.counts(source);
@@ -251,8 +268,8 @@ impl Daemon {
                 Some(question) = inputs.questions.recv() => Wake::Question(question),
                 event = self.kernel.changed() => Wake::Table(event),
                 () = self.surroundings.changed() => Wake::Surroundings,
-                seen = self.packets.seen() => Wake::Seen(seen),
-                index = self.logins.grown() => Wake::Log(index),
+                seen = self.own.packets.seen() => Wake::Seen(seen),
+                index = self.own.logins.grown() => Wake::Log(index),
                 () = tokio::time::sleep_until(due) => Wake::Time,
                 Some((feed, update)) = inputs.updates.recv() => Wake::Update(feed, update),
             };
@@ -270,7 +287,7 @@ impl Daemon {
                 Wake::Seen(seen) => {
                     self.see(seen);
                     for _ in 1..BURST {
-                        let Some(seen) = self.packets.take() else { break };
+                        let Some(seen) = self.own.packets.take() else { break };
                         self.see(seen);
                     }
                     self.kernel.commit();
@@ -305,62 +322,19 @@ impl Daemon {
         Ok(())
     }
 
-    /// The next moment at which something is to be done without anybody asking.
-    fn next_due(&self) -> Instant {
-        let now = clock::now();
-        let expiry = self.ledger.next_expiry().map(|end| Instant::now() + Duration::from_secs(end.since(now).into()));
-        [
-            expiry,
-            self.kernel.due(),
-            self.surroundings.due(),
-            self.disconnect.due(),
-            self.packets.due(),
-            self.offences.due(),
-            self.hourly.due(),
-            self.logins.due(),
-            self.keeper.due(),
-            limiter::due().map(Instant::from_std),
-        ]
-        .into_iter()
-        .flatten()
-        .chain([self.tally.due()])
-        .min()
-        .unwrap_or_else(Instant::now)
+    /// Takes the minute's sample of the counters.
+    fn sample(&mut self) {
+        let counters = self.kernel.counters();
+        self.tally.sample(&counters, clock::wall());
     }
 
-    fn on_time(&mut self) {
-        let now = Instant::now();
-        if self.kernel.due().is_some_and(|due| due <= now) {
-            self.repair();
-        }
-        if self.surroundings.due().is_some_and(|due| due <= now) {
-            self.read_surroundings();
-            self.kernel.commit();
-        }
-        // Before the next sample, whose readings would count for the new hour.
-        if self.hourly.due().is_some_and(|due| due <= now) {
-            self.share_statistics();
-        }
-        if self.tally.due() <= now {
-            let counters = self.kernel.counters();
-            self.tally.sample(&counters, clock::wall());
-        }
-        if self.packets.on_time() {
-            self.kernel.compare(SetId::Ban(Source::SCAN));
-        }
-        if self.offences.due().is_some_and(|due| due <= now) {
-            self.follow_offences();
-            self.kernel.commit();
-        }
-        self.logins.on_time();
-        if self.disconnect.due().is_some_and(|due| due <= now) {
-            self.end_connections();
-        }
-        if self.keeper.due().is_some_and(|due| due <= now) {
-            self.keep(false);
-        }
-        self.keeper.note_clock();
-        limiter::on_time();
+    /// When the next ban ends.
+    fn next_expiry(&self) -> Option<Instant> {
+        let now = clock::now();
+        self.ledger.next_expiry().map(|end| Instant::now() + Duration::from_secs(end.since(now).into()))
+    }
+
+    fn expire(&mut self) {
         let Daemon { ledger, disconnect, .. } = self;
         ledger.expire(clock::now(), &mut |source, net| {
             disconnect.note_end();
@@ -422,10 +396,10 @@ impl Daemon {
         // At start, and when a feed has told all that it bans: bans of a former run may be over.
         self.disconnect.note_end();
         let lacking = self.kernel.lacking(&self.settings);
-        if let Some(text) = lacking.as_ref().filter(|_| lacking != self.lacking) {
+        if let Some(text) = lacking.as_ref().filter(|_| lacking != self.run.lacking) {
             limiter::warn(("firewall", "lacking"), || format!("firewall: {text}"));
         }
-        self.lacking = lacking;
+        self.run.lacking = lacking;
         let text = match state {
             Some(State::Ok) if made > 0 => format!("ready: {made} sets made, {changes} elements put right"),
             Some(State::Ok) => format!("ready: {changes} elements put right"),
@@ -597,196 +571,9 @@ impl Daemon {
         self.tell(level, (feed.name(), name), "feed", Some(feed), text);
     }
 
-    /// Tells what the owner's lists have and those of the old settings had not, and the other way round.
-    fn tell_lists(&mut self, old: &Settings) {
-        let allowed = commands::tell_changes("allow", &nets_of(&old.allow), &nets_of(&self.settings.allow));
-        let blocked = commands::tell_changes("block", &block_nets(&old.block), &block_nets(&self.settings.block));
-        for (net, come) in allowed {
-            let address = Some(crate::config::value::written(net));
-            self.happened(if come { "allow" } else { "disallow" }, Activity { address, ..Activity::default() });
-        }
-        for (net, come) in blocked {
-            let (address, source) = (Some(crate::config::value::written(net)), Some(Source::MANUAL.to_string()));
-            let block = self.settings.block.iter().find(|block| come && block.net == net);
-            let reason = block.map(|block| {
-                answers::reason_view(crate::ledger::ReasonRef::from(&Reason::Comment(block.comment.as_str().into())))
-            });
-            let activity = Activity { address, source, reason, ..Activity::default() };
-            self.happened(if come { "ban" } else { "unban" }, activity);
-        }
-    }
-
     fn happened(&mut self, kind: &str, activity: Activity) {
         self.journal.record(Activity { kind: kind.into(), at: clock::wall(), ..activity });
     }
-
-    /// Rereads the configuration. What is bad in it stays as it was; a broken one changes nothing.
-    fn reload(&mut self) -> Result<(), Refusal> {
-        match Settings::load(&self.config, self.options.as_bytes()) {
-            Ok(loaded) if !loaded.broken => {
-                let old = std::mem::replace(&mut self.settings, loaded.settings);
-                self.options = loaded.options;
-                self.note_config(loaded.problems.lines().collect());
-                self.configure(Some(&old));
-                self.kernel.commit();
-                limiter::say(log::Level::Info, ("config", "read"), CONFIG, || "configuration read again".into());
-                let text = Some("read again".to_string());
-                self.happened("config", Activity { text, ..Activity::default() });
-                Ok(())
-            }
-            Ok(Loaded { problems, .. }) | Err(problems) => {
-                log::error!("configuration refused; the one in force stays");
-                self.note_config(problems.lines().collect());
-                Err(Refusal::failed(format!("configuration refused; the one in force stays\n{problems}")))
-            }
-        }
-    }
-
-    fn note_config(&mut self, notes: Vec<(crate::config::Severity, String)>) {
-        for (severity, text) in &notes {
-            let line = || text.clone();
-            match severity {
-                crate::config::Severity::Error => limiter::say(log::Level::Error, ("config", "error"), CONFIG, line),
-                crate::config::Severity::Warning => limiter::say(log::Level::Warn, ("config", "warning"), CONFIG, line),
-            };
-        }
-        self.config_notes = notes;
-    }
-
-    /// Makes the limit what settings and memory say now; true if it has been raised. What a feed's list lacks
-    /// since it was cut comes back with a fresh list.
-    fn set_most(&mut self) -> bool {
-        let most = memory::entries(self.settings.main.max_entries);
-        let raised = most > self.most;
-        if most == self.most {
-            return false;
-        }
-        self.most = most;
-        self.feeds.set_most(most);
-        let Daemon { ledger, kernel, .. } = self;
-        let applied = ledger.set_max_entries(clock::now(), most, &mut |change| kernel.push(change));
-        if applied.cut > 0 {
-            limiter::warn(("limit", "cut"), || format!("{} entries cut; max_entries is {most}", applied.cut));
-        }
-        for slot in self.feeds.slots() {
-            if raised && self.ledger.counts(slot.source()).cut > 0 {
-                self.feeds.resync(Some(slot.source()));
-            }
-        }
-        raised
-    }
-
-    /// Brings every part from the old settings (`None`: nothing yet) to `self.settings`, touching only
-    /// what differs; the caller commits or repairs.
-    fn configure(&mut self, old: Option<&Settings>) {
-        let main = &self.settings.main;
-        log::set_max_level(main.log_level);
-        if old.is_some_and(|old| old.main.control != main.control) {
-            match Server::start(&main.control, self.questions.clone()) {
-                Ok(server) => self.control = Some(server),
-                Err(error) => log::error!("control socket {}: {error}; the old one stays", main.control.display()),
-            }
-        }
-        if old.is_some_and(|old| old.main.state_dir != main.state_dir) {
-            self.keeper = Keeper::new(&main.state_dir);
-            self.keeper.look();
-            self.keeper.renew(&self.ledger);
-            self.keeper.note_change();
-        }
-        self.kernel.configure(&self.settings);
-        let raised = self.set_most();
-        let plan = |list: &lists::Settings| ListPlan { source: list.source, usage: list.usage, whole: list.is_whole() };
-        self.ledger.set_lists(&self.settings.lists.iter().map(plan).collect::<Vec<_>>());
-        self.tally.set_sources(self.settings.sources());
-        self.tell_room();
-        self.ledger.set_ladder(offences::ladder(&self.settings));
-        self.ledger.set_scan_prefix(self.settings.scan.ipv6_prefix);
-        self.packets.configure(&self.settings);
-        self.scans.configure(&self.settings.scan);
-        self.logins.configure(old, &self.settings);
-        self.offences.configure(&self.settings);
-        self.disconnect.configure(old, &self.settings);
-        self.surroundings.look_up(&self.settings);
-        for source in self.feeds.configure(old, &self.settings) {
-            self.apply(Event::Lapse { source });
-            if source == Source::NATS {
-                self.apply(Event::AllowList { origin: AllowOrigin::Nats, list: Vec::new() });
-            }
-        }
-        let sends = self.settings.nats.send_statistics && self.feeds.publisher().is_some();
-        self.hourly.configure(sends, clock::wall());
-        if let Some(old) = old {
-            self.tell_lists(old);
-        }
-        if old.is_none_or(|old| raised || old.allow != self.settings.allow) {
-            self.apply_allows();
-        }
-        if old.is_none_or(|old| {
-            raised || old.block != self.settings.block || old.main.action != self.settings.main.action
-        }) {
-            self.apply_blocks();
-        }
-        self.follow_names();
-    }
-
-    fn apply_allows(&mut self) {
-        let mut list: Vec<Entry> = self.settings.allow.iter().map(|allow| entry(allow.net, &allow.comment)).collect();
-        self.add_names(true, &mut list);
-        self.apply(Event::AllowList { origin: AllowOrigin::Config, list });
-    }
-
-    fn apply_blocks(&mut self) {
-        let in_set = self.settings.block.iter().filter(|block| rules::in_manual_set(block, &self.settings.main));
-        let mut list: Vec<Entry> = in_set.map(|block| entry(block.net, &block.comment)).collect();
-        self.add_names(false, &mut list);
-        self.apply(Event::BlockList { list });
-    }
-
-    /// What the owner wrote as an address counts before what a name stands for.
-    fn add_names(&self, allowed: bool, list: &mut Vec<Entry>) {
-        let written: std::collections::HashSet<IpNet> = list.iter().map(|entry| entry.net).collect();
-        for (_, address, words) in self.of_names.iter().filter(|(allow, ..)| *allow == allowed) {
-            let net = IpNet::from(*address);
-            if !written.contains(&net) && !list.iter().skip(written.len()).any(|entry| entry.net == net) {
-                list.push(entry(net, words));
-            }
-        }
-    }
-
-    /// Brings allow and block list up to the addresses that the owner's host names have now; the caller
-    /// commits.
-    fn follow_names(&mut self) {
-        let troubles = self.surroundings.name_troubles(&self.settings);
-        for text in troubles.iter().filter(|text| !self.name_troubles.contains(text)) {
-            limiter::say(log::Level::Warn, ("names", "trouble"), NAMES, || text.clone());
-        }
-        self.name_troubles = troubles;
-        let found = self.surroundings.of_names(&self.settings);
-        if found == self.of_names {
-            return;
-        }
-        for (allow, address, words) in found.iter().filter(|each| !self.of_names.contains(each)) {
-            let list = if *allow { "allow" } else { "block" };
-            limiter::say(log::Level::Info, ("names", list), NAMES, || format!("{list}: {words} is {address} now"));
-        }
-        self.of_names = found;
-        let Daemon { keeper, surroundings, settings, ledger, .. } = self;
-        keeper.note_names(ledger, surroundings.answers(settings));
-        self.apply_allows();
-        self.apply_blocks();
-    }
-}
-
-fn nets_of(allows: &[Allow]) -> Vec<IpNet> {
-    allows.iter().map(|allow| allow.net).collect()
-}
-
-fn block_nets(blocks: &[Block]) -> Vec<IpNet> {
-    blocks.iter().map(|block| block.net).collect()
-}
-
-fn entry(net: IpNet, comment: &str) -> Entry {
-    Entry { net, lifetime: Lifetime::Forever, comment: comment.into() }
 }
 
 /// Whether the event made a difference to the ledger.

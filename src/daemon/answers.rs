@@ -11,11 +11,11 @@ use super::clock::{self, WallView};
 use super::feeds::Slot;
 use super::kernel::State;
 use super::tally::HOURS;
-use crate::config::{Action, Block, Main, PortRange, Proto, Severity, value};
+use crate::config::{Action, Block, Main, PortRange, Proto, value};
 use crate::control::protocol::{
     Activity, Allowance, AllowanceCounts, Allowances, AllowancesQuery, Ban, Check, Done, Dropped, Events, EventsQuery,
-    Feed, Feeds, Firewall, History, ListQuery, Notice, PAGE_MAX, Page, Problem, Reason, Refusal, Request, Resynced,
-    Rule, SourceCounts, Status, Totals, WatchQuery,
+    Feed, Feeds, Firewall, History, ListQuery, Notice, PAGE_MAX, Page, Reason, Refusal, Request, Resynced, Rule,
+    SourceCounts, Status, Totals, WatchQuery,
 };
 use crate::control::server::{Question, Reply, StreamFilter};
 use crate::feed::FeedState;
@@ -62,7 +62,7 @@ impl Daemon {
         Status {
             version: env!("CARGO_PKG_VERSION").into(),
             now: view.wall,
-            uptime: clock::boot_seconds().saturating_sub(self.started),
+            uptime: clock::boot_seconds().saturating_sub(self.run.started),
             state: self.protection(&parts).into(),
             parts,
             local_only: self.settings.main.local_only,
@@ -117,71 +117,6 @@ impl Daemon {
             }
         }
         counts
-    }
-
-    fn problems(&self) -> Vec<Problem> {
-        let mut problems = Vec::new();
-        let mut add = |severity: &str, key: String, text: String| {
-            problems.push(Problem { key, severity: severity.into(), text });
-        };
-        match self.kernel.state() {
-            State::Ok => {}
-            State::Missing(text) | State::Error(text) | State::Unguarded(text) => {
-                add("error", "firewall".into(), text.clone())
-            }
-        }
-        if let Some(text) = self.kernel.lacking(&self.settings) {
-            add("warning", "firewall".into(), text);
-        }
-        if let Some(text) = &self.log_trouble {
-            add("warning", "log".into(), text.clone());
-        }
-        for text in &self.name_troubles {
-            add("warning", "config".into(), text.clone());
-        }
-        for (severity, text) in &self.config_notes {
-            let severity = if *severity == Severity::Error { "error" } else { "warning" };
-            add(severity, "config".into(), text.clone());
-        }
-        if let Some(trouble) = &self.keeper.trouble {
-            add("warning", "state_dir".into(), trouble.clone());
-        }
-        if let Some(trouble) = &self.disconnect.trouble {
-            add("warning", "disconnect".into(), trouble.clone());
-        }
-        for text in self.packets.troubles().chain(self.scans.trouble(clock::now()).map(str::to_owned)) {
-            add("warning", "nflog".into(), text);
-        }
-        if self.logins.forgotten() > 0 {
-            let text = format!(
-                "so many fail to log in that {} of them had to be forgotten, those who had failed least often",
-                self.logins.forgotten()
-            );
-            add("notice", "login".into(), text);
-        }
-        for text in self.logins.troubles() {
-            add("warning", "logwatch".into(), text.into());
-        }
-        for slot in self.feeds.slots() {
-            let name = slot.source();
-            if let FeedState::Waiting { error, .. } | FeedState::Partial { error, .. } = &slot.state {
-                add("warning", format!("feed.{name}"), format!("{name}: {error}"));
-            }
-            for text in slot.notices.values() {
-                add("notice", format!("feed.{name}"), format!("{name}: {text}"));
-            }
-        }
-        for source in self.ledger.sources() {
-            let cut = self.ledger.counts(source).cut;
-            if cut > 0 {
-                let limit = self.most;
-                let text = format!("{source}: {cut} entries are not in force, because max_entries is {limit}");
-                add("warning", format!("cut.{source}"), text);
-            }
-        }
-        let rank = |severity: &str| ["error", "warning", "notice"].iter().position(|each| *each == severity);
-        problems.sort_by_key(|problem| rank(&problem.severity));
-        problems
     }
 
     fn firewall_view(&self, view: &WallView) -> Firewall {

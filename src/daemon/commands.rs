@@ -25,7 +25,7 @@ use crate::model::{AllowOrigin, Entry, Event, Lifetime, Reason, SetChange, Sourc
 const TOLD: u32 = 200;
 
 /// Addresses of one command that are told one by one: to the log and to whoever watches, …
-const LINES: usize = 20;
+pub(super) const LINES: usize = 20;
 
 /// Long commands under way at a time, and how long one waits for its next part.
 const BATCHES: usize = 2;
@@ -67,7 +67,7 @@ impl Daemon {
     pub(super) fn ban(&mut self, command: &BanCommand) -> Result<Done, Refusal> {
         let nets = self.vet(command)?;
         let holder = arguments::holder(command.by.as_deref())?;
-        let gathered = self.batches.gather(command.batch.as_deref(), nets, command.more, self.most as usize)?;
+        let gathered = self.control.batches.gather(command.batch.as_deref(), nets, command.more, self.most as usize)?;
         let Some(nets) = gathered else { return Ok(Done::default()) };
         let comment = arguments::comment(command.comment.as_deref().unwrap_or_default())?;
         let lifetime = lifetime(command.timeout);
@@ -296,7 +296,7 @@ impl Daemon {
     /// Allows in the ledger.
     pub(super) fn exempt(&mut self, command: &ExemptCommand) -> Result<Done, Refusal> {
         let nets = arguments::nets_of_request(&command.addresses, arguments::PART)?;
-        let gathered = self.batches.gather(command.batch.as_deref(), nets, command.more, self.most as usize)?;
+        let gathered = self.control.batches.gather(command.batch.as_deref(), nets, command.more, self.most as usize)?;
         let Some(nets) = gathered else { return Ok(Done::default()) };
         let comment = arguments::comment(command.comment.as_deref().unwrap_or_default())?;
         let lifetime = lifetime(command.timeout);
@@ -391,24 +391,6 @@ impl Daemon {
 /// minute there is a count.
 fn told(text: impl FnOnce() -> String) {
     limiter::say(log::Level::Info, ("commands", "done"), TOLD, text);
-}
-
-/// Logs what a new configuration allows or blocks and the old one did not, and the other way round. Gives
-/// the first of them back, `true` for what has come.
-pub fn tell_changes(list: &str, old: &[IpNet], new: &[IpNet]) -> Vec<(IpNet, bool)> {
-    let (old, new): (BTreeSet<&IpNet>, BTreeSet<&IpNet>) = (old.iter().collect(), new.iter().collect());
-    let gone = old.difference(&new).map(|net| (**net, false));
-    let come = new.difference(&old).map(|net| (**net, true));
-    let mut changes: Vec<_> = come.chain(gone).collect();
-    for (net, come) in changes.iter().take(LINES) {
-        let what = if *come { "is in the configuration" } else { "is out of the configuration" };
-        log::info!("{list}: {} {what}", value::written(*net));
-    }
-    if changes.len() > LINES {
-        log::info!("{list}: and {} more changes", changes.len() - LINES);
-        changes.truncate(LINES);
-    }
-    changes
 }
 
 fn row(net: IpNet, text: String) -> DoneRow {

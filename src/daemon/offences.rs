@@ -9,12 +9,12 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::Daemon;
 use super::answers::reason_view;
 use super::clock;
 use super::packets::Seen;
 use super::proof::Prover;
 use super::scene::Scene;
+use super::{Daemon, Own};
 use crate::bucket::Bucket;
 use crate::config::{Settings, value};
 use crate::control::protocol::{self, Activity};
@@ -136,7 +136,7 @@ impl Daemon {
     pub(super) fn see(&mut self, seen: Seen) {
         match seen {
             Seen::Touch(touch, bare) if self.settings.scan.enabled => {
-                let Daemon { scans, ledger, offences: Offences { scene, prover, .. }, .. } = self;
+                let Daemon { own: Own { scans, offences: Offences { scene, prover, .. }, .. }, ledger, .. } = self;
                 let (mut facts, mut posts) = (Witnesses { ledger, scene, prover }, Vec::new());
                 scans.touched(clock::now(), &touch, bare, &mut facts, &mut |post| posts.push(post));
                 posts.into_iter().for_each(|post| self.take_post(post));
@@ -149,8 +149,8 @@ impl Daemon {
 
     /// Reads a log that has grown; the caller commits.
     pub(super) fn read_log(&mut self, index: usize) {
-        for failed in self.logins.read(index) {
-            let Daemon { logins, ledger, offences: Offences { scene, prover, .. }, .. } = self;
+        for failed in self.own.logins.read(index) {
+            let Daemon { own: Own { logins, offences: Offences { scene, prover, .. }, .. }, ledger, .. } = self;
             let (mut facts, mut posts) = (Witnesses { ledger, scene, prover }, Vec::new());
             logins.failed(clock::now(), failed, &mut facts, &mut |post| posts.push(post));
             posts.into_iter().for_each(|post| self.take_post(post));
@@ -173,8 +173,8 @@ impl Daemon {
             }
             Post::Cleared(address) => self.take_back_kernel_ban(address),
             Post::Awaited(address) => {
-                self.offences.awaited.push(address);
-                self.offences.release.get_or_insert_with(|| Instant::now() + COLLECT);
+                self.own.offences.awaited.push(address);
+                self.own.offences.release.get_or_insert_with(|| Instant::now() + COLLECT);
             }
         }
     }
@@ -188,7 +188,7 @@ impl Daemon {
         let why = ReasonRef::from(&reason).to_string();
         let net = value::written(self.ledger.scan_net(address));
         self.apply(Event::Ban { source: Source::SCAN, net: address.into(), lifetime: earned.lifetime, reason });
-        self.offences.note_ban(|| format!("{net} banned {}: {why}", duration::holds(earned.lifetime.seconds())));
+        self.own.offences.note_ban(|| format!("{net} banned {}: {why}", duration::holds(earned.lifetime.seconds())));
         self.share(address, &shared);
         true
     }
@@ -214,28 +214,28 @@ impl Daemon {
     /// the connection table what it will have forgotten when it is asked for. The caller commits.
     pub(super) fn follow_offences(&mut self) {
         let now = Instant::now();
-        if self.offences.summary.take_if(|at| *at <= now).is_some() {
-            log::info!("scan: and {} more bans", std::mem::take(&mut self.offences.unlogged));
+        if self.own.offences.summary.take_if(|at| *at <= now).is_some() {
+            log::info!("scan: and {} more bans", std::mem::take(&mut self.own.offences.unlogged));
         }
-        if self.offences.release.take_if(|at| *at <= now).is_some() {
-            for address in std::mem::take(&mut self.offences.awaited) {
+        if self.own.offences.release.take_if(|at| *at <= now).is_some() {
+            for address in std::mem::take(&mut self.own.offences.awaited) {
                 if self.ledger.outcome(clock::now(), address) != Outcome::Blocked {
                     self.take_back_kernel_ban(address);
                 }
             }
         }
-        let Daemon { ledger, offences, .. } = self;
-        offences.scene.on_time(&|address| is_inside(ledger, address));
+        let Daemon { ledger, own, .. } = self;
+        own.offences.scene.on_time(&|address| is_inside(ledger, address));
     }
 
     /// The part of `status`.
     pub(super) fn scan_view(&self) -> protocol::Scan {
         protocol::Scan {
-            state: self.packets.state(&self.settings).into(),
-            error: self.packets.error().filter(|_| self.settings.scan.enabled).map(Into::into),
-            suspects: self.scans.suspects() as u64,
-            forgotten: self.scans.forgotten(),
-            bans_hour: self.offences.bans_hour().into(),
+            state: self.own.packets.state(&self.settings).into(),
+            error: self.own.packets.error().filter(|_| self.settings.scan.enabled).map(Into::into),
+            suspects: self.own.scans.suspects() as u64,
+            forgotten: self.own.scans.forgotten(),
+            bans_hour: self.own.offences.bans_hour().into(),
         }
     }
 }

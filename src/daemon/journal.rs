@@ -12,7 +12,7 @@ use super::answers::reason_view;
 use crate::config::value;
 use crate::control::protocol::{Activity, Events};
 use crate::ledger::{Applied, ReasonRef};
-use crate::model::{Event, Lifetime, Source};
+use crate::model::{Event, Lifetime, Reason, Source};
 
 /// Events kept for later askers.
 const KEPT: usize = 200;
@@ -104,16 +104,18 @@ pub enum Told {
         /// What it is a list of.
         what: &'static str,
     },
-    /// One address.
+    /// One address or network.
     One {
         /// `ban`, `unban`, `allow` or `disallow`.
         kind: &'static str,
-        /// As far as it is known without a clock.
-        activity: Box<Activity>,
+        /// Which.
+        net: IpNet,
         /// Its end, if it has one.
         lifetime: Lifetime,
         /// Who banned or frees, if it is about a ban.
         source: Option<Source>,
+        /// What a ban is for.
+        reason: Option<Reason>,
     },
     /// Nothing.
     Nothing,
@@ -129,12 +131,13 @@ impl Told {
             Event::Lapse { source } => Told::List { source: Some(*source), what: "lapse" },
             Event::BlockList { .. } => Told::List { source: None, what: "block list" },
             Event::AllowList { .. } => Told::List { source: None, what: "allow list" },
-            Event::Ban { source, net, lifetime, reason } => {
-                let reason = Some(reason_view(ReasonRef::from(reason)));
-                let (address, name) = (Some(value::written(*net)), Some(source.to_string()));
-                let activity = Box::new(Activity { address, source: name, reason, ..Activity::default() });
-                Told::One { kind: "ban", activity, lifetime: *lifetime, source: Some(*source) }
-            }
+            Event::Ban { source, net, lifetime, reason } => Told::One {
+                kind: "ban",
+                net: *net,
+                lifetime: *lifetime,
+                source: Some(*source),
+                reason: Some(reason.clone()),
+            },
             Event::Unban { source, net } => Told::one("unban", *net, Some(*source), Lifetime::Forever),
             Event::Allow { entry, .. } => Told::one("allow", entry.net, None, entry.lifetime),
             Event::Disallow { net, .. } => Told::one("disallow", *net, None, Lifetime::Forever),
@@ -143,9 +146,7 @@ impl Told {
     }
 
     fn one(kind: &'static str, net: IpNet, source: Option<Source>, lifetime: Lifetime) -> Told {
-        let name = source.map(|source| source.to_string());
-        let activity = Box::new(Activity { address: Some(value::written(net)), source: name, ..Activity::default() });
-        Told::One { kind, activity, lifetime, source }
+        Told::One { kind, net, lifetime, source, reason: None }
     }
 
     /// The source, where it is a source's event.
@@ -178,12 +179,17 @@ impl Told {
         Some(line)
     }
 
-    /// The event of a single address, with its end by the wall clock.
-    pub fn activity(self, wall: u64) -> Option<(&'static str, Activity)> {
-        let Told::One { kind, mut activity, lifetime, .. } = self else { return None };
-        if let Lifetime::Seconds(seconds) = lifetime {
-            activity.until = Some(wall + u64::from(seconds));
-        }
-        Some((kind, *activity))
+    /// The event of a single address, with its end by the wall clock. Made only of what has changed something: a
+    /// feed repeats itself a lot.
+    pub fn activity(&self, wall: u64) -> Option<(&'static str, Activity)> {
+        let Told::One { kind, net, lifetime, source, reason } = self else { return None };
+        let activity = Activity {
+            address: Some(value::written(*net)),
+            source: source.map(|source| source.to_string()),
+            reason: reason.as_ref().map(|reason| reason_view(ReasonRef::from(reason))),
+            until: lifetime.seconds().map(|seconds| wall + seconds),
+            ..Activity::default()
+        };
+        Some((kind, activity))
     }
 }

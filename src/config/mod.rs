@@ -419,6 +419,11 @@ impl Settings {
         Source::BUILT_IN.into_iter().chain(self.lists.iter().map(|list| list.source)).collect()
     }
 
+    /// Whether a ban of this source begins anew with every packet of the banned host.
+    pub fn refreshes(&self, source: Source) -> bool {
+        [(Source::SCAN, self.scan.refresh), (Source::NATS, self.nats.refresh)].contains(&(source, true))
+    }
+
     /// The address or name and port of every feed that is switched on.
     pub fn feed_servers(&self) -> impl Iterator<Item = (&str, u16)> {
         let on = registry::all(self).filter(|(feed, source)| (feed.enabled)(self, *source));

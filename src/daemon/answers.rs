@@ -178,24 +178,15 @@ impl Daemon {
             feed.last_refusal = gauges.last_refusal.borrow().clone();
             feed.serial = Some(gauges.serial.get()).filter(|serial| *serial > 0);
         }
-        if slot.source() == Source::DYNFW {
-            self.dynfw_view(&mut feed, slot, boot);
-        } else if slot.source() == Source::NATS {
-            feed.encrypted = self.settings.nats.tls;
-            feed.account = Some(self.settings.nats.client_name.clone());
-        }
-        feed
-    }
-
-    fn dynfw_view(&self, feed: &mut Feed, slot: &Slot, boot: u64) {
-        let dynfw = &self.settings.dynfw;
-        let max_age = dynfw.max_age.as_secs();
-        feed.encrypted = dynfw.server_key.is_some();
-        feed.max_age = Some(max_age);
+        let terms = (slot.feed.terms)(&self.settings, slot.source());
+        feed.encrypted = terms.encrypted;
+        feed.account = terms.account.map(Into::into);
+        feed.max_age = terms.max_age.map(|age| age.as_secs());
         let last = slot.handle.as_ref().and_then(|handle| handle.gauges.last_message.get());
         if let (FeedState::Waiting { .. } | FeedState::Connecting, Some(last)) = (&slot.state, last) {
-            feed.lapses_in = Some((last + max_age).saturating_sub(boot));
+            feed.lapses_in = feed.max_age.map(|age| (last + age).saturating_sub(boot));
         }
+        feed
     }
 
     fn bans(&self, query: &ListQuery) -> Result<Page, Refusal> {

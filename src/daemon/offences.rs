@@ -197,8 +197,8 @@ impl Daemon {
     /// left to be ended, and nobody is told.
     fn came_again(&mut self, address: IpAddr) {
         let Daemon { ledger, kernel, settings, keeper, .. } = self;
-        for (source, refresh) in [(Source::SCAN, settings.scan.refresh), (Source::NATS, settings.nats.refresh)] {
-            if refresh && ledger.restart(clock::now(), source, address, &mut |change| kernel.push(change)) {
+        for source in settings.sources().into_iter().filter(|source| settings.refreshes(*source)) {
+            if ledger.restart(clock::now(), source, address, &mut |change| kernel.push(change)) {
                 keeper.note_change();
             }
         }

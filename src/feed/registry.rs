@@ -5,6 +5,7 @@
 
 use std::cell::RefCell;
 use std::rc::Rc;
+use std::time::Duration;
 
 use super::intake::Intake;
 use super::lists::Context;
@@ -21,10 +22,23 @@ pub struct Feed {
     pub enabled: fn(&Settings, Source) -> bool,
     /// Name or address and port of its server; the name is empty where there is none.
     pub server: fn(&Settings, Source) -> (&str, u16),
+    /// What people are told of its connection.
+    pub terms: fn(&Settings, Source) -> Terms<'_>,
     /// Whether it goes by the same options in both, so that it need not start anew.
     pub same: fn(&Settings, &Settings, Source) -> bool,
     /// Starts it.
     pub start: fn(&Settings, Source, &Start) -> Handle,
+}
+
+/// On which terms a feed is connected.
+#[derive(Default)]
+pub struct Terms<'s> {
+    /// What is said cannot be read on the way.
+    pub encrypted: bool,
+    /// The login, where the server knows several.
+    pub account: Option<&'s str>,
+    /// Without contact for longer, its bans lapse; `None`: they have ends of their own.
+    pub max_age: Option<Duration>,
 }
 
 /// What every feed is given at its start.
@@ -47,6 +61,11 @@ static FEEDS: [Feed; 2] = [
         sources: |_| vec![Source::DYNFW],
         enabled: |settings, _| settings.dynfw.enabled && !settings.main.local_only,
         server: |settings, _| (&settings.dynfw.server, settings.dynfw.port),
+        terms: |Settings { dynfw, .. }, _| Terms {
+            encrypted: dynfw.server_key.is_some(),
+            max_age: Some(dynfw.max_age),
+            account: None,
+        },
         same: |old, new, _| old.dynfw == new.dynfw && old.main.state_dir == new.main.state_dir,
         start: |settings, _, start| {
             let state_dir = &settings.main.state_dir;
@@ -57,6 +76,11 @@ static FEEDS: [Feed; 2] = [
         sources: |_| vec![Source::NATS],
         enabled: |settings, _| settings.nats.enabled && !settings.main.local_only,
         server: |settings, _| (&settings.nats.server, settings.nats.port),
+        terms: |Settings { nats, .. }, _| Terms {
+            encrypted: nats.tls,
+            account: Some(&nats.client_name),
+            max_age: None,
+        },
         same: |old, new, _| old.nats == new.nats,
         start: |settings, _, start| {
             let (intake, updates) = (start.intake.clone(), start.updates.clone());

@@ -164,8 +164,7 @@ impl Text<'_> {
 
     /// Whether a source's bans start again with every packet.
     pub(super) fn refreshes(&self, source: Source) -> bool {
-        let refreshing = [(Source::SCAN, self.settings.scan.refresh), (Source::NATS, self.settings.nats.refresh)];
-        refreshing.contains(&(source, true))
+        self.settings.refreshes(source)
     }
 }
 

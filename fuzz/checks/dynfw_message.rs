@@ -3,7 +3,7 @@
 //!
 //! Run by the fuzz target of this name and, over the kept corpus, by `tests/corpus.rs`.
 
-use diswall::feed::dynfw::wire::{self, Message};
+use diswall::feed::dynfw::wire::{self, Published};
 use serde::de::IgnoredAny;
 
 /// Panics where the parser breaks a promise. The first byte chooses the topic or the number of frames.
@@ -26,9 +26,9 @@ pub fn check(data: &[u8]) {
     }
 }
 
-fn accepted(message: Message<'_>, payload: &[u8]) {
+fn accepted(message: Published<'_>, payload: &[u8]) {
     match message {
-        Message::List(list) => {
+        Published::List(list) => {
             assert!(list.addresses.most_v4() <= payload.len() / 8, "more room than the frame can fill");
             let mut found = 0;
             for address in list.addresses {
@@ -37,8 +37,8 @@ fn accepted(message: Message<'_>, payload: &[u8]) {
             }
             assert!(found < payload.len(), "more addresses than bytes");
         }
-        Message::Delta(delta) => _ = wire::parse_address(delta.ip).map_err(|error| error.to_string()),
-        Message::Event(event) => _ = wire::parse_address(event.ip).map_err(|error| error.to_string()),
+        Published::Delta(delta) => _ = wire::parse_address(delta.ip).map_err(|error| error.to_string()),
+        Published::Event(event) => _ = wire::parse_address(event.ip).map_err(|error| error.to_string()),
     }
     match rmp_serde::from_slice::<IgnoredAny>(payload) {
         // Its reader recurses and stops at a depth that ours has no need of.

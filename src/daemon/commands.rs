@@ -1,5 +1,5 @@
-//! What the owner commands through the control socket: ban, free, allow and disallow in the ledger,
-//! end connections, reread the configuration.
+//! What the owner commands through the control socket: ban, free, allow and disallow in the ledger, and end
+//! connections.
 //!
 //! Lasting blocks and allowances are not here: the command line writes them to UCI and asks for a
 //! reload. Every command is all or nothing: all its addresses are judged before the first is touched.

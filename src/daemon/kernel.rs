@@ -14,7 +14,7 @@ use super::round::Round;
 use crate::config::MaxEntries;
 use crate::config::{Settings, States};
 use crate::control::protocol::Part;
-use crate::firewall::{Counter, Error, Firewall, Hook, Names, Structure, TableEvent, Watch, Ways};
+use crate::firewall::{Counter, Error, Firewall, Hook, Names, Structure, TableEvent, TableWatch, Ways};
 use crate::ledger::{Ledger, Moment};
 use crate::limiter;
 use crate::memory;
@@ -78,7 +78,7 @@ struct Pending {
 pub struct Kernel {
     names: Names,
     max_entries: MaxEntries,
-    link: Option<(Firewall, Watch)>,
+    link: Option<(Firewall, TableWatch)>,
     state: State,
     /// The table is as it must be: changes may be sent.
     in_order: bool,
@@ -333,7 +333,7 @@ impl Kernel {
         found
     }
 
-    fn open(&mut self) -> Result<&mut (Firewall, Watch), Error> {
+    fn open(&mut self) -> Result<&mut (Firewall, TableWatch), Error> {
         if self.link.is_none() {
             let mut firewall = Firewall::open(self.names.clone(), memory::set_size(self.max_entries))?;
             let watch = firewall.watch()?;

@@ -1,8 +1,9 @@
 //! Feeds: whatever tells diswall to ban, free or allow an address.
 //!
 //! A feed turns bytes into [`Event`]s and posts them on a channel; it knows neither the ledger nor the
-//! firewall. This file holds what every feed shares: states, notices, counters; [`registry`] lists the feeds that
-//! come over the network. The daemon is their only reader.
+//! firewall. The feeds of what the router sees itself post offences instead ([`offence`]), of which the daemon makes
+//! bans. This file holds what the feeds over the network share: states, notices, counters; [`registry`] lists them.
+//! The daemon is their only reader.
 
 pub mod backoff;
 pub mod dynfw;

@@ -1,8 +1,8 @@
 //! The kernel side: sets over netlink, rules text for fw4, conntrack, and the table watch.
 //!
 //! [`Firewall`] applies the ledger's [`SetChange`]s in bounded transactions and knows no bans. It makes
-//! no table and no rules: those are nft text that fw4 loads. The daemon is its only caller; it asks for
-//! [`Firewall::reconcile`] wherever [`Firewall::dirty`] says that a change may have been missed.
+//! no table and no rules: those are nft text that fw4 loads. The daemon is its only caller; it compares
+//! a set ([`Comparison`]) wherever [`Firewall::dirty`] says that a change may have been missed.
 
 mod batch;
 mod comparison;
@@ -35,7 +35,7 @@ pub use error::Error;
 pub use names::{Family, Names, SetKey};
 pub use reconcile::Reconciled;
 pub use sets::{Structure, WrongSet};
-pub use watch::{TableEvent, Watch};
+pub use watch::{TableEvent, TableWatch};
 pub use ways::{Hook, Ways};
 pub use witness::{Claim, Picture, Proof, Witness};
 
@@ -43,7 +43,7 @@ use rustix::io::Errno;
 
 use crate::model::{Desired, Lifetime, Range, SetChange, SetId};
 use batch::{Batch, Verb};
-use netlink::{Control, Messages, Refusal, Socket};
+use netlink::{Control, Messages, Nack, Socket};
 use watch::Ear;
 
 /// Severed flows that one transaction remembers or forgets.
@@ -365,8 +365,8 @@ impl Firewall {
     ///
     /// # Errors
     /// [`Error::Netlink`] if the socket cannot be opened.
-    pub fn watch(&mut self) -> Result<Watch, Error> {
-        let (watch, ear) = Watch::open(self.names.clone(), self.socket.port())?;
+    pub fn watch(&mut self) -> Result<TableWatch, Error> {
+        let (watch, ear) = TableWatch::open(self.names.clone(), self.socket.port())?;
         self.ear = Some(ear);
         Ok(watch)
     }
@@ -467,12 +467,12 @@ fn after(address: IpAddr) -> Option<IpAddr> {
 
 /// Sends a transaction and returns the kernel's first refusal, if any. What the kernel itself calls
 /// temporary is tried again.
-fn transact(socket: &mut Socket, bytes: &[u8]) -> io::Result<Option<Refusal>> {
+fn transact(socket: &mut Socket, bytes: &[u8]) -> io::Result<Option<Nack>> {
     let mut refusal = None;
     for _ in 0..ATTEMPTS {
         socket.send(bytes)?;
         refusal = first_refusal(socket).inspect_err(|_| socket.discard())?;
-        if !refusal.is_some_and(|refusal: Refusal| matches!(refusal.errno, Errno::AGAIN | Errno::RESTART)) {
+        if !refusal.is_some_and(|refusal: Nack| matches!(refusal.errno, Errno::AGAIN | Errno::RESTART)) {
             break;
         }
     }
@@ -480,7 +480,7 @@ fn transact(socket: &mut Socket, bytes: &[u8]) -> io::Result<Option<Refusal>> {
 }
 
 /// Reads all answers that wait on the socket. Success is silent: no message asks to be acknowledged.
-fn first_refusal(socket: &mut Socket) -> io::Result<Option<Refusal>> {
+fn first_refusal(socket: &mut Socket) -> io::Result<Option<Nack>> {
     let mut first = None;
     while let Some(datagram) = socket.receive()? {
         for message in Messages(datagram) {
@@ -493,7 +493,7 @@ fn first_refusal(socket: &mut Socket) -> io::Result<Option<Refusal>> {
 }
 
 /// What a refusal means. `key` is the set of the refused message, if it was about one.
-fn explain(refusal: &Refusal, key: Option<SetKey>) -> Error {
+fn explain(refusal: &Nack, key: Option<SetKey>) -> Error {
     match (refusal.errno, key) {
         (Errno::PERM, _) => Error::Permission,
         (Errno::NOMEM | Errno::NOBUFS, _) => Error::NoBuffers,

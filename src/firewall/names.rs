@@ -6,45 +6,8 @@
 use std::fmt;
 use std::net::IpAddr;
 
+pub use crate::model::Family;
 use crate::model::{SetId, Source};
-
-/// Address family of a set.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Family {
-    /// IPv4, 4-byte keys.
-    V4,
-    /// IPv6, 16-byte keys.
-    V6,
-}
-
-impl Family {
-    /// Both families.
-    pub const ALL: [Family; 2] = [Family::V4, Family::V6];
-
-    /// The family of an address. An IPv4-mapped IPv6 address counts as IPv6, as it does on the wire.
-    pub const fn of(address: IpAddr) -> Family {
-        match address {
-            IpAddr::V4(_) => Family::V4,
-            IpAddr::V6(_) => Family::V6,
-        }
-    }
-
-    /// The last character of a set's name.
-    pub const fn digit(self) -> char {
-        match self {
-            Family::V4 => '4',
-            Family::V6 => '6',
-        }
-    }
-
-    /// Bytes of one address.
-    pub const fn width(self) -> usize {
-        match self {
-            Family::V4 => 4,
-            Family::V6 => 16,
-        }
-    }
-}
 
 /// One set of the kernel: one of the pairs, one of the families.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

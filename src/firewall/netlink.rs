@@ -239,7 +239,7 @@ pub(crate) fn text(value: &[u8]) -> &[u8] {
 
 /// A kernel's refusal of one message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Refusal {
+pub(crate) struct Nack {
     /// Sequence number of the refused message.
     pub sequence: u32,
     /// Why.
@@ -251,7 +251,7 @@ pub(crate) struct Refusal {
 /// What a message is when it is not data.
 pub(crate) enum Control {
     /// The kernel refused something.
-    Refused(Refusal),
+    Refused(Nack),
     /// A request was done, or a dump is complete.
     Done,
 }
@@ -265,7 +265,7 @@ pub(crate) fn control(message: &Message<'_>) -> Option<Control> {
         Some((0, _)) | None => Some(Control::Done),
         Some((number, offset)) => {
             let errno = Errno::from_raw_os_error(number.saturating_neg().clamp(1, 4095));
-            Some(Control::Refused(Refusal { sequence: message.sequence, errno, offset }))
+            Some(Control::Refused(Nack { sequence: message.sequence, errno, offset }))
         }
     }
 }

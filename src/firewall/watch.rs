@@ -100,19 +100,19 @@ impl Ear {
 }
 
 /// The listening end. Needs a tokio runtime with I/O.
-pub struct Watch {
+pub struct TableWatch {
     ear: Rc<Ear>,
     socket: Wakeful,
     buffer: Buffer,
 }
 
-impl Watch {
-    pub(super) fn open(names: Names, own: u32) -> Result<(Watch, Rc<Ear>), Error> {
+impl TableWatch {
+    pub(super) fn open(names: Names, own: u32) -> Result<(TableWatch, Rc<Ear>), Error> {
         let failed = |cause| Error::Netlink { doing: "opening the table watch", cause };
         let endpoint = Rc::new(Endpoint::open(mnl::Bus::Netfilter, GROUP).map_err(failed)?);
         let socket = Wakeful::new(Rc::clone(&endpoint)).map_err(failed)?;
         let ear = Rc::new(Ear { endpoint, names, own, lost: Cell::new(false), wake: Notify::new() });
-        Ok((Watch { ear: Rc::clone(&ear), socket, buffer: Buffer::new() }, ear))
+        Ok((TableWatch { ear: Rc::clone(&ear), socket, buffer: Buffer::new() }, ear))
     }
 
     /// Waits for the next thing that somebody else does to our table or sets. Cancelling it loses nothing

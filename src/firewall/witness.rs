@@ -1,10 +1,10 @@
 //! What the kernel itself knows of who talks to whom: the proof that an address was there, which no log
 //! line and no lone packet is.
 //!
-//! [`Witness::saw`] asks for one address, never for the table, and bounds itself: the daemon's `logins` ask
-//! before they count a failed log-in. [`Witness::look`] takes one look at everything, for the many questions
-//! of the daemon's `offences` before they ban for a packet; how often is theirs to bound. Layouts: `linux/netfilter/nfnetlink_conntrack.h`,
-//! `linux/inet_diag.h`.
+//! [`Witness::saw`] asks for one address, never for the table, and bounds itself: the daemon's `proof` asks before a
+//! failed log-in is counted. [`Witness::look`] takes one look at everything, for the many questions of the daemon's
+//! `scene` before it bans for a packet; how often is for `scene` to bound. Layouts:
+//! `linux/netfilter/nfnetlink_conntrack.h`, `linux/inet_diag.h`.
 
 use std::collections::{HashSet, VecDeque};
 use std::io;

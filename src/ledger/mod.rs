@@ -35,7 +35,7 @@ pub use escalation::{HISTORY_MAX, LONGEST_BAN, Ladder, Offence};
 pub use holders::{CONFIGURATION, HOLDERS_MAX, HoldError, OWNER};
 pub use lists::ListPlan;
 pub use moment::Moment;
-pub use never::{Refusal, may_ban, normal};
+pub use never::{Never, may_ban, normal};
 pub use page::PAGE_MAX;
 pub use protect::Protected;
 pub use query::{AllowanceView, BanView, DesiredSet, Filter, Force, Outcome, Page, Sort, Verdict};

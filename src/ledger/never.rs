@@ -13,7 +13,7 @@ use crate::model::Source;
 
 /// Why a ban is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Refusal {
+pub enum Never {
     /// `0.0.0.0/8`, `::`.
     Unspecified,
     /// `127.0.0.0/8`, `::1`.
@@ -32,45 +32,45 @@ pub enum Refusal {
     Network,
 }
 
-impl Refusal {
+impl Never {
     /// Every kind; `refusal as usize` is its place here.
-    pub const ALL: [Refusal; 8] = [
-        Refusal::Unspecified,
-        Refusal::Loopback,
-        Refusal::LinkLocal,
-        Refusal::Multicast,
-        Refusal::Broadcast,
-        Refusal::Private,
-        Refusal::Compatible,
-        Refusal::Network,
+    pub const ALL: [Never; 8] = [
+        Never::Unspecified,
+        Never::Loopback,
+        Never::LinkLocal,
+        Never::Multicast,
+        Never::Broadcast,
+        Never::Private,
+        Never::Compatible,
+        Never::Network,
     ];
 
     /// One word for counters and JSON.
     pub const fn name(self) -> &'static str {
         match self {
-            Refusal::Unspecified => "unspecified",
-            Refusal::Loopback => "loopback",
-            Refusal::LinkLocal => "link-local",
-            Refusal::Multicast => "multicast",
-            Refusal::Broadcast => "broadcast",
-            Refusal::Private => "private",
-            Refusal::Compatible => "ipv4-compatible",
-            Refusal::Network => "network",
+            Never::Unspecified => "unspecified",
+            Never::Loopback => "loopback",
+            Never::LinkLocal => "link-local",
+            Never::Multicast => "multicast",
+            Never::Broadcast => "broadcast",
+            Never::Private => "private",
+            Never::Compatible => "ipv4-compatible",
+            Never::Network => "network",
         }
     }
 }
 
-impl fmt::Display for Refusal {
+impl fmt::Display for Never {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Refusal::Private => "a private address, which only the owner may ban",
-            Refusal::Compatible => "an IPv4-compatible IPv6 address, which no packet carries",
-            Refusal::Network => "a network, and this source bans single addresses",
-            Refusal::Unspecified => "an unspecified address",
-            Refusal::Loopback => "a loopback address",
-            Refusal::LinkLocal => "a link-local address",
-            Refusal::Multicast => "a multicast address",
-            Refusal::Broadcast => "the broadcast address",
+            Never::Private => "a private address, which only the owner may ban",
+            Never::Compatible => "an IPv4-compatible IPv6 address, which no packet carries",
+            Never::Network => "a network, and this source bans single addresses",
+            Never::Unspecified => "an unspecified address",
+            Never::Loopback => "a loopback address",
+            Never::LinkLocal => "a link-local address",
+            Never::Multicast => "a multicast address",
+            Never::Broadcast => "the broadcast address",
         })
     }
 }
@@ -117,9 +117,9 @@ fn mapped(net: Ipv6Net) -> Option<Ipv4Net> {
 ///
 /// # Errors
 /// The reason, for counting and for telling.
-pub fn may_ban(source: Source, net: IpNet) -> Result<(), Refusal> {
+pub fn may_ban(source: Source, net: IpNet) -> Result<(), Never> {
     if !source.is_owner() && net.prefix_len() != net.max_prefix_len() {
-        return Err(Refusal::Network);
+        return Err(Never::Network);
     }
     let (family, first, last) = number::bounds(net);
     let mask: &[(u128, u128)] = match family {
@@ -132,40 +132,40 @@ pub fn may_ban(source: Source, net: IpNet) -> Result<(), Refusal> {
         IpAddr::V6(address) => refusal_v6(address),
     };
     match refusal {
-        Some(Refusal::Private) if source.is_owner() => Ok(()),
-        Some(Refusal::Private) => Err(Refusal::Private),
+        Some(Never::Private) if source.is_owner() => Ok(()),
+        Some(Never::Private) => Err(Never::Private),
         Some(refusal) if inside => Err(refusal),
         _ => Ok(()),
     }
 }
 
 /// The never-ban rule for a single IPv4 address, private ranges included.
-pub(super) fn refusal_v4(address: Ipv4Addr) -> Option<Refusal> {
+pub(super) fn refusal_v4(address: Ipv4Addr) -> Option<Never> {
     let [a, b, ..] = address.octets();
     match (a, b) {
-        (0, _) => Some(Refusal::Unspecified),
-        (127, _) => Some(Refusal::Loopback),
-        (169, 254) => Some(Refusal::LinkLocal),
-        (10, _) | (172, 16..=31) | (192, 168) | (100, 64..=127) => Some(Refusal::Private),
-        (224..=239, _) => Some(Refusal::Multicast),
-        _ => (address == Ipv4Addr::BROADCAST).then_some(Refusal::Broadcast),
+        (0, _) => Some(Never::Unspecified),
+        (127, _) => Some(Never::Loopback),
+        (169, 254) => Some(Never::LinkLocal),
+        (10, _) | (172, 16..=31) | (192, 168) | (100, 64..=127) => Some(Never::Private),
+        (224..=239, _) => Some(Never::Multicast),
+        _ => (address == Ipv4Addr::BROADCAST).then_some(Never::Broadcast),
     }
 }
 
 /// The never-ban rule for a single IPv6 address. IPv4-mapped ones have become IPv4 before they come here;
 /// one that has not, from a forged snapshot, is refused.
-pub(super) fn refusal_v6(address: Ipv6Addr) -> Option<Refusal> {
+pub(super) fn refusal_v6(address: Ipv6Addr) -> Option<Never> {
     let head = address.segments()[0];
     match head {
         0 => match address.to_bits() {
-            0 => Some(Refusal::Unspecified),
-            1 => Some(Refusal::Loopback),
-            low if low <= 0xffff_ffff || low >> 32 == 0xffff => Some(Refusal::Compatible),
+            0 => Some(Never::Unspecified),
+            1 => Some(Never::Loopback),
+            low if low <= 0xffff_ffff || low >> 32 == 0xffff => Some(Never::Compatible),
             _ => None,
         },
-        0xfe80..=0xfebf => Some(Refusal::LinkLocal),
-        0xfec0..=0xfeff | 0xfc00..=0xfdff => Some(Refusal::Private),
-        0xff00.. => Some(Refusal::Multicast),
+        0xfe80..=0xfebf => Some(Never::LinkLocal),
+        0xfec0..=0xfeff | 0xfc00..=0xfdff => Some(Never::Private),
+        0xff00.. => Some(Never::Multicast),
         _ => None,
     }
 }

@@ -11,7 +11,7 @@ use super::number;
 use super::protect::Protected;
 use super::reason::ReasonRef;
 use super::table::{Ban, Key};
-use super::{Counts, Ledger, Place, Refusal, may_ban};
+use super::{Counts, Ledger, Never, Place, may_ban};
 use crate::model::{AllowOrigin, Cursor, Desired, Lifetime, Range, SetId, Source};
 
 /// How much of a ban the kernel has been given.
@@ -72,7 +72,7 @@ pub enum Outcome {
     /// Not blocked because it is protected, banned or not.
     Protected,
     /// Such an address is never banned (private ones: by no source but the owner).
-    NeverBanned(Refusal),
+    NeverBanned(Never),
     /// Nobody bans it.
     NotBanned,
 }

@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-use super::Refusal;
+use super::Never;
 use crate::model::Reason;
 
 /// A ban's reason, borrowed from the ledger.
@@ -259,10 +259,10 @@ impl Texts {
 
 /// How many addresses were refused, by kind.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Refused([u32; Refusal::ALL.len()]);
+pub struct Refused([u32; Never::ALL.len()]);
 
 impl Refused {
-    pub(super) fn one(refusal: Refusal) -> Refused {
+    pub(super) fn one(refusal: Never) -> Refused {
         let mut refused = Refused::default();
         refused.count(refusal);
         refused
@@ -274,11 +274,11 @@ impl Refused {
     }
 
     /// The kinds that occurred, with their counts.
-    pub fn iter(&self) -> impl Iterator<Item = (Refusal, u32)> + '_ {
-        Refusal::ALL.into_iter().zip(self.0).filter(|&(_, count)| count > 0)
+    pub fn iter(&self) -> impl Iterator<Item = (Never, u32)> + '_ {
+        Never::ALL.into_iter().zip(self.0).filter(|&(_, count)| count > 0)
     }
 
-    pub(super) fn count(&mut self, refusal: Refusal) {
+    pub(super) fn count(&mut self, refusal: Never) {
         if let Some(count) = self.0.get_mut(refusal as usize) {
             *count = count.saturating_add(1);
         }

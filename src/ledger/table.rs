@@ -14,14 +14,14 @@ use super::number::Family;
 use super::protect::Protection;
 use super::reason::{ReasonRef, Texts, Word};
 use super::rows::Rows;
-use super::{Applied, Refusal};
+use super::{Applied, Never};
 use crate::model::{Cursor, Lifetime, Listed, Range, SetChange, SetId, Source};
 
 /// An address as the key of a table.
 pub(super) trait Key: Copy + Ord + Hash + Into<IpAddr> {
     const FAMILY: Family;
     fn number(self) -> u128;
-    fn refusal(self) -> Option<Refusal>;
+    fn refusal(self) -> Option<Never>;
 }
 
 impl Key for Ipv4Addr {
@@ -31,7 +31,7 @@ impl Key for Ipv4Addr {
         u128::from(self.to_bits())
     }
 
-    fn refusal(self) -> Option<Refusal> {
+    fn refusal(self) -> Option<Never> {
         never::refusal_v4(self)
     }
 }
@@ -43,7 +43,7 @@ impl Key for Ipv6Addr {
         self.to_bits()
     }
 
-    fn refusal(self) -> Option<Refusal> {
+    fn refusal(self) -> Option<Never> {
         never::refusal_v6(self)
     }
 }

@@ -76,7 +76,7 @@ fn the_next_end_of_an_address_is_that_of_its_first_ban_to_end() {
 
 #[test]
 fn what_is_never_banned() {
-    use Refusal::*;
+    use Never::*;
     // Address, refused from outside, refused from the owner.
     let table = [
         ("0.0.0.0", Some(Unspecified), Some(Unspecified)),
@@ -142,7 +142,7 @@ fn what_is_never_banned() {
         {
             assert_eq!(may_ban(source, normal(net(text))).err(), expected, "{text} by {source}");
             let (applied, out) = changes(&mut Ledger::new(10), at(0), ban(source, text, Lifetime::Forever));
-            let refused: Vec<(Refusal, u32)> = applied.refused.iter().collect();
+            let refused: Vec<(Never, u32)> = applied.refused.iter().collect();
             assert_eq!(refused, Vec::from_iter(expected.map(|kind| (kind, 1))), "{text} by {source}");
             assert_eq!(out.is_empty(), expected.is_some(), "{text} by {source}");
         }
@@ -268,7 +268,7 @@ fn check_tells_every_ban_and_allowance() {
     assert_eq!((verdict.outcome, verdict.allowances.len()), (Outcome::Blocked, 0), "the ban is in force again");
     let outcome = |text: &str| ledger.check(at(20), text.parse().unwrap()).outcome;
     assert_eq!(outcome("198.51.101.1"), Outcome::NotBanned);
-    assert_eq!(outcome("192.168.1.1"), Outcome::NeverBanned(Refusal::Private));
+    assert_eq!(outcome("192.168.1.1"), Outcome::NeverBanned(Never::Private));
 }
 
 #[test]

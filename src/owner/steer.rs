@@ -88,7 +88,7 @@ impl Steer {
         let comment = comment(&options.comment)?;
         self.vet(&nets, &command)?;
         let blocks: Vec<Block> = nets.iter().map(|net| block(*net, &comment, options.action)).collect();
-        self.edit(&edit::Request::Block { blocks: &blocks, force: options.force })?;
+        self.edit(&edit::Edit::Block { blocks: &blocks, force: options.force })?;
         self.reload()?;
         self.explain(&nets, "blocked")
     }
@@ -158,7 +158,7 @@ impl Steer {
         let nets = nets(addresses)?;
         let mut written = vec![Outcome::NotThere; nets.len()];
         if by.is_none() && source.as_deref().is_none_or(|source| source == "manual") {
-            written = self.edit(&edit::Request::Unblock(&nets))?;
+            written = self.edit(&edit::Edit::Unblock(&nets))?;
             if written.contains(&Outcome::Removed) {
                 self.reload()?;
             }
@@ -205,7 +205,7 @@ impl Steer {
             });
         }
         let allows: Vec<Allow> = nets.iter().map(|net| Allow { net: *net, comment: comment.clone() }).collect();
-        self.edit(&edit::Request::Allow(&allows))?;
+        self.edit(&edit::Edit::Allow(&allows))?;
         self.reload()?;
         self.explain(&nets, "allowed")
     }
@@ -213,7 +213,7 @@ impl Steer {
     /// Takes allowances back: UCI's and the ledger's own.
     pub fn disallow(&self, addresses: &[String]) -> Result<Done, Refusal> {
         let nets = nets(addresses)?;
-        let written = self.edit(&edit::Request::Disallow(&nets))?;
+        let written = self.edit(&edit::Edit::Disallow(&nets))?;
         if written.contains(&Outcome::Removed) {
             self.reload()?;
         }
@@ -278,7 +278,7 @@ impl Steer {
         client::ask(&self.settings.main.control, request).map_err(ClientError::into_refusal)
     }
 
-    fn edit(&self, request: &edit::Request<'_>) -> Result<Vec<Outcome>, Refusal> {
+    fn edit(&self, request: &edit::Edit<'_>) -> Result<Vec<Outcome>, Refusal> {
         match edit::edit(&self.config, request) {
             Ok(outcomes) => Ok(outcomes),
             Err(EditError::Invalid(problems)) => Err(Refusal::failed(problems.to_string())),

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use diswall::firewall::{Comparison, Error, Family, Firewall, Look, Names, SetKey, TableEvent, Touched, Watch};
+use diswall::firewall::{Comparison, Error, Family, Firewall, Look, Names, SetKey, TableEvent, TableWatch, Touched};
 use diswall::model::{Desired, Lifetime, Range, SetChange, SetId, Source};
 
 use proptest::prelude::*;
@@ -376,7 +376,7 @@ fn counters_count_what_the_rules_drop() {
 }
 
 /// A current-thread runtime on this thread, and the watch in it.
-fn watching(firewall: &mut Firewall) -> (tokio::runtime::Runtime, Watch) {
+fn watching(firewall: &mut Firewall) -> (tokio::runtime::Runtime, TableWatch) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let guard = runtime.enter();
     let watch = firewall.watch().unwrap();
@@ -385,7 +385,7 @@ fn watching(firewall: &mut Firewall) -> (tokio::runtime::Runtime, Watch) {
 }
 
 /// The next event; `None` if none comes for a while.
-fn next(runtime: &tokio::runtime::Runtime, watch: &mut Watch) -> Option<TableEvent> {
+fn next(runtime: &tokio::runtime::Runtime, watch: &mut TableWatch) -> Option<TableEvent> {
     runtime.block_on(async { tokio::time::timeout(Duration::from_millis(300), watch.next()).await.ok() })
 }
 

@@ -21,7 +21,7 @@ use crate::outside;
 use crate::uptime;
 
 use super::backoff::Backoff;
-use super::failure::Failure;
+use super::failure::ConnectionError;
 use super::key::{self, Keys};
 use super::session::{self, Session};
 use super::sync::{Change, Sync};
@@ -100,7 +100,7 @@ impl Client {
             let retry_in = u32::try_from(delay.as_secs()).unwrap_or(u32::MAX);
             let error = outside::clean(&failure.to_string(), outside::SENTENCE);
             self.set_state(FeedState::Waiting { error, retry_in }).await;
-            if matches!(failure, Failure::WrongKey) {
+            if matches!(failure, ConnectionError::WrongKey) {
                 self.keys.refused(Instant::now());
             }
             if let Some(url) = self.keys.due(Instant::now()) {
@@ -140,9 +140,9 @@ impl Client {
     }
 
     /// One connection, from the name to its end.
-    async fn follow(&mut self) -> Result<std::convert::Infallible, Failure> {
+    async fn follow(&mut self) -> Result<std::convert::Infallible, ConnectionError> {
         let key = self.keys.current().map(CurvePublicKey::from_z85);
-        let key = key.transpose().map_err(|error| Failure::BadKey(error.to_string()))?;
+        let key = key.transpose().map_err(|error| ConnectionError::BadKey(error.to_string()))?;
         let stream = connect(&self.settings.server, self.settings.port).await?;
         let mut session = Session::open(stream, key, frame_max(self.intake.most())).await?;
         self.keys.accepted();
@@ -190,9 +190,9 @@ impl Client {
             (frames, _, _) => Err(WireError::Frames(frames)),
         };
         let event = match parsed {
-            Ok(wire::Message::Delta(delta)) => self.delta(&delta).await,
-            Ok(wire::Message::List(list)) => self.list(list).await,
-            Ok(wire::Message::Event(sighting)) => {
+            Ok(wire::Published::Delta(delta)) => self.delta(&delta).await,
+            Ok(wire::Published::List(list)) => self.list(list).await,
+            Ok(wire::Published::Event(sighting)) => {
                 self.sighting(&sighting).await;
                 None
             }
@@ -334,14 +334,14 @@ fn frame_max(most: usize) -> usize {
 }
 
 /// A TCP connection to the first address of `server` that takes one.
-async fn connect(server: &str, port: u16) -> Result<TcpStream, Failure> {
+async fn connect(server: &str, port: u16) -> Result<TcpStream, ConnectionError> {
     let resolved = tokio::net::lookup_host((server, port)).await;
-    let addresses = resolved.map_err(|cause| Failure::Resolve { server: server.into(), cause: Some(cause) })?;
-    let mut failure = Failure::Resolve { server: server.into(), cause: None };
+    let addresses = resolved.map_err(|cause| ConnectionError::Resolve { server: server.into(), cause: Some(cause) })?;
+    let mut failure = ConnectionError::Resolve { server: server.into(), cause: None };
     for address in addresses {
         match connect_to(address).await {
             Ok(stream) => return Ok(stream),
-            Err(cause) => failure = Failure::Connect { address, cause },
+            Err(cause) => failure = ConnectionError::Connect { address, cause },
         }
     }
     Err(failure)

@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 
 /// What ended an attempt or a connection.
 #[derive(Debug)]
-pub enum Failure {
+pub enum ConnectionError {
     /// The server's name could not be resolved.
     Resolve {
         /// The name, as configured.
@@ -69,67 +69,69 @@ pub enum Failure {
     Protocol(omq_proto::Error),
 }
 
-impl fmt::Display for Failure {
+impl fmt::Display for ConnectionError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Failure::Resolve { server, cause: Some(cause) } => {
+            ConnectionError::Resolve { server, cause: Some(cause) } => {
                 write!(f, "the name \"{server}\" does not resolve: {cause}")
             }
-            Failure::Resolve { server, cause: None } => write!(f, "the name \"{server}\" has no address"),
-            Failure::Connect { address, cause } => write!(f, "no connection to {address}: {cause}"),
-            Failure::BadKey(cause) => {
+            ConnectionError::Resolve { server, cause: None } => write!(f, "the name \"{server}\" has no address"),
+            ConnectionError::Connect { address, cause } => write!(f, "no connection to {address}: {cause}"),
+            ConnectionError::BadKey(cause) => {
                 write!(f, "server_key is no CURVE public key (40 Z85 characters): {cause}")
             }
-            Failure::NotZmtp(said) => {
+            ConnectionError::NotZmtp(said) => {
                 write!(f, "the port is something else than ZeroMQ: it said \"{said}\"")
             }
-            Failure::OldZmtp(major) => write!(f, "the server speaks ZMTP {major}, at least 3.0 is needed"),
-            Failure::Mechanism { offered, wanted: "CURVE" } => write!(
+            ConnectionError::OldZmtp(major) => write!(f, "the server speaks ZMTP {major}, at least 3.0 is needed"),
+            ConnectionError::Mechanism { offered, wanted: "CURVE" } => write!(
                 f,
                 "the server speaks no CURVE but {offered}: it is not the one that server_key belongs to, \
                  or server_key must be empty"
             ),
-            Failure::Mechanism { offered, .. } => {
+            ConnectionError::Mechanism { offered, .. } => {
                 write!(f, "the server asks for {offered}: set server_key to its public key")
             }
-            Failure::ClosedAtGreeting { wanted: "CURVE", zmtp: true } => write!(
+            ConnectionError::ClosedAtGreeting { wanted: "CURVE", zmtp: true } => write!(
                 f,
                 "the server ended the connection at the greeting: it speaks no CURVE, so it is not the one that \
                  server_key belongs to, or server_key must be empty"
             ),
-            Failure::ClosedAtGreeting { zmtp: true, .. } => write!(
+            ConnectionError::ClosedAtGreeting { zmtp: true, .. } => write!(
                 f,
                 "the server ended the connection at the greeting: it asks for CURVE, set server_key to its public key"
             ),
-            Failure::ClosedAtGreeting { wanted, zmtp: false } => write!(
+            ConnectionError::ClosedAtGreeting { wanted, zmtp: false } => write!(
                 f,
                 "the server ended the connection without a word: the port is something else than ZeroMQ, or it \
                  does not take {wanted}"
             ),
-            Failure::WrongKey => write!(f, "wrong server key: the server does not answer to it"),
-            Failure::Handshake(cause) => write!(f, "the ZMTP handshake failed: {cause}"),
-            Failure::HandshakeTimeout { spoke: false } => {
+            ConnectionError::WrongKey => write!(f, "wrong server key: the server does not answer to it"),
+            ConnectionError::Handshake(cause) => write!(f, "the ZMTP handshake failed: {cause}"),
+            ConnectionError::HandshakeTimeout { spoke: false } => {
                 write!(f, "the port accepts connections but says nothing: it is something else than ZeroMQ, or stuck")
             }
-            Failure::HandshakeTimeout { spoke: true } => write!(f, "the server did not complete the ZMTP handshake"),
-            Failure::Closed => write!(f, "the server closed the connection"),
-            Failure::Io(cause) => write!(f, "the connection broke: {cause}"),
-            Failure::Silent(seconds) => write!(f, "the connection is dead: no sign of life for {seconds} s"),
-            Failure::TooLarge { size, most } => {
+            ConnectionError::HandshakeTimeout { spoke: true } => {
+                write!(f, "the server did not complete the ZMTP handshake")
+            }
+            ConnectionError::Closed => write!(f, "the server closed the connection"),
+            ConnectionError::Io(cause) => write!(f, "the connection broke: {cause}"),
+            ConnectionError::Silent(seconds) => write!(f, "the connection is dead: no sign of life for {seconds} s"),
+            ConnectionError::TooLarge { size, most } => {
                 write!(f, "the server sent a frame of {size} bytes, at most {most} are accepted")
             }
-            Failure::Protocol(cause) => write!(f, "the server broke the ZMTP protocol: {cause}"),
+            ConnectionError::Protocol(cause) => write!(f, "the server broke the ZMTP protocol: {cause}"),
         }
     }
 }
 
-impl std::error::Error for Failure {
+impl std::error::Error for ConnectionError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Failure::Resolve { cause: Some(cause), .. } | Failure::Connect { cause, .. } | Failure::Io(cause) => {
-                Some(cause)
-            }
-            Failure::Handshake(cause) | Failure::Protocol(cause) => Some(cause),
+            ConnectionError::Resolve { cause: Some(cause), .. }
+            | ConnectionError::Connect { cause, .. }
+            | ConnectionError::Io(cause) => Some(cause),
+            ConnectionError::Handshake(cause) | ConnectionError::Protocol(cause) => Some(cause),
             _ => None,
         }
     }

@@ -14,7 +14,7 @@ use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep_until, timeout};
 
-use super::failure::Failure;
+use super::failure::ConnectionError;
 
 /// Largest message taken unless more entries may be kept, bytes. A list of 100,000 addresses is 1.4 MB, and a
 /// message is held twice while it is decrypted.
@@ -48,13 +48,17 @@ pub struct Session {
     /// A heartbeat has been sent since `heard`.
     probed: bool,
     /// Why there will be nothing more once the queued messages are read.
-    end: Option<Failure>,
+    end: Option<ConnectionError>,
 }
 
 impl Session {
     /// Shakes hands on a fresh TCP connection, with CURVE if there is a server key.
-    pub async fn open(stream: TcpStream, key: Option<CurvePublicKey>, frame_max: usize) -> Result<Session, Failure> {
-        prepare(&stream).map_err(Failure::Io)?;
+    pub async fn open(
+        stream: TcpStream,
+        key: Option<CurvePublicKey>,
+        frame_max: usize,
+    ) -> Result<Session, ConnectionError> {
+        prepare(&stream).map_err(ConnectionError::Io)?;
         let mechanism = match key {
             // The server knows no client keys: a fresh pair each time tells it nothing about us.
             Some(server_public) => MechanismSetup::CurveClient { our_keypair: CurveKeypair::generate(), server_public },
@@ -76,19 +80,21 @@ impl Session {
         match timeout(HANDSHAKE_MAX, session.handshake(&mut greeting)).await {
             Ok(Ok(())) => Ok(session),
             Ok(Err(failure)) => Err(diagnose(&greeting, wanted, failure)),
-            Err(_) => Err(diagnose(&greeting, wanted, Failure::HandshakeTimeout { spoke: !greeting.is_empty() })),
+            Err(_) => {
+                Err(diagnose(&greeting, wanted, ConnectionError::HandshakeTimeout { spoke: !greeting.is_empty() }))
+            }
         }
     }
 
     /// Queues a subscription or its end; it goes out with the next [`Session::next`].
-    pub fn subscribe(&mut self, topic: &'static str, wanted: bool) -> Result<(), Failure> {
+    pub fn subscribe(&mut self, topic: &'static str, wanted: bool) -> Result<(), ConnectionError> {
         let topic = Bytes::from_static(topic.as_bytes());
         let command = if wanted { Command::Subscribe(topic) } else { Command::Cancel(topic) };
-        self.connection.send_command(&command).map_err(Failure::Protocol)
+        self.connection.send_command(&command).map_err(ConnectionError::Protocol)
     }
 
     /// The next message. May be dropped at any await without losing anything.
-    pub async fn next(&mut self) -> Result<Message, Failure> {
+    pub async fn next(&mut self) -> Result<Message, ConnectionError> {
         loop {
             if let Some(message) = self.connection.poll_message() {
                 return Ok(message);
@@ -113,7 +119,7 @@ impl Session {
     }
 
     /// Shakes hands, noting the peer's greeting for a diagnosis.
-    async fn handshake(&mut self, greeting: &mut Vec<u8>) -> Result<(), Failure> {
+    async fn handshake(&mut self, greeting: &mut Vec<u8>) -> Result<(), ConnectionError> {
         // Our mechanism is held back until the peer's is known: libzmq ends the connection as soon as it
         // reads one that is not its own, mostly before its own has gone out, and the reason would be lost.
         self.write(OPENING).await?;
@@ -135,18 +141,18 @@ impl Session {
         Ok(())
     }
 
-    async fn read_handshake(&mut self, greeting: &mut Vec<u8>) -> Result<(), Failure> {
+    async fn read_handshake(&mut self, greeting: &mut Vec<u8>) -> Result<(), ConnectionError> {
         self.reserve();
-        if self.stream.read_buf(&mut self.buffer).await.map_err(Failure::Io)? == 0 {
-            return Err(Failure::Closed);
+        if self.stream.read_buf(&mut self.buffer).await.map_err(ConnectionError::Io)? == 0 {
+            return Err(ConnectionError::Closed);
         }
         let missing = GREETING.saturating_sub(greeting.len());
         greeting.extend(self.buffer.iter().take(missing));
-        self.connection.handle_input(self.buffer.split().freeze()).map_err(Failure::Handshake)
+        self.connection.handle_input(self.buffer.split().freeze()).map_err(ConnectionError::Handshake)
     }
 
     /// Reads once. Cancel safe: the only await is the read itself.
-    async fn read(&mut self) -> Result<(), Failure> {
+    async fn read(&mut self) -> Result<(), ConnectionError> {
         let count = match &mut self.large {
             Some((body, length)) => {
                 let missing = length.saturating_sub(body.len());
@@ -157,8 +163,8 @@ impl Session {
                 self.stream.read_buf(&mut self.buffer).await
             }
         };
-        if count.map_err(Failure::Io)? == 0 {
-            return Err(Failure::Closed);
+        if count.map_err(ConnectionError::Io)? == 0 {
+            return Err(ConnectionError::Closed);
         }
         self.heard = Instant::now();
         self.probed = false;
@@ -195,13 +201,13 @@ impl Session {
 
     /// Silence: asks for a sign of life, or gives up. ZMTP 3.0 has no heartbeats; there, TCP's own
     /// keep-alives notice that the machine is gone.
-    fn probe(&mut self) -> Result<(), Failure> {
+    fn probe(&mut self) -> Result<(), ConnectionError> {
         if self.probed && self.connection.peer_minor() >= 1 {
-            return Err(Failure::Silent(self.heard.elapsed().as_secs()));
+            return Err(ConnectionError::Silent(self.heard.elapsed().as_secs()));
         }
         if self.connection.peer_minor() >= 1 {
             let ping = Command::Ping { ttl_deciseconds: 0, context: Bytes::new() };
-            self.connection.send_command(&ping).map_err(Failure::Protocol)?;
+            self.connection.send_command(&ping).map_err(ConnectionError::Protocol)?;
             self.probed = true;
         } else {
             self.heard = Instant::now();
@@ -210,7 +216,7 @@ impl Session {
     }
 
     /// Writes what is queued. Cancel safe: what a write took is noted before the next await.
-    async fn flush(&mut self) -> Result<(), Failure> {
+    async fn flush(&mut self) -> Result<(), ConnectionError> {
         while self.connection.has_pending_transmit() {
             self.write(usize::MAX).await?;
         }
@@ -218,14 +224,14 @@ impl Session {
     }
 
     /// Writes once, at most so many bytes of what is queued.
-    async fn write(&mut self, most: usize) -> Result<(), Failure> {
+    async fn write(&mut self, most: usize) -> Result<(), ConnectionError> {
         let chunk = self.connection.poll_transmit();
         let written = timeout(DEAD, self.stream.writable()).await;
-        written.map_err(|_| Failure::Silent(DEAD.as_secs()))?.map_err(Failure::Io)?;
+        written.map_err(|_| ConnectionError::Silent(DEAD.as_secs()))?.map_err(ConnectionError::Io)?;
         match self.stream.try_write(chunk.get(..most).unwrap_or(&chunk)) {
             Ok(count) => self.connection.advance_transmit(count),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            Err(error) => return Err(Failure::Io(error)),
+            Err(error) => return Err(ConnectionError::Io(error)),
         }
         Ok(())
     }
@@ -242,38 +248,38 @@ fn prepare(stream: &TcpStream) -> io::Result<()> {
     Ok(())
 }
 
-fn failure(error: omq_proto::Error) -> Failure {
+fn failure(error: omq_proto::Error) -> ConnectionError {
     match error {
-        omq_proto::Error::MessageTooLarge { size, max } => Failure::TooLarge { size, most: max },
-        error => Failure::Protocol(error),
+        omq_proto::Error::MessageTooLarge { size, max } => ConnectionError::TooLarge { size, most: max },
+        error => ConnectionError::Protocol(error),
     }
 }
 
 /// What a failed handshake means, from the peer's greeting as far as it came: RFC 23, "Greeting".
-fn diagnose(greeting: &[u8], wanted: &'static str, failure: Failure) -> Failure {
+fn diagnose(greeting: &[u8], wanted: &'static str, failure: ConnectionError) -> ConnectionError {
     if greeting.first().is_some_and(|&byte| byte != 0xff) || greeting.get(9).is_some_and(|&byte| byte != 0x7f) {
-        return Failure::NotZmtp(printable(greeting));
+        return ConnectionError::NotZmtp(printable(greeting));
     }
     if let Some(&major) = greeting.get(10)
         && major < 3
     {
-        return Failure::OldZmtp(major);
+        return ConnectionError::OldZmtp(major);
     }
-    let ended = matches!(failure, Failure::Closed | Failure::Io(_));
+    let ended = matches!(failure, ConnectionError::Closed | ConnectionError::Io(_));
     let Some(mechanism) = greeting.get(12..32) else {
         let zmtp = greeting.len() >= 10;
-        return if ended { Failure::ClosedAtGreeting { wanted, zmtp } } else { failure };
+        return if ended { ConnectionError::ClosedAtGreeting { wanted, zmtp } } else { failure };
     };
     let end = mechanism.iter().position(|&byte| byte == 0).unwrap_or(mechanism.len());
     let (offered, _) = mechanism.split_at(end);
     if offered != wanted.as_bytes() {
-        return Failure::Mechanism { offered: printable(offered), wanted };
+        return ConnectionError::Mechanism { offered: printable(offered), wanted };
     }
     // libzmq says nothing to a client whose HELLO it cannot decrypt: it closes. Another server may send
     // an ERROR, or a WELCOME that is not for our key.
-    let undecipherable = matches!(&failure, Failure::Handshake(omq_proto::Error::HandshakeFailed(_)));
+    let undecipherable = matches!(&failure, ConnectionError::Handshake(omq_proto::Error::HandshakeFailed(_)));
     if wanted == "CURVE" && (ended || undecipherable) {
-        return Failure::WrongKey;
+        return ConnectionError::WrongKey;
     }
     failure
 }

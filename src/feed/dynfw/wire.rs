@@ -21,7 +21,7 @@ const SHOWN_MAX: usize = 40;
 
 /// One message.
 #[derive(Clone, Debug)]
-pub enum Message<'a> {
+pub enum Published<'a> {
     /// `dynfw/list`.
     List(List<'a>),
     /// `dynfw/delta`.
@@ -181,12 +181,12 @@ impl From<Broken> for WireError {
 
 /// Reads one message from its frames. A list is walked once to be sure of its form; its addresses are
 /// not looked at before [`Addresses`] is iterated.
-pub fn parse<'a>(frames: &[&'a [u8]]) -> Result<Message<'a>, WireError> {
+pub fn parse<'a>(frames: &[&'a [u8]]) -> Result<Published<'a>, WireError> {
     let &[topic, payload] = frames else { return Err(WireError::Frames(frames.len())) };
     match std::str::from_utf8(topic) {
-        Ok(TOPIC_LIST) => fields(payload)?.list().map(Message::List),
-        Ok(TOPIC_DELTA) => fields(payload)?.delta().map(Message::Delta),
-        Ok(TOPIC_EVENT) => fields(payload)?.event().map(Message::Event),
+        Ok(TOPIC_LIST) => fields(payload)?.list().map(Published::List),
+        Ok(TOPIC_DELTA) => fields(payload)?.delta().map(Published::Delta),
+        Ok(TOPIC_EVENT) => fields(payload)?.event().map(Published::Event),
         _ => Err(WireError::Topic(shown(topic))),
     }
 }

@@ -36,7 +36,7 @@ pub struct Place {
 }
 
 /// One service, or one `config logwatch`.
-struct Watch {
+struct Watched {
     name: Box<str>,
     limit: Limit,
     place: Place,
@@ -64,7 +64,7 @@ pub struct Failed {
 /// The followed logs and what is known of those who failed.
 pub struct Logins {
     logs: Vec<Log>,
-    watches: Vec<Watch>,
+    watches: Vec<Watched>,
     attempts: Attempts,
     shown: Bucket,
     offences: Bucket,
@@ -186,7 +186,7 @@ impl Logins {
 }
 
 /// Takes a line's failures out.
-fn take(judge: &mut Judge, line: &Line<'_>, watches: &mut [Watch], failures: &mut Vec<Failed>) {
+fn take(judge: &mut Judge, line: &Line<'_>, watches: &mut [Watched], failures: &mut Vec<Failed>) {
     if line.program == Some(b"diswall") {
         return;
     }
@@ -207,7 +207,7 @@ fn take(judge: &mut Judge, line: &Line<'_>, watches: &mut [Watch], failures: &mu
 }
 
 /// Says once for each watch that names stand in the place of addresses.
-fn say_named(judge: &Judge, line: &Line<'_>, watches: &mut [Watch]) {
+fn say_named(judge: &Judge, line: &Line<'_>, watches: &mut [Watched]) {
     if watches.iter().all(|watch| watch.named) {
         return;
     }
@@ -223,12 +223,12 @@ fn say_named(judge: &Judge, line: &Line<'_>, watches: &mut [Watch]) {
 }
 
 /// Every watch, and for each log its judge.
-fn watches(settings: &Settings) -> (Vec<Watch>, Vec<(LogSource, Judge)>) {
+fn watches(settings: &Settings) -> (Vec<Watched>, Vec<(LogSource, Judge)>) {
     let (mut watches, mut judges) = (Vec::new(), Vec::new());
     each_watch(settings, &mut |watch| {
         let number = number(&watches);
         watch.add_to(judge_of(&mut judges, watch.source), number);
-        watches.push(Watch { name: watch.name.into(), limit: watch.limit, place: watch.place(), named: false });
+        watches.push(Watched { name: watch.name.into(), limit: watch.limit, place: watch.place(), named: false });
     });
     (watches, judges)
 }
@@ -275,7 +275,7 @@ pub fn each_watch<'s>(settings: &'s Settings, each: &mut dyn FnMut(Wanted<'s>)) 
 }
 
 /// Every entry of a configuration, whose size is bounded, has its number.
-fn number(watches: &[Watch]) -> u16 {
+fn number(watches: &[Watched]) -> u16 {
     u16::try_from(watches.len()).unwrap_or(u16::MAX)
 }
 

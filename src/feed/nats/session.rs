@@ -17,7 +17,7 @@ use ipnet::IpNet;
 
 use super::protocol::{self, Message};
 use super::subscriptions::{Attempt, Subscriptions, sid};
-use super::wire::{self, AllowReader, BlockReader, DEFAULT_SECONDS, Refusal, Subjects, Taken};
+use super::wire::{self, AllowReader, BlockReader, DEFAULT_SECONDS, Subjects, Taken, WireError};
 use crate::feed::backoff::Backoff;
 use crate::feed::intake::Intake;
 use crate::feed::{FeedState, Gauges, Update};
@@ -103,7 +103,7 @@ enum Stage {
 
 /// One list and the request for it.
 #[derive(Debug)]
-struct Request {
+struct ListRequest {
     which: Which,
     stage: Stage,
     backoff: Backoff,
@@ -123,11 +123,11 @@ struct Request {
     stale: bool,
 }
 
-impl Request {
-    fn new(which: Which) -> Request {
+impl ListRequest {
+    fn new(which: Which) -> ListRequest {
         let backoff = Backoff::new(PAUSES.0, PAUSES.1);
         let (reply, held) = (String::new(), Vec::new());
-        Request {
+        ListRequest {
             which,
             stage: Stage::Settled,
             backoff,
@@ -259,8 +259,8 @@ pub struct Session {
     inbox: String,
     /// Longest body the server passes on, in bytes; 0 when it did not say.
     max_payload: u64,
-    block: Request,
-    allow: Request,
+    block: ListRequest,
+    allow: ListRequest,
     /// A list of which pieces have been read.
     block_reader: Option<BlockReader>,
     allow_reader: Option<AllowReader>,
@@ -300,8 +300,8 @@ impl Session {
             shared_login,
             inbox,
             max_payload,
-            block: Request::new(Which::Block),
-            allow: Request::new(Which::Allow),
+            block: ListRequest::new(Which::Block),
+            allow: ListRequest::new(Which::Allow),
             block_reader: None,
             allow_reader: None,
             refusals: Refusals::default(),
@@ -519,7 +519,7 @@ impl Session {
 
     /// As [`Session::message_step`].
     fn reply(&mut self, message: &Message<'_>, now: Instant, out: &mut Output) -> bool {
-        let awaited = |request: &Request| request.is_asked() && request.reply == message.subject;
+        let awaited = |request: &ListRequest| request.is_asked() && request.reply == message.subject;
         let which = if awaited(&self.block) {
             Which::Block
         } else if awaited(&self.allow) {
@@ -580,7 +580,7 @@ impl Session {
     }
 
     /// What both lists have in common once they are posted.
-    fn taken(&mut self, which: Which, refused: u32, last: Option<Refusal>, now: Instant, out: &mut Output) {
+    fn taken(&mut self, which: Which, refused: u32, last: Option<WireError>, now: Instant, out: &mut Output) {
         self.gauges.lists.set(self.gauges.lists.get() + 1);
         let again = self.request(which).overflown || self.request(which).stale;
         self.request(which).settle(out);
@@ -595,14 +595,14 @@ impl Session {
         }
     }
 
-    fn refuse_list(&mut self, refusal: &Refusal) -> String {
+    fn refuse_list(&mut self, refusal: &WireError) -> String {
         self.gauges.refused_messages.set(self.gauges.refused_messages.get() + 1);
         let text = outside::clean(&refusal.to_string(), outside::SENTENCE);
         self.gauges.last_refusal.replace(Some(text.clone()));
         text
     }
 
-    fn request(&mut self, which: Which) -> &mut Request {
+    fn request(&mut self, which: Which) -> &mut ListRequest {
         match which {
             Which::Block => &mut self.block,
             Which::Allow => &mut self.allow,

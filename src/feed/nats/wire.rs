@@ -43,7 +43,7 @@ const EXCERPT: usize = 60;
 
 /// Why a body, or one line of a list, was refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Refusal {
+pub enum WireError {
     /// The body is no UTF-8.
     Encoding(Utf8Error),
     /// No address (or network, where those are taken).
@@ -59,29 +59,29 @@ pub enum Refusal {
     /// One allowance more than are taken: so many.
     TooMany(usize),
     /// A list in which not a single line was usable: so many lines, and what was wrong with the last.
-    Useless(usize, Box<Refusal>),
+    Useless(usize, Box<WireError>),
 }
 
-impl fmt::Display for Refusal {
+impl fmt::Display for WireError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Refusal::Encoding(cause) => write!(f, "the body is no UTF-8: {cause}"),
-            Refusal::Address(text) => write!(f, "\"{text}\" is no address"),
-            Refusal::Network(text) => write!(f, "\"{text}\" is a network; only single addresses can be banned"),
-            Refusal::Everything(text) => write!(f, "\"{text}\" would allow every address"),
-            Refusal::Seconds(text) => write!(f, "\"{text}\" is no number of seconds above 0"),
-            Refusal::Form(text) => write!(f, "\"{text}\" is not of the form ADDRESS timeout SECONDS"),
-            Refusal::TooMany(most) => write!(f, "more than the {most} allowances that are taken"),
-            Refusal::Useless(lines, cause) => write!(f, "none of the list's {lines} lines is usable: {cause}"),
+            WireError::Encoding(cause) => write!(f, "the body is no UTF-8: {cause}"),
+            WireError::Address(text) => write!(f, "\"{text}\" is no address"),
+            WireError::Network(text) => write!(f, "\"{text}\" is a network; only single addresses can be banned"),
+            WireError::Everything(text) => write!(f, "\"{text}\" would allow every address"),
+            WireError::Seconds(text) => write!(f, "\"{text}\" is no number of seconds above 0"),
+            WireError::Form(text) => write!(f, "\"{text}\" is not of the form ADDRESS timeout SECONDS"),
+            WireError::TooMany(most) => write!(f, "more than the {most} allowances that are taken"),
+            WireError::Useless(lines, cause) => write!(f, "none of the list's {lines} lines is usable: {cause}"),
         }
     }
 }
 
-impl std::error::Error for Refusal {
+impl std::error::Error for WireError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Refusal::Encoding(cause) => Some(cause),
-            Refusal::Useless(_, cause) => Some(cause.as_ref()),
+            WireError::Encoding(cause) => Some(cause),
+            WireError::Useless(_, cause) => Some(cause.as_ref()),
             _ => None,
         }
     }
@@ -95,12 +95,12 @@ pub struct Taken<T> {
     /// How many lines were refused.
     pub refused: u32,
     /// What was wrong with the last of them.
-    pub last_refusal: Option<Refusal>,
+    pub last_refusal: Option<WireError>,
 }
 
 /// The reply to an init request for the block list: lines `ADDRESS timeout SECONDS`. Empty lines are
 /// skipped, a line without seconds means [`DEFAULT_SECONDS`], an empty body an empty list.
-pub fn block_list(body: &[u8], intake: &Intake) -> Result<Taken<List>, Refusal> {
+pub fn block_list(body: &[u8], intake: &Intake) -> Result<Taken<List>, WireError> {
     let mut reader = BlockReader::new(intake);
     while !reader.step(body)? {}
     reader.end()
@@ -120,7 +120,7 @@ impl BlockReader {
     ///
     /// # Errors
     /// It is no text: the list is of no use.
-    pub fn step(&mut self, body: &[u8]) -> Result<bool, Refusal> {
+    pub fn step(&mut self, body: &[u8]) -> Result<bool, WireError> {
         self.0.step(body, &mut |line, list| {
             let (address, lifetime) = split_line(line)?;
             list.take(single(address)?, lifetime.unwrap_or(Lifetime::Seconds(DEFAULT_SECONDS)));
@@ -132,7 +132,7 @@ impl BlockReader {
     ///
     /// # Errors
     /// No line was usable.
-    pub fn end(self) -> Result<Taken<List>, Refusal> {
+    pub fn end(self) -> Result<Taken<List>, WireError> {
         let Taken { list, refused, last_refusal } = self.0.end()?;
         Ok(Taken { list: list.end().0, refused, last_refusal })
     }
@@ -141,7 +141,7 @@ impl BlockReader {
 /// The reply to an init request for the allow list: lines `ADDRESS[/PREFIX] [timeout SECONDS]`; without
 /// seconds an allowance has no end.
 /// At most `most` of them are taken; the rest is refused.
-pub fn allow_list(body: &[u8], most: usize) -> Result<Taken<Vec<Entry>>, Refusal> {
+pub fn allow_list(body: &[u8], most: usize) -> Result<Taken<Vec<Entry>>, WireError> {
     let mut reader = AllowReader::new(most);
     while !reader.step(body)? {}
     reader.end()
@@ -161,13 +161,13 @@ impl AllowReader {
     ///
     /// # Errors
     /// See there.
-    pub fn step(&mut self, body: &[u8]) -> Result<bool, Refusal> {
+    pub fn step(&mut self, body: &[u8]) -> Result<bool, WireError> {
         let most = self.1;
         self.0.step(body, &mut |line, list| {
             let (net, lifetime) = split_line(line)?;
             let (net, lifetime) = (network(net)?, lifetime.unwrap_or(Lifetime::Forever));
             if list.len() >= most && !list.contains_key(&net) {
-                return Err(Refusal::TooMany(most));
+                return Err(WireError::TooMany(most));
             }
             list.insert(net, lifetime);
             Ok(())
@@ -178,7 +178,7 @@ impl AllowReader {
     ///
     /// # Errors
     /// No line was usable.
-    pub fn end(self) -> Result<Taken<Vec<Entry>>, Refusal> {
+    pub fn end(self) -> Result<Taken<Vec<Entry>>, WireError> {
         let Taken { list, refused, last_refusal } = self.0.end()?;
         let list = list.into_iter().map(|(net, lifetime)| allowance(net, lifetime)).collect();
         Ok(Taken { list, refused, last_refusal })
@@ -186,15 +186,15 @@ impl AllowReader {
 }
 
 /// `ADDRESS|SECONDS`, the body on `diswall.blacklist.new` and `….default`.
-pub fn announced_ban(body: &[u8]) -> Result<(IpAddr, Lifetime), Refusal> {
+pub fn announced_ban(body: &[u8]) -> Result<(IpAddr, Lifetime), WireError> {
     let text = text(body)?;
-    let (address, lifetime) = text.split_once('|').ok_or_else(|| Refusal::Seconds(excerpt(text)))?;
+    let (address, lifetime) = text.split_once('|').ok_or_else(|| WireError::Seconds(excerpt(text)))?;
     Ok((single(address)?, seconds(lifetime)?))
 }
 
 /// `ADDRESS` or `ADDRESS|TAG`, the body on `….add.<host>` of the block list. An empty tag is no tag;
 /// one that is longer than [`TAG_MAX`] is cut there.
-pub fn shared_ban(body: &[u8]) -> Result<(IpAddr, Option<&str>), Refusal> {
+pub fn shared_ban(body: &[u8]) -> Result<(IpAddr, Option<&str>), WireError> {
     let text = text(body)?;
     let (address, tag) = text.split_once('|').unwrap_or((text, ""));
     let tag = cut(tag.trim(), TAG_MAX).trim_end();
@@ -202,12 +202,12 @@ pub fn shared_ban(body: &[u8]) -> Result<(IpAddr, Option<&str>), Refusal> {
 }
 
 /// `ADDRESS`, the body on `….del.<host>` of the block list. What follows a `|` is ignored.
-pub fn unban(body: &[u8]) -> Result<IpAddr, Refusal> {
+pub fn unban(body: &[u8]) -> Result<IpAddr, WireError> {
     shared_ban(body).map(|(address, _)| address)
 }
 
 /// `ADDRESS[/PREFIX]`, the body on `….add.<host>` and `….del.<host>` of the allow list.
-pub fn allowed(body: &[u8]) -> Result<IpNet, Refusal> {
+pub fn allowed(body: &[u8]) -> Result<IpNet, WireError> {
     network(text(body)?)
 }
 
@@ -342,18 +342,18 @@ struct Lines<T> {
 }
 
 /// Puts a line's content into the list, or says what is wrong with it.
-type TakeLine<'a, T> = &'a mut dyn FnMut(&str, &mut T) -> Result<(), Refusal>;
+type TakeLine<'a, T> = &'a mut dyn FnMut(&str, &mut T) -> Result<(), WireError>;
 
 impl<T> Lines<T> {
     fn new(empty: T) -> Lines<T> {
         Lines { taken: Taken { list: empty, refused: 0, last_refusal: None }, lines: 0, at: 0 }
     }
 
-    fn step(&mut self, body: &[u8], take: TakeLine<'_, T>) -> Result<bool, Refusal> {
+    fn step(&mut self, body: &[u8], take: TakeLine<'_, T>) -> Result<bool, WireError> {
         let rest = body.get(self.at..).unwrap_or_default();
         let end = rest.iter().skip(PIECE).position(|byte| *byte == b'\n');
         let piece = end.and_then(|more| rest.get(..PIECE + more + 1)).unwrap_or(rest);
-        let text = std::str::from_utf8(piece).map_err(Refusal::Encoding)?;
+        let text = std::str::from_utf8(piece).map_err(WireError::Encoding)?;
         for line in text.split('\n').map(str::trim).filter(|line| !line.is_empty()) {
             self.lines += 1;
             if let Err(refusal) = take(line, &mut self.taken.list) {
@@ -365,63 +365,63 @@ impl<T> Lines<T> {
         Ok(self.at >= body.len())
     }
 
-    fn end(self) -> Result<Taken<T>, Refusal> {
+    fn end(self) -> Result<Taken<T>, WireError> {
         let Lines { taken, lines, .. } = self;
         // An error text in place of a list must not free whatever is banned.
         match taken.last_refusal {
-            Some(refusal) if taken.refused as usize == lines => Err(Refusal::Useless(lines, Box::new(refusal))),
+            Some(refusal) if taken.refused as usize == lines => Err(WireError::Useless(lines, Box::new(refusal))),
             last_refusal => Ok(Taken { last_refusal, ..taken }),
         }
     }
 }
 
 /// `FIRST` or `FIRST timeout SECONDS`.
-fn split_line(line: &str) -> Result<(&str, Option<Lifetime>), Refusal> {
+fn split_line(line: &str) -> Result<(&str, Option<Lifetime>), WireError> {
     let mut words = line.split_ascii_whitespace();
     match (words.next(), words.next(), words.next(), words.next()) {
         (Some(first), None, None, None) => Ok((first, None)),
         (Some(first), Some("timeout"), Some(lifetime), None) => Ok((first, Some(seconds(lifetime)?))),
-        _ => Err(Refusal::Form(excerpt(line))),
+        _ => Err(WireError::Form(excerpt(line))),
     }
 }
 
-fn text(body: &[u8]) -> Result<&str, Refusal> {
-    std::str::from_utf8(body).map(str::trim).map_err(Refusal::Encoding)
+fn text(body: &[u8]) -> Result<&str, WireError> {
+    std::str::from_utf8(body).map(str::trim).map_err(WireError::Encoding)
 }
 
-fn seconds(text: &str) -> Result<Lifetime, Refusal> {
+fn seconds(text: &str) -> Result<Lifetime, WireError> {
     let digits = text.trim();
     let number = digits.trim_start_matches('0');
     if number.is_empty() || !number.bytes().all(|byte| byte.is_ascii_digit()) {
-        return Err(Refusal::Seconds(excerpt(digits)));
+        return Err(WireError::Seconds(excerpt(digits)));
     }
     // All digits, so the only way to fail is to be too large.
     Ok(Lifetime::Seconds(number.parse::<u32>().unwrap_or(MAX_SECONDS).min(MAX_SECONDS)))
 }
 
 /// A single address; `/32` and `/128` may say so.
-fn single(text: &str) -> Result<IpAddr, Refusal> {
+fn single(text: &str) -> Result<IpAddr, WireError> {
     let text = text.trim();
     if let Ok(address) = text.parse::<IpAddr>() {
         return Ok(address.to_canonical());
     }
-    let net: IpNet = text.parse().map_err(|_| Refusal::Address(excerpt(text)))?;
+    let net: IpNet = text.parse().map_err(|_| WireError::Address(excerpt(text)))?;
     if net.prefix_len() == net.max_prefix_len() {
         Ok(net.addr().to_canonical())
     } else {
-        Err(Refusal::Network(excerpt(text)))
+        Err(WireError::Network(excerpt(text)))
     }
 }
 
 /// An address or a network, host bits cleared.
-fn network(text: &str) -> Result<IpNet, Refusal> {
+fn network(text: &str) -> Result<IpNet, WireError> {
     let text = text.trim();
     if let Ok(address) = text.parse::<IpAddr>() {
         return Ok(IpNet::from(address.to_canonical()));
     }
-    let net: IpNet = text.parse().map_err(|_| Refusal::Address(excerpt(text)))?;
+    let net: IpNet = text.parse().map_err(|_| WireError::Address(excerpt(text)))?;
     let net = canonical(net).trunc();
-    if net.prefix_len() == 0 { Err(Refusal::Everything(excerpt(text))) } else { Ok(net) }
+    if net.prefix_len() == 0 { Err(WireError::Everything(excerpt(text))) } else { Ok(net) }
 }
 
 /// A network of IPv4-mapped IPv6 addresses as the IPv4 network it stands for.
@@ -522,7 +522,7 @@ mod tests {
         let long = [body.as_bytes(), &[b'x'; 3 * PIECE]].concat();
         assert_eq!(block_list(&long, &Intake::new(30_000, |_| true)).unwrap().refused, 1);
         let damaged = [body.as_bytes(), b"\xff"].concat();
-        assert!(matches!(block_list(&damaged, &intake()), Err(Refusal::Encoding(_))));
+        assert!(matches!(block_list(&damaged, &intake()), Err(WireError::Encoding(_))));
         assert_eq!(allow_list(body.as_bytes(), 30_000).unwrap().list.len(), 20_000);
     }
 
@@ -533,8 +533,8 @@ mod tests {
             refusal.to_string(),
             "none of the list's 2 lines is usable: \"try later\" is not of the form ADDRESS timeout SECONDS"
         );
-        assert!(matches!(block_list(b"203.0.113.7 timeout 9\n\xff", &intake()), Err(Refusal::Encoding(_))));
-        assert!(matches!(allow_list(b"\xc3\x28", 9), Err(Refusal::Encoding(_))));
+        assert!(matches!(block_list(b"203.0.113.7 timeout 9\n\xff", &intake()), Err(WireError::Encoding(_))));
+        assert!(matches!(allow_list(b"\xc3\x28", 9), Err(WireError::Encoding(_))));
     }
 
     #[test]

@@ -70,7 +70,7 @@ fn a_list_blocks_allows_or_lets_nobody_else_in() {
             ("198.51.100.77", listed),
             ("203.0.113.7", listed),
             ("203.0.113.8", other),
-            ("192.168.1.9", Outcome::NeverBanned(Refusal::Private)),
+            ("192.168.1.9", Outcome::NeverBanned(Never::Private)),
             // Of another family nothing was said.
             ("2001:db8::7", Outcome::NotBanned),
         ] {

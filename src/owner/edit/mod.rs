@@ -22,7 +22,7 @@ use crate::config::{Action, Allow, Block, Problems, Proto, value};
 
 /// What is asked for; each item has its [`Outcome`].
 #[derive(Clone, Copy, Debug)]
-pub enum Request<'a> {
+pub enum Edit<'a> {
     /// Write these allowances. One that is there gets the new comment, unless that is empty.
     Allow(&'a [Allow]),
     /// Take every allowance of exactly these networks out.
@@ -39,7 +39,7 @@ pub enum Request<'a> {
     Unblock(&'a [IpNet]),
 }
 
-/// What became of one item of a [`Request`].
+/// What became of one item of an [`Edit`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// A section was written for it.
@@ -116,7 +116,7 @@ const TRIES: usize = 50;
 ///
 /// # Errors
 /// The file is as it was, as far as the request goes.
-pub fn edit(path: &Path, request: &Request<'_>) -> Result<Vec<Outcome>, EditError> {
+pub fn edit(path: &Path, request: &Edit<'_>) -> Result<Vec<Outcome>, EditError> {
     // A link is followed: what it points to is edited.
     let path = path.canonicalize().map_err(EditError::io("opening", path))?;
     let _others = file::lock_directory(&path)?;
@@ -210,25 +210,25 @@ struct Plan {
 
 impl Plan {
     /// An index into `allows` is one into the file's `config allow`, before any change; so with blocks.
-    fn new(text: &[u8], path: &Path, request: &Request<'_>) -> Result<Plan, EditError> {
+    fn new(text: &[u8], path: &Path, request: &Edit<'_>) -> Result<Plan, EditError> {
         let mut plan = Plan::of(text, &path.display().to_string()).map_err(EditError::Invalid)?;
         let (allows, blocks) = (plan.allows.len(), plan.blocks.len());
         match *request {
-            Request::Allow(new) => {
+            Edit::Allow(new) => {
                 plan.places = places(plan.allows.iter().map(|allow| allow.as_ref().map(|allow| allow.net)));
                 new.iter().try_for_each(|allow| plan.allow(allow, allows))?;
             }
-            Request::Block { blocks: new, force } => {
+            Edit::Block { blocks: new, force } => {
                 new.iter().filter(|_| !force).try_for_each(refuse_everything)?;
                 plan.places = places(plan.blocks.iter().map(|block| block.as_ref().map(|block| block.net)));
                 new.iter().try_for_each(|block| plan.block(block, blocks))?;
             }
-            Request::Disallow(nets) => {
+            Edit::Disallow(nets) => {
                 let found = places(plan.allows.iter().map(|allow| allow.as_ref().map(|allow| allow.net)));
                 let gone = plan.remove(Kind::Allow, nets, &found);
                 plan.allows = without(plan.allows, &gone);
             }
-            Request::Unblock(nets) => {
+            Edit::Unblock(nets) => {
                 let found = places(plan.blocks.iter().map(|block| block.as_ref().map(|block| block.net)));
                 let gone = plan.remove(Kind::Block, nets, &found);
                 plan.blocks = without(plan.blocks, &gone);

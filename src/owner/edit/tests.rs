@@ -31,11 +31,11 @@ impl Config {
         fs::read_to_string(self.path()).expect("the file")
     }
 
-    fn edit(&self, request: &Request<'_>) -> Result<Vec<Outcome>, EditError> {
+    fn edit(&self, request: &Edit<'_>) -> Result<Vec<Outcome>, EditError> {
         edit(&self.path(), request)
     }
 
-    fn outcomes(&self, request: &Request<'_>) -> Vec<Outcome> {
+    fn outcomes(&self, request: &Edit<'_>) -> Vec<Outcome> {
         self.edit(request).expect("an edit")
     }
 }
@@ -94,7 +94,7 @@ fn sections_are_added_at_the_end() {
         },
         block("192.0.2.9", ""),
     ];
-    let done = config.edit(&Request::Block { blocks: &blocks, force: false }).expect("an edit");
+    let done = config.edit(&Edit::Block { blocks: &blocks, force: false }).expect("an edit");
     assert_eq!(done, [Outcome::Added; 2]);
     let added = "
 
@@ -118,7 +118,7 @@ config block
 fn what_is_there_is_not_written_twice() {
     let config = Config::new(HAND_WRITTEN);
     let same = [allow("198.51.100.7", ""), allow("198.51.100.7", "office")];
-    let done = config.edit(&Request::Allow(&same)).expect("an edit");
+    let done = config.edit(&Edit::Allow(&same)).expect("an edit");
     assert_eq!(done, [Outcome::Unchanged; 2]);
     assert_eq!(config.text(), HAND_WRITTEN);
 }
@@ -126,12 +126,12 @@ fn what_is_there_is_not_written_twice() {
 #[test]
 fn a_new_comment_replaces_the_old_in_its_place() {
     let config = Config::new(HAND_WRITTEN);
-    assert_eq!(config.outcomes(&Request::Allow(&[allow("198.51.100.7", "home")])), [Outcome::Changed]);
+    assert_eq!(config.outcomes(&Edit::Allow(&[allow("198.51.100.7", "home")])), [Outcome::Changed]);
     assert_eq!(config.text(), HAND_WRITTEN.replace("option comment 'office' #", "option comment 'home' #"));
 
     let config = Config::new(HAND_WRITTEN);
     let blocks = [Block { action: Some(Action::Reject), ..block("203.0.113.0/24", "farm") }];
-    assert_eq!(config.outcomes(&Request::Block { blocks: &blocks, force: false }), [Outcome::Changed]);
+    assert_eq!(config.outcomes(&Edit::Block { blocks: &blocks, force: false }), [Outcome::Changed]);
     let farm = "	# they scan all day\n	option ip '203.0.113.0/24'\n";
     let new = format!("{farm}	option comment 'farm'\n	option action 'reject'\n");
     assert_eq!(config.text(), HAND_WRITTEN.replacen(farm, &new, 1));
@@ -140,7 +140,7 @@ fn a_new_comment_replaces_the_old_in_its_place() {
 #[test]
 fn sections_are_taken_out_and_nothing_else() {
     let config = Config::new(HAND_WRITTEN);
-    let outcomes = config.outcomes(&Request::Unblock(&[net("203.0.113.0/24"), net("203.0.113.0/25")]));
+    let outcomes = config.outcomes(&Edit::Unblock(&[net("203.0.113.0/24"), net("203.0.113.0/25")]));
     assert_eq!(outcomes, [Outcome::Removed, Outcome::NotThere]);
     let expected = "\
 # mine
@@ -157,8 +157,8 @@ config block
 	option comment 'x'
 # end";
     assert_eq!(config.text(), expected);
-    assert_eq!(config.outcomes(&Request::Disallow(&[net("198.51.100.7")])), [Outcome::Removed]);
-    assert_eq!(config.outcomes(&Request::Disallow(&[net("198.51.100.7")])), [Outcome::NotThere]);
+    assert_eq!(config.outcomes(&Edit::Disallow(&[net("198.51.100.7")])), [Outcome::Removed]);
+    assert_eq!(config.outcomes(&Edit::Disallow(&[net("198.51.100.7")])), [Outcome::NotThere]);
     assert!(!config.text().contains("allow"));
 }
 
@@ -167,12 +167,12 @@ fn a_named_section_in_two_parts_goes_as_a_whole() {
     let config = Config::new(
         "config block 'a'\n\toption ip '192.0.2.1'\nconfig scan 'scan'\nconfig block 'a'\n\toption comment 'x'\n",
     );
-    assert_eq!(config.outcomes(&Request::Unblock(&[net("192.0.2.1")])), [Outcome::Removed]);
+    assert_eq!(config.outcomes(&Edit::Unblock(&[net("192.0.2.1")])), [Outcome::Removed]);
     assert_eq!(config.text(), "config scan 'scan'\n");
 }
 
 /// The request is refused with this sentence, and the file is as it was.
-fn refused(text: &str, request: &Request<'_>, expected: &str) {
+fn refused(text: &str, request: &Edit<'_>, expected: &str) {
     let config = Config::new(text);
     let error = config.edit(request).expect_err(text).to_string();
     assert!(error.contains(expected), "{error}");
@@ -183,31 +183,31 @@ fn refused(text: &str, request: &Request<'_>, expected: &str) {
 #[test]
 fn a_refused_request_changes_nothing() {
     let blocks = [block("192.0.2.1", ""), block("0.0.0.0/0", "")];
-    let everything = Request::Block { blocks: &blocks, force: false };
+    let everything = Edit::Block { blocks: &blocks, force: false };
     refused(HAND_WRITTEN, &everything, "block 0.0.0.0/0 would block every address of that family");
     refused(
         "config block\n\toption ip 'x\n",
-        &Request::Allow(&[allow("192.0.2.1", "")]),
+        &Edit::Allow(&[allow("192.0.2.1", "")]),
         ":2: error: the quote ' opened here is never closed",
     );
     let lines = [allow("192.0.2.1", "fine"), allow("192.0.2.2", "two\nlines")];
-    refused(HAND_WRITTEN, &Request::Allow(&lines), "has a line end");
+    refused(HAND_WRITTEN, &Edit::Allow(&lines), "has a line end");
     let twice = [allow("192.0.2.1", "a"), allow("192.0.2.1", "b")];
-    refused(HAND_WRITTEN, &Request::Allow(&twice), "192.0.2.1 is given twice and differently");
+    refused(HAND_WRITTEN, &Edit::Allow(&twice), "192.0.2.1 is given twice and differently");
     let one_line = "config 'block' 'a'; option 'ip' '192.0.2.1'\n";
-    refused(one_line, &Request::Unblock(&[net("192.0.2.1")]), "line 1 has several commands; edit it by hand");
+    refused(one_line, &Edit::Unblock(&[net("192.0.2.1")]), "line 1 has several commands; edit it by hand");
 }
 
 #[test]
 fn everything_is_blocked_by_force_alone() {
     let config = Config::new("");
-    config.outcomes(&Request::Block { blocks: &[block("::/0", "")], force: true });
+    config.outcomes(&Edit::Block { blocks: &[block("::/0", "")], force: true });
     assert_eq!(config.text(), "config block\n\toption ip '::/0'\n\toption force '1'\n");
 }
 
 #[test]
 fn a_missing_file_is_named() {
-    let error = edit(Path::new("/nonexistent/diswall"), &Request::Allow(&[])).expect_err("no file");
+    let error = edit(Path::new("/nonexistent/diswall"), &Edit::Allow(&[])).expect_err("no file");
     assert_eq!(error.to_string(), "opening /nonexistent/diswall: No such file or directory (os error 2)");
 }
 
@@ -223,7 +223,7 @@ fn mode_owner_and_link_are_kept() {
     // What a killed edit left behind is no obstacle.
     fs::write(config.directory.path().join(".diswall.diswall-new"), "half").expect("a file");
 
-    edit(&link, &Request::Allow(&[allow("192.0.2.1", "")])).expect("an edit");
+    edit(&link, &Edit::Allow(&[allow("192.0.2.1", "")])).expect("an edit");
     let after = fs::metadata(config.path()).expect("the file");
     assert_eq!((before.mode(), before.uid(), before.gid()), (after.mode(), after.uid(), after.gid()));
     assert!(fs::symlink_metadata(&link).expect("the link").is_symlink());
@@ -240,7 +240,7 @@ fn edits_at_the_same_time_are_all_made() {
             scope.spawn(move || {
                 for number in 0..5 {
                     let new = allow(&format!("198.18.{writer}.{number}"), "");
-                    assert_eq!(config.outcomes(&Request::Allow(&[new])), [Outcome::Added]);
+                    assert_eq!(config.outcomes(&Edit::Allow(&[new])), [Outcome::Added]);
                 }
             });
         }
@@ -254,7 +254,7 @@ fn a_file_that_uci_has_locked_is_waited_for() {
     let held = fs::File::open(config.path()).expect("the file");
     held.lock().expect("the lock");
     thread::scope(|scope| {
-        let edit = scope.spawn(|| config.outcomes(&Request::Allow(&[allow("192.0.2.1", "")])));
+        let edit = scope.spawn(|| config.outcomes(&Edit::Allow(&[allow("192.0.2.1", "")])));
         thread::sleep(Duration::from_millis(100));
         assert_eq!(config.text(), HAND_WRITTEN);
         // As uci commits: another file in this one's place, then the lock is gone.
@@ -272,9 +272,9 @@ fn a_file_that_uci_has_locked_is_waited_for() {
 fn many_at_once_are_one_edit() {
     let config = Config::new(HAND_WRITTEN);
     let many: Vec<Allow> = (0..10_000).map(|n| allow(&format!("198.18.{}.{}", n / 256, n % 256), "x")).collect();
-    assert_eq!(config.outcomes(&Request::Allow(&many)), vec![Outcome::Added; 10_000]);
+    assert_eq!(config.outcomes(&Edit::Allow(&many)), vec![Outcome::Added; 10_000]);
     let nets: Vec<IpNet> = many.iter().map(|allow| allow.net).collect();
-    assert_eq!(config.outcomes(&Request::Disallow(&nets)), vec![Outcome::Removed; 10_000]);
+    assert_eq!(config.outcomes(&Edit::Disallow(&nets)), vec![Outcome::Removed; 10_000]);
     assert_eq!(config.text(), format!("{HAND_WRITTEN}\n"));
 }
 
@@ -284,10 +284,10 @@ fn sections_that_cannot_be_used_are_left_alone() {
     let text = "config block\n\toption ip 'x'\nconfig block\n\toption ip '192.0.2.1'\nconfig diswall 'main'\n\toption action 'y'\n";
     let config = Config::new(text);
     assert_eq!(
-        config.outcomes(&Request::Block { blocks: &[block("192.0.2.1", "new")], force: false }),
+        config.outcomes(&Edit::Block { blocks: &[block("192.0.2.1", "new")], force: false }),
         [Outcome::Changed]
     );
-    assert_eq!(config.outcomes(&Request::Unblock(&[net("192.0.2.1")])), [Outcome::Removed]);
+    assert_eq!(config.outcomes(&Edit::Unblock(&[net("192.0.2.1")])), [Outcome::Removed]);
     assert_eq!(config.text(), "config block\n\toption ip 'x'\nconfig diswall 'main'\n\toption action 'y'\n");
 }
 
@@ -324,7 +324,7 @@ fn an_edit_outlasts_the_commits_of_others_and_theirs_outlast_it() {
                 scope.spawn(move || {
                     for number in 0..60 {
                         let new = [block(&format!("198.18.{client}.{number}"), "")];
-                        assert_eq!(config.outcomes(&Request::Block { blocks: &new, force: false }), [Outcome::Added]);
+                        assert_eq!(config.outcomes(&Edit::Block { blocks: &new, force: false }), [Outcome::Added]);
                     }
                 })
             })
@@ -348,7 +348,7 @@ fn what_others_left_behind_is_swept() {
     fs::write(beside(".diswall.uci-abcdef"), "half").expect("a file");
     let old = fs::File::create(beside(".diswall.uci-ghijkl")).expect("a file");
     old.set_modified(std::time::SystemTime::UNIX_EPOCH).expect("a time");
-    assert_eq!(config.outcomes(&Request::Allow(&[allow("192.0.2.1", "")])), [Outcome::Added]);
+    assert_eq!(config.outcomes(&Edit::Allow(&[allow("192.0.2.1", "")])), [Outcome::Added]);
     assert_eq!(fs::read_dir(config.directory.path()).expect("the directory").count(), 1);
 
     // An edit that a power failure cut off while it wrote into the file: its copy is whole.
@@ -373,7 +373,7 @@ fn without_room_for_a_copy_the_file_stays_as_it_was() {
     let config = Config::new(HAND_WRITTEN);
     // A directory in the copy's place: nothing can be written beside the file.
     fs::create_dir(config.directory.path().join(".diswall.diswall-half")).expect("a directory");
-    let error = config.edit(&Request::Allow(&[allow("192.0.2.1", "")])).expect_err("no room");
+    let error = config.edit(&Edit::Allow(&[allow("192.0.2.1", "")])).expect_err("no room");
     assert!(error.to_string().starts_with("writing "), "{error}");
     assert_eq!(config.text(), HAND_WRITTEN);
 }
@@ -392,7 +392,7 @@ fn waiting_edits_are_served_in_their_order() {
     thread::scope(|scope| {
         for number in 0..20 {
             let config = &config;
-            scope.spawn(move || config.outcomes(&Request::Allow(&[allow(&format!("198.18.0.{number}"), "")])));
+            scope.spawn(move || config.outcomes(&Edit::Allow(&[allow(&format!("198.18.0.{number}"), "")])));
             while waiting(config.directory.path()) <= number {
                 thread::sleep(Duration::from_millis(1));
             }
@@ -432,10 +432,10 @@ proptest! {
         let nets: Vec<IpNet> = addresses.iter().map(|bits| IpNet::from(IpAddr::from(bits.to_be_bytes()))).collect();
         let blocks: Vec<Block> =
             nets.iter().map(|net| Block { net: *net, ..block("192.0.2.1", "a 'comment'") }).collect();
-        let added = Plan::new(text.as_bytes(), Path::new("f"), &Request::Block { blocks: &blocks, force: false }).expect("a plan");
+        let added = Plan::new(text.as_bytes(), Path::new("f"), &Edit::Block { blocks: &blocks, force: false }).expect("a plan");
         let with = text::apply(text.as_bytes(), &added.steps).expect("a text");
         prop_assert_eq!(added.verify(&with), Ok(()));
-        let removed = Plan::new(&with, Path::new("f"), &Request::Unblock(&nets)).expect("a plan");
+        let removed = Plan::new(&with, Path::new("f"), &Edit::Unblock(&nets)).expect("a plan");
         let without = text::apply(&with, &removed.steps).expect("a text");
         prop_assert_eq!(removed.verify(&without), Ok(()));
         prop_assert_eq!(String::from_utf8_lossy(&without), text);

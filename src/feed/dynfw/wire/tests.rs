@@ -25,7 +25,7 @@ const TS: &str = "ce 6b01fa83";
 
 fn parse_delta(payload: &[u8]) -> Result<Delta<'_>, WireError> {
     match parse(&[TOPIC_DELTA.as_bytes(), payload])? {
-        Message::Delta(delta) => Ok(delta),
+        Published::Delta(delta) => Ok(delta),
         other => panic!("{other:?}"),
     }
 }
@@ -127,7 +127,7 @@ fn events_are_read() {
     let missing = rmp_serde::to_vec_named(&event).unwrap();
     assert_eq!(parse(&[b"dynfw/event", &missing]).map(|_| ()), Err(WireError::Missing("ts")));
     let whole = hex("83 a5 6576656e74 a3 666f6f a2 6970 a7 312e322e332e34 a2 7473 07");
-    let Ok(Message::Event(event)) = parse(&[b"dynfw/event", &whole]) else { panic!("an event") };
+    let Ok(Published::Event(event)) = parse(&[b"dynfw/event", &whole]) else { panic!("an event") };
     assert_eq!(event, Sighting { event: "foo", ip: "1.2.3.4", ts: 7 });
 }
 
@@ -144,7 +144,7 @@ fn addresses_and_rubbish() {
     let list = hex(
         "84 a7 76657273696f6e 00 a6 73657269616c 09 a2 7473 07 a4 6c697374 95 a7 312e322e332e34 07 91 90 a1 78 a3 3a3a31",
     );
-    let Ok(Message::List(list)) = parse(&[b"dynfw/list", &list]) else { panic!("a list") };
+    let Ok(Published::List(list)) = parse(&[b"dynfw/list", &list]) else { panic!("a list") };
     let addresses: Vec<_> = list.addresses.map(|address| address.map_err(|error| error.to_string())).collect();
     let refused = |text: &str| Err(format!("\"{text}\" is no IPv4 or IPv6 address"));
     assert_eq!(
@@ -165,7 +165,7 @@ fn a_lying_length_reserves_nothing() {
     assert_eq!(error, WireError::Broken(Broken::Truncated));
     let mut payload = hex("84 a7 76657273696f6e 00 a6 73657269616c 09 a2 7473 07 a4 6c697374 dd 00010000");
     payload.extend([0].repeat(0x10000));
-    let Ok(Message::List(list)) = parse(&[b"dynfw/list", &payload]) else { panic!("a list of zeros") };
+    let Ok(Published::List(list)) = parse(&[b"dynfw/list", &payload]) else { panic!("a list of zeros") };
     assert_eq!(list.addresses.most_v4(), 0x10000 / 8);
     assert_eq!(list.addresses.filter(Result::is_err).count(), 0x10000);
 }
@@ -194,7 +194,7 @@ proptest! {
     ) {
         let written = Written { extra, ts, list: addresses.clone(), serial, note, version };
         let payload = rmp_serde::to_vec_named(&written).unwrap();
-        let Ok(Message::List(list)) = parse(&[b"dynfw/list", &payload]) else { panic!("refused") };
+        let Ok(Published::List(list)) = parse(&[b"dynfw/list", &payload]) else { panic!("refused") };
         prop_assert_eq!((list.serial, list.version, list.ts), (serial, version, ts));
         prop_assert!(list.addresses.most_v4() >= addresses.len() || addresses.iter().any(|text| text.len() < 7));
         let read: Vec<_> = list.addresses.map(|address| address.ok()).collect();
@@ -206,7 +206,7 @@ proptest! {
     #[test]
     fn no_bytes_panic(topic in 0..3usize, payload: Vec<u8>) {
         let topic = [TOPIC_LIST, TOPIC_DELTA, TOPIC_EVENT][topic];
-        if let Ok(Message::List(list)) = parse(&[topic.as_bytes(), &payload]) {
+        if let Ok(Published::List(list)) = parse(&[topic.as_bytes(), &payload]) {
             prop_assert!(list.addresses.count() <= payload.len());
         }
     }

@@ -314,6 +314,28 @@ fn networks_that_overlap_are_merged_for_the_kernel_and_shown_one_by_one() {
 }
 
 #[test]
+fn a_limit_raised_or_lowered_is_in_force_after_the_reload() {
+    let _netns = Netns::enter();
+    let networks: BTreeSet<String> = (0..40).map(|n| format!("203.0.113.{}/31", n * 4)).collect();
+    let blocks: String = networks.iter().map(|net| format!("config block\n\toption ip '{net}'\n")).collect();
+    let main = |most: u32| format!("\toption local_only '1'\n\toption max_entries '{most}'");
+    let sections = [no_feed(), blocks].join("\n");
+    let daemon = Daemon::start(&main(32), &sections);
+    wait_until(DEADLINE, "as many as may be", || manual().len() == 32);
+    for (most, in_force) in [(4096, 40), (16, 16), (64, 40)] {
+        daemon.configure(&main(most), &sections);
+        // The sets' own size is the rules', which a reload of the service loads first.
+        daemon.load_rules();
+        daemon.reload();
+        wait_until(DEADLINE, &format!("{in_force} with a limit of {most}"), || manual().len() == in_force);
+        let cut = 40 - in_force;
+        wait_until(DEADLINE, "what is said", || source(&daemon, "manual")["cut"] == cut);
+        let problems = daemon.status()["problems"].to_string();
+        assert_eq!(problems.contains(&format!("max_entries is {most}")), cut > 0, "{problems}");
+    }
+}
+
+#[test]
 fn diswalls_allowances_are_not_the_owners() {
     let _netns = Netns::enter();
     let mut service = DisWallService::start();

@@ -174,6 +174,40 @@ fn bans_grow_and_an_unban_lets_in() {
 }
 
 #[test]
+fn who_finds_no_room_is_neither_said_nor_counted_and_does_not_climb() {
+    let yard = Yard::with("\toption local_only '1'\n\toption max_entries '16'", SCAN);
+    // The first at a port where the daemon alone bans, the last when they have filled the room.
+    let probe = "import socket, sys\n\
+                 for host in sys.argv[1:]:\n\
+                 \ts = socket.socket(); s.setblocking(False); s.bind((host, 0)); s.connect_ex(('192.0.2.1', 2000))\n";
+    let hosts: Vec<String> = (1..=30).map(|host| format!("203.0.113.{host}")).collect();
+    let ask = |hosts: &[String]| yard.python(probe, &hosts.iter().map(String::as_str).collect::<Vec<_>>());
+    let scan = || {
+        let status = yard.daemon.status();
+        let sources = status["sources"].as_array().expect("sources");
+        let scan = sources.iter().find(|source| source["name"] == "scan").expect("scan").clone();
+        (scan["v4"].as_u64(), scan["cut"].as_u64(), status["scan"]["bans_hour"].as_u64())
+    };
+    ask(&hosts);
+    wait_until(DEADLINE, "all have been judged", || scan().1.is_some_and(|cut| cut + scan().0.unwrap_or(0) >= 30));
+    let (held, cut, counted) = scan();
+    assert!(held < Some(30) && cut > Some(0), "{held:?} {cut:?}");
+    assert_eq!((held, counted), (counted, held), "{cut:?} cut");
+    assert_eq!(nft_set_elements("diswall_scan4").len() as u64, held.unwrap_or(0));
+    let said = |host: &str| yard.daemon.process().stderr().contains(&format!("{host} banned"));
+    let without: Vec<&String> = hosts.iter().filter(|host| yard.ban(host).is_none()).collect();
+    assert_eq!(without.len() as u64, cut.unwrap_or(0));
+    for host in &hosts {
+        assert_eq!(said(host), !without.contains(&host), "{host}: {}", yard.daemon.process().stderr());
+    }
+    // With room again, his first ban is a first one.
+    let (banned, late) = (hosts.iter().find(|host| yard.ban(host).is_some()).expect("somebody"), without[0]);
+    yard.daemon.cli(&["unblock", banned]);
+    ask(&[late.clone()]);
+    assert_eq!(yard.is_banned(late, 1200)["offences"], 1);
+}
+
+#[test]
 fn a_whole_64_is_banned_where_the_owner_wants_it() {
     let yard = Yard::start("config scan 'scan'\n\tlist ban_time '20m'\n\toption ipv6_prefix '64'\n");
     yard.nmap("2001:db8:bad:5::77", &["-sS", "-p", "22"]);

@@ -224,7 +224,7 @@ impl Daemon {
             own: Own {
                 packets: Packets::new(),
                 scans: Scans::new(&settings.scan),
-                logins: Logins::new(),
+                logins: Logins::default(),
                 offences: Offences::new(),
             },
             hourly: Hourly::new(),

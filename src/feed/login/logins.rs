@@ -70,9 +70,9 @@ pub struct Logins {
     offences: Bucket,
 }
 
-impl Logins {
+impl Default for Logins {
     /// Nothing is followed before [`Logins::configure`].
-    pub fn new() -> Logins {
+    fn default() -> Logins {
         Logins {
             logs: Vec::new(),
             watches: Vec::new(),
@@ -81,7 +81,9 @@ impl Logins {
             offences: OFFENCES,
         }
     }
+}
 
+impl Logins {
     /// Follows what the settings ask for, and goes on with what is followed already. Needs the runtime.
     pub fn configure(&mut self, old: Option<&Settings>, settings: &Settings) {
         let parts = |settings: &Settings| (settings.main.enabled, settings.login.clone(), settings.logwatch.clone());
@@ -331,7 +333,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("log");
         let mut log = std::fs::File::create(&path).unwrap();
-        let mut logins = Logins::new();
+        let mut logins = Logins::default();
         assert!(!logins.is_on());
         logins.configure(None, &settings(&path));
         assert!(logins.is_on() && logins.troubles().next().is_none() && logins.absent().is_none());

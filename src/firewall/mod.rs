@@ -457,6 +457,11 @@ impl Firewall {
     }
 }
 
+/// Whether a set of another program, in a table of family inet, is there and holds anything.
+pub fn holds_any(table: &str, set: &str) -> bool {
+    Socket::open(mnl::Bus::Netfilter).is_ok_and(|socket| reconcile::holds_any(socket, table, set))
+}
+
 /// The address after, which ends an interval; `None` after the highest.
 fn after(address: IpAddr) -> Option<IpAddr> {
     match address {

@@ -233,6 +233,17 @@ pub(super) fn dump_keys(
     Err(Error::Busy)
 }
 
+/// Whether this set of another program is there and holds anything. The socket is good for nothing else afterwards.
+pub(super) fn holds_any(mut socket: Socket, table: &str, name: &str) -> bool {
+    let mut any = false;
+    // A set that is not there is refused.
+    let _ = dump_elements(&mut socket, table, name, &mut |mut elements| {
+        any |= elements.next().is_some();
+        !any
+    });
+    any
+}
+
 /// Dumps a set once; `each` gets the elements of a message, and says whether to go on.
 fn dump_elements(
     socket: &mut Socket,

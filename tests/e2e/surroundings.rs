@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::support::{Daemon, Mount, Netns, Peer, nft_set_elements, own_mounts, run, wait_until};
+use crate::support::{Daemon, Mount, Netns, Peer, nft_load, nft_set_elements, own_mounts, run, wait_until};
 
 const DEADLINE: Duration = Duration::from_secs(20);
 
@@ -92,4 +92,33 @@ fn whom_the_configuration_files_name_is_spared_as_soon_as_they_do() {
     write("dhcp", "config dnsmasq\n\tlist server '198.51.100.55@eth0'\n");
     wait_until(DEADLINE, "a former resolver is none", || state(&daemon, "198.51.100.53") == "clear");
     assert_eq!(state(&daemon, "198.51.100.55"), "protected");
+}
+
+/// Turris' own client beside us: said as long as its sets hold anything. They stay, empty, when it is stopped.
+#[test]
+fn turris_own_client_beside_us_is_said() {
+    let _netns = Netns::enter();
+    let dynfw = "config dynfw 'dynfw'\n\toption server '127.0.0.1'\n\toption port '9'\n";
+    let daemon = Daemon::start("", &format!("{dynfw}config nats 'nats'\n\toption enabled '0'\n"));
+    let said = |daemon: &Daemon| {
+        let problems = daemon.status()["problems"].to_string();
+        problems.contains("two programs block the same list")
+    };
+    assert!(!said(&daemon));
+    nft_load(
+        "table inet turris-sentinel {\n set dynfw_4 { type ipv4_addr; }\n\
+         set dynfw_6 { type ipv6_addr; flags interval; }\n}",
+    );
+    assert!(!said(&daemon), "a set that holds nothing");
+    nft_load("add element inet turris-sentinel dynfw_6 { 2001:db8::/48 }");
+    assert!(said(&daemon), "{}", daemon.status());
+    assert_eq!(daemon.status()["problems"][0]["severity"], "warning");
+    nft_load("flush set inet turris-sentinel dynfw_6\nadd element inet turris-sentinel dynfw_4 { 192.0.2.1 }");
+    assert!(said(&daemon));
+    nft_load("delete table inet turris-sentinel");
+    assert!(!said(&daemon));
+    nft_load("table inet turris-sentinel {\n set dynfw_4 { type ipv4_addr; elements = { 192.0.2.1 }; }\n}");
+    daemon.configure("", "config dynfw 'dynfw'\n\toption enabled '0'\nconfig nats 'nats'\n\toption enabled '0'\n");
+    daemon.reload();
+    wait_until(DEADLINE, "one of them alone blocks it", || !said(&daemon));
 }

@@ -250,6 +250,42 @@ fn turris_switched_off_everywhere_stays_off() {
 }
 
 #[test]
+fn the_switch_and_exceptions_of_turris_newer_client_are_taken_over_once() {
+    let sentinel = "sentinel.dynfw=dynfw\nsentinel.dynfw.enabled=0\nsentinel.dynfw.whitelist=192.0.2.7\n\
+                    sentinel.dynfw.whitelist=2001:db8::/32\n";
+    let root = router("sentinel", &format!("{FRESH}{sentinel}"));
+    root.write("etc/config/diswall", "config diswall 'main'\n", 0o600);
+    assert!(sh(&root, ". /etc/uci-defaults/60_diswall"));
+    let uci = root.read("uci");
+    assert!(uci.contains("diswall.dynfw.enabled=0\n"), "{uci}");
+    let allowed: Vec<&str> = uci.lines().filter_map(|line| line.split_once(".ip=").map(|(_, ip)| ip)).collect();
+    assert_eq!(allowed, ["192.0.2.7", "2001:db8::/32"]);
+    assert_eq!(root.read("etc/diswall/taken-over"), "sentinel\n");
+    assert!(sh(&root, "uci set diswall.dynfw.enabled=1; . /etc/uci-defaults/60_diswall"));
+    assert!(root.read("uci").contains("diswall.dynfw.enabled=1\n"), "taken over a second time");
+    // Only what its owner set: nothing there is nothing taken over, and may come later.
+    let root = router("sentinel-empty", &format!("{FRESH}sentinel.minipot=minipot\n"));
+    assert!(sh(&root, ". /etc/uci-defaults/60_diswall"));
+    assert!(!root.exists("etc/diswall/taken-over"));
+}
+
+#[test]
+fn exceptions_that_diswall_refuses_are_named_and_left_out() {
+    let root =
+        router("sentinel-refused", &format!("{FRESH}sentinel.dynfw.whitelist=1.2.3\nsentinel.dynfw.enabled=1\n"));
+    root.write("etc/config/diswall", "config diswall 'main'\n", 0o600);
+    root.write("answers/diswall", "2", 0o644);
+    root.write("answers/diswall-says", "diswall: line 9: ip '1.2.3' is no address\n", 0o644);
+    assert!(sh(&root, ". /etc/uci-defaults/60_diswall"));
+    let log = root.read("log");
+    let told =
+        calls(&log, "logger").iter().any(|line| line.contains("not taken over") && line.contains("1.2.3: diswall"));
+    assert!(told, "{log}");
+    assert_eq!(root.read("etc/config/diswall"), "config diswall 'main'\n");
+    assert!(root.read("uci").contains("diswall.dynfw.enabled=1\n"));
+}
+
+#[test]
 fn diswall_toml_is_taken_over() {
     let root = router("toml", FRESH);
     let toml = "local_only = false # a comment\nsend_statistics = true\n\

@@ -111,6 +111,10 @@ pub const LUCI: &[Need] = &[
     program("chromium", "chromium", "the browser"),
 ];
 
+/// To build the pages for reForis.
+pub const NPM: &[Need] =
+    &[program("node", "nodejs", "bundles the pages"), program("npm", "npm", "fetches what they stand on")];
+
 /// To pack, and to check what is packed.
 pub const PACK: &[Need] = &[
     program("zopfli", "zopfli", "packages 4 % smaller than gzip makes them"),

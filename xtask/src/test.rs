@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use crate::command::{cargo, command, run, run_watching};
 use crate::licences::{Deny, check_deny, check_licences};
-use crate::{Result, Subcommand, emulate, machine, setup};
+use crate::{Result, Subcommand, emulate, machine, package, setup};
 
 /// The subcommand's entry in the overview.
 pub const SUBCOMMAND: Subcommand = Subcommand {
@@ -29,6 +29,7 @@ Runs every check, the quick ones first, and sums up:
   end to end    the real program against real publishers, a real nats-server and the real
                 kernel, each test in a network namespace of its own (needs root)
   LuCI pages    in a real browser against the real daemon (skipped where no Chromium can be had)
+  reForis       its module against a stand-in of foris-controller, and its packages (without npm: none)
   routers       the packages' binaries, built beside the checks above; those for mips_24kc and
                 aarch64_cortex-a53 without link-time optimization, which takes the most time
   emulated      those binaries under user-mode emulation (cargo xtask emulate --brief)
@@ -170,6 +171,7 @@ fn run_all(args: &[String]) -> Result<()> {
     });
     report.check("end to end", |tally| tests(tally, &["--test", "e2e"]));
     report.check("LuCI pages", luci_pages);
+    report.check("reForis", |_| reforis());
     if let Some(building) = routers {
         report.check("routers", |_| building.and_then(RouterBuild::wait));
         report.check("emulated", |_| other_processor(emulate::SUBCOMMAND.run, &["--as-built", "--brief"]));
@@ -259,6 +261,15 @@ fn luci_pages(sum: &mut Tally) -> Result<Outcome> {
         sum.look_node(line);
     })?;
     Ok(tally.outcome(all_well))
+}
+
+/// The pages for reForis: their module, and whether the bundle and the packages can be made.
+fn reforis() -> Result<Outcome> {
+    run(&mut command("python3", &["-m", "unittest", "discover", "-s", "reforis/module/tests"]))?;
+    if let Err(why) = setup::ensure(&[setup::NPM]) {
+        return Ok(Outcome::Skipped(format!("not packed: {why}")));
+    }
+    (package::SUBCOMMAND.run)(&["--reforis".to_owned(), "3.11".to_owned()]).map(|()| Outcome::Passed(String::new()))
 }
 
 #[cfg(test)]

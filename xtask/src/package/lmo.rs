@@ -7,6 +7,12 @@ use crate::Result;
 /// The catalogue's bytes; none where nothing is translated.
 pub fn catalogue(po: &str) -> Result<Vec<u8>> {
     let mut writer = Writer::default();
+    messages(po, &mut |message| writer.add(message))?;
+    Ok(writer.finish())
+}
+
+/// Reads a `.po`; each message is handed on.
+pub fn messages(po: &str, each: &mut dyn FnMut(&Message) -> Result<()>) -> Result<()> {
     let mut message = Message::default();
     let mut field = None;
     for (number, line) in (1..).zip(po.lines()) {
@@ -19,7 +25,7 @@ pub fn catalogue(po: &str) -> Result<Vec<u8>> {
         let keyword = keyword.trim_end();
         // A message ends where the next one starts; its context comes before its text.
         if starts(keyword) && !message.texts.is_empty() {
-            writer.add(&std::mem::take(&mut message))?;
+            each(&std::mem::take(&mut message))?;
         }
         if !keyword.is_empty() {
             field = Some(Field::named(keyword).ok_or_else(|| format!("line {number}: what is {keyword}?"))?);
@@ -36,8 +42,7 @@ pub fn catalogue(po: &str) -> Result<Vec<u8>> {
             None => return Err(format!("line {number}: a text of nothing")),
         }
     }
-    writer.add(&message)?;
-    Ok(writer.finish())
+    each(&message)
 }
 
 #[derive(Clone, Copy)]
@@ -68,8 +73,9 @@ impl Field {
     }
 }
 
+/// A text and what it is in the other language.
 #[derive(Default)]
-struct Message {
+pub struct Message {
     context: Option<String>,
     text: String,
     has_plural: bool,
@@ -78,6 +84,15 @@ struct Message {
 }
 
 impl Message {
+    /// Text and translation of a message without plural forms, with their line ends.
+    pub fn single(&self) -> Result<(String, String)> {
+        if self.has_plural || self.context.is_some() {
+            return Err(format!("plural forms or a context, which are not provided for: {}", self.text));
+        }
+        let whole = |text: &str| text.replace("\\n", "\n");
+        Ok((whole(&self.text), self.texts.first().map(|text| whole(text)).unwrap_or_default()))
+    }
+
     /// What a page asks for, for the plural form.
     fn key(&self, form: usize) -> String {
         let context = self.context.as_deref().map(|context| format!("{context}\u{1}")).unwrap_or_default();

@@ -7,7 +7,9 @@ mod apk;
 pub mod elf;
 mod ipk;
 mod lmo;
+mod mo;
 mod recipe;
+mod reforis;
 mod tar;
 pub mod targets;
 #[cfg(test)]
@@ -30,7 +32,7 @@ pub const SUBCOMMAND: Subcommand =
     Subcommand { name: "package", summary: "build the router packages, .ipk and .apk", help: HELP, run };
 
 const HELP: &str = "\
-Usage: cargo xtask package [--arch ARCH]… [--format ipk|apk] [--tls] [--program FILE] [--prepare ARCH]
+Usage: cargo xtask package [--arch ARCH]… [--format ipk|apk] [--tls] [--program FILE] [--reforis PYTHON] [--prepare ARCH]
 
 Builds diswall for OpenWrt routers and packs it into dist/ARCH/, with an index for each format and checksums.
 What a cross build needs is installed first: Debian's rustc with its library source (apt-get, as root)
@@ -41,6 +43,8 @@ and zig (PyPI, into target/cross).
   --format FORMAT  only ipk (opkg: OpenWrt to 24.10, Turris OS) or only apk (OpenWrt 25.12 and later)
   --tls            with TLS to a NATS server of one's own; above the size limit, and not held to it
   --program FILE   pack this binary, unchecked, in place of building one: to try a package out
+  --reforis PYTHON only the packages of reForis' pages, for every architecture, into dist/all; PYTHON is the
+                   router's version, 3.11 for Turris OS 7 to 9; node and npm make the bundle
   --prepare ARCH   only get the tools for `cargo build --config cross.toml` ready
 
 SOURCE_DATE_EPOCH dates the files; without it the last commit does.";
@@ -78,6 +82,7 @@ fn run(args: &[String]) -> Result<()> {
             ("--format", "ipk") => formats = vec![Format::Ipk],
             ("--format", "apk") => formats = vec![Format::Apk],
             ("--format", other) => return Err(format!("no format is called {other:?}; there are ipk and apk")),
+            ("--reforis", python) => return package_reforis(python),
             ("--program", file) => program = Program::Given(PathBuf::from(file)),
             ("--prepare", arch) => return toolchain::prepare(&targets::named(arch)?.cross),
             _ => return Err(format!("no option is called {option}; see --help")),
@@ -121,6 +126,18 @@ fn package(target: &Target, formats: &[Format], wanted: &Program) -> Result<Vec<
         }
     }
     Ok(made.iter().map(|file| format!("{:>8} bytes  {}", file.content.len(), file.path.display())).collect())
+}
+
+/// The pages for reForis, which Turris OS alone has: .ipk alone.
+fn package_reforis(python: &str) -> Result<()> {
+    setup::ensure(&[setup::PACK, setup::NPM])?;
+    let packages = reforis::packages(&version()?, python)?;
+    let place = Path::new("dist/all");
+    make_directory(place)?;
+    let made = pack(&packages, Format::Ipk, place)?;
+    write_checksums(place, &made)?;
+    made.iter().for_each(|file| println!("{:>8} bytes  {}", file.content.len(), file.path.display()));
+    Ok(())
 }
 
 /// The daemon for a router; what a router could not run is refused.

@@ -159,7 +159,7 @@ pub fn read_translations(directory: &str, version: &str) -> Result<Vec<Package>>
 }
 
 /// Every file below a directory; what may be executed stays so.
-fn add_tree(directory: &Path, place: &str, files: &mut Vec<File>) -> Result<()> {
+pub fn add_tree(directory: &Path, place: &str, files: &mut Vec<File>) -> Result<()> {
     let told = |error: std::io::Error| format!("{}: {error}", directory.display());
     for entry in fs::read_dir(directory).map_err(told)? {
         let entry = entry.map_err(told)?;
@@ -213,14 +213,17 @@ fn files(directory: &str, install: &[String], program: &Path) -> Result<Vec<File
     Ok(files)
 }
 
-struct Makefile {
+/// Variables and defines of a Makefile.
+pub struct Makefile {
     path: PathBuf,
     variables: HashMap<String, String>,
-    defines: HashMap<String, Vec<String>>,
+    /// The lines of each define.
+    pub defines: HashMap<String, Vec<String>>,
 }
 
 impl Makefile {
-    fn read(path: &Path) -> Result<Makefile> {
+    /// Reads it.
+    pub fn read(path: &Path) -> Result<Makefile> {
         let text = files::read_text(path)?;
         let mut makefile = Makefile { path: path.to_path_buf(), variables: HashMap::new(), defines: HashMap::new() };
         let mut lines = text.lines();
@@ -235,7 +238,8 @@ impl Makefile {
         Ok(makefile)
     }
 
-    fn variable(&self, name: &str) -> Result<&str> {
+    /// What a variable is set to.
+    pub fn variable(&self, name: &str) -> Result<&str> {
         let value = self.variables.get(name).map(String::as_str);
         value.ok_or_else(|| format!("{}: sets no {name}", self.path.display()))
     }

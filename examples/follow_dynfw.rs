@@ -6,7 +6,6 @@
 
 use std::time::Instant;
 
-use diswall::config;
 use diswall::feed::intake::Intake;
 use diswall::feed::{Update, dynfw};
 use diswall::model::Event;
@@ -17,12 +16,13 @@ fn main() {
     let port = next().parse().unwrap_or(7087);
     let server_key = Some(next()).filter(|key| key.len() == 40);
     let wanted: usize = next().parse().unwrap_or(0);
-    let settings = config::Dynfw { server: "127.0.0.1".into(), port, server_key, key_url: None, ..Default::default() };
+    let settings =
+        dynfw::Settings { server: "127.0.0.1".into(), port, server_key, key_url: None, ..Default::default() };
     let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else { return };
     tokio::task::LocalSet::new().block_on(&runtime, follow(&settings, wanted));
 }
 
-async fn follow(settings: &config::Dynfw, wanted: usize) {
+async fn follow(settings: &dynfw::Settings, wanted: usize) {
     let start = Instant::now();
     let (sender, mut updates) = tokio::sync::mpsc::channel(256);
     let _handle = dynfw::start(settings, &std::env::temp_dir(), Intake::new(1 << 20, |_| true), sender);

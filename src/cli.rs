@@ -13,7 +13,7 @@ use std::process::ExitCode;
 
 use argh::FromArgs;
 
-use crate::config::{self, Loaded, Settings, Severity, last_good, value};
+use crate::config::{self, Loaded, Settings, Severity, last_good};
 use crate::control::client::{self, ClientError};
 use crate::control::protocol::{
     self, AllowancesQuery, CheckQuery, Code, HistoryQuery, ListQuery, Nothing, PAGE_MAX, Refusal, Request, ResyncQuery,
@@ -22,6 +22,7 @@ use crate::control::protocol::{
 use crate::firewall::{files, rules};
 use crate::model::Lifetime;
 use crate::needs;
+use crate::options::value;
 use crate::owner::rpcd;
 use crate::owner::steer::{self, BlockOptions, Steer};
 
@@ -789,7 +790,7 @@ fn config_explain(option: &str) -> Outcome {
             Ok(exit::DONE)
         }
         None => {
-            let sections = config::KINDS.join(", ");
+            let sections = config::kinds().collect::<Vec<_>>().join(", ");
             Err(Failure::usage(format!("no option and no section is called '{option}'; sections: {sections}")))
         }
     }

@@ -223,7 +223,7 @@ impl Daemon {
             disconnect: Disconnect::new(&settings),
             own: Own {
                 packets: Packets::new(),
-                scans: Scans::new(&settings.scan),
+                scans: Scans::new(&settings.feeds.scan),
                 logins: Logins::default(),
                 offences: Offences::new(),
             },
@@ -517,7 +517,9 @@ impl Daemon {
     /// Tells the lists how much of one there is room for now.
     fn tell_room(&self) {
         let room = |source| self.ledger.list_room(source);
-        self.feeds.lists().set_rooms(self.settings.lists.iter().map(|list| (list.source, room(list.source))).collect());
+        self.feeds
+            .lists()
+            .set_rooms(self.settings.feeds.lists.iter().map(|list| (list.source, room(list.source))).collect());
     }
 
     fn tell_event(&mut self, told: journal::Told, applied: &Applied) {

@@ -21,6 +21,7 @@ pub mod limiter;
 pub mod memory;
 pub mod model;
 pub mod needs;
+pub mod options;
 pub mod outside;
 mod own;
 pub mod owner;

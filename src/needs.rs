@@ -12,7 +12,7 @@ use std::net::IpAddr;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use crate::config::uci::{self, Value};
+use crate::options::uci::{self, Value};
 
 /// UCI's files.
 pub const UCI: &str = "/etc/config";

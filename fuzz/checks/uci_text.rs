@@ -3,7 +3,7 @@
 //! Run by the fuzz target of this name and, over the kept corpus, by `tests/corpus.rs`.
 
 use diswall::config::Settings;
-use diswall::config::uci::{self, Section, Value};
+use diswall::options::uci::{self, Section, Value};
 
 /// Panics where the reader of UCI breaks a promise.
 pub fn check(data: &[u8]) {

@@ -5,13 +5,16 @@
 use ipnet::IpNet;
 
 use super::protocol::Refusal;
-use crate::config::value;
-use crate::ledger::OWNER;
+use crate::ledger::{CONFIGURATION, OWNER};
+use crate::options::value::{self, Checked, refuse};
 use crate::outside;
 
 /// Most addresses in one line of the control socket: 43 bytes each and a comment are less than
 /// [`REQUEST_MAX`](super::protocol::REQUEST_MAX).
 pub const PART: usize = 1000;
+
+/// Longest name of a holder, in bytes.
+const MAX_HOLDER: usize = 64;
 
 /// The networks of a command.
 ///
@@ -41,7 +44,21 @@ pub fn nets_of_request(addresses: &[String], most: usize) -> Result<Vec<IpNet>, 
 /// # Errors
 /// It is no name that a holder may have.
 pub fn holder(by: Option<&str>) -> Result<&str, Refusal> {
-    by.map_or(Ok(OWNER), |by| value::holder(by).map_err(|error| Refusal::invalid(error.to_string())))
+    by.map_or(Ok(OWNER), |by| holder_name(by).map_err(|error| Refusal::invalid(error.to_string())))
+}
+
+fn holder_name(value: &str) -> Checked<&str> {
+    let clean = value.bytes().all(|byte| byte.is_ascii_graphic() && !b"\"'`\\".contains(&byte));
+    // That name is the configuration's own.
+    if clean && (1..=MAX_HOLDER).contains(&value.len()) && value != CONFIGURATION {
+        return Ok(value);
+    }
+    refuse(
+        value,
+        &format!(
+            "is no name of a holder; write 1 to {MAX_HOLDER} letters, digits and signs without blanks and quotes, and not config"
+        ),
+    )
 }
 
 /// The owner's comment.

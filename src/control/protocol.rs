@@ -534,6 +534,8 @@ pub struct Feed {
     pub lapses_in: Option<u64>,
     /// DisWall: the login.
     pub account: Option<String>,
+    /// A list: what its entries are: `block`, `allow` or `only`.
+    pub list: Option<String>,
     /// What the owner should know.
     pub notices: Vec<Notice>,
 }
@@ -919,6 +921,7 @@ fields!(Feed {
     max_age,
     lapses_in,
     account,
+    list,
     notices,
 });
 fields!(Notice { key, text });

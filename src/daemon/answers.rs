@@ -11,7 +11,7 @@ use super::clock::{self, WallView};
 use super::feeds::Slot;
 use super::kernel::State;
 use super::tally::HOURS;
-use crate::config::{Action, Block, Main, PortRange, Proto, value};
+use crate::config::{Action, Block, Main, PortRange, Proto};
 use crate::control::protocol::{
     Activity, Allowance, AllowanceCounts, Allowances, AllowancesQuery, Ban, Check, Done, Dropped, Events, EventsQuery,
     Feed, Feeds, Firewall, History, ListQuery, Notice, PAGE_MAX, Page, Reason, Refusal, Request, Resynced, Rule,
@@ -23,6 +23,7 @@ use crate::firewall::rules;
 use crate::json::{self, Json};
 use crate::ledger::{AllowanceView, BanView, Filter, Force, Outcome, ReasonRef, Sort};
 use crate::model::{AllowOrigin, Holds, Source};
+use crate::options::value;
 
 impl Daemon {
     /// Answers one question.
@@ -165,7 +166,7 @@ impl Daemon {
             }
         }
         .into();
-        let (server, port) = (slot.feed.server)(&self.settings, slot.source());
+        let (server, port) = (slot.feed.server)(&self.settings.feeds, slot.source());
         (feed.server, feed.port) = (server.into(), port);
         if let Some(handle) = &slot.handle {
             let gauges = &handle.gauges;
@@ -178,9 +179,10 @@ impl Daemon {
             feed.last_refusal = gauges.last_refusal.borrow().clone();
             feed.serial = Some(gauges.serial.get()).filter(|serial| *serial > 0);
         }
-        let terms = (slot.feed.terms)(&self.settings, slot.source());
+        let terms = (slot.feed.terms)(&self.settings.feeds, slot.source());
         feed.encrypted = terms.encrypted;
         feed.account = terms.account.map(Into::into);
+        feed.list = terms.list.map(|usage| usage.name().into());
         feed.max_age = terms.max_age.map(|age| age.as_secs());
         let last = slot.handle.as_ref().and_then(|handle| handle.gauges.last_message.get());
         if let (FeedState::Waiting { .. } | FeedState::Connecting, Some(last)) = (&slot.state, last) {

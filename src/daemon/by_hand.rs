@@ -10,12 +10,13 @@ use super::Daemon;
 use super::answers::reason_view;
 use super::commands::LINES;
 use super::surroundings::OfName;
-use crate::config::{Allow, Block, Settings, value};
+use crate::config::{Allow, Block, Settings};
 use crate::control::protocol::Activity;
 use crate::firewall::rules;
 use crate::ledger::ReasonRef;
 use crate::limiter;
 use crate::model::{AllowOrigin, Entry, Event, Lifetime, Reason, Source};
+use crate::options::value;
 
 /// Lines in a minute about what the owner's host names stand for.
 const NAMES: u32 = 20;

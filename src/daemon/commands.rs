@@ -11,7 +11,6 @@ use ipnet::IpNet;
 
 use super::standing::{is_single, who};
 use super::{Daemon, clock, journal};
-use crate::config::value;
 use crate::control::arguments;
 use crate::control::protocol::{
     Activity, BanCommand, ClearCommand, Code, Done, DoneRow, ExemptCommand, KickCommand, Refusal, UnbanCommand,
@@ -20,6 +19,7 @@ use crate::duration;
 use crate::ledger::{BanView, HOLDERS_MAX, HoldError, Ledger, OWNER, Word, may_ban};
 use crate::limiter;
 use crate::model::{AllowOrigin, Entry, Event, Lifetime, Reason, SetChange, Source, Teller};
+use crate::options::value;
 
 /// Lines of the log about commands in a minute.
 const TOLD: u32 = 200;

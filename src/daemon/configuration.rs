@@ -129,14 +129,14 @@ impl Daemon {
         self.kernel.configure(&self.settings);
         let raised = self.set_most();
         let plan = |list: &lists::Settings| ListPlan { source: list.source, usage: list.usage, whole: list.is_whole() };
-        self.ledger.set_lists(&self.settings.lists.iter().map(plan).collect::<Vec<_>>());
+        self.ledger.set_lists(&self.settings.feeds.lists.iter().map(plan).collect::<Vec<_>>());
         self.tally.set_sources(self.settings.sources());
         self.tell_room();
         self.ledger.set_ladder(offences::ladder(&self.settings));
-        self.ledger.set_scan_prefix(self.settings.scan.ipv6_prefix);
+        self.ledger.set_scan_prefix(self.settings.feeds.scan.ipv6_prefix);
         self.own.packets.configure(&self.settings);
-        self.own.scans.configure(&self.settings.scan);
-        self.own.logins.configure(old, &self.settings);
+        self.own.scans.configure(&self.settings.feeds.scan);
+        self.own.logins.configure(self.settings.main.enabled.then_some(&self.settings.feeds));
         self.own.offences.configure(&self.settings);
         self.disconnect.configure(old, &self.settings);
         self.surroundings.look_up(&self.settings);
@@ -146,7 +146,7 @@ impl Daemon {
                 self.apply(Event::AllowList { origin: AllowOrigin::Nats, list: Vec::new() });
             }
         }
-        let sends = self.settings.nats.send_statistics && self.feeds.publisher().is_some();
+        let sends = self.settings.feeds.nats.send_statistics && self.feeds.publisher().is_some();
         self.hourly.configure(sends, clock::wall());
         if let Some(old) = old {
             self.tell_lists(old);

@@ -14,7 +14,7 @@ use super::clock;
 use crate::config::{Direction, Settings};
 use crate::control::protocol::Part;
 use crate::firewall::{Conntrack, Firewall, Flow, Kicked, Whose};
-use crate::ledger::{Ledger, Moment, Outcome};
+use crate::ledger::{Ledger, Moment};
 use crate::limiter;
 use crate::model::{Lifetime, Range, SetChange, SetId, Source};
 
@@ -64,7 +64,7 @@ impl Disconnect {
     pub fn new(settings: &Settings) -> Disconnect {
         Disconnect {
             on: settings.main.disconnect,
-            wide: settings.scan.ipv6_prefix == 64,
+            wide: settings.feeds.scan.ipv6_prefix == 64,
             partial: partial(settings),
             conntrack: None,
             pending: Vec::new(),
@@ -80,7 +80,7 @@ impl Disconnect {
 
     /// Goes by these settings from now on.
     pub fn configure(&mut self, old: Option<&Settings>, settings: &Settings) {
-        (self.on, self.wide) = (settings.main.disconnect, settings.scan.ipv6_prefix == 64);
+        (self.on, self.wide) = (settings.main.disconnect, settings.feeds.scan.ipv6_prefix == 64);
         self.partial = partial(settings);
         if self.on && old.is_none_or(|old| !old.main.disconnect) {
             self.probe();
@@ -116,10 +116,11 @@ impl Disconnect {
             return;
         }
         let range = match change {
-            SetChange::Delete { set: SetId::Ban(_), .. } | SetChange::Add { set: SetId::Allow, .. } => {
+            SetChange::Delete { set: SetId::Ban(_) | SetId::Nets(_), .. }
+            | SetChange::Add { set: SetId::Allow, .. } => {
                 return self.note_end();
             }
-            SetChange::Add { set: SetId::Ban(_), range, .. } => *range,
+            SetChange::Add { set: SetId::Ban(_) | SetId::Nets(_), range, .. } => *range,
             SetChange::Renew { set: SetId::Ban(source), range, lifetime } => {
                 // It may end sooner than it was to.
                 if let Lifetime::Seconds(seconds) = lifetime {
@@ -161,7 +162,7 @@ impl Disconnect {
         }
         let next = Cell::new(None);
         let ended = |address| {
-            let ended = ledger.outcome(now, address) != Outcome::Blocked;
+            let ended = !ledger.is_blocked_wholly(now, address);
             if !ended {
                 next.set(sooner(next.get(), ledger.next_end(now, address)));
             }
@@ -200,7 +201,7 @@ impl Disconnect {
             let after = ranges.partition_point(|range| range.first <= address);
             after.checked_sub(1).and_then(|at| ranges.get(at)).is_some_and(|range| address <= range.last)
         };
-        let blocked = |address: IpAddr| ledger.outcome(now, address) == Outcome::Blocked;
+        let blocked = |address: IpAddr| ledger.is_blocked_wholly(now, address);
         let few = !everything && ranges.len() <= FEW && ranges.iter().all(|range| range.first == range.last);
         let whose = match direction {
             Direction::Src => Whose::Opened,
@@ -230,7 +231,7 @@ impl Disconnect {
         now: Moment,
         firewall: Option<&mut Firewall>,
     ) -> Kicked {
-        let banned = |flow: &&Flow| ledger.outcome(now, flow.outside.ip()) == Outcome::Blocked;
+        let banned = |flow: &&Flow| ledger.is_blocked_wholly(now, flow.outside.ip());
         let look = |conntrack: &mut Conntrack, remember: &mut dyn FnMut(&[Flow])| {
             let mut of_banned = |flows: &[Flow]| remember(&flows.iter().filter(banned).copied().collect::<Vec<_>>());
             conntrack.kick_matching(named, Whose::All, &mut of_banned)
@@ -282,7 +283,7 @@ impl Disconnect {
 }
 
 fn partial(settings: &Settings) -> Vec<Source> {
-    settings.lists.iter().filter(|list| !list.is_whole()).map(|list| list.source).collect()
+    settings.feeds.lists.iter().filter(|list| !list.is_whole()).map(|list| list.source).collect()
 }
 
 /// The whole network, where its first address stands for it.

@@ -150,7 +150,7 @@ impl Feeds {
             publisher: Rc::default(),
             lists: Rc::default(),
         };
-        let slots = registry::all(settings).map(|(feed, source)| Slot::new(feed, source)).collect();
+        let slots = registry::all(&settings.feeds).map(|(feed, source)| Slot::new(feed, source)).collect();
         (Feeds { slots, start }, receiver)
     }
 
@@ -169,21 +169,22 @@ impl Feeds {
     pub fn configure(&mut self, old: Option<&Settings>, new: &Settings) -> Vec<Source> {
         let mut switched_off = Vec::new();
         let mut before = std::mem::take(&mut self.slots);
-        for (feed, source) in registry::all(new) {
+        for (feed, source) in registry::all(&new.feeds) {
             let known = before.iter().position(|slot| slot.source == source);
             self.slots.push(known.map_or_else(|| Slot::new(feed, source), |at| before.remove(at)));
         }
         for slot in &mut self.slots {
             let (feed, source) = (slot.feed, slot.source);
-            let wanted = feed.is_wanted(new, source);
-            let ran = old.is_some_and(|old| feed.is_wanted(old, source));
-            let unchanged = old.is_some_and(|old| (feed.same)(old, new, source));
+            let wanted = new.wants(feed, source);
+            let ran = old.is_some_and(|old| old.wants(feed, source));
+            let kept = |old: &Settings| !feed.keeps || old.main.state_dir == new.main.state_dir;
+            let unchanged = old.is_some_and(|old| (feed.same)(&old.feeds, &new.feeds, source) && kept(old));
             match (ran, wanted) {
                 (true, true) if unchanged => {}
                 (_, true) => {
                     // The old one ends before the new one starts: two logins of one client would meet.
                     slot.stop();
-                    slot.handle = Some((feed.start)(new, source, &self.start));
+                    slot.handle = Some((feed.start)(&new.feeds, source, &new.main.state_dir, &self.start));
                     slot.set_state(FeedState::Connecting);
                 }
                 (true, false) => {

@@ -9,10 +9,10 @@ use ipnet::IpNet;
 use tokio::sync::broadcast;
 
 use super::answers::reason_view;
-use crate::config::value;
 use crate::control::protocol::{Activity, Events};
 use crate::ledger::{Applied, ReasonRef};
 use crate::model::{Event, Lifetime, Reason, Source};
+use crate::options::value;
 
 /// Events kept for later askers.
 const KEPT: usize = 200;

@@ -144,7 +144,7 @@ impl Kernel {
     /// are older than the configuration.
     pub fn lacking(&self, settings: &Settings) -> Option<String> {
         let (scans, cuts) = self.parts;
-        let part = match (settings.scan.enabled && !scans, settings.main.disconnect && !cuts) {
+        let part = match (settings.feeds.scan.enabled && !scans, settings.main.disconnect && !cuts) {
             (false, false) => return None,
             (true, false) => "look for scans",
             (false, true) => "keep ended connections from coming back",

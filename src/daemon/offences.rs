@@ -16,7 +16,7 @@ use super::proof::Prover;
 use super::scene::Scene;
 use super::{Daemon, Own};
 use crate::bucket::Bucket;
-use crate::config::{Settings, value};
+use crate::config::Settings;
 use crate::control::protocol::{self, Activity};
 use crate::duration;
 use crate::feed::login::Place;
@@ -24,6 +24,7 @@ use crate::feed::offence::{Facts, Known, Offence, Post, Sender};
 use crate::feed::scan::Touch;
 use crate::ledger::{Ladder, Ledger, Outcome, ReasonRef};
 use crate::model::{Event, Range, Reason, SetChange, SetId, Source};
+use crate::options::value;
 
 /// Bans that are logged one by one: so many a second, and so many at once.
 const LOGGED: Bucket = Bucket::new(2, 20);
@@ -66,8 +67,8 @@ impl Offences {
 
     /// Goes by these settings from now on.
     pub fn configure(&mut self, settings: &Settings) {
-        self.scene.watch(settings.main.enabled && settings.scan.enabled);
-        self.prover.configure(settings.login.proof);
+        self.scene.watch(settings.main.enabled && settings.feeds.scan.enabled);
+        self.prover.configure(settings.feeds.login.proof);
     }
 
     /// When [`Daemon::follow_offences`] is due.
@@ -135,7 +136,7 @@ impl Daemon {
     /// Takes in what was seen; the caller commits.
     pub(super) fn see(&mut self, seen: Seen) {
         match seen {
-            Seen::Touch(touch, bare) if self.settings.scan.enabled => {
+            Seen::Touch(touch, bare) if self.settings.feeds.scan.enabled => {
                 let Daemon { own: Own { scans, offences: Offences { scene, prover, .. }, .. }, ledger, .. } = self;
                 let (mut facts, mut posts) = (Witnesses { ledger, scene, prover }, Vec::new());
                 scans.touched(clock::now(), &touch, bare, &mut facts, &mut |post| posts.push(post));
@@ -232,7 +233,7 @@ impl Daemon {
     pub(super) fn scan_view(&self) -> protocol::Scan {
         protocol::Scan {
             state: self.own.packets.state(&self.settings).into(),
-            error: self.own.packets.error().filter(|_| self.settings.scan.enabled).map(Into::into),
+            error: self.own.packets.error().filter(|_| self.settings.feeds.scan.enabled).map(Into::into),
             suspects: self.own.scans.suspects() as u64,
             forgotten: self.own.scans.forgotten(),
             bans_hour: self.own.offences.bans_hour().into(),
@@ -249,8 +250,8 @@ fn is_inside(ledger: &Ledger, address: IpAddr) -> bool {
 pub fn ladder(settings: &Settings) -> Ladder {
     let seconds = |length: &Duration| u32::try_from(length.as_secs()).unwrap_or(u32::MAX);
     Ladder {
-        steps: settings.scan.ban_times.iter().map(seconds).collect(),
-        forget_after: seconds(&settings.scan.forget_after),
+        steps: settings.feeds.scan.ban_times.iter().map(seconds).collect(),
+        forget_after: seconds(&settings.feeds.scan.forget_after),
     }
 }
 

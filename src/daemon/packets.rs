@@ -59,8 +59,8 @@ impl Packets {
 
     /// Binds, closes or changes the group as the settings say. Needs the runtime.
     pub fn configure(&mut self, settings: &Settings) {
-        let wanted = settings.main.enabled && (settings.scan.enabled || settings.nats.refresh);
-        let group = wanted.then_some(settings.scan.nflog_group);
+        let wanted = settings.main.enabled && (settings.feeds.scan.enabled || settings.feeds.nats.refresh);
+        let group = wanted.then_some(settings.feeds.scan.nflog_group);
         if group != self.group || matches!(self.link, Link::Broken(..)) {
             // Closed first: the group that follows may be the same.
             self.link = Link::Off;
@@ -158,7 +158,7 @@ impl Packets {
     /// Whether scans are seen; `None` while nobody wants to. `unruled`: the rules tell of none.
     pub fn part(&self, settings: &Settings, unruled: bool) -> Option<Part> {
         let part = match &self.link {
-            _ if !settings.scan.enabled => return None,
+            _ if !settings.feeds.scan.enabled => return None,
             Link::Broken(error, _) => Part::broken("scan", error).remedied(
                 "install kmod-nfnetlink-log, or choose another `nflog_group` if another program listens there",
             ),
@@ -173,7 +173,7 @@ impl Packets {
     /// In the protocol's word: `off`, `on` or `error`.
     pub fn state(&self, settings: &Settings) -> &'static str {
         match &self.link {
-            _ if !settings.scan.enabled => "off",
+            _ if !settings.feeds.scan.enabled => "off",
             Link::Off => "off",
             Link::On(_) => "on",
             Link::Broken(..) => "error",

@@ -6,8 +6,8 @@
 
 use std::net::IpAddr;
 
-use crate::config::Proving;
 use crate::feed::login::Place;
+use crate::feed::login::Proving;
 use crate::firewall::{Claim, Proof, Witness};
 use crate::limiter;
 

@@ -29,7 +29,7 @@ impl Daemon {
 
     /// What there is to share.
     pub(super) fn sharing(&self) -> Sharing {
-        let nats = &self.settings.nats;
+        let nats = &self.settings.feeds.nats;
         let publisher = self.feeds.publisher();
         Sharing {
             bans: publisher.is_some() && nats.share_bans,

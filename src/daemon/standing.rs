@@ -5,10 +5,10 @@ use ipnet::IpNet;
 
 use super::Daemon;
 use super::clock;
-use crate::config::value;
 use crate::duration;
 use crate::ledger::{AllowanceView, BanView, CONFIGURATION, Force, Moment, OWNER, Outcome};
 use crate::model::{AllowOrigin, Source};
+use crate::options::value;
 
 /// See the module's head.
 pub(super) struct Standing {

@@ -250,7 +250,7 @@ impl Surroundings {
             } else {
                 format!("{}: {}", named.name, named.comment)
             };
-            let (words, _) = crate::config::value::comment_cut(&words);
+            let (words, _) = crate::options::value::comment_cut(&words);
             let taken = self.addresses(&named.name).filter(|address| named.allow || self.may_block(*address));
             found.extend(taken.map(|address| (named.allow, address, words.clone())));
         }

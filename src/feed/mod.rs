@@ -15,6 +15,7 @@ pub mod nats;
 pub mod offence;
 pub mod registry;
 pub mod scan;
+pub mod settings;
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -22,6 +23,8 @@ use std::rc::Rc;
 use tokio::sync::mpsc;
 
 use crate::model::{Event, Source};
+
+pub use settings::Settings;
 
 /// Where a feed's connection stands.
 #[derive(Clone, Debug, PartialEq, Eq)]

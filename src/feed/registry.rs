@@ -4,30 +4,35 @@
 //! it starts. The daemon holds a place for each source of them (`daemon::feeds`) and knows nothing else of them.
 
 use std::cell::RefCell;
+use std::path::Path;
 use std::rc::Rc;
 use std::time::Duration;
 
 use super::intake::Intake;
 use super::lists::Context;
 use super::nats::{self, Publisher};
+use super::settings::Settings;
 use super::{Handle, Updates, dynfw};
-use crate::config::Settings;
-use crate::model::Source;
+use crate::model::{ListUse, Source};
 
 /// One kind of feed. Where a function takes a source, it is one of those that `sources` names.
 pub struct Feed {
     /// Whose bans it delivers; the sources' names are the feeds'.
     pub sources: fn(&Settings) -> Vec<Source>,
-    /// Whether its own section, and `local_only`, let it run.
+    /// Whether its own section lets it run.
     pub enabled: fn(&Settings, Source) -> bool,
+    /// Whether nothing of it comes over the network, so that `local_only` lets it run.
+    pub local: fn(&Settings, Source) -> bool,
     /// Name or address and port of its server; the name is empty where there is none.
     pub server: fn(&Settings, Source) -> (&str, u16),
     /// What people are told of its connection.
     pub terms: fn(&Settings, Source) -> Terms<'_>,
     /// Whether it goes by the same options in both, so that it need not start anew.
     pub same: fn(&Settings, &Settings, Source) -> bool,
-    /// Starts it.
-    pub start: fn(&Settings, Source, &Start) -> Handle,
+    /// Whether it keeps something in `state_dir`, so that it starts anew with another one.
+    pub keeps: bool,
+    /// Starts it; the path is `state_dir`.
+    pub start: fn(&Settings, Source, &Path, &Start) -> Handle,
 }
 
 /// On which terms a feed is connected.
@@ -39,6 +44,8 @@ pub struct Terms<'s> {
     pub account: Option<&'s str>,
     /// Without contact for longer, its bans lapse; `None`: they have ends of their own.
     pub max_age: Option<Duration>,
+    /// What the entries of a list are.
+    pub list: Option<ListUse>,
 }
 
 /// What every feed is given at its start.
@@ -59,30 +66,33 @@ pub struct Start {
 static FEEDS: [Feed; 2] = [
     Feed {
         sources: |_| vec![Source::DYNFW],
-        enabled: |settings, _| settings.dynfw.enabled && !settings.main.local_only,
+        enabled: |settings, _| settings.dynfw.enabled,
+        local: |_, _| false,
         server: |settings, _| (&settings.dynfw.server, settings.dynfw.port),
         terms: |Settings { dynfw, .. }, _| Terms {
             encrypted: dynfw.server_key.is_some(),
             max_age: Some(dynfw.max_age),
-            account: None,
+            ..Terms::default()
         },
-        same: |old, new, _| old.dynfw == new.dynfw && old.main.state_dir == new.main.state_dir,
-        start: |settings, _, start| {
-            let state_dir = &settings.main.state_dir;
+        same: |old, new, _| old.dynfw == new.dynfw,
+        keeps: true,
+        start: |settings, _, state_dir, start| {
             dynfw::start(&settings.dynfw, state_dir, start.intake.clone(), start.updates.clone())
         },
     },
     Feed {
         sources: |_| vec![Source::NATS],
-        enabled: |settings, _| settings.nats.enabled && !settings.main.local_only,
+        enabled: |settings, _| settings.nats.enabled,
+        local: |_, _| false,
         server: |settings, _| (&settings.nats.server, settings.nats.port),
         terms: |Settings { nats, .. }, _| Terms {
             encrypted: nats.tls,
             account: Some(&nats.client_name),
-            max_age: None,
+            ..Terms::default()
         },
         same: |old, new, _| old.nats == new.nats,
-        start: |settings, _, start| {
+        keeps: false,
+        start: |settings, _, _, start| {
             let (intake, updates) = (start.intake.clone(), start.updates.clone());
             let (handle, publisher) = nats::start(&settings.nats, &start.host_name, intake, updates);
             start.publisher.replace(Some(publisher));
@@ -94,11 +104,4 @@ static FEEDS: [Feed; 2] = [
 /// Every feed that the configuration has, running or not.
 pub fn all(settings: &Settings) -> impl Iterator<Item = (&'static Feed, Source)> {
     FEEDS.iter().flat_map(|feed| (feed.sources)(settings).into_iter().map(move |source| (feed, source)))
-}
-
-impl Feed {
-    /// Whether the configuration as a whole wants it to run.
-    pub fn is_wanted(&self, settings: &Settings, source: Source) -> bool {
-        settings.main.enabled && (self.sources)(settings).contains(&source) && (self.enabled)(settings, source)
-    }
 }

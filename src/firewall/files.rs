@@ -12,7 +12,8 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use super::rules::{self, ZoneDevices};
-use crate::config::{Settings, States, uci};
+use crate::config::{Settings, States};
+use crate::options::uci;
 use crate::own;
 use crate::programs;
 
@@ -148,7 +149,7 @@ fn accepted(
         let mut parts: Vec<&str> = Vec::new();
         if without_log {
             parts.push("scan detection and logging (packages kmod-nfnetlink-log, kmod-nft-core)");
-            (less.scan.enabled, less.scan.refresh, less.nats.refresh, less.main.log_drops) =
+            (less.feeds.scan.enabled, less.feeds.scan.refresh, less.feeds.nats.refresh, less.main.log_drops) =
                 (false, false, false, false);
             less.block.iter_mut().for_each(|block| block.log = false);
         }
@@ -157,7 +158,7 @@ fn accepted(
             less.main.disconnect = false;
         }
         // Scans are looked for with the help of a nat chain too.
-        if without_nat && less.scan.enabled {
+        if without_nat && less.feeds.scan.enabled {
             continue;
         }
         let text = render(&less);
@@ -242,7 +243,7 @@ pub fn zone_devices(settings: &Settings) -> Vec<ZoneDevices> {
         output.status.success().then_some(ZoneDevices { zone: zone.clone(), devices: names })
     };
     let mut zones: Vec<&String> = settings.main.zones.iter().collect();
-    for zone in settings.lists.iter().flat_map(|list| &list.zones) {
+    for zone in settings.feeds.lists.iter().flat_map(|list| &list.zones) {
         if !zones.contains(&zone) {
             zones.push(zone);
         }

@@ -40,7 +40,7 @@ pub fn for_fw4(settings: &Settings, zones: &[ZoneDevices]) -> String {
             States::All => text.hooks_before_states(&guard, zones),
         }
     }
-    if settings.scan.enabled {
+    if settings.feeds.scan.enabled {
         text.hooks_for_scans();
     }
     text.out
@@ -131,7 +131,7 @@ impl<'a> Text<'a> {
     fn guards(&self) -> Vec<Guard<'a>> {
         let settings = self.settings;
         let (of_main, own): (Vec<_>, Vec<_>) =
-            settings.lists.iter().partition(|list| list.zones.is_empty() || !self.fw4);
+            settings.feeds.lists.iter().partition(|list| list.zones.is_empty() || !self.fw4);
         let main = Guard { label: String::new(), zones: &settings.main.zones, lists: of_main, is_main: true };
         let of_list = |list: &'a lists::Settings| {
             let label = format!(".{}", list.source);
@@ -142,7 +142,7 @@ impl<'a> Text<'a> {
 
     /// The configuration of a source that is a list.
     fn list_of(&self, source: Source) -> Option<&'a lists::Settings> {
-        self.settings.lists.iter().find(|list| list.source == source)
+        self.settings.feeds.lists.iter().find(|list| list.source == source)
     }
 
     /// The names of a source's sets of one family.
@@ -189,7 +189,7 @@ impl<'a> Text<'a> {
         if self.settings.main.disconnect {
             self.cut_chains();
         }
-        if self.settings.scan.enabled {
+        if self.settings.feeds.scan.enabled {
             self.scan_chains(!self.fw4);
         }
         if !self.fw4 {
@@ -269,7 +269,7 @@ impl<'a> Text<'a> {
         let field = side.field(family);
         let allow = self.names.set(SetKey { set: SetId::Allow, family });
         self.line(2, &format!("{field} @{allow} return"));
-        for list in self.settings.lists.iter().filter(|list| list.usage == ListUse::Allow) {
+        for list in self.settings.feeds.lists.iter().filter(|list| list.usage == ListUse::Allow) {
             for set in self.sets_of(list.source, family).collect::<Vec<_>>() {
                 self.line(2, &format!("{field} @{set} return"));
             }
@@ -422,7 +422,7 @@ impl<'a> Text<'a> {
     /// used or not, so that a former configuration's rules do not stay in one.
     fn base_chains(&mut self) {
         let prefix = self.names.prefix.clone();
-        let (main, scan) = (&self.settings.main, &self.settings.scan);
+        let (main, scan) = (&self.settings.main, &self.settings.feeds.scan);
         let devices: Vec<&str> = main.devices.iter().map(String::as_str).collect();
         let devices = if devices.is_empty() { " != \"lo\"".to_string() } else { format!(" {}", device_set(&devices)) };
         for hook in Hook::ALL {

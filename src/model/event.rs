@@ -51,6 +51,17 @@ pub enum ListUse {
     Only,
 }
 
+impl ListUse {
+    /// Its name in the configuration and in JSON.
+    pub const fn name(self) -> &'static str {
+        match self {
+            ListUse::Block => "block",
+            ListUse::Allow => "allow",
+            ListUse::Only => "only",
+        }
+    }
+}
+
 /// Why an address is banned, as the feed states it. Texts are at most [`TAG_MAX`] bytes; the ledger
 /// stores them once however many bans share them.
 #[derive(Clone, Debug, PartialEq, Eq)]

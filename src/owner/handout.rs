@@ -7,12 +7,10 @@
 
 use std::path::Path;
 
-use crate::config::{Severity, last_good, options_of, uci};
+use crate::config::{Severity, last_good, options_of};
 use crate::control::protocol::Problem;
 use crate::json::fields;
-
-/// Options whose values are for their owner alone.
-pub const SECRETS: &[(&str, &str)] = &[("nats", "client_pass")];
+use crate::options::uci;
 
 /// Most bytes of values that are handed out: a ubus message ends at 1 MiB.
 const VALUES_MAX: usize = 500_000;
@@ -111,10 +109,7 @@ fn weight(section: &uci::Section<'_>) -> usize {
 
 fn section_of(section: &uci::Section<'_>) -> HandoutSection {
     let known = options_of(&section.kind);
-    let shown = |entry: &&uci::Entry<'_>| {
-        let name = entry.name.as_ref();
-        known.contains(&name) && !SECRETS.contains(&(section.kind.as_ref(), name))
-    };
+    let shown = |entry: &&uci::Entry<'_>| known.contains(&(entry.name.as_ref(), false));
     let option = |entry: &uci::Entry<'_>| {
         let (list, values) = match &entry.value {
             uci::Value::Single(text) => (false, vec![text.to_string()]),
@@ -134,7 +129,7 @@ mod tests {
     #![allow(clippy::unwrap_used)]
 
     use super::*;
-    use crate::config::KINDS;
+    use crate::config::kinds;
     use crate::json;
 
     fn handed(text: &str) -> (Handout, String) {
@@ -201,12 +196,12 @@ mod tests {
     #[test]
     fn whatever_sounds_like_a_secret_is_one_or_is_known_not_to_be() {
         const PUBLIC: &[(&str, &str)] = &[("dynfw", "server_key"), ("dynfw", "key_url")];
-        for kind in KINDS {
-            for option in options_of(kind) {
+        for kind in kinds() {
+            for (option, secret) in options_of(kind) {
                 let sounds = ["pass", "key", "token", "secret", "cred"].iter().any(|word| option.contains(word));
-                let judged = SECRETS.contains(&(*kind, option)) || PUBLIC.contains(&(*kind, option));
-                assert!(!sounds || judged, "{kind}.{option}");
+                assert!(!sounds || secret || PUBLIC.contains(&(kind, option)), "{kind}.{option}");
             }
         }
+        assert!(options_of("nats").contains(&("client_pass", true)));
     }
 }

@@ -11,12 +11,13 @@ use std::path::Path;
 use super::handout;
 use super::steer::{BlockOptions, Steer};
 use super::trial;
-use crate::config::{Settings, last_good, value};
+use crate::config::{Settings, last_good};
 use crate::control::client::{self, ClientError};
 use crate::control::protocol::{
     ClearCommand, Done, DoneRow, ErrorAnswer, ExemptCommand, KickCommand, Refusal, Request, UnbanCommand,
 };
 use crate::json::{self, Json, fields};
+use crate::options::value;
 
 /// Most bytes of arguments.
 const ARGUMENTS_MAX: u64 = 64 * 1024;

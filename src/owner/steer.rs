@@ -13,13 +13,14 @@ use std::process::Stdio;
 use ipnet::IpNet;
 
 use super::edit::{self, EditError, Outcome};
-use crate::config::{Action, Allow, Block, Proto, Settings, last_good, value};
+use crate::config::{Action, Allow, Block, Proto, Settings, last_good};
 use crate::control::arguments::{PART, comment, holder, nets};
 use crate::control::client::{self, ClientError};
 use crate::control::protocol::{
     BanCommand, ClearCommand, Code, Done, DoneRow, ExemptCommand, KickCommand, Nothing, Refusal, Request, UnbanCommand,
 };
 use crate::ledger::{OWNER, may_ban};
+use crate::options::value;
 use crate::programs;
 
 /// What reloads rules and daemon on a router.

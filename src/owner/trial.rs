@@ -49,7 +49,7 @@ impl Trial {
     /// For everything that the settings look for.
     pub fn configured(settings: &Settings) -> Trial {
         let mut trial = Trial::empty();
-        each_watch(settings, &mut |watch| {
+        each_watch(&settings.feeds, &mut |watch| {
             watch.add_to(&mut trial.judge, number(&trial.names));
             trial.names.push(watch.name.to_owned());
         });

@@ -7,7 +7,6 @@ use std::net::{IpAddr, Shutdown, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use diswall::config;
 use diswall::feed::intake::Intake;
 use diswall::feed::{FeedState, Handle, Update, dynfw};
 use diswall::model::{Event, Source};
@@ -34,7 +33,7 @@ struct Follower {
 }
 
 impl Follower {
-    fn start(settings: config::Dynfw) -> Follower {
+    fn start(settings: dynfw::Settings) -> Follower {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         let local = LocalSet::new();
         let (sender, updates) = mpsc::channel(256);
@@ -141,13 +140,13 @@ impl Follower {
     }
 }
 
-fn settings(sentinel: &Sentinel) -> config::Dynfw {
-    config::Dynfw {
+fn settings(sentinel: &Sentinel) -> dynfw::Settings {
+    dynfw::Settings {
         server: "127.0.0.1".into(),
         port: u16::try_from(sentinel.port).expect("a port"),
         server_key: sentinel.public_key.clone(),
         key_url: None,
-        ..config::Dynfw::default()
+        ..dynfw::Settings::default()
     }
 }
 
@@ -268,7 +267,7 @@ fn nothing_is_missing_after_cuts_with_data_in_flight() {
     let mut sentinel = Sentinel::start(&["--list-every", "0.5", "--size", "100000"]);
     // The first connection ends in the middle of the list.
     let relay = Relay::start(sentinel.port, 700_000);
-    let mut feed = Follower::start(config::Dynfw { port: relay.port, ..settings(&sentinel) });
+    let mut feed = Follower::start(dynfw::Settings { port: relay.port, ..settings(&sentinel) });
     sentinel.tell("deltas 500");
     feed.until_live();
     let mut cuts = 0;
@@ -303,7 +302,7 @@ fn bans_lapse_in_silence_and_come_back_with_the_list() {
     let _netns = Netns::enter();
     let mut sentinel = Sentinel::start(&["--list-every", "0.5", "--size", "100"]);
     let max_age = Duration::from_secs(2);
-    let mut feed = Follower::start(config::Dynfw { max_age, ..settings(&sentinel) });
+    let mut feed = Follower::start(dynfw::Settings { max_age, ..settings(&sentinel) });
     feed.until_live();
     sentinel.tell("publish off");
     feed.until(SOON, "the bans lapse", |feed| feed.lapses == 1);
@@ -381,17 +380,17 @@ fn each_kind_of_failure_has_its_own_sentence() {
     let curve = Sentinel::start(&[]);
     let null = Sentinel::start(&["--null"]);
     let other_key = Sentinel::start(&[]).public_key;
-    let stranger = |said: &'static [u8]| config::Dynfw { port: stranger(said), ..settings(&curve) };
+    let stranger = |said: &'static [u8]| dynfw::Settings { port: stranger(said), ..settings(&curve) };
     let closed = Sentinel::start(&[]);
     let closed_port = u16::try_from(closed.port).expect("a port");
     drop(closed);
     let table = [
-        (config::Dynfw { server_key: other_key.clone(), ..settings(&curve) }, "wrong server key"),
-        (config::Dynfw { server_key: None, ..settings(&curve) }, "asks for CURVE"),
-        (config::Dynfw { server_key: other_key.clone(), ..settings(&null) }, "speaks no CURVE"),
-        (config::Dynfw { server: "nowhere.invalid".into(), ..settings(&curve) }, "does not resolve"),
-        (config::Dynfw { port: closed_port, ..settings(&curve) }, "refused"),
-        (config::Dynfw { server_key: Some("short".into()), ..settings(&curve) }, "40 Z85 characters"),
+        (dynfw::Settings { server_key: other_key.clone(), ..settings(&curve) }, "wrong server key"),
+        (dynfw::Settings { server_key: None, ..settings(&curve) }, "asks for CURVE"),
+        (dynfw::Settings { server_key: other_key.clone(), ..settings(&null) }, "speaks no CURVE"),
+        (dynfw::Settings { server: "nowhere.invalid".into(), ..settings(&curve) }, "does not resolve"),
+        (dynfw::Settings { port: closed_port, ..settings(&curve) }, "refused"),
+        (dynfw::Settings { server_key: Some("short".into()), ..settings(&curve) }, "40 Z85 characters"),
         (stranger(b"SSH-2.0-dropbear\r\n"), "something else than ZeroMQ: it said \"SSH-2.0-dropbear\""),
         (stranger(b"HTTP/1.1 400 Bad Request\r\n\r\n"), "something else than ZeroMQ: it said \"HTTP/1.1"),
         (stranger(b""), "something else than ZeroMQ"),
@@ -540,7 +539,7 @@ fn a_publisher_that_is_not_libzmq_is_followed_too() {
     let port = port.recv().expect("a port");
     let server = "127.0.0.1".into();
     let mut feed =
-        Follower::start(config::Dynfw { server, port, server_key: None, key_url: None, ..Default::default() });
+        Follower::start(dynfw::Settings { server, port, server_key: None, key_url: None, ..Default::default() });
     feed.until_live();
     feed.run(Duration::from_secs(2));
     stop.send(()).expect("told");

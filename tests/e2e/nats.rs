@@ -5,10 +5,9 @@ use std::io::{Read, Write};
 use std::net::{IpAddr, TcpListener};
 use std::time::{Duration, Instant};
 
-use diswall::config;
 use diswall::feed::FeedState;
-use diswall::feed::nats::Statistics;
 use diswall::feed::nats::session::notice;
+use diswall::feed::nats::{self, Statistics};
 use diswall::model::{Lifetime, Reason, Source};
 
 use crate::support::nats_server::{DEADLINE, Folded, NatsFeed, NatsServer, PORT, Service, settings};
@@ -225,7 +224,7 @@ fn what_may_not_be_shared_waits_for_the_permission() {
     let _netns = Netns::enter();
     let server = NatsServer::start();
     let mut service = Service::start();
-    let mut feed = NatsFeed::start(&config::Nats { share_bans: true, ..settings("alice", "wonder") });
+    let mut feed = NatsFeed::start(&nats::Settings { share_bans: true, ..settings("alice", "wonder") });
     feed.until("live", Folded::is_live);
     const MAY: &str = "publish: [\"diswall.*.alice.*.*\"]";
     const MAY_NOT: &str = "publish: [\"diswall.*.alice.init.*\"]";
@@ -373,7 +372,7 @@ fn a_restarted_server_brings_what_was_missed() {
 fn tls_is_used_and_its_authority_checked() {
     let _netns = Netns::enter();
     let server = NatsServer::with_tls();
-    let tls = |server_name: &str, ca_file: &str| config::Nats {
+    let tls = |server_name: &str, ca_file: &str| nats::Settings {
         server: server_name.into(),
         tls: true,
         ca_file: Some(server.file(ca_file)),
@@ -391,7 +390,7 @@ fn tls_is_used_and_its_authority_checked() {
         service.tell("forget 203.0.113.1");
     }
     // A server that insists on TLS gets it, whatever the option says.
-    let mut feed = NatsFeed::start(&config::Nats { tls: false, ..tls("127.0.0.1", "ca.pem") });
+    let mut feed = NatsFeed::start(&nats::Settings { tls: false, ..tls("127.0.0.1", "ca.pem") });
     feed.until("connected", |folded| folded.states.last() == Some(&FeedState::Synchronising));
     for (ca_file, expected) in [
         ("stranger.pem", "TLS failed: invalid peer certificate"),
@@ -407,7 +406,7 @@ fn tls_is_used_and_its_authority_checked() {
 fn no_password_is_sent_where_tls_is_asked_for_and_missing() {
     let _netns = Netns::enter();
     let _server = NatsServer::start();
-    let mut feed = NatsFeed::start(&config::Nats { tls: true, ..settings("alice", "wonder") });
+    let mut feed = NatsFeed::start(&nats::Settings { tls: true, ..settings("alice", "wonder") });
     feed.until("the error", |folded| folded.error().contains("offers no TLS"));
 }
 
@@ -433,8 +432,8 @@ fn what_one_router_saw_reaches_the_others_of_its_login() {
     let _netns = Netns::enter();
     let mut server = NatsServer::start();
     let mut service = Service::start();
-    let open = config::Nats { share_bans: true, send_statistics: true, ..settings("alice", "wonder") };
-    let mut feed = NatsFeed::start(&config::Nats { hostname: Some("attic.lan".into()), ..open });
+    let open = nats::Settings { share_bans: true, send_statistics: true, ..settings("alice", "wonder") };
+    let mut feed = NatsFeed::start(&nats::Settings { hostname: Some("attic.lan".into()), ..open });
     feed.until("the feed is live", |folded| folded.is_live());
     let mut other = live("alice", "wonder");
     let (seen, told) = (ip("203.0.113.1"), ip("203.0.113.2"));

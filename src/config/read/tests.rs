@@ -4,7 +4,11 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::*;
-use crate::config::{Action, Direction, PortRange, States};
+use crate::config::{Action, Direction, MAX_NAMES, Named, PortRange, Proto, States};
+use crate::feed::login::LogSource;
+use crate::feed::login::attempts::Limit;
+use crate::feed::{self, dynfw, login, nats, scan};
+use crate::options::problem::MAX_PROBLEMS;
 
 const SHIPPED: &str = include_str!("../../../openwrt/files/diswall.config");
 
@@ -42,11 +46,11 @@ fn the_shipped_file_shows_every_option_with_its_default() {
     assert_eq!(loaded.problems.to_string(), "");
     assert_eq!(loaded.settings.main.devices, ["eth0"]);
     assert_eq!((loaded.settings.allow.len(), loaded.settings.block.len()), (1, 1));
-    assert_eq!(loaded.settings.scan.ban_times.len(), 3);
+    assert_eq!(loaded.settings.feeds.scan.ban_times.len(), 3);
     loaded.settings.main.devices.clear();
-    loaded.settings.scan.ban_times.clear();
-    assert_eq!(loaded.settings.logwatch.len(), 1);
-    loaded.settings.logwatch.clear();
+    loaded.settings.feeds.scan.ban_times.clear();
+    assert_eq!(loaded.settings.feeds.logwatch.len(), 1);
+    loaded.settings.feeds.logwatch.clear();
     loaded.settings.allow.clear();
     loaded.settings.block.clear();
     assert_eq!(loaded.settings, Settings::default());
@@ -57,14 +61,9 @@ fn the_shipped_file_shows_every_option_with_its_default() {
         .flat_map(|section| section.options.iter().map(|entry| (section.kind.as_ref(), entry.name.as_ref())))
         .collect();
     let mut known = BTreeSet::new();
-    known.extend(MAIN.iter().map(|(name, _)| ("diswall", *name)));
-    known.extend(DYNFW.iter().map(|(name, _)| ("dynfw", *name)));
-    known.extend(NATS.iter().map(|(name, _)| ("nats", *name)));
-    known.extend(SCAN.iter().map(|(name, _)| ("scan", *name)));
-    known.extend(LOGIN.iter().map(|(name, _)| ("login", *name)));
-    known.extend(LOGWATCH.iter().map(|(name, _)| ("logwatch", *name)));
-    known.extend(ALLOW.iter().map(|(name, _)| ("allow", *name)));
-    known.extend(BLOCK.iter().map(|(name, _)| ("block", *name)));
+    for kind in kinds() {
+        known.extend(options_of(kind).iter().map(|(name, _)| (kind, *name)));
+    }
     assert_eq!(shown, known);
 }
 
@@ -172,42 +171,44 @@ config block
             state_dir: "/srv/diswall".into(),
             control: "/run/d.sock".into(),
         },
-        dynfw: Dynfw {
-            enabled: false,
-            server: "192.0.2.1".into(),
-            port: 1,
-            server_key: None,
-            key_url: None,
-            max_age: Duration::from_secs(90),
-            events: true,
+        feeds: feed::Settings {
+            dynfw: dynfw::Settings {
+                enabled: false,
+                server: "192.0.2.1".into(),
+                port: 1,
+                server_key: None,
+                key_url: None,
+                max_age: Duration::from_secs(90),
+                events: true,
+            },
+            nats: nats::Settings {
+                enabled: false,
+                server: "nats.example.org".into(),
+                port: 4223,
+                client_name: "me".into(),
+                client_pass: "it's".into(),
+                hostname: Some("router".into()),
+                tls: true,
+                ca_file: Some("/etc/ssl/ca.pem".into()),
+                share_bans: true,
+                send_statistics: true,
+                refresh: true,
+            },
+            scan: scan::Settings {
+                enabled: false,
+                nflog_group: 65535,
+                honeypot_ports: vec![range(23, 23), range(6000, 6010)],
+                ban_times: vec![Duration::from_secs(600), Duration::from_secs(604_800)],
+                forget_after: Duration::from_secs(90 * 86_400),
+                high_port: 40_000,
+                high_port_packets: 5,
+                ipv6_prefix: 64,
+                refresh: true,
+            },
+            login: login::Settings::default(),
+            logwatch: vec![],
+            lists: vec![],
         },
-        nats: Nats {
-            enabled: false,
-            server: "nats.example.org".into(),
-            port: 4223,
-            client_name: "me".into(),
-            client_pass: "it's".into(),
-            hostname: Some("router".into()),
-            tls: true,
-            ca_file: Some("/etc/ssl/ca.pem".into()),
-            share_bans: true,
-            send_statistics: true,
-            refresh: true,
-        },
-        scan: Scan {
-            enabled: false,
-            nflog_group: 65535,
-            honeypot_ports: vec![range(23, 23), range(6000, 6010)],
-            ban_times: vec![Duration::from_secs(600), Duration::from_secs(604_800)],
-            forget_after: Duration::from_secs(90 * 86_400),
-            high_port: 40_000,
-            high_port_packets: 5,
-            ipv6_prefix: 64,
-            refresh: true,
-        },
-        login: Login::default(),
-        logwatch: vec![],
-        lists: vec![],
         allow: vec![
             Allow { net: net("198.51.100.7/32"), comment: "office".into() },
             Allow { net: net("2001:db8::/32"), comment: String::new() },
@@ -231,7 +232,7 @@ fn an_empty_value_leaves_the_default() {
 #[test]
 fn an_empty_key_switches_curve_off_and_says_what_uci_would_do_to_it() {
     let loaded = loaded("config dynfw 'dynfw'\n\toption server_key ''\n");
-    assert_eq!(loaded.settings.dynfw.server_key, None);
+    assert_eq!(loaded.settings.feeds.dynfw.server_key, None);
     assert_eq!(
         loaded.problems.to_string(),
         "f:2: warning: an empty server_key is lost when uci or LuCI writes the file; write option server_key 'none'"
@@ -344,7 +345,7 @@ fn a_file_is_read_from_disk() {
     let directory = tempfile::tempdir().expect("a directory");
     let path = directory.path().join("diswall");
     std::fs::write(&path, "config scan 'scan'\n\toption enabled '0'\n").expect("a file");
-    assert!(!Settings::load(&path, b"").expect("settings").settings.scan.enabled);
+    assert!(!Settings::load(&path, b"").expect("settings").settings.feeds.scan.enabled);
     std::fs::write(&path, vec![b'#'; uci::MAX_FILE + 1]).expect("a file");
     let problems = Settings::load(&path, b"").expect("what fits").problems.to_string();
     assert!(problems.ends_with(":1: error: the text goes on after 1048576 bytes, the most accepted"), "{problems}");
@@ -377,11 +378,14 @@ config logwatch
 	option source '/var/log/nginx/error.log'
 ";
     let settings = loaded(text).settings;
-    let file = |path: &str| super::super::LogSource::File(path.into());
-    assert!(!settings.login.enabled);
-    assert_eq!((&settings.login.services[..], settings.login.limit.attempts), (&["ssh".to_owned()][..], 3));
-    assert_eq!((settings.login.limit.window.as_secs(), &settings.login.source), (3600, &file("/var/log/messages")));
-    let [vpn, panel, nginx] = &settings.logwatch[..] else { panic!("{:?}", settings.logwatch) };
+    let file = |path: &str| LogSource::File(path.into());
+    assert!(!settings.feeds.login.enabled);
+    assert_eq!((&settings.feeds.login.services[..], settings.feeds.login.limit.attempts), (&["ssh".to_owned()][..], 3));
+    assert_eq!(
+        (settings.feeds.login.limit.window.as_secs(), &settings.feeds.login.source),
+        (3600, &file("/var/log/messages"))
+    );
+    let [vpn, panel, nginx] = &settings.feeds.logwatch[..] else { panic!("{:?}", settings.feeds.logwatch) };
     assert_eq!((vpn.name.as_str(), &vpn.programs[..], vpn.patterns.len()), ("vpn", &["openvpn".to_owned()][..], 2));
     assert_eq!((vpn.limit.attempts, vpn.limit.window.as_secs(), &vpn.source), (1, 300, &file("/var/log/vpn.log")));
     assert_eq!((panel.name.as_str(), panel.patterns[0].text()), ("panel", "bad login from <HOST>"));
@@ -451,7 +455,7 @@ fn what_was_plainly_meant_is_taken_and_said() {
         (loaded.settings.allow[0].comment.as_str(), loaded.settings.allow[1].comment.as_str()),
         (&*"é".repeat(60), "a b")
     );
-    assert!(!loaded.settings.scan.enabled);
+    assert!(!loaded.settings.feeds.scan.enabled);
     let said = loaded.problems.to_string();
     assert_eq!(said.lines().count(), 7, "{said}");
     assert!(
@@ -465,13 +469,13 @@ fn a_bad_option_leaves_the_value_in_force_else_the_default() {
     let bad = "config diswall 'main'\n\toption action 'shoot'\n\toption states 'all'\n\tlist zone 'w!'\nconfig dynfw 'dynfw'\n\toption port 'x'\n";
     let start = over(bad, "");
     assert_eq!((start.settings.main.action, start.settings.main.states), (Action::Drop, States::All));
-    assert_eq!((start.settings.dynfw.port, &start.settings.main.zones[..]), (7087, &["wan".to_owned()][..]));
+    assert_eq!((start.settings.feeds.dynfw.port, &start.settings.main.zones[..]), (7087, &["wan".to_owned()][..]));
     assert!(start.problems.to_string().contains("write drop or reject; its default is in force"), "{}", start.problems);
 
     let former = "config diswall 'main'\n\toption action 'reject'\n\toption states 'new'\n\tlist zone 'a'\n\tlist zone 'b'\nconfig dynfw 'dynfw'\n\toption port '99'\n";
     let reload = over(bad, former);
     assert_eq!((reload.settings.main.action, reload.settings.main.states), (Action::Reject, States::All));
-    assert_eq!((reload.settings.dynfw.port, reload.settings.main.zones.len()), (99, 2));
+    assert_eq!((reload.settings.feeds.dynfw.port, reload.settings.main.zones.len()), (99, 2));
     assert!(reload.problems.to_string().contains("write drop or reject; the value in force stays"));
     // A second reload, and a start from what was kept, find the same.
     assert_eq!(over(bad, &reload.options).settings, reload.settings);
@@ -495,13 +499,13 @@ fn an_account_is_not_told_to_a_server_that_was_not_meant() {
     let account = "\toption client_name 'me'\n\toption client_pass 'secret'\n\toption share_bans '1'\n";
     for bad in ["server 'my server'", "tls 'ja'", "ca_file 'ca.pem'"] {
         let text = format!("config nats 'nats'\n\toption {bad}\n{account}");
-        let nats = over(&text, "").settings.nats;
+        let nats = over(&text, "").settings.feeds.nats;
         assert_eq!(
             (nats.client_name.as_str(), nats.client_pass.as_str(), nats.share_bans),
             ("default", "default", false)
         );
         let former = format!("config nats 'nats'\n\toption server 'a.example'\n{}", account.replace("'me'", "'you'"));
-        let nats = over(&text, &former).settings.nats;
+        let nats = over(&text, &former).settings.feeds.nats;
         assert_eq!(
             (nats.server == "diswall.stream", nats.client_name.as_str(), nats.share_bans),
             (false, "you", true),

@@ -13,7 +13,6 @@ use tokio::net::TcpStream;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until, timeout};
 
-use crate::config;
 use crate::feed::intake::Intake;
 use crate::feed::{FeedState, Gauges, Handle, Update, Updates};
 use crate::model::{Event, Lifetime, Source};
@@ -24,6 +23,7 @@ use super::backoff::Backoff;
 use super::failure::ConnectionError;
 use super::key::{self, Keys};
 use super::session::{self, Session};
+use super::settings::Settings;
 use super::sync::{Change, Sync};
 use super::wire::{self, WireError};
 
@@ -44,7 +44,7 @@ const FAR: Duration = Duration::from_secs(30 * 24 * 3600);
 
 /// Starts following the server that `settings` names; updates go to `updates`. Must be called inside a
 /// `LocalSet`. The feed runs until the handle is dropped.
-pub fn start(settings: &config::Dynfw, state_dir: &Path, intake: Intake, updates: Updates) -> Handle {
+pub fn start(settings: &Settings, state_dir: &Path, intake: Intake, updates: Updates) -> Handle {
     let gauges = Rc::new(Gauges::default());
     let resync = Rc::new(Notify::new());
     let now = Instant::now();
@@ -67,7 +67,7 @@ pub fn start(settings: &config::Dynfw, state_dir: &Path, intake: Intake, updates
 }
 
 struct Client {
-    settings: config::Dynfw,
+    settings: Settings,
     intake: Intake,
     keys: Keys,
     updates: Updates,

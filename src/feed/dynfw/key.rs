@@ -13,7 +13,7 @@ use std::time::Duration;
 use omq_proto::CurvePublicKey;
 use tokio::time::Instant;
 
-use crate::config;
+use super::settings::Settings;
 use crate::feed::fetch::{self, Request};
 use crate::own;
 
@@ -41,7 +41,7 @@ pub struct Keys {
 
 impl Keys {
     /// The configured key, or the one that was fetched in its place before.
-    pub fn new(settings: &config::Dynfw, state_dir: &Path) -> Keys {
+    pub fn new(settings: &Settings, state_dir: &Path) -> Keys {
         let file = state_dir.join(KEPT);
         let configured = settings.server_key.clone();
         let usable = own::check(state_dir).is_ok();
@@ -172,7 +172,7 @@ mod tests {
     #[test]
     fn the_published_key_is_asked_for_only_after_long_refusal() {
         let directory = tempfile::tempdir().unwrap();
-        let settings = config::Dynfw { server_key: Some(CONFIGURED.into()), ..config::Dynfw::default() };
+        let settings = Settings { server_key: Some(CONFIGURED.into()), ..Settings::default() };
         let mut keys = Keys::new(&settings, directory.path());
         let start = Instant::now();
         let minutes = |count: u64| start + Duration::from_secs(60 * count);
@@ -188,7 +188,7 @@ mod tests {
         assert_eq!(keys.due(minutes(22)), None, "not again so soon");
         assert!(keys.due(minutes(82)).is_some());
 
-        let never = config::Dynfw { key_url: None, ..settings };
+        let never = Settings { key_url: None, ..settings };
         let mut keys = Keys::new(&never, directory.path());
         keys.refused(start);
         assert_eq!(keys.due(minutes(60)), None, "the owner does not want it");
@@ -197,7 +197,7 @@ mod tests {
     #[test]
     fn a_fetched_key_is_kept_until_another_is_configured() {
         let directory = tempfile::tempdir().unwrap();
-        let settings = config::Dynfw { server_key: Some(CONFIGURED.into()), ..config::Dynfw::default() };
+        let settings = Settings { server_key: Some(CONFIGURED.into()), ..Settings::default() };
         let mut keys = Keys::new(&settings, directory.path());
         assert!(!keys.replace(CONFIGURED.into()).unwrap(), "the same key is no other");
         assert_eq!((keys.current(), keys.notice()), (Some(CONFIGURED), None));
@@ -206,9 +206,9 @@ mod tests {
         assert!(keys.notice().is_some_and(|notice| notice.contains(OTHER)));
 
         assert_eq!(Keys::new(&settings, directory.path()).current(), Some(OTHER), "after a restart");
-        let newer = config::Dynfw { server_key: Some(OTHER.replace('r', "s")), ..settings.clone() };
+        let newer = Settings { server_key: Some(OTHER.replace('r', "s")), ..settings.clone() };
         assert_eq!(Keys::new(&newer, directory.path()).current(), newer.server_key.as_deref());
-        let without = config::Dynfw { server_key: None, ..settings.clone() };
+        let without = Settings { server_key: None, ..settings.clone() };
         assert_eq!(Keys::new(&without, directory.path()).current(), None);
 
         assert!(keys.replace(CONFIGURED.into()).unwrap(), "the server has gone back to it");

@@ -2,7 +2,7 @@
 //! happens, over ZeroMQ with CURVE.
 //!
 //! `wire` reads messages, `sync` decides what they mean, `session` carries them, `client` runs it all.
-//! The daemon calls [`start`] and reads the channel; nothing else of this is used outside.
+//! `settings` is what it goes by. The daemon calls [`start`] and reads the channel; nothing else of this is used outside.
 
 mod backoff;
 mod client;
@@ -10,7 +10,9 @@ mod failure;
 pub mod key;
 mod msgpack;
 mod session;
+pub mod settings;
 pub mod sync;
 pub mod wire;
 
 pub use client::start;
+pub use settings::Settings;

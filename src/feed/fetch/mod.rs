@@ -123,6 +123,14 @@ pub enum Outcome {
     Enough,
 }
 
+/// Whether an address is one that can be fetched.
+///
+/// # Errors
+/// A sentence.
+pub fn check(url: &str) -> Result<(), String> {
+    address::place(url).map(|_| ())
+}
+
 /// Gets it.
 ///
 /// # Errors

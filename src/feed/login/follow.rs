@@ -19,7 +19,7 @@ use tokio::net::unix::pipe::Receiver;
 use tokio::time::Instant;
 
 use super::line;
-use crate::config::LogSource;
+use super::settings::LogSource;
 use crate::feed::backoff::Backoff;
 use crate::limiter;
 use crate::programs::{self, Guarded};

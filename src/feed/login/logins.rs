@@ -10,10 +10,11 @@ use tokio::time::Instant;
 
 use super::attempts::{self, Limit};
 use super::judge::Verdict;
+use super::settings::{LogSource, Logwatch};
 use super::{Attempts, Follower, Judge, Line, known};
 use crate::bucket::Bucket;
-use crate::config::{LogSource, Logwatch, Settings};
 use crate::feed::offence::{Facts, Known, Offence, Post};
+use crate::feed::settings::Settings;
 use crate::ledger::Moment;
 use crate::model::Reason;
 
@@ -63,6 +64,8 @@ pub struct Failed {
 
 /// The followed logs and what is known of those who failed.
 pub struct Logins {
+    /// What they go by; `None`: nothing runs.
+    wanted: Option<(super::Settings, Vec<Logwatch>)>,
     logs: Vec<Log>,
     watches: Vec<Watched>,
     attempts: Attempts,
@@ -74,6 +77,7 @@ impl Default for Logins {
     /// Nothing is followed before [`Logins::configure`].
     fn default() -> Logins {
         Logins {
+            wanted: None,
             logs: Vec::new(),
             watches: Vec::new(),
             attempts: Attempts::new(attempts::room()),
@@ -85,13 +89,15 @@ impl Default for Logins {
 
 impl Logins {
     /// Follows what the settings ask for, and goes on with what is followed already. Needs the runtime.
-    pub fn configure(&mut self, old: Option<&Settings>, settings: &Settings) {
-        let parts = |settings: &Settings| (settings.main.enabled, settings.login.clone(), settings.logwatch.clone());
-        if old.is_some_and(|old| parts(old) == parts(settings)) {
+    /// `settings`: `None` while nothing is to run.
+    pub fn configure(&mut self, settings: Option<&Settings>) {
+        let wanted = settings.map(|settings| (settings.login.clone(), settings.logwatch.clone()));
+        if self.wanted == wanted {
             return;
         }
+        self.wanted = wanted;
         self.attempts.clear();
-        let (watches, judges) = if settings.main.enabled { watches(settings) } else { Default::default() };
+        let (watches, judges) = settings.map(watches).unwrap_or_default();
         self.watches = watches;
         let mut before = std::mem::take(&mut self.logs);
         for (source, judge) in judges {
@@ -299,6 +305,7 @@ mod tests {
     use super::*;
     use crate::feed::offence::Sender;
     use crate::feed::offence::tests::All;
+    use crate::feed::settings::Settings;
 
     fn settings(log: &Path) -> Settings {
         let mut settings = Settings::default();
@@ -335,7 +342,7 @@ mod tests {
         let mut log = std::fs::File::create(&path).unwrap();
         let mut logins = Logins::default();
         assert!(!logins.is_on());
-        logins.configure(None, &settings(&path));
+        logins.configure(Some(&settings(&path)));
         assert!(logins.is_on() && logins.troubles().next().is_none() && logins.absent().is_none());
         let there = |known| All(known, true, Sender::Stranger);
 
@@ -348,9 +355,7 @@ mod tests {
         let expected = [sighting(), sighting(), sighting(), Post::Offence(offence.clone())];
         assert_eq!(posts(&mut logins, &mut log, 3, there(Known::Nothing)).await, expected, "nothing counted before");
 
-        let mut off = settings(&path);
-        off.main.enabled = false;
-        logins.configure(Some(&settings(&path)), &off);
+        logins.configure(None);
         assert!(!logins.is_on());
     }
 }

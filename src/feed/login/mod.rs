@@ -1,8 +1,8 @@
 //! Failed log-ins: what programs write into the log about those who guess passwords.
 //!
 //! `follow` brings lines, `line` finds their program, `pattern` and `known` find the address in them,
-//! `sessions` what they add to what is known of a session, `judge` joins these, and `attempts` counts. Only
-//! `follow` does I/O; `logins` joins them all and posts what follows.
+//! `sessions` what they add to what is known of a session, `judge` joins these, `attempts` counts, and `settings` says
+//! which. Only `follow` does I/O; `logins` joins them all and posts what follows.
 
 pub mod attempts;
 pub mod follow;
@@ -12,6 +12,7 @@ pub mod line;
 pub mod logins;
 pub mod pattern;
 pub mod sessions;
+pub mod settings;
 
 pub use attempts::Attempts;
 pub use follow::Follower;
@@ -19,3 +20,4 @@ pub use judge::Judge;
 pub use line::Line;
 pub use logins::{Logins, Place, each_watch};
 pub use pattern::Pattern;
+pub use settings::{LogSource, Logwatch, Proving, Settings};

@@ -13,9 +13,9 @@ use tokio::time::{sleep, sleep_until};
 use super::protocol::{self, Operation};
 use super::publisher::{self, Publisher};
 use super::session::{Blame, Output, Session, notice};
+use super::settings::Settings;
 use super::transport::{Link, LinkError};
 use super::wire::{self, DEFAULT_LOGIN, Subjects};
-use crate::config;
 use crate::feed::backoff::Backoff;
 use crate::feed::intake::Intake;
 use crate::feed::{Event, FeedState, Gauges, Handle, Update, Updates};
@@ -40,7 +40,7 @@ const BATCH: usize = 64;
 /// Starts the feed on the current `LocalSet`. `updates` is where it posts; the publisher is the daemon's
 /// way to share what the router saw. A login that cannot be part of a subject ends in
 /// `FeedState::Waiting` with `retry_in` 0: there is no next try before the configuration changes.
-pub fn start(settings: &config::Nats, system_hostname: &str, intake: Intake, updates: Updates) -> (Handle, Publisher) {
+pub fn start(settings: &Settings, system_hostname: &str, intake: Intake, updates: Updates) -> (Handle, Publisher) {
     let publisher = Publisher::new(settings);
     let gauges = Rc::new(Gauges::default());
     let resync = Rc::new(Notify::new());
@@ -85,7 +85,7 @@ impl From<DaemonGone> for End {
 }
 
 struct Client {
-    settings: config::Nats,
+    settings: Settings,
     intake: Intake,
     updates: Updates,
     publisher: Publisher,

@@ -14,8 +14,8 @@ use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 
 use super::protocol;
+use super::settings::Settings;
 use super::wire::{self, Statistics, Subjects};
-use crate::config;
 use crate::feed::backoff::Backoff;
 use crate::model::Source;
 use crate::uptime;
@@ -99,7 +99,7 @@ pub struct Publisher {
 
 impl Publisher {
     /// What the settings allow to be sent.
-    pub(super) fn new(settings: &config::Nats) -> Publisher {
+    pub(super) fn new(settings: &Settings) -> Publisher {
         Publisher {
             share_bans: settings.share_bans,
             send_statistics: settings.send_statistics,
@@ -321,13 +321,13 @@ mod tests {
     #[test]
     fn only_what_the_router_saw_and_the_owner_shares_is_sent() {
         let address = "203.0.113.7".parse().unwrap();
-        let silent = Publisher::new(&config::Nats::default());
+        let silent = Publisher::new(&Settings::default());
         silent.ban(Source::SCAN, address, address, "ssh");
         silent.unban(Source::SCAN, address, address);
         silent.statistics(Statistics::default());
         assert_eq!(drained(&silent), "");
 
-        let open = config::Nats { share_bans: true, send_statistics: true, ..config::Nats::default() };
+        let open = Settings { share_bans: true, send_statistics: true, ..Settings::default() };
         let sharing = Publisher::new(&open);
         for source in Source::BUILT_IN {
             sharing.ban(source, address, address, source.name());
@@ -352,7 +352,7 @@ mod tests {
 
     #[test]
     fn a_network_is_freed_by_the_address_that_was_published() {
-        let sharing = Publisher::new(&config::Nats { share_bans: true, ..config::Nats::default() });
+        let sharing = Publisher::new(&Settings { share_bans: true, ..Settings::default() });
         let address = |text: &str| text.parse::<IpAddr>().unwrap();
         let (element, seen, other) = (address("2001:db8::"), address("2001:db8::5"), address("2001:db8::9"));
         sharing.ban(Source::SCAN, seen, element, "scan");
@@ -370,7 +370,7 @@ mod tests {
 
     #[test]
     fn the_newest_stay() {
-        let sharing = Publisher::new(&config::Nats { share_bans: true, ..config::Nats::default() });
+        let sharing = Publisher::new(&Settings { share_bans: true, ..Settings::default() });
         for n in 0..300_u32 {
             sharing.ban(Source::SCAN, IpAddr::V4(n.into()), IpAddr::V4(n.into()), "");
         }
@@ -381,7 +381,7 @@ mod tests {
 
     #[test]
     fn what_is_refused_waits_and_goes_out_in_order() {
-        let sharing = Publisher::new(&config::Nats { share_bans: true, ..config::Nats::default() });
+        let sharing = Publisher::new(&Settings { share_bans: true, ..Settings::default() });
         let mut now = Instant::now();
         let ban = |last: u8| {
             let address = IpAddr::from([203, 0, 113, last]);

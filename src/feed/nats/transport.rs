@@ -17,7 +17,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::protocol::{self, Decoder, Info, Operation, ProtocolError};
-use crate::config;
+use super::settings::Settings;
 use crate::outside;
 
 /// Longest wait for one address of the server, from the first packet to the accepted log-in.
@@ -138,7 +138,7 @@ pub struct Link {
 
 impl Link {
     /// Connects to the first of the server's addresses that answers, and logs in.
-    pub async fn open(settings: &config::Nats) -> Result<Link, ConnectError> {
+    pub async fn open(settings: &Settings) -> Result<Link, ConnectError> {
         let addresses = timeout(RESOLVE, tokio::net::lookup_host((settings.server.as_str(), settings.port)));
         let addresses = addresses.await.map_err(io::Error::from).flatten().map_err(ConnectError::Resolve)?;
         let mut failure = ConnectError::NoAddress;
@@ -190,7 +190,7 @@ impl Link {
         timeout(WRITE, sent).await.map_err(|_| LinkError::Stuck)?.map_err(LinkError::Io)
     }
 
-    async fn log_in(settings: &config::Nats, address: SocketAddr) -> Result<Link, ConnectError> {
+    async fn log_in(settings: &Settings, address: SocketAddr) -> Result<Link, ConnectError> {
         let failed = |cause| ConnectError::Io(address, cause);
         let tcp = TcpStream::connect(address).await.map_err(failed)?;
         tcp.set_nodelay(true).map_err(failed)?;
@@ -253,13 +253,13 @@ impl Link {
     }
 
     #[cfg(not(feature = "tls"))]
-    async fn encrypt(self, _: &config::Nats, _: SocketAddr) -> Result<Link, ConnectError> {
+    async fn encrypt(self, _: &Settings, _: SocketAddr) -> Result<Link, ConnectError> {
         let why = "this diswall was built without TLS, which option tls or the server asks for";
         Err(ConnectError::CannotEncrypt(io::Error::new(io::ErrorKind::Unsupported, why)))
     }
 
     #[cfg(feature = "tls")]
-    async fn encrypt(self, settings: &config::Nats, address: SocketAddr) -> Result<Link, ConnectError> {
+    async fn encrypt(self, settings: &Settings, address: SocketAddr) -> Result<Link, ConnectError> {
         // The server waits for our hello: bytes that are here already were not sent by it.
         if self.decoder.has_rest() {
             return Err(ConnectError::NotNats(address, ProtocolError::Frame));

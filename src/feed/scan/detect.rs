@@ -10,11 +10,12 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use super::packet::Touch;
+use super::settings::Settings;
 use crate::bucket::Bucket;
-use crate::config::{PortRange, Scan};
 use crate::feed::login::Attempts;
 use crate::feed::login::attempts::{Limit, room};
 use crate::ledger::Moment;
+use crate::options::value::PortRange;
 
 /// Seconds within which packets to high ports count together, and within which the second packet that a
 /// flood calls for must come (docs/protocols.md, section 2).
@@ -77,11 +78,11 @@ pub struct Detector {
 
 impl Detector {
     /// Judges by these settings. Memory bounds how many suspects are remembered.
-    pub fn new(settings: &Scan) -> Detector {
+    pub fn new(settings: &Settings) -> Detector {
         Detector::with_room(settings, room())
     }
 
-    fn with_room(settings: &Scan, room: usize) -> Detector {
+    fn with_room(settings: &Settings, room: usize) -> Detector {
         let mut detector = Detector {
             honeypots: Vec::new(),
             high_port: 0,
@@ -98,7 +99,7 @@ impl Detector {
     }
 
     /// Judges by other settings from now on; what was seen stays seen.
-    pub fn configure(&mut self, settings: &Scan) {
+    pub fn configure(&mut self, settings: &Settings) {
         self.honeypots.clone_from(&settings.honeypot_ports);
         self.high_port = settings.high_port;
         self.before = settings.high_port_packets.saturating_sub(1) as usize;
@@ -217,7 +218,7 @@ mod tests {
             ("the third within any hour", &[(0, 50_000), (1800, 50_001), (3700, 50_002), (3800, 50_003)], offence),
         ];
         for (name, touches, expected) in cases {
-            let mut detector = Detector::new(&Scan::default());
+            let mut detector = Detector::new(&Settings::default());
             let last = touches.iter().map(|(time, port)| detector.touch(at(*time), &from(1, *port))).last();
             assert_eq!(last, Some(expected), "{name}");
         }
@@ -226,7 +227,7 @@ mod tests {
     #[test]
     fn settings_decide() {
         let honeypot_ports = vec![PortRange { first: 60_000, last: 60_001 }];
-        let mut settings = Scan { honeypot_ports, high_port: 1024, high_port_packets: 2, ..Scan::default() };
+        let mut settings = Settings { honeypot_ports, high_port: 1024, high_port_packets: 2, ..Settings::default() };
         let mut detector = Detector::new(&settings);
         let mut touch = |source, port| detector.touch(at(0), &Touch { protocol: UDP, ..from(source, port) });
         assert_eq!(touch(1, 60_001), Finding::Offence, "a honeypot among the high ports");
@@ -242,7 +243,7 @@ mod tests {
 
     #[test]
     fn whom_somebody_talks_with_must_go_on_for_a_while() {
-        let mut detector = Detector::new(&Scan::default());
+        let mut detector = Detector::new(&Settings::default());
         let one = from(1, 22).source;
         let mut judged = |seconds: u32| detector.talking(at(seconds), one);
         assert_eq!([0, 1, 5, 9, 10, 11, 19].map(&mut judged), [false; 7]);
@@ -256,7 +257,7 @@ mod tests {
 
     #[test]
     fn in_a_flood_who_comes_twice_in_a_moment_is_told_from_the_crowd() {
-        let mut detector = Detector::new(&Scan::default());
+        let mut detector = Detector::new(&Settings::default());
         for source in 0..1000 {
             detector.touch(at(0), &from(source, 22));
         }
@@ -270,7 +271,7 @@ mod tests {
 
     #[test]
     fn in_a_flood_a_second_packet_is_wanted() {
-        let mut detector = Detector::new(&Scan::default());
+        let mut detector = Detector::new(&Settings::default());
         for source in 0..100 {
             assert_eq!(detector.touch(at(0), &from(source, 22)), Finding::Offence);
         }
@@ -286,7 +287,7 @@ mod tests {
 
     /// As on a router with 64 MB.
     fn small() -> Detector {
-        Detector::with_room(&Scan::default(), 6990)
+        Detector::with_room(&Settings::default(), 6990)
     }
 
     #[test]
@@ -329,7 +330,7 @@ mod tests {
 
     #[test]
     fn a_flood_that_sends_everything_twice_is_bounded_too() {
-        let mut detector = Detector::new(&Scan::default());
+        let mut detector = Detector::new(&Settings::default());
         let mut bans = 0;
         for second in 0..10 {
             for source in 0..5000 {
@@ -378,7 +379,7 @@ mod tests {
             steps in proptest::collection::vec((0_u32..4000, 0_u32..6, prop_oneof![Just(22_u16), Just(50_000)]), 1..80),
             dry in any::<bool>(),
         ) {
-            let mut detector = Detector::new(&Scan::default());
+            let mut detector = Detector::new(&Settings::default());
             if dry {
                 detector.at_once = Bucket::new(0, 0);
             }

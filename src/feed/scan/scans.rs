@@ -4,8 +4,8 @@
 //! is wanted, and somebody that a host here talks with must go on for a while. The daemon's `offences` calls it for
 //! each touch and takes what it posts. No socket and no clock; under a flood it posts less than it sees.
 
+use super::Settings;
 use crate::bucket::Bucket;
-use crate::config::Scan;
 use crate::feed::offence::{Facts, Known, Offence, Post, Sender};
 use crate::ledger::Moment;
 use crate::limiter;
@@ -30,14 +30,14 @@ pub struct Scans {
 
 impl Scans {
     /// Judges by these settings.
-    pub fn new(settings: &Scan) -> Scans {
+    pub fn new(settings: &Settings) -> Scans {
         let mut scans = Scans { detector: Detector::new(settings), flood: Flood::default(), shown: SHOWN };
         scans.configure(settings);
         scans
     }
 
     /// Judges by other settings from now on; what was seen stays seen.
-    pub fn configure(&mut self, settings: &Scan) {
+    pub fn configure(&mut self, settings: &Settings) {
         self.detector.configure(settings);
         if let Some(ports) = ephemeral_ports() {
             self.detector.set_ephemeral(ports);
@@ -192,14 +192,14 @@ mod tests {
             ),
         ];
         for (facts, expected) in cases {
-            let mut scans = Scans::new(&Scan::default());
+            let mut scans = Scans::new(&Settings::default());
             assert_eq!(posts(&mut scans, 9, &telnet, facts), expected);
         }
     }
 
     #[test]
     fn whoever_is_exempt_or_banned_leaves_no_mark() {
-        let mut scans = Scans::new(&Scan::default());
+        let mut scans = Scans::new(&Settings::default());
         for known in [Known::Banned, Known::Exempt] {
             for port in 50_000..50_100 {
                 posts(&mut scans, 9, &touch(1, port), All(known, false, Sender::Stranger));
@@ -210,7 +210,7 @@ mod tests {
 
     #[test]
     fn sightings_are_told_sparingly() {
-        let mut scans = Scans::new(&Scan::default());
+        let mut scans = Scans::new(&Settings::default());
         let mut told = |second| {
             let stranger =
                 |host| posts(&mut scans, second, &touch(host, 50_000), All(Known::Nothing, false, Sender::Stranger));
@@ -221,7 +221,7 @@ mod tests {
 
     #[test]
     fn a_flood_wants_a_second_packet_of_everybody_until_it_is_over() {
-        let mut scans = Scans::new(&Scan::default());
+        let mut scans = Scans::new(&Settings::default());
         let stranger = || All(Known::Nothing, false, Sender::Stranger);
         let is_offence = |posts: &[Post]| matches!(posts, [Post::Offence(_)]);
         // A hundred at once are believed, and so many more make a flood.

@@ -121,7 +121,7 @@ impl Text<'_> {
     }
 
     fn tell(&mut self, untold: &str, prefix: &str) {
-        let scan = &self.settings.scan;
+        let scan = &self.settings.feeds.scan;
         let (ports, group) = (port_set(&scan.honeypot_ports), scan.nflog_group);
         self.line(2, &format!("{untold} return"));
         // With `states 'all'` a ban meets the packets of connections that last, and an ended one cannot be
@@ -146,7 +146,7 @@ impl Text<'_> {
     /// What is looked up in the scan set: the address, or its network where bans hold for networks.
     pub(super) fn scan_key(&self, side: Side, family: Family) -> String {
         let field = side.field(family);
-        match (family, self.settings.scan.ipv6_prefix) {
+        match (family, self.settings.feeds.scan.ipv6_prefix) {
             (Family::V6, 64) => format!("{field} & ffff:ffff:ffff:ffff::"),
             _ => field.into(),
         }
@@ -158,7 +158,7 @@ impl Text<'_> {
 
     /// The rule by which the daemon hears of a banned host's packets, to start its time again.
     pub(super) fn refresh_rule(&self) -> String {
-        let group = self.settings.scan.nflog_group;
+        let group = self.settings.feeds.scan.nflog_group;
         format!("limit rate 50/second burst 50 packets log group {group} snaplen {SNAP_LENGTH} prefix \"again\"")
     }
 

@@ -219,7 +219,7 @@ fn was_interrupted(path: &Path, copy: &Path, new: &[u8]) -> bool {
     };
     let torn = file.len() < new.len() && new.starts_with(&file) || file.contains(&0);
     let at_once = apart(meta.modified(), copied.modified()) < STALE;
-    file != new && (torn || at_once && crate::config::uci::sections(&file).1.iter().any(|error| !error.harmless))
+    file != new && (torn || at_once && crate::options::uci::sections(&file).1.iter().any(|error| !error.harmless))
 }
 
 /// A router's clock jumps: what is of tomorrow is old as well.

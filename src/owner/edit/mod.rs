@@ -18,7 +18,8 @@ use std::path::{Path, PathBuf};
 use ipnet::IpNet;
 
 use crate::config::read::{self, Listed};
-use crate::config::{Action, Allow, Block, Problems, Proto, value};
+use crate::config::{Action, Allow, Block, Problems, Proto};
+use crate::options::value;
 
 /// What is asked for; each item has its [`Outcome`].
 #[derive(Clone, Copy, Debug)]

@@ -333,7 +333,7 @@ fn an_edit_outlasts_the_commits_of_others_and_theirs_outlast_it() {
         foreign.join().expect("the commits");
     });
     let text = config.text();
-    let (sections, errors) = crate::config::uci::sections(text.as_bytes());
+    let (sections, errors) = crate::options::uci::sections(text.as_bytes());
     assert!(errors.is_empty(), "{errors:?}");
     let of = |kind: &str| sections.iter().filter(|section| section.kind == kind).count();
     assert_eq!((of("foreign"), of("block")), (150, 3 + 240));

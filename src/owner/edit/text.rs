@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::ops::Range;
 
 use super::{Kind, NewOption, Step};
-use crate::config::uci::{Command, Statement, Statements, quote};
+use crate::options::uci::{Command, Statement, Statements, quote};
 
 /// The text after `steps`. Errors: a section to be changed shares a line with another command.
 pub(super) fn apply(text: &[u8], steps: &[Step]) -> Result<Vec<u8>, String> {

@@ -7,9 +7,8 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
-use diswall::config;
 use diswall::feed::intake::Intake;
-use diswall::feed::nats::{Publisher, start};
+use diswall::feed::nats::{self, Publisher, start};
 use diswall::feed::{FeedState, Handle, Update};
 use diswall::model::{AllowOrigin, Event, Lifetime, Reason, Source};
 use ipnet::IpNet;
@@ -196,13 +195,13 @@ fn url() -> String {
 }
 
 /// The settings of a login.
-pub fn settings(login: &str, password: &str) -> config::Nats {
-    config::Nats {
+pub fn settings(login: &str, password: &str) -> nats::Settings {
+    nats::Settings {
         server: "127.0.0.1".into(),
         port: PORT,
         client_name: login.into(),
         client_pass: password.into(),
-        ..config::Nats::default()
+        ..nats::Settings::default()
     }
 }
 
@@ -306,7 +305,7 @@ pub struct NatsFeed {
 
 impl NatsFeed {
     /// Starts it on a router called `turris.lan`.
-    pub fn start(settings: &config::Nats) -> NatsFeed {
+    pub fn start(settings: &nats::Settings) -> NatsFeed {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         let tasks = LocalSet::new();
         let (sender, updates) = mpsc::channel(64);

@@ -14,12 +14,11 @@ use tokio_rustls::rustls::pki_types::pem::{self, PemObject as _};
 use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
 use tokio_rustls::rustls::{self, ClientConfig, RootCertStore};
 
-use super::{ConnectError, Stream};
-use crate::config;
+use super::{ConnectError, Settings, Stream};
 
 /// The stream, encrypted, when the server's certificate is good for its name.
 pub(super) async fn encrypt(
-    settings: &config::Nats,
+    settings: &Settings,
     address: SocketAddr,
     stream: Box<dyn Stream>,
 ) -> Result<Box<dyn Stream>, ConnectError> {
@@ -35,7 +34,7 @@ pub(super) async fn encrypt(
     }
 }
 
-fn client_config(settings: &config::Nats) -> io::Result<ClientConfig> {
+fn client_config(settings: &Settings) -> io::Result<ClientConfig> {
     let roots = match &settings.ca_file {
         Some(path) => authorities(path)
             .map_err(|cause| io::Error::new(cause.kind(), format!("option ca_file: {}: {cause}", path.display())))?,

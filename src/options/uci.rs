@@ -1,8 +1,8 @@
 //! UCI syntax: bytes to statements, statements to sections.
 //!
 //! Reads what libuci reads, in its strict mode, and refuses what libuci refuses; it knows no option by
-//! name and does no I/O. Called by `read` (typed settings) and `edit` (which needs each statement's
-//! place in the text).
+//! name and does no I/O. Read by `section` through the configuration (typed settings)
+//! and by the owner's edits (which need each statement's place in the text).
 //!
 //! Where it differs from libuci (2025): a NUL byte ends the reading with an error (libuci joins lines
 //! there); bytes that are no UTF-8 are read as U+FFFD; a text longer than [`MAX_FILE`] and a section with
@@ -559,6 +559,11 @@ impl<'a> Builder<'a> {
 }
 
 impl<'a> Section<'a> {
+    /// Where this option is; where the section begins if it has none of that name.
+    pub fn line_of(&self, option: &str) -> u32 {
+        self.options.iter().find(|entry| entry.name == option).map_or(self.line, |entry| entry.line)
+    }
+
     fn option(&mut self, line: u32, name: Cow<'a, str>, value: Cow<'a, str>) {
         let mut new = Entry { name, line, value: Value::Single(value), replaces: None };
         match self.options.iter_mut().find(|entry| entry.name == new.name) {

@@ -1,7 +1,7 @@
 //! One value each: text to a checked type, or a sentence that names the value and what is accepted.
 //!
-//! Pure functions without state or I/O, used by `read` for UCI, by the command line and by the control
-//! socket, so that a value is accepted everywhere or nowhere.
+//! Pure functions without state or I/O, used for UCI, by the command line and by the control socket, so that
+//! a value is accepted everywhere or nowhere. What only one feed knows is read in that feed's `settings`.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
@@ -10,19 +10,15 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use super::{Action, Direction, LogSource, MAX_ENTRIES, MaxEntries, PortRange, Proto, Proving, States};
-use crate::feed::login::{Pattern, known};
 use crate::model::{Lifetime, TAG_MAX};
 use crate::outside;
 
 /// Longest [`duration`]: ten years, in seconds. Far below where a time-out would overflow in the kernel.
 pub const MAX_DURATION: u32 = 10 * 365 * 86_400;
-/// Longest [`set_prefix`], in bytes; nftables takes names of 255, and a set's has a suffix.
-pub const MAX_PREFIX: usize = 32;
-/// Longest [`holder`], in bytes.
-pub const MAX_HOLDER: usize = 64;
-/// Longest path of a Unix socket, in bytes (`sun_path` less its final NUL).
-const MAX_SOCKET_PATH: usize = 107;
+/// Longest name of a zone, in bytes.
+pub const MAX_NAME: usize = 32;
+/// Longest name of a section that goes by its name, in bytes: sets and devices have names of it.
+pub const MAX_SECTION_NAME: usize = 15;
 /// Longest piece of a value that a message repeats, in characters.
 const SHOWN: usize = 80;
 
@@ -38,9 +34,71 @@ impl fmt::Display for BadValue {
 
 impl std::error::Error for BadValue {}
 
-type Checked<T> = Result<T, BadValue>;
+impl BadValue {
+    /// A sentence of its own, for a value that is not to be repeated.
+    pub fn new(sentence: &str) -> BadValue {
+        BadValue(sentence.to_owned())
+    }
+}
 
-fn refuse<T>(value: &str, expected: &str) -> Checked<T> {
+/// A checked value.
+pub type Checked<T> = Result<T, BadValue>;
+
+/// What happens to a blocked packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Action {
+    /// Silently dropped.
+    #[default]
+    Drop,
+    /// Refused: TCP reset, or ICMP unreachable.
+    Reject,
+}
+
+/// On which side a banned address is looked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Direction {
+    /// Packets from it.
+    #[default]
+    Src,
+    /// Also packets to it, from LAN hosts calling out.
+    SrcDst,
+}
+
+/// Of which protocol packets are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Proto {
+    /// Every protocol.
+    #[default]
+    Any,
+    /// TCP.
+    Tcp,
+    /// UDP.
+    Udp,
+    /// ICMP of the address's family.
+    Icmp,
+}
+
+/// Ports from `first` to `last`, both included, 1 to 65535.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PortRange {
+    /// Lowest port.
+    pub first: u16,
+    /// Highest port.
+    pub last: u16,
+}
+
+impl fmt::Display for PortRange {
+    /// As UCI, nft and [`port_range`] write it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.first == self.last { write!(f, "{}", self.first) } else { write!(f, "{}-{}", self.first, self.last) }
+    }
+}
+
+/// Refuses `value`; the sentence goes on with what is accepted.
+///
+/// # Errors
+/// Always.
+pub fn refuse<T>(value: &str, expected: &str) -> Checked<T> {
     Err(BadValue(format!("{} {expected}", shown(value))))
 }
 
@@ -220,26 +278,6 @@ pub fn number(value: &str, least: u32, most: u32) -> Checked<u32> {
     }
 }
 
-/// `max_entries`: `auto`, or how many.
-pub fn max_entries(value: &str) -> Checked<MaxEntries> {
-    if value == "auto" {
-        return Ok(MaxEntries::Auto);
-    }
-    match number(value, 1, MAX_ENTRIES) {
-        Ok(entries) => Ok(MaxEntries::Entries(entries)),
-        Err(_) => refuse(value, &format!("is neither \"auto\" nor a whole number from 1 to {MAX_ENTRIES}")),
-    }
-}
-
-/// Length of the IPv6 networks that bans hold for: a subscriber's 64, or 128 for single addresses.
-pub fn ipv6_ban_prefix(value: &str) -> Checked<u8> {
-    match value {
-        "64" => Ok(64),
-        "128" => Ok(128),
-        _ => refuse(value, "is no prefix length that bans can have; write 64 or 128"),
-    }
-}
-
 /// The owner's words about an entry: one line, at most [`TAG_MAX`] bytes. May be empty.
 pub fn comment(value: &str) -> Checked<String> {
     if value.chars().any(char::is_control) {
@@ -249,20 +287,6 @@ pub fn comment(value: &str) -> Checked<String> {
         return refuse(value, &format!("is {} bytes long; a comment has at most {TAG_MAX}", value.len()));
     }
     Ok(outside::clean(value, TAG_MAX))
-}
-
-/// In whose name a program bans: one word. `config` is the configuration's own.
-pub fn holder(value: &str) -> Checked<&str> {
-    let clean = value.bytes().all(|byte| byte.is_ascii_graphic() && !b"\"'`\\".contains(&byte));
-    if clean && (1..=MAX_HOLDER).contains(&value.len()) && value != crate::ledger::CONFIGURATION {
-        return Ok(value);
-    }
-    refuse(
-        value,
-        &format!(
-            "is no name of a holder; write 1 to {MAX_HOLDER} letters, digits and signs without blanks and quotes, and not config"
-        ),
-    )
 }
 
 /// The beginning of a [`comment`] that is too long, control characters as blanks; a sentence where that
@@ -292,8 +316,8 @@ pub fn server(value: &str) -> Checked<String> {
     )
 }
 
-/// RFC 1123, and the underscore that some networks use; a final dot is allowed.
-fn is_host_name(value: &str) -> bool {
+/// Is it a host's name? RFC 1123, and the underscore that some networks use; a final dot is allowed.
+pub fn is_host_name(value: &str) -> bool {
     let value = value.strip_suffix('.').unwrap_or(value);
     let is_label = |label: &str| {
         (1..=63).contains(&label.len())
@@ -309,18 +333,6 @@ fn is_host_name(value: &str) -> bool {
 pub fn host(value: &str) -> Option<String> {
     let last = value.strip_suffix('.').unwrap_or(value).rsplit_once('.')?.1;
     (is_host_name(value) && last.bytes().any(|byte| !byte.is_ascii_digit())).then(|| value.to_ascii_lowercase())
-}
-
-/// A CURVE public key: 40 characters of Z85 (ZeroMQ RFC 32) that decode to 32 bytes.
-pub fn server_key(value: &str) -> Checked<String> {
-    if value.len() != 40 {
-        let length = value.chars().count();
-        return refuse(value, &format!("has {length} characters; a CURVE public key has 40, in Z85"));
-    }
-    match omq_proto::CurvePublicKey::from_z85(value) {
-        Ok(_) => Ok(value.to_owned()),
-        Err(error) => refuse(value, &format!("is no CURVE public key in Z85: {error}")),
-    }
 }
 
 /// An `https://` address of a file.
@@ -345,31 +357,11 @@ pub fn https_url(value: &str) -> Checked<String> {
     refuse(value, EXPECTED)
 }
 
-/// An nftables table: a letter, then letters, digits and underscores, at most [`MAX_PREFIX`].
-pub fn table(value: &str) -> Checked<String> {
-    nft_name(value)
-}
-
-/// The first part of the sets' names, of the form of a [`table`].
-pub fn set_prefix(value: &str) -> Checked<String> {
-    nft_name(value)
-}
-
-fn nft_name(value: &str) -> Checked<String> {
-    let letter_first = value.bytes().next().is_some_and(|byte| byte.is_ascii_alphabetic());
-    let name = value.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
-    if letter_first && name && value.len() <= MAX_PREFIX {
-        return Ok(value.to_owned());
-    }
-    let expected = format!("is no name; write a letter, then letters, digits and _, at most {MAX_PREFIX} in all");
-    refuse(value, &expected)
-}
-
-/// A zone of fw4: letters, digits, `_`, `-` and `.`, at most [`MAX_PREFIX`]. Whether fw4 has it is not known here.
+/// A zone of fw4: letters, digits, `_`, `-` and `.`, at most [`MAX_NAME`]. Whether fw4 has it is not known here.
 pub fn zone(value: &str) -> Checked<String> {
     let name = value.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte));
     let starts = value.bytes().next().is_some_and(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
-    if name && starts && value.len() <= MAX_PREFIX {
+    if name && starts && value.len() <= MAX_NAME {
         return Ok(value.to_owned());
     }
     refuse(value, "is no name of a zone; write one as in /etc/config/firewall, such as wan")
@@ -385,6 +377,15 @@ pub fn device(value: &str) -> Checked<String> {
     refuse(value, "is no name of a network device; write one such as eth0 or pppoe-wan, at most 15 characters")
 }
 
+/// The name of a section that goes by it: 1 to [`MAX_SECTION_NAME`] of `a-z0-9_`.
+pub fn section_name(value: &str) -> Checked<String> {
+    let plain = value.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_');
+    if plain && (1..=MAX_SECTION_NAME).contains(&value.len()) {
+        return Ok(value.to_owned());
+    }
+    refuse(value, "is no name for it; write 1 to 15 of a to z, 0 to 9 and _")
+}
+
 /// An absolute path without `..`.
 pub fn path(value: &str) -> Checked<PathBuf> {
     let path = Path::new(value);
@@ -395,105 +396,8 @@ pub fn path(value: &str) -> Checked<PathBuf> {
     Ok(path.to_owned())
 }
 
-/// Where log lines come from: `auto`, or a file's [`path`].
-pub fn log_source(value: &str) -> Checked<LogSource> {
-    match value {
-        "auto" => Ok(LogSource::Auto),
-        _ if value.starts_with('/') => path(value).map(LogSource::File),
-        _ => refuse(value, "is no source of log lines; write auto or a file's absolute path"),
-    }
-}
-
-/// `auto`, `always` or `never`.
-pub fn proving(value: &str) -> Checked<Proving> {
-    match value {
-        "auto" => Ok(Proving::Auto),
-        "always" => Ok(Proving::Always),
-        "never" => Ok(Proving::Never),
-        _ => refuse(value, "is no way to prove log-ins; write auto, always or never"),
-    }
-}
-
-/// A service whose failed log-ins are known.
-pub fn login_service(value: &str) -> Checked<String> {
-    let known = || known::names().map(|(name, _)| name);
-    if known().any(|name| name == value) {
-        return Ok(value.to_owned());
-    }
-    let names: Vec<&str> = known().collect();
-    refuse(value, &format!("is no service that is known; write {}", names.join(", ")))
-}
-
-/// The name of a log watch: DisWall is told it as the ban's tag (docs/protocols.md section 2).
-pub fn watch_name(value: &str) -> Checked<String> {
-    word(value, 25, "is no name of a log watch; write at most 25 letters, digits, - _ or .")
-}
-
-/// A program's name, as it stands in the log.
-pub fn program(value: &str) -> Checked<String> {
-    word(value, 64, "is no name of a program; write it as the log does, without [ ] and number")
-}
-
-fn word(value: &str, most: usize, expected: &str) -> Checked<String> {
-    let plain = value.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_./".contains(&byte));
-    if plain && (1..=most).contains(&value.len()) { Ok(value.to_owned()) } else { refuse(value, expected) }
-}
-
-/// A pattern of log messages.
-pub fn pattern(value: &str) -> Checked<Pattern> {
-    Pattern::new(value).or_else(|error| refuse(value, &error.to_string()))
-}
-
-/// A [`path`] short enough for a Unix socket.
-pub fn socket_path(value: &str) -> Checked<PathBuf> {
-    if value.len() > MAX_SOCKET_PATH {
-        return refuse(value, &format!("is {} bytes long; a socket's path has at most {MAX_SOCKET_PATH}", value.len()));
-    }
-    path(value)
-}
-
-/// A DisWall login: it becomes one token of a NATS subject, so no blanks, dots, `*` or `>`.
-pub fn client_name(value: &str) -> Checked<String> {
-    if is_token(value) {
-        return Ok(value.to_owned());
-    }
-    refuse(value, "is no login; write 1 to 64 visible characters without dots, * and >")
-}
-
-/// A password: no control characters, at most 256 bytes. A refusal does not repeat it.
-pub fn client_pass(value: &str) -> Checked<String> {
-    if value.len() <= 256 && !value.chars().any(char::is_control) {
-        return Ok(value.to_owned());
-    }
-    Err(BadValue("the password is not accepted; write at most 256 bytes without control characters".to_owned()))
-}
-
-/// The host part of a NATS subject: a host name; its dots become underscores on the wire.
-pub fn host_part(value: &str) -> Checked<String> {
-    if is_host_name(value) && value.len() <= 64 {
-        return Ok(value.to_owned());
-    }
-    refuse(value, "is no host name; write 1 to 64 letters, digits, -, _ and dots")
-}
-
-fn is_token(value: &str) -> bool {
-    (1..=64).contains(&value.len()) && value.bytes().all(|byte| byte.is_ascii_graphic() && !b".*>".contains(&byte))
-}
-
 fn is_number(value: &str) -> bool {
     !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit())
-}
-
-/// `error`, `warn`, `info`, `debug` or `trace`.
-pub fn log_level(value: &str) -> Checked<log::LevelFilter> {
-    match value {
-        "error" => Ok(log::LevelFilter::Error),
-        "warn" => Ok(log::LevelFilter::Warn),
-        "info" => Ok(log::LevelFilter::Info),
-        "debug" => Ok(log::LevelFilter::Debug),
-        "trace" => Ok(log::LevelFilter::Trace),
-        _ => refuse(value, "is no log level; write error, warn, info, debug or trace"),
-    }
 }
 
 /// `drop` or `reject`.
@@ -502,15 +406,6 @@ pub fn action(value: &str) -> Checked<Action> {
         "drop" => Ok(Action::Drop),
         "reject" => Ok(Action::Reject),
         _ => refuse(value, "is no action; write drop or reject"),
-    }
-}
-
-/// `new` or `all`.
-pub fn states(value: &str) -> Checked<States> {
-    match value {
-        "new" => Ok(States::New),
-        "all" => Ok(States::All),
-        _ => refuse(value, "says no states; write new (packets that open a connection) or all"),
     }
 }
 

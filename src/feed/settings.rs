@@ -1,0 +1,60 @@
+//! What the feeds go by, all of them, and the types of sections that they have: the configuration reads these
+//! without knowing any of them.
+//!
+//! A feed's own `settings` holds its struct, its defaults, its options and its checks; a row here says where
+//! they go.
+
+use super::{dynfw, lists, login, nats, scan};
+use crate::options::Row;
+use crate::options::section::names;
+
+/// What the configuration says to every feed.
+#[derive(Clone, Debug, PartialEq, Default)]
+pub struct Settings {
+    /// `config dynfw 'dynfw'`.
+    pub dynfw: dynfw::Settings,
+    /// `config nats 'nats'`.
+    pub nats: nats::Settings,
+    /// `config scan 'scan'`.
+    pub scan: scan::Settings,
+    /// `config login 'login'`.
+    pub login: login::Settings,
+    /// `config logwatch`, in file order; those that are switched off are not here.
+    pub logwatch: Vec<login::Logwatch>,
+    /// `config list`, in file order; those that are switched off are not here.
+    pub lists: Vec<lists::Settings>,
+}
+
+/// The feeds' types of sections, in the order in which people are told of them.
+pub const ROWS: [Row<Settings>; 5] = [
+    Row {
+        kind: "dynfw",
+        once: true,
+        options: || names(dynfw::settings::SECTION.options),
+        read: |reader, section, all| reader.single(section, &dynfw::settings::SECTION, &mut all.dynfw),
+    },
+    Row {
+        kind: "nats",
+        once: true,
+        options: || names(nats::settings::SECTION.options),
+        read: |reader, section, all| reader.single(section, &nats::settings::SECTION, &mut all.nats),
+    },
+    Row {
+        kind: "scan",
+        once: true,
+        options: || names(scan::settings::SECTION.options),
+        read: |reader, section, all| reader.single(section, &scan::settings::SECTION, &mut all.scan),
+    },
+    Row {
+        kind: "login",
+        once: true,
+        options: || names(login::settings::SECTION.options),
+        read: |reader, section, all| reader.single(section, &login::settings::SECTION, &mut all.login),
+    },
+    Row {
+        kind: "logwatch",
+        once: false,
+        options: || names(login::settings::LOGWATCH.options),
+        read: |reader, section, all| all.logwatch.extend(reader.many(section, &login::settings::LOGWATCH)),
+    },
+];

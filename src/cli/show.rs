@@ -40,24 +40,28 @@ pub fn status(status: &Status) {
         say(&format!("  in force: {}", in_force.join(", ")));
     }
     say("");
-    say("feed    state          entries  last message  server");
+    // Lists have names of up to 15 characters, and networks.
+    let longest = status.sources.iter().map(|source| source.name.len() + 1).max();
+    let width = longest.unwrap_or_default().max(8);
+    say(&format!("{:<width$}state          entries  last message  server", "feed"));
     for feed in &status.feeds {
-        say(&feed_line(feed, status.now));
+        say(&feed_line(feed, status.now, width));
         if let Some(error) = &feed.error {
-            say(&format!("        {}", clean(error)));
+            say(&format!("{:width$}{}", "", clean(error)));
         }
         for notice in &feed.notices {
-            say(&format!("        {}", clean(&notice.text)));
+            say(&format!("{:width$}{}", "", clean(&notice.text)));
         }
     }
     say("");
-    say("source      IPv4     IPv6   dropped packets       bytes   in the last hour");
+    say(&format!("{:<width$}    IPv4     IPv6  networks   dropped packets       bytes   in the last hour", "source"));
     for source in &status.sources {
         say(&format!(
-            "{:<8}{:>8} {:>8} {:>17} {:>11} {:>18}",
+            "{:<width$}{:>8} {:>8} {:>9} {:>17} {:>11} {:>18}",
             source.name,
             source.v4,
             source.v6,
+            source.networks,
             source.packets,
             bytes(source.bytes),
             source.packets_hour
@@ -177,9 +181,14 @@ fn waiting(status: &Status) -> String {
     format!("waiting for {}", titles.join(" and "))
 }
 
-fn feed_line(feed: &Feed, now: u64) -> String {
+fn feed_line(feed: &Feed, now: u64, width: usize) -> String {
     let last = feed.last_message.map_or("-".into(), |at| format!("{} ago", duration::text(now.saturating_sub(at))));
-    format!("{:<8}{:<14} {:>7}  {:<12}  {}:{}", feed.name, feed.state, feed.entries, last, feed.server, feed.port)
+    let server = match (&feed.list, feed.server.as_str()) {
+        (Some(usage), "") => format!("a file, {usage}"),
+        (Some(usage), host) => format!("{host}, {usage}"),
+        (None, host) => format!("{host}:{}", feed.port),
+    };
+    format!("{:<width$}{:<14} {:>7}  {last:<12}  {server}", feed.name, feed.state, feed.entries)
 }
 
 /// `diswall check`.

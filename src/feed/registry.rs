@@ -9,7 +9,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::intake::Intake;
-use super::lists::Context;
+use super::lists::{self, Context};
 use super::nats::{self, Publisher};
 use super::settings::Settings;
 use super::{Handle, Updates, dynfw};
@@ -63,7 +63,7 @@ pub struct Start {
 }
 
 /// Every kind of feed, in the order in which people are told of them.
-static FEEDS: [Feed; 2] = [
+static FEEDS: [Feed; 3] = [
     Feed {
         sources: |_| vec![Source::DYNFW],
         enabled: |settings, _| settings.dynfw.enabled,
@@ -99,7 +99,25 @@ static FEEDS: [Feed; 2] = [
             handle
         },
     },
+    Feed {
+        sources: |settings| settings.lists.iter().map(|list| list.source).collect(),
+        // Those that are switched off are not there.
+        enabled: |_, _| true,
+        local: |settings, source| list(settings, source).is_some_and(lists::Settings::is_local),
+        server: |settings, source| list(settings, source).map_or(("", 0), lists::Settings::server),
+        terms: |settings, source| list(settings, source).map_or_else(Terms::default, lists::Settings::terms),
+        same: |old, new, source| list(old, source) == list(new, source),
+        keeps: true,
+        start: |settings, source, state_dir, start| {
+            let list = list(settings, source).cloned().unwrap_or_else(|| lists::Settings::new(source.name()));
+            lists::start(list, state_dir, Rc::clone(&start.lists), start.updates.clone())
+        },
+    },
 ];
+
+fn list(settings: &Settings, source: Source) -> Option<&lists::Settings> {
+    settings.lists.iter().find(|list| list.source == source)
+}
 
 /// Every feed that the configuration has, running or not.
 pub fn all(settings: &Settings) -> impl Iterator<Item = (&'static Feed, Source)> {

@@ -26,7 +26,7 @@ pub struct Settings {
 }
 
 /// The feeds' types of sections, in the order in which people are told of them.
-pub const ROWS: [Row<Settings>; 5] = [
+pub const ROWS: [Row<Settings>; 6] = [
     Row {
         kind: "dynfw",
         once: true,
@@ -56,5 +56,17 @@ pub const ROWS: [Row<Settings>; 5] = [
         once: false,
         options: || names(login::settings::LOGWATCH.options),
         read: |reader, section, all| all.logwatch.extend(reader.many(section, &login::settings::LOGWATCH)),
+    },
+    Row {
+        kind: "list",
+        once: false,
+        options: || names(lists::settings::SECTION.options),
+        read: |reader, section, all| {
+            let list = reader.many(section, &lists::settings::SECTION);
+            if list.is_some() && all.lists.len() >= lists::settings::MOST {
+                return reader.one_too_many(section, lists::settings::MOST);
+            }
+            all.lists.extend(list);
+        },
     },
 ];

@@ -18,6 +18,7 @@ mod forged;
 mod installed;
 mod key;
 mod lacking;
+mod lists;
 mod lists_fetch;
 mod lists_read;
 mod login;

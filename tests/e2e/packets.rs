@@ -14,7 +14,7 @@ pub const DEADLINE: Duration = Duration::from_secs(30);
 
 /// Addresses of the host outside. They are off the router's own subnets, which are never banned.
 pub const BAD: [&str; 2] = ["198.51.100.66", "2001:db8:bad::66"];
-const WORSE: [&str; 2] = ["198.51.100.67", "2001:db8:bad::67"];
+pub const WORSE: [&str; 2] = ["198.51.100.67", "2001:db8:bad::67"];
 pub const GOOD: [&str; 2] = ["198.51.100.2", "2001:db8:900d::2"];
 
 /// The router outside, and a server in the LAN.
@@ -26,7 +26,7 @@ pub const ECHO: u16 = 7;
 pub const TALK: u16 = 8;
 const FORWARDED: u16 = 2200;
 
-const NO_FEED: &str = "config dynfw 'dynfw'\n\toption enabled '0'\nconfig nats 'nats'\n\toption enabled '0'\n\
+pub const NO_FEED: &str = "config dynfw 'dynfw'\n\toption enabled '0'\nconfig nats 'nats'\n\toption enabled '0'\n\
                        config scan 'scan'\n\toption enabled '0'\n";
 
 /// A router's ruleset in fw4's shape: zones wan and lan, echo and talk ports open to the router and,

@@ -7,7 +7,7 @@ use super::*;
 use crate::config::{Action, Direction, MAX_NAMES, Named, PortRange, Proto, States};
 use crate::feed::login::LogSource;
 use crate::feed::login::attempts::Limit;
-use crate::feed::{self, dynfw, login, nats, scan};
+use crate::feed::{self, dynfw, lists, login, nats, scan};
 use crate::options::problem::MAX_PROBLEMS;
 
 const SHIPPED: &str = include_str!("../../../openwrt/files/diswall.config");
@@ -51,6 +51,22 @@ fn the_shipped_file_shows_every_option_with_its_default() {
     loaded.settings.feeds.scan.ban_times.clear();
     assert_eq!(loaded.settings.feeds.logwatch.len(), 1);
     loaded.settings.feeds.logwatch.clear();
+    // What the example of a list says beside its defaults.
+    let list = loaded.settings.feeds.lists.pop().unwrap();
+    let shown =
+        (list.urls.len(), list.zones.len(), list.dest_ports.len(), list.action, list.log_drops, list.login.is_some());
+    assert_eq!(shown, (1, 1, 1, Some(Action::Drop), Some(false), true));
+    let new = lists::Settings::new("farm");
+    let bare = lists::Settings {
+        urls: vec![],
+        zones: vec![],
+        dest_ports: vec![],
+        action: None,
+        log_drops: None,
+        login: None,
+        ..list
+    };
+    assert_eq!(bare, new);
     loaded.settings.allow.clear();
     loaded.settings.block.clear();
     assert_eq!(loaded.settings, Settings::default());
@@ -249,7 +265,7 @@ fn warnings() {
         ),
         (
             "config rule\n\toption ip 'x'\n",
-            "f:1: warning: config rule is ignored; known types are diswall, dynfw, nats, scan, login, logwatch, allow and block".into(),
+            "f:1: warning: config rule is ignored; known types are diswall, dynfw, nats, scan, login, logwatch, list, allow and block".into(),
         ),
         (
             "config scan 'scan'\n\toption enabled '1'\n\toption enabled '0'\n",

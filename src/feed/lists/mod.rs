@@ -1,20 +1,27 @@
 //! Lists of addresses and networks: fetched now and then, and in force as the configuration says.
 //!
-//! `settings` is a list's section of the configuration. `Context` is what all lists have in common. [`format`] says
-//! what forms lists have, [`read`] turns the bytes of one into ranges, as they come; both are pure.
+//! `settings` is a list's section of the configuration; `client` its task, which fetches it, judges what came
+//! (`judge`) and posts it as a whole; `store` keeps it over a restart. `Context` is what all lists have in common.
+//! [`format`] says what forms lists have, [`read`] turns the bytes of one into ranges, as they come; both are pure.
 
+mod client;
 pub mod format;
 mod gzip;
+mod judge;
 mod line;
 pub mod read;
 pub mod settings;
 mod special;
+mod store;
 #[cfg(test)]
 mod tests;
 
 use std::cell::RefCell;
 use std::net::IpAddr;
 
+use tokio::sync::Semaphore;
+
+pub use client::start;
 pub use format::Format;
 pub use read::{Reader, Summary, Verdict};
 pub use settings::Settings;
@@ -23,10 +30,17 @@ pub use special::Special;
 use crate::model::Source;
 
 /// What lists have in common: they are fetched one after the other, and what one may hold depends on the others.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Context {
+    turn: Semaphore,
     rooms: RefCell<Vec<(Source, u64)>>,
     own: RefCell<Vec<IpAddr>>,
+}
+
+impl Default for Context {
+    fn default() -> Context {
+        Context { turn: Semaphore::new(1), rooms: RefCell::default(), own: RefCell::default() }
+    }
 }
 
 impl Context {
@@ -38,5 +52,9 @@ impl Context {
     /// The router's own addresses, which no good list has.
     pub fn set_own(&self, addresses: Vec<IpAddr>) {
         self.own.replace(addresses);
+    }
+
+    fn room(&self, source: Source) -> u64 {
+        self.rooms.borrow().iter().find(|(each, _)| *each == source).map_or(0, |(_, room)| *room)
     }
 }

@@ -1,0 +1,210 @@
+//! A list on disk, packed: distances between entries as short numbers, so that 120,000 addresses take 250 KB. Whole
+//! or not at all, like every file of the daemon's; a damaged one is no list.
+
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+
+use crate::feed::fetch::Validators;
+use crate::model::entries::{Part, range};
+use crate::model::{Builder, Entries};
+use crate::whole_file::{self, Crc};
+
+/// What the file begins with: what it is, and the version of its form.
+const MAGIC: &[u8; 8] = b"dwlist\x00\x01";
+
+/// A file that is longer is none of ours: 4,194,304 ranges of IPv6 take less.
+const MOST: u64 = 160 << 20;
+
+/// Longest text that a file has.
+const TEXT_MAX: usize = 1024;
+
+/// What is known of a list beside its entries.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Facts {
+    /// Unix seconds at which it was fetched, or seen to be unchanged.
+    pub fetched: u64,
+    /// From where: another address's list is not this one.
+    pub origin: String,
+    /// By what its server tells whether it has changed.
+    pub validators: Validators,
+}
+
+/// Where a list of that name is.
+pub fn path(directory: &Path, name: &str) -> PathBuf {
+    directory.join(format!("list.{name}"))
+}
+
+const ARRAYS: [(Part, bool); 4] = [(Part::Hosts, false), (Part::Nets, false), (Part::Hosts, true), (Part::Nets, true)];
+
+/// Writes it.
+///
+/// # Errors
+/// Those of the file system, with the path in them.
+pub fn write(path: &Path, facts: &Facts, entries: &Entries) -> io::Result<()> {
+    whole_file::replace(path, &mut |file: &mut File| {
+        let mut out = Output { out: io::BufWriter::new(file), crc: Crc::new() };
+        out.bytes(MAGIC)?;
+        out.number(facts.fetched.into())?;
+        let Validators { etag, modified } = &facts.validators;
+        let texts = [&facts.origin, etag.as_deref().unwrap_or_default(), modified.as_deref().unwrap_or_default()];
+        for text in texts {
+            let text = text.get(..text.floor_char_boundary(TEXT_MAX)).unwrap_or_default();
+            out.number(text.len() as u128)?;
+            out.bytes(text.as_bytes())?;
+        }
+        for (part, v6) in ARRAYS {
+            let pieces = || entries.pieces(part, v6, 0, [&[]; 2]);
+            out.number(pieces().count() as u128)?;
+            let mut before = 0;
+            for (first, last) in pieces() {
+                out.number(first - before)?;
+                if part == Part::Nets {
+                    out.number(last - first)?;
+                }
+                before = last;
+            }
+        }
+        let crc = out.crc.value();
+        out.out.write_all(&crc.to_be_bytes())?;
+        out.out.flush()
+    })
+}
+
+/// What is there; `None`: nothing that can be used, or more than there may be.
+pub fn read(path: &Path, most: u64) -> Option<(Facts, Entries)> {
+    let file = File::open(path).ok()?;
+    let mut input = Input { input: io::BufReader::new(file.take(MOST)), crc: Crc::new() };
+    let mut magic = [0; 8];
+    input.bytes(&mut magic)?;
+    let fetched = u64::try_from(input.number().filter(|_| magic == *MAGIC)?).ok()?;
+    let (origin, etag, modified) = (input.text()?, input.text()?, input.text()?);
+    let mut builder = Builder::new(most);
+    for (part, v6) in ARRAYS {
+        let mut before = 0u128;
+        for _ in 0..input.number()? {
+            let first = before.checked_add(input.number()?)?;
+            before = if part == Part::Nets { first.checked_add(input.number()?)? } else { first };
+            if !v6 && before > u32::MAX.into() {
+                return None;
+            }
+            builder.take(range(v6, first, before));
+        }
+    }
+    let crc = input.crc.value();
+    let mut kept = [0; 4];
+    input.input.read_exact(&mut kept).ok()?;
+    let entries = builder.finish().ok().filter(|_| kept == crc.to_be_bytes())?;
+    let some = |text: String| Some(text).filter(|text| !text.is_empty());
+    Some((Facts { fetched, origin, validators: Validators { etag: some(etag), modified: some(modified) } }, entries))
+}
+
+struct Output<'a> {
+    out: io::BufWriter<&'a mut File>,
+    crc: Crc,
+}
+
+impl Output<'_> {
+    fn bytes(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.crc.add(bytes);
+        self.out.write_all(bytes)
+    }
+
+    fn number(&mut self, mut number: u128) -> io::Result<()> {
+        while number > 0x7f {
+            self.bytes(&[number as u8 | 0x80])?;
+            number >>= 7;
+        }
+        self.bytes(&[number as u8])
+    }
+}
+
+struct Input {
+    input: io::BufReader<io::Take<File>>,
+    crc: Crc,
+}
+
+impl Input {
+    fn bytes(&mut self, into: &mut [u8]) -> Option<()> {
+        self.input.read_exact(into).ok()?;
+        self.crc.add(into);
+        Some(())
+    }
+
+    fn number(&mut self) -> Option<u128> {
+        let mut number = 0u128;
+        for shift in (0..128).step_by(7) {
+            let mut byte = [0];
+            self.bytes(&mut byte)?;
+            number |= u128::from(byte[0] & 0x7f) << shift;
+            if byte[0] & 0x80 == 0 {
+                return Some(number);
+            }
+        }
+        None
+    }
+
+    fn text(&mut self) -> Option<String> {
+        let length = usize::try_from(self.number()?).ok().filter(|length| *length <= TEXT_MAX)?;
+        let mut bytes = vec![0; length];
+        self.bytes(&mut bytes)?;
+        String::from_utf8(bytes).ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn list(ranges: &[(bool, u128, u128)]) -> Entries {
+        let mut builder = Builder::new(u64::MAX);
+        for &(v6, first, length) in ranges {
+            let first = if v6 { first } else { first % (1 << 32) };
+            let last = first.saturating_add(length);
+            builder.take(range(v6, first, if v6 { last } else { last.min(u32::MAX.into()) }));
+        }
+        builder.finish().unwrap()
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        /// What was written is read; no part of it, and none with a byte changed, is taken for it.
+        #[test]
+        fn a_list_comes_back_or_not_at_all(
+            ranges in prop::collection::vec((any::<bool>(), any::<u128>(), prop_oneof![Just(0u128), 0u128..9]), 0..40),
+            (cut, flip) in (any::<prop::sample::Index>(), any::<prop::sample::Index>()),
+        ) {
+            let directory = tempfile::tempdir().unwrap();
+            let path = path(directory.path(), "one");
+            let entries = list(&ranges);
+            let facts = Facts { fetched: 7, origin: "https://example.org/ž".into(), validators: Validators { etag: Some("\"a\"".into()), modified: None } };
+            write(&path, &facts, &entries).unwrap();
+            prop_assert_eq!(read(&path, u64::MAX), Some((facts, entries.clone())));
+            prop_assert_eq!(read(&path, entries.size().room().saturating_sub(1)).is_none(), entries.size().room() > 0);
+            let bytes = std::fs::read(&path).unwrap();
+            std::fs::write(&path, &bytes[..cut.index(bytes.len())]).unwrap();
+            prop_assert_eq!(read(&path, u64::MAX), None);
+            let mut bytes = bytes;
+            let at = flip.index(bytes.len());
+            bytes[at] ^= 0x10;
+            std::fs::write(&path, &bytes).unwrap();
+            prop_assert_eq!(read(&path, u64::MAX), None);
+        }
+    }
+
+    #[test]
+    fn a_hundred_thousand_addresses_are_packed() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = path(directory.path(), "many");
+        let entries = list(&(0..120_000u128).map(|n| (false, n * 35_000 + n * n % 997, 0)).collect::<Vec<_>>());
+        write(&path, &Facts::default(), &entries).unwrap();
+        assert_eq!(read(&path, u64::MAX).map(|(_, entries)| entries.size().hosts4), Some(120_000));
+        let length = std::fs::metadata(&path).unwrap().len();
+        assert!(length < 400_000, "{length}");
+    }
+}

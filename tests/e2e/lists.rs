@@ -1,0 +1,261 @@
+//! Lists on a router: what they block, let pass and shut out, by packets; how they come, stay and go, over a real
+//! server and from files.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+
+use crate::packets::{BAD, BOTH, DEADLINE, ECHO, GOOD, INSIDE, Lab, ROUTER, TALK, WORSE, Wrapping, ways_in, ways_out};
+use crate::support::flow::{Attempt, Flows, expect_all, expect_each};
+use crate::support::{Daemon, Proc, nft_set_elements, run, wait_for, wait_until};
+
+/// The networks of BAD and WORSE, which GOOD is not in.
+const NETWORKS: &str = "198.51.100.64/26 # a farm\n2001:db8:bad::/48\n";
+
+/// A `config list` of a file with this text, where the daemon may read it.
+fn of_file(name: &str, text: &str, options: &str) -> (PathBuf, String) {
+    let path = PathBuf::from(format!("/tmp/diswall-{}-{name}.list", std::process::id()));
+    fs::write(&path, text).expect("a list");
+    (path.clone(), format!("config list '{name}'\n\toption url '{}'\n{options}", path.display()))
+}
+
+fn one(kind: &'static str, source: &'static str, server: &'static str, port: u16) -> Attempt<'static> {
+    Attempt { kind, source, server, port }
+}
+
+/// Waits until the list is in force.
+#[track_caller]
+fn wait_live(daemon: &Daemon, name: &str) {
+    wait_until(DEADLINE, name, || feed(daemon, name)["state"] == "live");
+}
+
+fn feed(daemon: &Daemon, name: &str) -> serde_json::Value {
+    let status = daemon.status();
+    let feeds = status["feeds"].as_array().expect("feeds");
+    feeds.iter().find(|feed| feed["name"] == name).expect("the feed").clone()
+}
+
+fn source(daemon: &Daemon, name: &str) -> serde_json::Value {
+    let status = daemon.status();
+    let sources = status["sources"].as_array().expect("sources");
+    sources.iter().find(|source| source["name"] == name).expect("the source").clone()
+}
+
+#[test]
+fn a_list_blocks_its_networks_and_hosts_and_nobody_else() {
+    for wrapping in BOTH {
+        let lab = Lab::build();
+        let text = format!("{}\n{}\n{}\n203.0.113.128/25\n", WORSE[0], WORSE[1], BAD[0]);
+        let (path, section) = of_file("farm", &text, "");
+        let daemon = lab.daemon(wrapping, "", &section);
+        wait_live(&daemon, "farm");
+        let each = [
+            ways_in(WORSE, ECHO),
+            ways_in([BAD[0], BAD[0]], ECHO).into_iter().filter(|way| way.server == ROUTER[0]).collect(),
+        ];
+        expect_each(&[
+            (Some(&lab.wan), &each.concat(), "silence"),
+            (Some(&lab.wan), &ways_in(GOOD, ECHO), "open"),
+            // Whom the LAN calls is not blocked.
+            (Some(&lab.lan), &ways_out(BAD), "open"),
+        ]);
+        let counts = source(&daemon, "farm");
+        assert_eq!((&counts["v4"], &counts["v6"], &counts["networks"]), (&2.into(), &1.into(), &1.into()));
+        assert!(counts["packets"].as_u64() >= Some(10), "{wrapping:?} {counts}");
+        let said = daemon.cli(&["check", WORSE[0]]);
+        assert!(said.contains("farm"), "{said}");
+        assert_eq!(daemon.exit(&["check", GOOD[0]]).0, Some(1));
+        // The network that the router itself is in makes a hole of its own addresses, and says so.
+        assert!(daemon.cli(&["list", "farm"]).contains("203.0.113.128/25"));
+        // An allowance comes first, the list has nothing to say then.
+        daemon.cli(&["allow", WORSE[0], WORSE[1]]);
+        expect_all(Some(&lab.wan), &ways_in(WORSE, ECHO), "open");
+        fs::remove_file(path).expect("gone");
+    }
+}
+
+#[test]
+fn a_list_of_networks_ends_what_they_have_open() {
+    let lab = Lab::build();
+    let (path, section) = of_file("farm", "192.0.2.1\n", "");
+    let daemon = lab.daemon(Wrapping::Fw4, "", &section);
+    wait_live(&daemon, "farm");
+    let mut outside = Flows::open(Some(&lab.wan), &[ways_in(BAD, ECHO), ways_in(BAD, TALK)].concat());
+    let mut good = Flows::open(Some(&lab.wan), &ways_in(GOOD, ECHO));
+    let mut inside = Flows::open(Some(&lab.lan), &ways_out(BAD));
+    fs::write(&path, NETWORKS).expect("written");
+    daemon.cli(&["resync", "farm"]);
+    wait_until(DEADLINE, "it is in force", || !nft_set_elements("diswall_farm.net4").is_empty());
+    Flows::are_severed([&mut outside], "listed");
+    good.go_on("others");
+    inside.go_on("opened inside");
+    fs::remove_file(path).expect("gone");
+}
+
+#[test]
+fn a_list_of_ports_and_receivers_blocks_those_calls_alone() {
+    for wrapping in BOTH {
+        let lab = Lab::build();
+        // As for name servers over HTTPS: the LAN is not to call them there, nothing else is their business.
+        let options = "\toption direction 'dst'\n\toption proto 'tcp'\n\tlist dest_port '7'\n";
+        let (path, section) = of_file("doh", NETWORKS, options);
+        let daemon = lab.daemon(wrapping, "", &section);
+        wait_live(&daemon, "doh");
+        let out = ways_out(BAD);
+        let (tcp, udp): (Vec<_>, Vec<_>) = out.into_iter().partition(|way| way.kind == "tcp");
+        expect_each(&[
+            (Some(&lab.lan), &tcp, "silence"),
+            (Some(&lab.lan), &udp, "open"),
+            (None, &[one("tcp", ROUTER[0], BAD[0], ECHO), one("tcp", ROUTER[1], BAD[1], ECHO)], "silence"),
+            (Some(&lab.wan), &ways_in(BAD, ECHO), "open"),
+            (Some(&lab.lan), &ways_out(GOOD), "open"),
+        ]);
+        drop(daemon);
+        let options = "\toption direction 'src-dst'\n\toption proto 'udp'\n\toption action 'reject'\n";
+        let (_, section) = of_file("doh", NETWORKS, options);
+        let lab = Lab::build();
+        let daemon = lab.daemon(wrapping, "", &section);
+        wait_live(&daemon, "doh");
+        let (tcp, udp): (Vec<_>, Vec<_>) = ways_in(BAD, ECHO).into_iter().partition(|way| way.kind == "tcp");
+        expect_each(&[
+            (Some(&lab.wan), &udp, "refused"),
+            (Some(&lab.wan), &tcp, "open"),
+            (Some(&lab.lan), &ways_out(BAD).into_iter().filter(|way| way.kind == "udp").collect::<Vec<_>>(), "refused"),
+        ]);
+        fs::remove_file(path).expect("gone");
+    }
+}
+
+#[test]
+fn a_list_of_those_who_alone_may_come_shuts_out_the_others_and_never_the_owner() {
+    for wrapping in BOTH {
+        let lab = Lab::build();
+        let (path, section) = of_file("office", NETWORKS, "\toption use 'only'\n");
+        let mut daemon = Daemon::prepare("", &format!("{}{section}", crate::packets::NO_FEED));
+        lab.load(&daemon, wrapping);
+        // The rules are there before the daemon, and shut nobody out.
+        expect_all(Some(&lab.wan), &ways_in(GOOD, ECHO), "open");
+        daemon.run();
+        wait_live(&daemon, "office");
+        expect_each(&[
+            (Some(&lab.wan), &[ways_in(BAD, ECHO), ways_in(WORSE, ECHO)].concat(), "open"),
+            (Some(&lab.wan), &ways_in(GOOD, ECHO), "silence"),
+            // What the inside calls answers, the router's neighbour on the line is met, and the LAN is the owner's.
+            (Some(&lab.lan), &ways_out(GOOD), "open"),
+            (Some(&lab.lan), &[one("tcp", INSIDE[0], "192.168.1.1", ECHO)], "refused"),
+        ]);
+        let (code, said) = daemon.exit(&["check", GOOD[0]]);
+        assert!(code == Some(0) && said.contains("office"), "{said}");
+        daemon.cli(&["allow", GOOD[0], GOOD[1]]);
+        expect_all(Some(&lab.wan), &ways_in(GOOD, ECHO), "open");
+        daemon.cli(&["disallow", GOOD[0], GOOD[1]]);
+        // The list is gone: so is the restriction.
+        fs::write(&path, "").expect("written");
+        daemon.cli(&["resync", "office"]);
+        wait_until(DEADLINE, "it is refused", || feed(&daemon, "office")["state"] == "waiting");
+        expect_all(Some(&lab.wan), &ways_in(GOOD, ECHO), "silence");
+        fs::remove_file(path).expect("gone");
+    }
+}
+
+#[test]
+fn a_list_of_those_who_are_exempt_comes_before_every_ban() {
+    let lab = Lab::build();
+    let (friends, section) =
+        of_file("friends", &format!("{}\n2001:db8:bad::66/127\n", BAD[0]), "\toption use 'allow'\n");
+    let (farm, more) = of_file("farm", NETWORKS, "");
+    let daemon = lab.daemon(Wrapping::Fw4, "", &format!("{section}{more}"));
+    wait_live(&daemon, "friends");
+    wait_live(&daemon, "farm");
+    daemon.cli(&["block", "--timeout", "1h", BAD[0]]);
+    let worse4: Vec<_> = ways_in(WORSE, ECHO).into_iter().filter(|way| way.source == WORSE[0]).collect();
+    expect_each(&[(Some(&lab.wan), &ways_in(BAD, ECHO), "open"), (Some(&lab.wan), &worse4, "silence")]);
+    let (code, said) = daemon.exit(&["check", BAD[0]]);
+    assert!(code == Some(1) && said.contains("friends"), "{said}");
+    fs::remove_file(friends).expect("gone");
+    fs::remove_file(farm).expect("gone");
+}
+
+#[test]
+fn a_list_may_hold_in_a_zone_of_its_own() {
+    let lab = Lab::build();
+    // A network behind the LAN, which is not the router's own.
+    lab.lan.run("ip", &["address", "add", "2001:db8:f00::5", "dev", "lo"]);
+    run("ip", &["route", "add", "2001:db8:f00::/48", "via", INSIDE[1]]);
+    let (path, section) =
+        of_file("guests", &format!("2001:db8:f00::/48\n{}\n{}\n", BAD[0], INSIDE[1]), "\tlist zone 'lan'\n");
+    let daemon = lab.daemon(Wrapping::Fw4, "\tlist zone 'wan'", &section);
+    wait_live(&daemon, "guests");
+    expect_each(&[
+        (Some(&lab.lan), &[one("tcp", "2001:db8:f00::5", GOOD[1], ECHO)], "silence"),
+        // The LAN's own host is on it too, and is nobody's to list.
+        (Some(&lab.lan), &ways_out(GOOD), "open"),
+        // In the zone outside it does not hold.
+        (Some(&lab.wan), &ways_in(BAD, ECHO), "open"),
+    ]);
+    fs::remove_file(path).expect("gone");
+}
+
+const SERVER: &str = r#"
+import gzip, http.server, os, sys, time
+class Lists(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        body = open(os.path.join(sys.argv[2], self.path.strip('/')), 'rb').read()
+        etag = '"%d"' % hash(body)
+        same = self.headers.get('If-None-Match') == etag
+        print(self.path, 304 if same else 200, flush=True)
+        self.send_response(304 if same else 200)
+        self.send_header('ETag', etag)
+        if not same: self.send_header('Content-Length', str(len(body)))
+        self.end_headers()
+        if not same: self.wfile.write(body)
+    def log_message(self, *_): pass
+server = http.server.ThreadingHTTPServer(('127.0.0.1', int(sys.argv[1])), Lists)
+print('ready', flush=True)
+server.serve_forever()
+"#;
+
+#[test]
+fn a_list_is_fetched_kept_asked_for_again_and_never_replaced_by_rubbish() {
+    let _netns = crate::support::Netns::enter();
+    let place = tempfile::tempdir().expect("a place");
+    let put = |bytes: &[u8]| fs::write(place.path().join("list"), bytes).expect("written");
+    let many: String = (0..200).map(|n| format!("198.51.100.{n}\n")).collect();
+    put(many.as_bytes());
+    let directory = place.path().display().to_string();
+    let server = Proc::spawn(
+        Command::new("/usr/bin/python3").args(["-c", SERVER, "8090", &directory]).env("PYTHONHASHSEED", "0"),
+    );
+    assert_eq!(server.line(DEADLINE), "ready");
+    let section = "config list 'web'\n\toption url 'http://127.0.0.1:8090/list'\n\toption interval '10m'\n";
+    let mut daemon = Daemon::start("", &format!("{}{section}", crate::packets::NO_FEED));
+    crate::support::nft_load("table inet fw4 { }");
+    wait_live(&daemon, "web");
+    assert_eq!(server.line(DEADLINE), "/list 200");
+    let held = || nft_set_elements("diswall_web4").len();
+    wait_until(DEADLINE, "all are in force", || held() == 200);
+    // After a restart the list is there before anybody is asked.
+    daemon.stop(DEADLINE);
+    run("nft", &["flush", "set", "inet", "fw4", "diswall_web4"]);
+    daemon.run();
+    daemon.wait_answering();
+    wait_until(DEADLINE, "all are in force again", || held() == 200);
+    assert_eq!(feed(&daemon, "web")["lists"], 0);
+    for (what, body, why) in [
+        ("an error page", &b"<!DOCTYPE html><html><body>198.51.100.7</body></html>"[..], "HTML"),
+        ("nothing", b"", "empty"),
+        ("UTF-16", b"\xff\xfe1\09\08\0", "UTF-16"),
+        ("this router", b"127.0.0.1\n10.0.0.1\n", "without an address that may be banned"),
+    ] {
+        put(body);
+        daemon.cli(&["resync", "web"]);
+        let error = wait_for(DEADLINE, what, || {
+            feed(&daemon, "web")["error"].as_str().filter(|error| error.contains(why)).map(str::to_owned)
+        });
+        assert_eq!(held(), 200, "{what}: {error}");
+    }
+    put(many.replace("198.51.100.7\n", "").as_bytes());
+    daemon.cli(&["resync", "web"]);
+    wait_until(DEADLINE, "one has gone", || held() == 199);
+    assert_eq!(feed(&daemon, "web")["state"], "live");
+}

@@ -6,7 +6,7 @@ import React, { useEffect, useState } from "react";
 import { Button, Spinner, TextInput, useAPIGet, useAPIPost } from "foris";
 
 import { URLS, failureOf } from "./api";
-import { end, number, say } from "./text";
+import { addressClass, end, number, say } from "./text";
 
 function origin(name) {
     switch (name) {
@@ -58,7 +58,7 @@ function Add({ onDone }) {
             {failed && <div className="alert alert-warning mt-3" role="alert">{failed}</div>}
             {!failed && added.state === "success" && (
                 <p role="status" className="mt-2">
-                    {(added.data.done || []).map((one) => `${one.address} ${one.text}`).join("; ")}
+                    {(added.data.done || []).map(({ text }) => text).join("; ")}
                 </p>
             )}
         </form>
@@ -74,18 +74,18 @@ function Rows({ data, onRemove }) {
                     <tr>
                         <th scope="col">{_("Address or network")}</th>
                         <th scope="col">{_("Comment")}</th>
-                        <th scope="col">{_("Ends")}</th>
-                        <th scope="col">{_("From")}</th>
+                        <th scope="col" className="d-none d-md-table-cell">{_("Ends")}</th>
+                        <th scope="col" className="d-none d-md-table-cell">{_("From")}</th>
                         <th scope="col" aria-label={_("Actions")} />
                     </tr>
                 </thead>
                 <tbody>
                     {data.allowances.map((row) => (
                         <tr key={row.origin + row.address}>
-                            <td className="text-break">{row.address}</td>
+                            <td className={addressClass(row.address)}>{row.address}</td>
                             <td className="text-break">{row.comment}</td>
-                            <td>{end(row)}</td>
-                            <td>{origin(row.origin)}</td>
+                            <td className="d-none d-md-table-cell">{end(row)}</td>
+                            <td className="d-none d-md-table-cell">{origin(row.origin)}</td>
                             <td className="text-end">
                                 {row.origin !== "nats" && (
                                     <Button

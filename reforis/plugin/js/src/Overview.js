@@ -8,7 +8,7 @@ import { Button, Spinner, TextInput, useAPIGet, useAPIPost } from "foris";
 
 import { URLS, failureOf } from "./api";
 import Chart from "./Chart";
-import { end, moment, number, reason, say, sourceName } from "./text";
+import { addressClass, end, moment, number, reason, say, sourceName } from "./text";
 
 const REFRESH = 10000;
 
@@ -55,7 +55,7 @@ function Sources({ status }) {
                     <tr>
                         <th scope="col">{_("Source")}</th>
                         <th scope="col">{_("Blocked addresses")}</th>
-                        <th scope="col">{_("Blocked networks")}</th>
+                        <th scope="col" className="d-none d-md-table-cell">{_("Blocked networks")}</th>
                         <th scope="col">{_("Dropped in the last hour")}</th>
                     </tr>
                 </thead>
@@ -64,7 +64,7 @@ function Sources({ status }) {
                         <tr key={name}>
                             <td>{sourceName(name)}</td>
                             <td>{number(v4 + v6)}</td>
-                            <td>{number(networks)}</td>
+                            <td className="d-none d-md-table-cell">{number(networks)}</td>
                             <td>{number(packets)}</td>
                         </tr>
                     ))}
@@ -115,7 +115,7 @@ function Check({ asked }) {
     }, [asked, ask]);
 
     const done = [allowed, unblocked].find(({ state }) => state === "success" || state === "error");
-    const told = done && (failureOf(done) || (done.data.done || []).map((one) => `${one.address} ${one.text}`).join("; "));
+    const told = done && (failureOf(done) || (done.data.done || []).map(({ text }) => text).join("; "));
     const failed = failureOf(checked);
     const act = async (send, data) => {
         await send({ data });
@@ -163,7 +163,7 @@ function Newest({ events, onAsk }) {
                     <tr>
                         <th scope="col">{_("Time")}</th>
                         <th scope="col">{_("Address")}</th>
-                        <th scope="col">{_("Banned by")}</th>
+                        <th scope="col" className="d-none d-md-table-cell">{_("Banned by")}</th>
                         <th scope="col">{_("Reason")}</th>
                     </tr>
                 </thead>
@@ -174,14 +174,14 @@ function Newest({ events, onAsk }) {
                             <td>
                                 <button
                                     type="button"
-                                    className="btn btn-link p-0 text-start text-break"
+                                    className={`btn btn-link p-0 text-start ${addressClass(event.address)}`}
                                     title={_("Why is this address blocked?")}
                                     onClick={() => onAsk({ address: event.address })}
                                 >
                                     {event.address}
                                 </button>
                             </td>
-                            <td>{sourceName(event.source)}</td>
+                            <td className="d-none d-md-table-cell">{sourceName(event.source)}</td>
                             <td className="text-break">{reason(event.reason)}</td>
                         </tr>
                     ))}

@@ -33,6 +33,9 @@ export function ahead(seconds) {
 
 export const end = ({ left }) => (left === null ? _("until taken back") : ahead(left));
 
+/* An IPv4 address stays in one piece on a telephone; what is longer may be broken. */
+export const addressClass = (address) => (address.length > 18 ? "text-break" : "text-nowrap");
+
 /* %s is taken by the arguments in turn; a text is never looked through twice. */
 export function say(template, ...values) {
     return template.split("%s").reduce((text, part, index) => `${text}${values[index - 1]}${part}`);

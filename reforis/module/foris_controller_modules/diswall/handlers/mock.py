@@ -102,4 +102,4 @@ class MockDiswallHandler(Handler, BaseMockHandler):
 
     @staticmethod
     def _done(data, text):
-        return {"done": [{"address": address, "text": text} for address in data["addresses"]]}
+        return {"done": [{"address": address, "text": f"{address} {text}"} for address in data["addresses"]]}

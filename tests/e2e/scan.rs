@@ -203,7 +203,7 @@ fn who_finds_no_room_is_neither_said_nor_counted_and_does_not_climb() {
     // With room again, his first ban is a first one.
     let (banned, late) = (hosts.iter().find(|host| yard.ban(host).is_some()).expect("somebody"), without[0]);
     yard.daemon.cli(&["unblock", banned]);
-    ask(&[late.clone()]);
+    ask(std::slice::from_ref(late));
     assert_eq!(yard.is_banned(late, 1200)["offences"], 1);
 }
 

@@ -43,6 +43,13 @@ class Texts(unittest.TestCase):
             self.assertIn(("request", action), described)
             self.assertIn(("reply", action), described)
 
+    def test_the_landing_page_finds_our_icon_and_page(self):
+        root = PLUGIN / "root"
+        entry = json.loads(read(root / "usr/share/turris-webapps/40_diswall.json"))
+        self.assertTrue((root / "www/webapps-icons" / Path(entry["icon"]).name).is_file())
+        self.assertIn('path: "/diswall"', read(PLUGIN / "js/src/app.js"))
+        self.assertEqual(entry["url"], "/reforis/diswall/overview")
+
     def test_no_text_becomes_html(self):
         for source in (PLUGIN / "js/src").glob("*.js"):
             self.assertNotRegex(read(source), r"dangerouslySetInnerHTML|innerHTML|eval\(|href=\{", source.name)

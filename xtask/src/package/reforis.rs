@@ -37,6 +37,7 @@ pub fn packages(version: &str, python: &str) -> Result<Vec<Package>> {
     let file = |path: String, content: Vec<u8>| File { path, mode: 0o644, content };
     let metadata = format!("Metadata-Version: 2.1\nName: reforis-diswall\nVersion: {version}\n");
     add_tree(Path::new("reforis/plugin/reforis_diswall"), &format!("{site}reforis_diswall/"), &mut plugin.files)?;
+    add_tree(Path::new("reforis/plugin/root"), "", &mut plugin.files)?;
     plugin.files.push(file(format!("{info}METADATA"), metadata.into_bytes()));
     plugin.files.push(file(format!("{info}entry_points.txt"), ENTRY_POINT.into()));
     plugin.files.push(file(format!("{site}reforis_static/reforis_diswall/js/app.min.js"), bundle));

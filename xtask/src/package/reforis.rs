@@ -61,10 +61,12 @@ pub fn packages(version: &str, python: &str) -> Result<Vec<Package>> {
     let po = fs::read_to_string(&source).map_err(|error| told(error.to_string()))?;
     czech.files.push(file(format!("{site}{place}.mo"), mo::catalogue(&po).map_err(told)?));
 
+    for package in [&mut module, &mut plugin] {
+        // What Python leaves, and translations, are no part of it.
+        package.files.retain(|file| ![".pyc", ".po", ".pot", ".mo"].iter().any(|end| file.path.ends_with(end)));
+    }
     let mut packages = vec![module, plugin, czech];
     for package in &mut packages {
-        // What Python and editors leave, and sources of translations, are no part of it.
-        package.files.retain(|file| ![".pyc", ".po", ".pot"].iter().any(|end| file.path.ends_with(end)));
         package.files.sort_by(|a, b| a.path.cmp(&b.path));
     }
     Ok(packages)

@@ -4,6 +4,7 @@
 mod blocks;
 mod comparing;
 mod control;
+mod lists;
 mod logins;
 mod scan;
 
@@ -39,13 +40,14 @@ netlink messages included; memory is VmRSS and VmHWM.
 
   --runs N   repetitions of the rows with 100,000 addresses, 1 to 99 (default 5)
   PART       only these rows: sets list deltas losses idle packets scan flood logins sharing
-             control comparing blocks refill forward (default: all)
+             control comparing blocks lists refill forward (default: all)
 
-Needs root; takes about four minutes, and longer on a machine that is not quiet. fail2ban and sshguard
-are installed for `logins`; where an installed service starts by itself, stop it.";
+Needs root; takes about four minutes, and longer on a machine that is not quiet. fail2ban, sshguard
+and gawk are installed to measure beside; where an installed service starts by itself, stop it. `lists` measures banIP
+where BANIP names a directory with its banip-functions.sh, and `nft -f` alone where it does not.";
 
 /// The parts: name, what is said meanwhile, and what measures.
-const PARTS: [(&str, &str, Measure); 15] = [
+const PARTS: [(&str, &str, Measure); 16] = [
     ("sets", "the netlink part alone", Bench::sets),
     ("list", "a list of 100,000", Bench::list),
     ("deltas", "single deltas", Bench::deltas),
@@ -59,6 +61,7 @@ const PARTS: [(&str, &str, Measure); 15] = [
     ("control", "what LuCI asks, with 200,000 bans", Bench::control),
     ("comparing", "answers while sets are compared and filled", Bench::comparing),
     ("blocks", "20,000 addresses blocked by command", Bench::blocks),
+    ("lists", "lists of hosts and networks, beside banIP", Bench::lists),
     ("refill", "refill after fw4 restart", Bench::refill),
     ("forward", "packets through the router", Bench::forward),
 ];

@@ -2,6 +2,7 @@
 //! element came into a set. Nothing here knows what is being measured.
 
 use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::process::CommandExt as _;
 use std::process::Command;
 use std::sync::mpsc::{Receiver, channel};
 use std::thread::{sleep, spawn};
@@ -16,7 +17,7 @@ use nix::unistd::Pid;
 use serde_json::Value;
 
 use crate::Result;
-use crate::command::{command, output};
+use crate::command::{command, output, shown};
 
 /// A process that used no more than this in [`QUIET`] has nothing left to do.
 const REST: Duration = Duration::from_micros(500);
@@ -78,6 +79,39 @@ pub fn group_memory(group: u32) -> Result<u64> {
     Ok(sum)
 }
 
+/// What a command and all that it starts cost.
+pub struct Whole {
+    /// From its start to its end.
+    pub wall: Duration,
+    /// User and system time of all of them, to 10 ms.
+    pub cpu: Duration,
+    /// Most memory that they had together in KiB, as [`group_memory`] saw it from time to time.
+    pub peak: u64,
+}
+
+/// Runs a command to its end, in a process group of its own. Nothing else may be waited for meanwhile.
+pub fn whole(command: &mut Command) -> Result<Whole> {
+    let (before, start) = (waited_for()?, Instant::now());
+    let mut child = command.process_group(0).spawn().map_err(|error| format!("{}: {error}", shown(command)))?;
+    let mut peak = 0;
+    let status = loop {
+        match child.try_wait() {
+            Ok(None) => peak = peak.max(group_memory(child.id())?),
+            Ok(Some(status)) => break status,
+            Err(error) => return Err(format!("{}: {error}", shown(command))),
+        }
+        sleep(Duration::from_millis(5));
+    };
+    let (wall, cpu) = (start.elapsed(), waited_for()? - before);
+    if status.success() { Ok(Whole { wall, cpu, peak }) } else { Err(format!("{}: {status}", shown(command))) }
+}
+
+/// CPU time of all that this process has waited for.
+fn waited_for() -> Result<Duration> {
+    let pid = std::process::id();
+    member(pid, None).map(|own| own.waited_for).ok_or_else(|| format!("/proc/{pid}/stat cannot be read"))
+}
+
 struct Member {
     pid: u32,
     waited_for: Duration,
@@ -87,15 +121,18 @@ struct Member {
 fn members(group: u32) -> Result<Vec<Member>> {
     let processes = std::fs::read_dir("/proc").map_err(|error| format!("/proc: {error}"))?;
     let pids = processes.flatten().filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
-    let member = |pid: u32| {
-        let text = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-        // The name in brackets may contain anything; state, parent and group follow it.
-        let fields: Vec<&str> = text.rsplit_once(')')?.1.split_whitespace().collect();
-        let number = |index: usize| fields.get(index)?.parse::<u64>().ok();
-        let is_one = number(2)? == u64::from(group);
-        is_one.then_some(Member { pid, waited_for: Duration::from_millis((number(13)? + number(14)?) * 10) })
-    };
-    Ok(pids.filter_map(member).collect())
+    Ok(pids.filter_map(|pid| member(pid, Some(group))).collect())
+}
+
+/// A process, if it is of that group.
+fn member(pid: u32, group: Option<u32>) -> Option<Member> {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The name in brackets may contain anything; state, parent and group follow it.
+    let fields: Vec<&str> = text.rsplit_once(')')?.1.split_whitespace().collect();
+    let number = |index: usize| fields.get(index)?.parse::<u64>().ok();
+    let of = number(2)?;
+    let is_one = group.is_none_or(|group| u64::from(group) == of);
+    is_one.then_some(Member { pid, waited_for: Duration::from_millis((number(13)? + number(14)?) * 10) })
 }
 
 /// A field of `/proc/PID/status` in KiB: `VmRSS` (resident), `VmHWM` (its peak).

@@ -102,6 +102,7 @@ pub const RIVALS: &[Need] = &[
     program("fail2ban-server", "fail2ban", "bans by log lines, measured beside ours"),
     python("pyinotify", "python3-pyinotify", "by which fail2ban follows files"),
     program("sshguard", "sshguard", "bans by log lines, measured beside ours"),
+    program("gawk", "gawk", "with which banIP reads lists"),
 ];
 
 /// To test the LuCI pages.

@@ -21,13 +21,13 @@ const BANS: u32 = 200_000;
 const AFTERWARDS: Duration = Duration::from_secs(6);
 
 /// Asks for the status all the time; the longest wait.
-struct Asking {
+pub(super) struct Asking {
     over: Arc<AtomicBool>,
     thread: JoinHandle<std::io::Result<Duration>>,
 }
 
 impl Asking {
-    fn begin(socket: PathBuf) -> Asking {
+    pub(super) fn begin(socket: PathBuf) -> Asking {
         let over = Arc::new(AtomicBool::new(false));
         let until = Arc::clone(&over);
         let thread = spawn(move || {
@@ -45,7 +45,7 @@ impl Asking {
         Asking { over, thread }
     }
 
-    fn end(self) -> Result<Duration> {
+    pub(super) fn end(self) -> Result<Duration> {
         self.over.store(true, Ordering::Relaxed);
         let longest = self.thread.join().map_err(|_| "the asking thread ended")?;
         longest.map_err(|error| format!("status: {error}"))

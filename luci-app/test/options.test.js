@@ -16,14 +16,17 @@ const { BINARY } = require('./world.js');
 const REAL = { skip: !BINARY && 'needs DISWALL' };
 
 /* Type of section → the name of its one section, or null where there may be many. */
-const SECTIONS = { diswall: 'main', dynfw: 'dynfw', nats: 'nats', scan: 'scan', login: 'login', logwatch: null, allow: null, block: null };
+const SECTIONS = { diswall: 'main', dynfw: 'dynfw', nats: 'nats', scan: 'scan', login: 'login', logwatch: null, list: null, allow: null, block: null };
+
+/* A type of which each section has a name. */
+const NAMED = { list: 'farm' };
 
 /* What a section needs so that the option in question is all that can be wrong. */
 const REST = {
-	logwatch: { pattern: 'failed for <HOST>' }, allow: { ip: '192.0.2.7' }, block: { ip: '192.0.2.7', proto: 'tcp' }
+	logwatch: { pattern: 'failed for <HOST>' }, list: { url: 'https://lists.example.org/farm.txt' }, allow: { ip: '192.0.2.7' }, block: { ip: '192.0.2.7', proto: 'tcp' }
 };
 
-const LISTS = [ 'zone', 'device', 'honeypot_port', 'ban_time', 'service', 'program', 'pattern', 'dest_port' ];
+const LISTS = [ 'zone', 'device', 'honeypot_port', 'ban_time', 'service', 'program', 'pattern', 'dest_port', 'url' ];
 const FLAG = 'flag';
 
 const NETS = [ '192.0.2.7', '192.0.2.0/24', '192.0.2.7/24', '192.0.2.7/33', '256.1.1.1', '01.2.3.4', '1.2.3', '1.2.3.4 5', ' 192.0.2.7',
@@ -78,6 +81,16 @@ const VALUES = {
 			'<HOST> <REST>*', '<HOST>, <REST>', '<HOST><REST>', '* <HOST><NAME> x', '* x <HOST>:<NAME>, *', '* x <HOST>:<PORT>, *', '<WORD>é <HOST>', 'x'.repeat(506) + '<HOST>', 'x'.repeat(507) + '<HOST>' ],
 		attempts: HUNDRED, window: DURATIONS, source: LOGS
 	},
+	list: {
+		url: [ 'https://lists.example.org/farm.txt', 'http://[2001:db8::1]:8080', 'https://x.example?x@y', 'file:///etc/list', '/etc/a list', 'file://list', 'etc/list',
+			'ftp://x.example/', 'https:///x', 'https://x.example/a b', 'https://x.example/"', 'https://x.example/\\', 'https://me:secret@x.example/', 'HTTPS://x.example/',
+			'https://x.example/' + 'a'.repeat(2030), 'https://x.example/' + 'a'.repeat(2031), 'https://x.example/é' ],
+		format: [ 'auto', 'plain', 'csv', 'csv:2', 'csv:64', 'csv:0', 'csv:65', 'csv:2:;', 'csv:2:tab', 'csv:2:x', 'csv:2:.', 'csv:2:::', 'csv:2::', 'csv:+2', 'csv:', 'spamhaus',
+			'dshield', 'ranges', 'rir', 'rir:CZ', 'rir:cz', 'rir:', 'suricata', 'json' ],
+		interval: [ '12h', '10m', '599', '600s', '30d', '31d', '0', 'x' ], max_age: DURATIONS, enabled: FLAG, use: [ 'deny' ], direction: [ 'both' ],
+		zone: [ 'wan', 'wan 6', '-x' ], proto: [ 'gre' ], dest_port: RANGES, action: [ 'accept' ], log_drops: [ 'maybe' ],
+		login: [ 'me:secret', ':', '/etc/diswall/login', 'secret', 'm:' + 'x'.repeat(254), 'm:' + 'x'.repeat(255), 'é:' + 'x'.repeat(253), 'é:' + 'x'.repeat(254) ], keep: FLAG
+	},
 	allow: { ip: NETS, comment: COMMENTS },
 	block: { ip: NETS, comment: COMMENTS, proto: [ 'gre' ], dest_port: RANGES, action: [ 'accept' ], log: FLAG, force: FLAG }
 };
@@ -90,7 +103,9 @@ function check(text) {
 }
 
 function section(type, options) {
-	return `config ${type}${SECTIONS[type] ? ` '${SECTIONS[type]}'` : ''}\n` + Object.entries(options).map(([ option, value ]) =>
+	const name = SECTIONS[type] || NAMED[type];
+
+	return `config ${type}${name ? ` '${name}'` : ''}\n` + Object.entries(options).map(([ option, value ]) =>
 		`\t${LISTS.includes(option) ? 'list' : 'option'} ${option} '${value}'\n`).join('');
 }
 
@@ -105,9 +120,12 @@ function known() {
 	return Object.fromEntries(types.map(type => [ type, said.match(new RegExp(`config ${type} knows ([\\w, ]+)`))[1].split(', ') ]));
 }
 
+/* What the button is called that makes one, where it is not "Add". */
+const ADDS = { logwatch: 'Add pattern', list: 'Add list' };
+
 /* The fields of each type of section: where they are, and how to get there. */
 const FORMS = {
-	settings: [ 'diswall', 'dynfw', 'nats', 'scan', 'login' ], allowed: [ 'allow' ], rules: [ 'block', 'logwatch' ]
+	settings: [ 'diswall', 'dynfw', 'nats', 'scan', 'login' ], allowed: [ 'allow' ], rules: [ 'block', 'logwatch' ], lists: [ 'list' ]
 };
 
 async function withForm(type, use) {
@@ -118,7 +136,10 @@ async function withForm(type, use) {
 			/* What other fields depend on. */
 			await page.locator('[data-name=_nats_tls] input[type=checkbox]').evaluate(box => box.click());
 		else {
-			await page.getByRole('button', { name: type == 'logwatch' ? 'Add pattern' : 'Add', exact: true }).click();
+			if (NAMED[type])
+				await page.getByLabel('Name of a new list').fill(NAMED[type]);
+
+			await page.getByRole('button', { name: ADDS[type] || 'Add', exact: true }).click();
 			await page.locator('.modal [data-name]').first().waitFor();
 
 			if (type == 'block')

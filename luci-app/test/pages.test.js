@@ -11,7 +11,7 @@ const test = require('node:test');
 const { world, on } = require('./stage.js');
 const { until, BINARY } = require('./world.js');
 
-const PAGES = [ 'overview', 'blocked', 'allowed', 'rules', 'settings', 'log', 'status' ];
+const PAGES = [ 'overview', 'blocked', 'allowed', 'rules', 'lists', 'settings', 'log', 'status' ];
 const REAL = { skip: !BINARY && 'needs DISWALL' };
 const PHONE = { width: 360, height: 740 };
 const LOG = 'Sat Nov 21 20:20:46 2026 daemon.info diswall[812]: dynfw: live, 300 addresses\n'
@@ -281,6 +281,138 @@ test('everything cannot be blocked', () => on('rules', {}, async page => {
 	await page.locator('.modal [data-name=ip] input').blur();
 	await page.locator('.modal .cbi-input-invalid').waitFor();
 }));
+
+/* A list out of a file, and what its section says else. */
+function withList(name, lines, more = '') {
+	const file = world.dir + '/' + name + '.txt';
+
+	fs.writeFileSync(file, lines.join('\n') + '\n');
+	return world.reset(`\nconfig list '${name}'\n\tlist url '${file}'\n${more}`);
+}
+
+test('who has no list is told what one is, and none is switched on', () => on('lists', {}, async page => {
+	await page.getByText(/A list is a file of addresses and networks/).waitFor();
+	await page.getByText(/None is switched on by itself/).waitFor();
+	assert.strictEqual(await page.locator('.cbi-section-table-row[data-section-id]').count(), 0);
+}));
+
+test('a list is added under a name of its own, saved and applied', () => on('lists', {}, async page => {
+	fs.writeFileSync(world.dir + '/farm.txt', '192.0.3.1\n192.0.3.64/26\n');
+
+	for (const wrong of [ '', 'Farm', 'a-b', 'a'.repeat(16), 'main', 'dynfw', 'cut' ]) {
+		await page.getByLabel('Name of a new list').evaluate((input, value) => input.value = value, wrong);
+		await page.getByRole('button', { name: 'Add list' }).click();
+		await until('a refusal of ' + wrong, async () => /\w/.test(await text(page.locator('.diswall-filter [role=status]'))));
+		assert.strictEqual(await page.locator('.modal [data-name=url]').count(), 0, wrong);
+	}
+
+	await page.getByLabel('Name of a new list').fill('farm');
+	await page.getByLabel('Name of a new list').press('Enter');
+	await page.locator('.modal [data-name=url] input').first().fill(world.dir + '/farm.txt');
+	await page.locator('.modal [data-name=use] select').selectOption('only');
+	assert.strictEqual(await page.locator('.modal [data-name=direction]').isVisible(), false, 'direction counts for nothing there');
+	await page.locator('.modal [data-name=use] select').selectOption('block');
+	await page.locator('.modal [data-name=direction] select').selectOption('src-dst');
+	await page.locator('.modal [data-name=login] input').first().fill('me:hunter2');
+	await page.locator('.modal').getByRole('button', { name: 'Save' }).click();
+	await page.locator('.cbi-section-table-row[data-section-id=farm]').waitFor();
+	await page.getByText(/A list is a file of addresses/).waitFor({ state: 'detached' });
+	await page.locator('.cbi-page-actions').getByText('Save & Apply').first().click();
+	await until('the file', () => /config list '?farm'?[^]*list url '[^']*farm.txt'[^]*option direction 'src-dst'/.test(fs.readFileSync(world.config, 'utf8')));
+	assert.match(fs.readFileSync(world.config, 'utf8'), /option login 'me:hunter2'/);
+
+	if (BINARY)
+		await until('the list in force', () => world.cli('check', '192.0.3.70').status === 0);
+}));
+
+test('a list says how many it has, how old it is and what it dropped, and is fetched when asked', REAL, async () => {
+	await withList('barn', [ '192.0.3.1', '192.0.3.64/26' ]);
+	await until('the list in force', () => world.cli('check', '192.0.3.1').status === 0);
+	await on('lists', {}, async page => {
+		const row = page.locator('.cbi-section-table-row[data-section-id=barn]');
+
+		await until('its row', async () => /blocks.*1 address and 1 network.*(ago|now).*0 in the last hour.*0 in all.*In force/.test(await text(row)));
+		fs.appendFileSync(world.dir + '/barn.txt', '192.0.3.2\n');
+		await row.getByRole('button', { name: 'Fetch now: barn' }).click();
+		await page.getByText(/barn was fetched: 3 addresses/).waitFor();
+		await until('the figure', async () => /2 addresses and 1 network/.test(await text(row)));
+		fs.writeFileSync(world.dir + '/barn.txt', '<html><b>no</b></html>\n');
+		await row.getByRole('button', { name: 'Fetch now: barn' }).click();
+		await page.getByText(/barn was not fetched: \w/).waitFor();
+		await until('its state', async () => /2 addresses and 1 network.*Former list in force.*Next try/.test(await text(row)));
+	});
+	await on('overview', {}, page => page.getByRole('region', { name: 'Lists', exact: true }).getByText('barn: 3 addresses').waitFor());
+});
+
+test('a read-only login sees the lists, and no login of theirs', async () => {
+	await withList('farm', [ '192.0.3.1' ], "\toption login 'me:hunter2'\n");
+	world.router.readonly = true;
+
+	const heard = [];
+
+	await on('lists', { twist: (method, result) => heard.push(JSON.stringify(result)) && result }, async page => {
+		if (BINARY) {
+			const row = page.locator('.cbi-section-table-row[data-section-id=farm]');
+
+			await row.waitFor();
+			assert.strictEqual(await row.getByRole('button', { name: 'Fetch now: farm' }).isDisabled(), true);
+		}
+
+		assert.strictEqual(await page.getByRole('button', { name: 'Add list' }).isDisabled(), true);
+		assert.ok(!heard.join().includes('hunter2') && !(await page.content()).includes('hunter2'));
+	});
+});
+
+/* As many lists as make a page long, in every state, with names of every length. */
+const MANY = [ 'abcdefghijklmno', 'wwwwwwwwwwwwwww', 'mmmmmmmmmmmmmmm', 'constructor', 'hit', 'bar', 'hidden', 'drop', 'the_second_long', 'x' ];
+
+function withMany(attack = '') {
+	const states = [ 'live', 'waiting', 'connecting', 'off', 'partial', 'splendid' ];
+
+	return (method, result) => {
+		if (method == 'diswall.status' || method == 'diswall.history')
+			MANY.forEach((name, index) => {
+				const own = result[1].sources[0];
+
+				result[1].sources.push(Object.assign({}, own, { name }));
+
+				if (method == 'diswall.status')
+					result[1].feeds.push({
+						name, list: [ 'block', 'allow', 'only' ][index % 3], state: states[index % states.length], entries: index * 1e5, messages: 1,
+						error: attack + 'w'.repeat(200), retry_in: 60, notices: [ { key: 'lines', text: attack + 'm'.repeat(100) } ]
+					});
+			});
+
+		return result;
+	};
+}
+
+test('ten lists of long names fit on a phone, have colours of their own, and nothing of theirs is markup', async () => {
+	const more = MANY.map(name => `\nconfig list '${name}'\n\tlist url '/nowhere'\n\toption enabled '0'\n`).join('').replace("enabled '0'", "enabled '1'");
+
+	for (const name of [ 'overview', 'lists', 'status' ]) {
+		await world.reset(more);
+		await on(name, { viewport: PHONE, twist: withMany('<img src=x onerror="window.pwned=1">') }, async page => {
+			if (name == 'lists')
+				await page.locator('.cbi-section-table-row[data-section-id=wwwwwwwwwwwwwww]').waitFor();
+
+			if (name == 'overview') {
+				await page.getByText('The same as a table').click();
+				assert.ok(new Set(await page.locator('.diswall-legend .diswall-dot').evaluateAll(dots =>
+					dots.map(dot => getComputedStyle(dot).backgroundColor))).size >= 12, 'colours');
+				assert.strictEqual(await page.locator('.diswall-chart .diswall-bar').evaluateAll(bars =>
+					bars.filter(bar => [ 'none', 'rgba(0, 0, 0, 0)' ].includes(getComputedStyle(bar).fill)).length), 0, 'a bar cannot be seen');
+			}
+
+			const [ width, shown ] = await page.evaluate(() => [ document.documentElement.scrollWidth, document.documentElement.clientWidth ]);
+
+			assert.ok(width <= shown, `${name}: ${width} pixels wide, ${shown} shown`);
+			assert.strictEqual(await page.evaluate(() => window.pwned), undefined);
+			assert.strictEqual(await page.locator('#view img').count(), 0);
+			assert.ok(!/function |native code|\[object /.test(await page.locator('#maincontent').innerText()), name);
+		});
+	}
+});
 
 test('a setting is checked, saved and applied', () => on('settings', {}, async page => {
 	const port = page.locator('[data-name=_dynfw_port] input');

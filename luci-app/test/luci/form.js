@@ -27,7 +27,7 @@ const AbstractValue = baseclass.extend({
 	},
 
 	depends: function(option, value) {
-		this.conditions.push([ option, value ]);
+		this.conditions.push(typeof option == 'object' ? option : { [option]: value });
 	},
 
 	place: function(section) {
@@ -205,11 +205,11 @@ const Section = baseclass.extend({
 			if (!child.node || !child.conditions.length)
 				continue;
 
-			child.node.hidden = !child.conditions.some(condition => {
-				const other = this.children.find(sibling => sibling.option == condition[0]);
+			child.node.hidden = !child.conditions.some(condition => Object.entries(condition).every(([ option, value ]) => {
+				const other = this.children.find(sibling => sibling.option == option);
 
-				return other.node && other.formvalue() == condition[1];
-			});
+				return other.node && other.formvalue() == value;
+			}));
 		}
 	},
 
@@ -270,18 +270,20 @@ const GridSection = Section.extend({
 		return uci.sections(this.map.config, this.sectiontype).map(section => section['.name']);
 	},
 
-	handleAdd: function() {
-		const name = uci.add(this.map.config, this.sectiontype);
+	handleAdd: function(ev, given) {
+		const name = uci.add(this.map.config, this.sectiontype, given);
 
 		return this.edit(name, () => uci.remove(this.map.config, name));
 	},
 
 	/* The dialog of one section; `dismissed` is called when it is left without saving. */
 	edit: function(name, dismissed) {
-		this.children.forEach(child => child.load(name));
+		const children = this.children.filter(child => child.modalonly !== false);
+
+		children.forEach(child => child.load(name));
 
 		const problem = E('p', { 'class': 'alert-message', 'hidden': '' });
-		const nodes = this.children.map(child => child.render(name));
+		const nodes = children.map(child => child.render(name));
 
 		ui.showModal(this.title || '', nodes.concat(problem, E('div', { 'class': 'right' }, [
 			E('button', {
@@ -316,17 +318,22 @@ const GridSection = Section.extend({
 		return E('div', { 'class': 'cbi-section' }, [
 			E('h3', {}, [ this.title || '' ]),
 			E('table', { 'class': 'table cbi-section-table' }, [
-				E('tr', { 'class': 'tr table-titles' }, shown.map(child => E('th', { 'class': 'th' }, [ child.title ])))
-			].concat(this.cfgsections().map(name => E('tr', { 'class': 'tr cbi-section-table-row', 'data-section-id': name },
-				shown.map(child => cell(child, name)).concat(E('td', { 'class': 'td cbi-section-actions' }, [
+				E('tr', { 'class': 'tr table-titles', 'data-title': this.anonymous ? null : _('Name') }, shown.map(child => E('th', { 'class': 'th' }, [ child.title ])))
+			].concat(this.cfgsections().map(name => E('tr', {
+				'class': 'tr cbi-section-table-row', 'data-section-id': name, 'data-title': this.anonymous ? null : name
+			}, shown.map(child => cell(child, name)).concat(E('td', { 'class': 'td cbi-section-actions' }, [
 					button('edit', _('Edit'), () => this.edit(name)), ' ',
 					button('remove', _('Delete'), () => {
 						uci.remove(this.map.config, name);
 						return this.map.save();
 					})
 				])))))),
-			button('add', this.addbtntitle || _('Add'), () => this.handleAdd())
+			this.renderSectionAdd(button)
 		]);
+	},
+
+	renderSectionAdd: function(button) {
+		return button('add', this.addbtntitle || _('Add'), ev => this.handleAdd(ev));
 	},
 
 	parse: () => Promise.resolve()

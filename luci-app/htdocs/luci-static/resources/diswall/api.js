@@ -71,7 +71,7 @@ const FEED = {
 	since: optional, error: text, retry_in: optional, last_message: optional, entries: count,
 	serial: optional, lists: count, resyncs: count, messages: count,
 	refused_messages: count, refused_addresses: count, last_refusal: text,
-	max_age: optional, lapses_in: optional, key: text, account: text,
+	max_age: optional, lapses_in: optional, key: text, account: text, list: text,
 	notices: listOf({ key: text, text: text })
 };
 

@@ -121,7 +121,7 @@ function column(bar, index, step, top, many) {
 		const height = Math.max(0.75, part[1] * scale);
 
 		y -= height;
-		return svg('rect', { x: x, y: y, width: width, height: height, 'class': 'diswall-bar diswall-' + part[0] });
+		return svg('rect', { x: x, y: y, width: width, height: height, 'class': 'diswall-bar ' + text.sourceClass(part[0]) });
 	});
 
 	/* The whole column takes the pointer, so that small hours can be read too. */
@@ -142,8 +142,8 @@ function table(bars, sources, many) {
 					h('th', { 'class': 'th', 'scope': 'col' }, _('Hour')),
 					sources.map(source => h('th', { 'class': 'th', 'scope': 'col' }, text.sourceName(source)))),
 				bars.filter(bar => bar.total !== null).reverse().map(bar => h('tr', { 'class': 'tr' },
-					h('td', { 'class': 'td' }, hourName(bar.from, many)),
-					sources.map(source => h('td', { 'class': 'td' },
+					h('td', { 'class': 'td', 'data-title': _('Hour') }, hourName(bar.from, many)),
+					sources.map(source => h('td', { 'class': 'td', 'data-title': text.sourceName(source) },
 						text.number((bar.parts.find(part => part[0] == source) || [ source, 0 ])[1]))))))));
 }
 

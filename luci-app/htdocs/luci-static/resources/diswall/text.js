@@ -103,12 +103,30 @@ function sourceName(source) {
 	}
 }
 
+/* So many hues there are for lists; those that come later share them. */
+const HUES = 8;
+
+/* Name of a list → its hue, in the order in which they were met, which is that of the file. */
+const hues = new Map();
+
+/* The class that gives a source its colour. No name out of data becomes a class. */
+function sourceClass(source) {
+	if (SOURCES.includes(source))
+		return 'diswall-' + source;
+
+	if (!source)
+		return 'diswall-other';
+
+	if (!hues.has(source))
+		hues.set(source, hues.size % HUES);
+
+	return 'diswall-list' + hues.get(source);
+}
+
 /* A dot in the source's colour and its name. */
 function sourceBadge(source) {
-	const known = SOURCES.includes(source) ? source : 'other';
-
 	return h('span', { 'class': 'diswall-source' },
-		h('span', { 'class': 'diswall-dot diswall-' + known, 'aria-hidden': 'true' }), sourceName(source));
+		h('span', { 'class': 'diswall-dot ' + sourceClass(source), 'aria-hidden': 'true' }), sourceName(source));
 }
 
 function reason(given) {
@@ -169,7 +187,10 @@ function partState(state) {
 }
 
 function partTitle(name) {
-	return name.startsWith('zone.') ? _('Rules of zone %s').format(name.slice(5)) : pick(PART_TITLES, name, () => name)();
+	if (name.startsWith('zone.'))
+		return _('Rules of zone %s').format(name.slice(5));
+
+	return pick(PART_TITLES, name, () => name.startsWith('feed.') ? _('List %s').format(name.slice(5)) : name)();
 }
 
 /* The worst of these parts, or none. */
@@ -230,6 +251,7 @@ return baseclass.extend({
 	clock: clock,
 	bytes: bytes,
 	sourceName: sourceName,
+	sourceClass: sourceClass,
 	sourceBadge: sourceBadge,
 	reason: reason,
 	counted: counted,

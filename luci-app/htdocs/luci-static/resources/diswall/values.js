@@ -92,10 +92,15 @@ function isPortRange(value) {
 }
 
 function isDuration(value) {
-	const match = value.match(/^([0-9]{1,10})([smhdw]?)$/);
-	const seconds = match ? Number(match[1]) * UNITS[match[2]] : 0;
+	return secondsOf(value) >= 1;
+}
 
-	return seconds >= 1 && seconds <= MAX_SECONDS;
+/* Seconds, or -1 for what is no length of time; zero is one here. */
+function secondsOf(value) {
+	const match = value.match(/^([0-9]{1,10})([smhdw]?)$/);
+	const seconds = match ? Number(match[1]) * UNITS[match[2]] : -1;
+
+	return seconds <= MAX_SECONDS ? seconds : -1;
 }
 
 function isHostName(value) {
@@ -127,6 +132,26 @@ function isHttps(value) {
 
 function isPath(value) {
 	return value[0] == '/' && !value.split('/').includes('..') && !/[\x00-\x1f\x7f]/.test(value);
+}
+
+/* Where a list is got from: a file of the router's, or an address of the web without a name and password in it. */
+function isPlace(value) {
+	if (value.replace(/^file:\/\//, '')[0] == '/')
+		return !value.includes('\0');
+
+	const host = (value.match(/^https?:\/\/([^/?#]+)/) || [])[1];
+
+	return host !== undefined && !host.includes('@') && /^[!-~]{1,2048}$/.test(value) && !/["\\]/.test(value);
+}
+
+/* See src/feed/lists/format.rs. */
+function isListFormat(value) {
+	const csv = value.match(/^csv:([0-9]+)(?::(tab|[!-~]))?$/);
+
+	if (csv)
+		return Number(csv[1]) >= 1 && Number(csv[1]) <= 64 && (csv[2] === undefined || csv[2] == 'tab' || !/[A-Za-z0-9".]/.test(csv[2]));
+
+	return /^(auto|plain|csv|spamhaus|dshield|ranges|rir|rir:[A-Z]{2}|suricata)$/.test(value);
 }
 
 const NAMES = [ '<HOST>', '<PORT>', '<WORD>', '<NAME>', '<NUM>', '<TIMES>', '<REST>' ];
@@ -193,6 +218,24 @@ return baseclass.extend({
 
 	duration: rule(isDuration, () =>
 		_('Expecting a whole number with s, m, h, d or w, such as 15m or 24h, at most 3650d')),
+
+	/* Zero: never. */
+	durationOrNone: rule(value => secondsOf(value) >= 0, () =>
+		_('Expecting a whole number with s, m, h, d or w, such as 30d, or 0')),
+
+	interval: rule(value => secondsOf(value) >= 600 && secondsOf(value) <= 30 * 86400, () =>
+		_('Expecting 10m to 30d')),
+
+	place: rule(isPlace, () =>
+		_('Expecting an address such as https://lists.example.org/drop.txt without a name and password in it, or the path of a file')),
+
+	listFormat: rule(isListFormat, () =>
+		_('Expecting auto, plain, csv, csv:2, spamhaus, dshield, ranges, rir:CZ or suricata')),
+
+	isListName: value => /^[a-z0-9_]{1,15}$/.test(value),
+
+	listLogin: rule(value => encoder.encode(value).length <= 256 && !/[\x00-\x1f\x7f-\x9f]/.test(value) && (value[0] == '/' || value.includes(':')),
+		() => _('Expecting name:password, or the path of a file that has it')),
 
 	server: rule(isServer, () => _('Expecting a host name or an address, without a port')),
 

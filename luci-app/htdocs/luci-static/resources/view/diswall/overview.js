@@ -26,6 +26,13 @@ const FEED_STATES = new Map([
 	[ 'waiting', () => _('Not connected') ]
 ]);
 
+/* A list that is fetched now and then is not connected to anything. */
+const LIST_STATES = new Map([
+	[ 'off', () => _('Off') ],
+	[ 'connecting', () => _('Fetching') ],
+	[ 'waiting', () => _('Not fetched') ]
+]);
+
 const MARKS = new Map([ [ 'good', '✓' ], [ 'wait', '…' ], [ 'warn', '!' ], [ 'bad', '✕' ], [ 'off', '–' ] ]);
 
 const STATE_KINDS = new Map([
@@ -144,6 +151,17 @@ function feedCard(status, feed) {
 			: _('Would block what the users of DisWall ban. It needs no registration and sends nothing by itself.'), feed.name);
 }
 
+/* All lists on one card, a line each: there may be many. */
+function listsCard(feeds, status) {
+	const parts = status.parts.filter(part => feeds.some(feed => part.name == 'feed.' + feed.name));
+
+	return card(_('Lists'), text.worst(parts), feeds.map(feed => '%s: %s'.format(text.sourceName(feed.name),
+		feed.state == 'live' || feed.entries ? text.counted(feed.entries, 0) : text.pick(LIST_STATES, feed.state, () => feed.state)())),
+	h('p', {}, h('a', {
+		'class': 'btn cbi-button cbi-button-action', 'href': L.url('admin/services/diswall/lists')
+	}, _('Show lists…'))));
+}
+
 function scanCard(status) {
 	const own = status.sources.find(source => source.name == 'scan');
 	const state = partOf(status, 'scan');
@@ -181,9 +199,11 @@ function otherCard(status) {
 }
 
 function cards(status) {
+	const lists = status.feeds.filter(feed => feed.list);
+
 	return status.state == 'off' ? [ offCard('diswall', _('Nothing is blocked, and no rule of diswall is in the firewall.'), 'general') ]
-		: status.feeds.map(feed => feedCard(status, feed))
-			.concat(scanCard(status), loginCard(status), firewallCard(status), otherCard(status));
+		: status.feeds.filter(feed => !feed.list).map(feed => feedCard(status, feed))
+			.concat(lists.length ? listsCard(lists, status) : [], scanCard(status), loginCard(status), firewallCard(status), otherCard(status));
 }
 
 return view.extend({

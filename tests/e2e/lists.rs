@@ -1,9 +1,11 @@
 //! Lists on a router: what they block, let pass and shut out, by packets; how they come, stay and go, over a real
 //! server and from files.
 
-use std::fs;
-use std::path::PathBuf;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
+
+use tempfile::NamedTempFile;
 
 use crate::packets::{BAD, BOTH, DEADLINE, ECHO, GOOD, INSIDE, Lab, ROUTER, TALK, WORSE, Wrapping, ways_in, ways_out};
 use crate::support::flow::{Attempt, Flows, expect_all, expect_each};
@@ -13,10 +15,11 @@ use crate::support::{Daemon, Proc, nft_set_elements, run, wait_for, wait_until};
 const NETWORKS: &str = "198.51.100.64/26 # a farm\n2001:db8:bad::/48\n";
 
 /// A `config list` of a file with this text, where the daemon may read it.
-fn of_file(name: &str, text: &str, options: &str) -> (PathBuf, String) {
-    let path = PathBuf::from(format!("/tmp/diswall-{}-{name}.list", std::process::id()));
-    fs::write(&path, text).expect("a list");
-    (path.clone(), format!("config list '{name}'\n\toption url '{}'\n{options}", path.display()))
+fn of_file(name: &str, text: &str, options: &str) -> (NamedTempFile, String) {
+    let file = tempfile::Builder::new().permissions(Permissions::from_mode(0o644)).tempfile().expect("a file");
+    fs::write(file.path(), text).expect("a list");
+    let section = format!("config list '{name}'\n\toption url '{}'\n{options}", file.path().display());
+    (file, section)
 }
 
 fn one(kind: &'static str, source: &'static str, server: &'static str, port: u16) -> Attempt<'static> {
@@ -46,7 +49,7 @@ fn a_list_blocks_its_networks_and_hosts_and_nobody_else() {
     for wrapping in BOTH {
         let lab = Lab::build();
         let text = format!("{}\n{}\n{}\n203.0.113.128/25\n", WORSE[0], WORSE[1], BAD[0]);
-        let (path, section) = of_file("farm", &text, "");
+        let (_file, section) = of_file("farm", &text, "");
         let daemon = lab.daemon(wrapping, "", &section);
         wait_live(&daemon, "farm");
         let each = [
@@ -70,26 +73,24 @@ fn a_list_blocks_its_networks_and_hosts_and_nobody_else() {
         // An allowance comes first, the list has nothing to say then.
         daemon.cli(&["allow", WORSE[0], WORSE[1]]);
         expect_all(Some(&lab.wan), &ways_in(WORSE, ECHO), "open");
-        fs::remove_file(path).expect("gone");
     }
 }
 
 #[test]
 fn a_list_of_networks_ends_what_they_have_open() {
     let lab = Lab::build();
-    let (path, section) = of_file("farm", "192.0.2.1\n", "");
+    let (file, section) = of_file("farm", "192.0.2.1\n", "");
     let daemon = lab.daemon(Wrapping::Fw4, "", &section);
     wait_live(&daemon, "farm");
     let mut outside = Flows::open(Some(&lab.wan), &[ways_in(BAD, ECHO), ways_in(BAD, TALK)].concat());
     let mut good = Flows::open(Some(&lab.wan), &ways_in(GOOD, ECHO));
     let mut inside = Flows::open(Some(&lab.lan), &ways_out(BAD));
-    fs::write(&path, NETWORKS).expect("written");
+    fs::write(file.path(), NETWORKS).expect("written");
     daemon.cli(&["resync", "farm"]);
     wait_until(DEADLINE, "it is in force", || !nft_set_elements("diswall_farm.net4").is_empty());
     Flows::are_severed([&mut outside], "listed");
     good.go_on("others");
     inside.go_on("opened inside");
-    fs::remove_file(path).expect("gone");
 }
 
 #[test]
@@ -98,7 +99,7 @@ fn a_list_of_ports_and_receivers_blocks_those_calls_alone() {
         let lab = Lab::build();
         // As for name servers over HTTPS: the LAN is not to call them there, nothing else is their business.
         let options = "\toption direction 'dst'\n\toption proto 'tcp'\n\tlist dest_port '7'\n";
-        let (path, section) = of_file("doh", NETWORKS, options);
+        let (_file, section) = of_file("doh", NETWORKS, options);
         let daemon = lab.daemon(wrapping, "", &section);
         wait_live(&daemon, "doh");
         let out = ways_out(BAD);
@@ -112,7 +113,7 @@ fn a_list_of_ports_and_receivers_blocks_those_calls_alone() {
         ]);
         drop(daemon);
         let options = "\toption direction 'src-dst'\n\toption proto 'udp'\n\toption action 'reject'\n";
-        let (_, section) = of_file("doh", NETWORKS, options);
+        let (_file, section) = of_file("doh", NETWORKS, options);
         let lab = Lab::build();
         let daemon = lab.daemon(wrapping, "", &section);
         wait_live(&daemon, "doh");
@@ -122,7 +123,6 @@ fn a_list_of_ports_and_receivers_blocks_those_calls_alone() {
             (Some(&lab.wan), &tcp, "open"),
             (Some(&lab.lan), &ways_out(BAD).into_iter().filter(|way| way.kind == "udp").collect::<Vec<_>>(), "refused"),
         ]);
-        fs::remove_file(path).expect("gone");
     }
 }
 
@@ -130,7 +130,7 @@ fn a_list_of_ports_and_receivers_blocks_those_calls_alone() {
 fn a_list_of_those_who_alone_may_come_shuts_out_the_others_and_never_the_owner() {
     for wrapping in BOTH {
         let lab = Lab::build();
-        let (path, section) = of_file("office", NETWORKS, "\toption use 'only'\n");
+        let (file, section) = of_file("office", NETWORKS, "\toption use 'only'\n");
         let mut daemon = Daemon::prepare("", &format!("{}{section}", crate::packets::NO_FEED));
         lab.load(&daemon, wrapping);
         // The rules are there before the daemon, and shut nobody out.
@@ -150,20 +150,19 @@ fn a_list_of_those_who_alone_may_come_shuts_out_the_others_and_never_the_owner()
         expect_all(Some(&lab.wan), &ways_in(GOOD, ECHO), "open");
         daemon.cli(&["disallow", GOOD[0], GOOD[1]]);
         // The list is gone: so is the restriction.
-        fs::write(&path, "").expect("written");
+        fs::write(file.path(), "").expect("written");
         daemon.cli(&["resync", "office"]);
         wait_until(DEADLINE, "it is refused", || feed(&daemon, "office")["state"] == "waiting");
         expect_all(Some(&lab.wan), &ways_in(GOOD, ECHO), "silence");
-        fs::remove_file(path).expect("gone");
     }
 }
 
 #[test]
 fn a_list_of_those_who_are_exempt_comes_before_every_ban() {
     let lab = Lab::build();
-    let (friends, section) =
+    let (_friends, section) =
         of_file("friends", &format!("{}\n2001:db8:bad::66/127\n", BAD[0]), "\toption use 'allow'\n");
-    let (farm, more) = of_file("farm", NETWORKS, "");
+    let (_farm, more) = of_file("farm", NETWORKS, "");
     let daemon = lab.daemon(Wrapping::Fw4, "", &format!("{section}{more}"));
     wait_live(&daemon, "friends");
     wait_live(&daemon, "farm");
@@ -172,8 +171,6 @@ fn a_list_of_those_who_are_exempt_comes_before_every_ban() {
     expect_each(&[(Some(&lab.wan), &ways_in(BAD, ECHO), "open"), (Some(&lab.wan), &worse4, "silence")]);
     let (code, said) = daemon.exit(&["check", BAD[0]]);
     assert!(code == Some(1) && said.contains("friends"), "{said}");
-    fs::remove_file(friends).expect("gone");
-    fs::remove_file(farm).expect("gone");
 }
 
 #[test]
@@ -182,7 +179,7 @@ fn a_list_may_hold_in_a_zone_of_its_own() {
     // A network behind the LAN, which is not the router's own.
     lab.lan.run("ip", &["address", "add", "2001:db8:f00::5", "dev", "lo"]);
     run("ip", &["route", "add", "2001:db8:f00::/48", "via", INSIDE[1]]);
-    let (path, section) =
+    let (_file, section) =
         of_file("guests", &format!("2001:db8:f00::/48\n{}\n{}\n", BAD[0], INSIDE[1]), "\tlist zone 'lan'\n");
     let daemon = lab.daemon(Wrapping::Fw4, "\tlist zone 'wan'", &section);
     wait_live(&daemon, "guests");
@@ -193,7 +190,6 @@ fn a_list_may_hold_in_a_zone_of_its_own() {
         // In the zone outside it does not hold.
         (Some(&lab.wan), &ways_in(BAD, ECHO), "open"),
     ]);
-    fs::remove_file(path).expect("gone");
 }
 
 const SERVER: &str = r#"

@@ -131,6 +131,8 @@ impl Client {
             return backoff.within(FIRST);
         }
         self.good = Instant::now().checked_sub(age).or(self.good);
+        // Unknown where it came before the machine was started.
+        self.gauges.last_message.set(uptime::seconds().checked_sub(age.as_secs()));
         (self.facts, self.written) = (facts, Some(Instant::now()));
         self.post(entries).await;
         self.set_state(FeedState::Live).await;

@@ -38,6 +38,14 @@ fn threads(pid: u32) -> Result<Option<Duration>> {
     }
 }
 
+/// CPU time of the thread with which a process began.
+pub fn main_thread(pid: u32) -> Result<Duration> {
+    let file = format!("/proc/{pid}/task/{pid}/schedstat");
+    let text = std::fs::read_to_string(&file).map_err(|error| format!("{file}: {error}"))?;
+    let nanoseconds = text.split_whitespace().next().and_then(|word| word.parse().ok());
+    nanoseconds.map(Duration::from_nanos).ok_or_else(|| format!("{file} says no time"))
+}
+
 /// Waits until a process has come to rest; its CPU time then.
 pub fn cpu_at_rest(pid: u32) -> Result<Duration> {
     let mut before = cpu(pid)?;

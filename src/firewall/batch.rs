@@ -85,8 +85,9 @@ pub(super) struct Batch {
     messages: Vec<(u32, SetKey)>,
     first: u32,
     elements: usize,
-    /// The borders of the intervals that this batch has changed: the lower ones (`false`) and the upper ones.
-    borders: BTreeSet<(SetId, bool, IpAddr)>,
+    /// The borders of the intervals that this batch has changed: the lower ones (`false`) and the upper ones. Addresses
+    /// come first: they differ, and the name of a set is long to compare.
+    borders: BTreeSet<(IpAddr, bool, SetId)>,
     /// The attributes that name table and set, one string of bytes a set, ready to copy.
     preludes: Vec<(SetKey, Vec<u8>)>,
 }
@@ -128,13 +129,13 @@ impl Batch {
     /// not find an element that was put in, taken out and put in again in one transaction. So an interval
     /// may not have a border in common with one that the batch changes already.
     pub fn clashes(&self, set: SetId, range: Range) -> bool {
-        self.borders.contains(&(set, false, range.first)) || self.borders.contains(&(set, true, range.last))
+        self.borders.contains(&(range.first, false, set)) || self.borders.contains(&(range.last, true, set))
     }
 
     /// Notes that the batch changes this element.
     pub fn note(&mut self, set: SetId, range: Range) {
         if set.is_interval() {
-            self.borders.extend([(set, false, range.first), (set, true, range.last)]);
+            self.borders.extend([(range.first, false, set), (range.last, true, set)]);
         }
     }
 

@@ -129,7 +129,9 @@ impl Daemon {
         self.kernel.configure(&self.settings);
         let raised = self.set_most();
         let plan = |list: &lists::Settings| ListPlan { source: list.source, usage: list.usage, whole: list.is_whole() };
-        self.ledger.set_lists(&self.settings.feeds.lists.iter().map(plan).collect::<Vec<_>>());
+        let plans: Vec<ListPlan> = self.settings.feeds.lists.iter().map(plan).collect();
+        let Daemon { ledger, kernel, .. } = self;
+        ledger.set_lists(&plans, &mut |change| kernel.push(change));
         self.tally.set_sources(self.settings.sources());
         self.tell_room();
         self.ledger.set_ladder(offences::ladder(&self.settings));

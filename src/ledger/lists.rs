@@ -79,13 +79,20 @@ pub(super) const fn part_of(set: SetId) -> Part {
 
 impl Ledger {
     /// These are all the lists that there are. What one that is there already has stays, unless it is for
-    /// something else now.
-    pub fn set_lists(&mut self, plans: &[ListPlan]) {
+    /// something else now: then its sets hold nothing until it is told anew. The sets of lists that are gone are
+    /// gone with their rules.
+    pub fn set_lists(&mut self, plans: &[ListPlan], sink: &mut dyn FnMut(SetChange)) {
         let mut before = std::mem::take(&mut self.lists);
+        let protection = &self.protection;
         let known = |plan: &ListPlan| {
             let at = before.iter().position(|list| list.source() == plan.source)?;
             let list = before.swap_remove(at);
-            (list.plan.usage == plan.usage).then_some(Listing { plan: *plan, ..list })
+            if list.plan.usage == plan.usage {
+                return Some(Listing { plan: *plan, ..list });
+            }
+            let (nothing, masks) = (Listing::new(*plan), masks_of(list.plan, protection));
+            tell_changes(&nothing, masks, (&list.entries, masks), &mut Applied::default(), sink);
+            None
         };
         let known: Vec<Option<Listing>> = plans.iter().map(known).collect();
         let lists = plans.iter().zip(known).map(|(plan, known)| known.unwrap_or_else(|| Listing::new(*plan)));

@@ -154,6 +154,15 @@ fn a_list_of_those_who_alone_may_come_shuts_out_the_others_and_never_the_owner()
         daemon.cli(&["resync", "office"]);
         wait_until(DEADLINE, "it is refused", || feed(&daemon, "office")["state"] == "waiting");
         expect_all(Some(&lab.wan), &ways_in(GOOD, ECHO), "silence");
+        // The other way round: whom it let in it keeps out, and the others are free.
+        fs::write(file.path(), NETWORKS).expect("written");
+        daemon.configure("", &format!("{}{}", crate::packets::NO_FEED, section.replace("'only'", "'block'")));
+        daemon.reload();
+        wait_until(DEADLINE, "it blocks", || source(&daemon, "office")["networks"] == 2);
+        expect_each(&[
+            (Some(&lab.wan), &ways_in(BAD, ECHO), "silence"),
+            (Some(&lab.wan), &ways_in(GOOD, ECHO), "open"),
+        ]);
     }
 }
 

@@ -60,7 +60,7 @@ fn a_list_blocks_allows_or_lets_nobody_else_in() {
         (ListUse::Only, Outcome::NotBanned, Outcome::Blocked),
     ] {
         let mut ledger = Ledger::new(1000);
-        ledger.set_lists(&[plan("one", usage)]);
+        ledger.set_lists(&[plan("one", usage)], &mut |_| {});
         let mut held = Held::new();
         let list = entries(&[(0xc633_6400, 0xc633_64ff), (0xcb00_7107, 0xcb00_7107)]);
         let source = Source::list("one");
@@ -92,6 +92,13 @@ fn a_list_blocks_allows_or_lets_nobody_else_in() {
             assert_eq!(ledger.bans_around(at(9), "198.51.100.128/25".parse().unwrap()).count(), 1);
             assert_eq!(ledger.bans_around(at(9), "198.51.100.0/23".parse().unwrap()).count(), 0);
         }
+        // What it was for before is not what it is for now.
+        let other = if usage == ListUse::Only { ListUse::Block } else { ListUse::Only };
+        ledger.set_lists(&[plan("one", other)], &mut |change| follow(&mut held, change));
+        assert!(held.is_empty(), "{usage:?}");
+        let list = entries(&[(0xc633_6400, 0xc633_64ff), (0xcb00_7107, 0xcb00_7107)]);
+        ledger.apply(at(6), Event::Entries { source, entries: list }, &mut |change| follow(&mut held, change));
+        assert_eq!(held, desired(&ledger, source, 1), "{usage:?} to {other:?}");
         ledger.apply(at(7), Event::Lapse { source }, &mut |change| follow(&mut held, change));
         assert!(held.is_empty());
         assert_eq!(ledger.outcome(at(9), address("8.8.8.8")), Outcome::NotBanned);
@@ -101,7 +108,7 @@ fn a_list_blocks_allows_or_lets_nobody_else_in() {
 #[test]
 fn lists_leave_room_for_the_feeds_and_for_one_another() {
     let mut ledger = Ledger::new(1000);
-    ledger.set_lists(&[plan("one", ListUse::Block), plan("two", ListUse::Block)]);
+    ledger.set_lists(&[plan("one", ListUse::Block), plan("two", ListUse::Block)], &mut |_| {});
     let many =
         |count: u32| entries(&(0..count).map(|n| (0x0900_0000 + 2 * n, 0x0900_0000 + 2 * n)).collect::<Vec<_>>());
     let [one, two] = ["one", "two"].map(Source::list);
@@ -142,7 +149,7 @@ fn lists_leave_room_for_the_feeds_and_for_one_another() {
 #[test]
 fn a_page_has_a_list_only_where_it_is_asked_for() {
     let mut ledger = Ledger::new(1000);
-    ledger.set_lists(&[plan("one", ListUse::Block)]);
+    ledger.set_lists(&[plan("one", ListUse::Block)], &mut |_| {});
     let source = Source::list("one");
     let list = entries(&[(0xc633_6400, 0xc633_64ff), (0xcb00_7107, 0xcb00_7107), (0xcb00_7109, 0xcb00_710b)]);
     ledger.apply(at(5), Event::Entries { source, entries: list }, &mut |_| {});
@@ -171,7 +178,7 @@ proptest! {
         let base = 0x0aff_ff00;
         let source = Source::list("prop");
         let mut ledger = Ledger::new(100_000);
-        ledger.set_lists(&[plan("prop", usage)]);
+        ledger.set_lists(&[plan("prop", usage)], &mut |_| {});
         let mut held = Held::new();
         for (kind, ranges) in steps {
             let ranges: Vec<_> = ranges.into_iter().map(|(first, n)| (base + first, base + first + n / 5)).collect();

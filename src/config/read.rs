@@ -128,7 +128,9 @@ impl Settings {
 /// What is not in force is not in `sections` afterwards; a section that was left out has no type.
 fn settings_of<'t>(reader: &mut Reader<'t>, sections: &mut [Section<'t>]) -> Settings {
     let mut settings = Settings::default();
-    for section in sections {
+    for at in 0..sections.len() {
+        let (before, rest) = sections.split_at_mut(at);
+        let Some(section) = rest.first_mut() else { break };
         if let Some(row) = Row::of(&OWN, &section.kind) {
             (row.read)(reader, section, &mut settings);
         } else if let Some(row) = Row::of(&OF_FEEDS, &section.kind) {
@@ -140,6 +142,7 @@ fn settings_of<'t>(reader: &mut Reader<'t>, sections: &mut [Section<'t>]) -> Set
                 format!("config {} is ignored; known types are {} and {last}", section.kind, known.join(", "));
             reader.problems.add(section.line, Severity::Warning, message);
         }
+        reader.forget_in(before, &section.kind);
     }
     settings
 }

@@ -222,12 +222,20 @@ pub struct Reader<'t> {
     seen: Vec<(&'static str, u32)>,
     /// Which items of the list that was read last are in force, where not all are.
     taken: Vec<bool>,
+    /// What a section's own checks took out of it, to be taken out of those of its type before it as well.
+    forgotten: Vec<&'static str>,
 }
 
 impl<'t> Reader<'t> {
     /// `in_force`: the sections whose values stay where the text's are bad; empty: the defaults.
     pub fn new(file_name: &str, in_force: &'t [Section<'t>]) -> Reader<'t> {
-        Reader { problems: Problems::new(file_name), in_force, seen: Vec::new(), taken: Vec::new() }
+        Reader {
+            problems: Problems::new(file_name),
+            in_force,
+            seen: Vec::new(),
+            taken: Vec::new(),
+            forgotten: Vec::new(),
+        }
     }
 
     /// Reads a section of which there is one. What is not in force is not in it afterwards.
@@ -250,6 +258,15 @@ impl<'t> Reader<'t> {
             self.leave_out(section);
             None
         })
+    }
+
+    /// Takes out of these sections, which came before the one that was read last, what its own checks took out of
+    /// it: they would say it again.
+    pub fn forget_in(&mut self, before: &mut [Section<'t>], kind: &str) {
+        let forgotten = std::mem::take(&mut self.forgotten);
+        for section in before.iter_mut().filter(|section| section.kind == kind) {
+            section.options.retain(|entry| !forgotten.contains(&entry.name.as_ref()));
+        }
     }
 
     /// Says of the newest problem that it costs this section.
@@ -512,7 +529,8 @@ impl Checks<'_, '_> {
     }
 
     /// What the section says of these options is no longer in it. Their settings are the caller's.
-    pub fn forget(&mut self, options: &[&str]) {
+    pub fn forget(&mut self, options: &[&'static str]) {
+        self.reader.forgotten.extend(options);
         self.section.options.retain(|entry| !options.contains(&entry.name.as_ref()));
     }
 

@@ -555,3 +555,14 @@ fn host_names_are_kept_for_the_resolver() {
     let loaded = over(&many, "");
     assert_eq!((loaded.settings.named.len(), loaded.problems.list.len()), (MAX_NAMES, 1));
 }
+
+#[test]
+fn what_a_second_section_may_not_say_is_not_kept_of_the_first() {
+    let text = "config nats 'a'\n\toption client_name 'me'\n\toption client_pass 'secret'\n\
+                config nats 'nats'\n\toption server 'bad host'\n";
+    let loaded = Settings::parse(text.as_bytes(), "f", b"");
+    assert_eq!(loaded.settings.feeds.nats, nats::Settings::default());
+    let kept = Settings::parse(loaded.good(text.as_bytes()), "f", b"");
+    assert_eq!(kept.settings, loaded.settings);
+    assert!(!loaded.options.contains("secret"), "{}", loaded.options);
+}

@@ -264,6 +264,10 @@ impl<'t> Reader<'t> {
     /// it: they would say it again.
     pub fn forget_in(&mut self, before: &mut [Section<'t>], kind: &str) {
         let forgotten = std::mem::take(&mut self.forgotten);
+        // As a rule: a file of thousands of sections is not gone through for each of them.
+        if forgotten.is_empty() {
+            return;
+        }
         for section in before.iter_mut().filter(|section| section.kind == kind) {
             section.options.retain(|entry| !forgotten.contains(&entry.name.as_ref()));
         }

@@ -1,7 +1,14 @@
-//! Unix seconds as dates of the calendar, in UTC.
+//! The wall clock: Unix seconds, and as dates of the calendar in UTC.
+
+use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Seconds of a day.
 const DAY: u64 = 86_400;
+
+/// Unix seconds now; 0 where the clock stands before 1970.
+pub fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
 
 /// Year, month and day.
 pub fn date(at: u64) -> (u64, u64, u64) {

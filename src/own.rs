@@ -1,4 +1,4 @@
-//! Whether diswall may write to a directory by the names in it.
+//! Where diswall keeps what is its own, and whether it may write to a directory by the names in it.
 //!
 //! Root must not where somebody else can put a link under a name that root is about to use. Whoever writes
 //! files asks here first: the daemon for its state, the root half for the rules.
@@ -7,6 +7,26 @@ use std::fs;
 use std::io::{Error, ErrorKind, Result};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+use std::time::Duration;
+
+/// On flash, the daemon's own; root makes it (the init script).
+pub const KEPT: &str = "/etc/diswall/kept";
+
+/// Time between two copies of one thing on flash, and on anything that wears or is slow.
+pub const FLASH: Duration = Duration::from_secs(12 * 3600);
+
+/// `statfs` magic numbers of file systems that live in RAM: tmpfs, ramfs (`linux/magic.h`).
+const IN_RAM: [u64; 2] = [0x0102_1994, 0x8584_58f6];
+
+/// Whether the directory lives, or would live, in RAM.
+pub fn is_in_ram(directory: &Path) -> bool {
+    rustix::fs::statfs(existing(directory)).is_ok_and(|stat| IN_RAM.contains(&(stat.f_type as u64)))
+}
+
+/// The directory, or the nearest one above it that exists.
+pub fn existing(directory: &Path) -> &Path {
+    directory.ancestors().find(|path| path.exists()).unwrap_or(Path::new("/"))
+}
 
 /// Nothing is wrong with a directory that is not there yet.
 ///

@@ -6,14 +6,17 @@ use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
+use crate::own;
+
 /// Writes a file for its owner's eyes alone, through to the medium. The directory is made if it is missing.
 ///
 /// # Errors
-/// Those of the file system, with the path in them; the old file is then still there.
+/// Those of the file system, with the path in them, and [`own::check`]'s; the old file is then still there.
 pub fn replace(path: &Path, write: &mut dyn FnMut(&mut File) -> io::Result<()>) -> io::Result<()> {
     let temporary = with_ending(path, ".new");
     let named = |error| naming(&temporary, "cannot write", error);
     let directory = directory(path);
+    own::check(directory)?;
     fs::create_dir_all(directory).map_err(|error| naming(directory, "cannot make", error))?;
     let mut file =
         OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary).map_err(named)?;
@@ -78,5 +81,46 @@ impl Crc {
     /// The sum.
     pub fn value(&self) -> u32 {
         !self.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use std::io::Write as _;
+    use std::os::unix::fs::{PermissionsExt, symlink};
+
+    use super::*;
+
+    #[test]
+    fn the_checksum_is_that_of_the_standard() {
+        let of = |bytes: &[u8]| {
+            let mut crc = Crc::new();
+            crc.add(bytes);
+            crc.value()
+        };
+        assert_eq!(of(b"123456789"), 0xcbf4_3926);
+        assert_eq!(of(b""), 0);
+    }
+
+    #[test]
+    fn root_writes_no_file_where_others_could_have_put_a_link() {
+        if !rustix::process::geteuid().is_root() {
+            return;
+        }
+        let directory = tempfile::tempdir().unwrap();
+        let (place, victim) = (directory.path().join("place"), directory.path().join("victim"));
+        fs::create_dir(&place).unwrap();
+        fs::write(&victim, "root's").unwrap();
+        symlink(&victim, place.join("file.new")).unwrap();
+        let write = || replace(&place.join("file"), &mut |file: &mut File| file.write_all(b"ours"));
+        fs::set_permissions(&place, fs::Permissions::from_mode(0o777)).unwrap();
+        assert!(write().is_err());
+        assert_eq!(fs::read(&victim).unwrap(), b"root's");
+        fs::remove_file(place.join("file.new")).unwrap();
+        fs::set_permissions(&place, fs::Permissions::from_mode(0o755)).unwrap();
+        write().unwrap();
+        assert_eq!(fs::read(place.join("file")).unwrap(), b"ours");
     }
 }

@@ -3,8 +3,9 @@
 //! The ledger never sees the wall clock, which jumps; what people see is computed from it at the
 //! moment of asking.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
+pub use crate::calendar::now as wall;
 use crate::ledger::Moment;
 use crate::uptime;
 pub use crate::uptime::seconds as boot_seconds;
@@ -19,11 +20,6 @@ pub fn now() -> Moment {
 pub fn until(moment: Moment) -> Duration {
     let end = u64::from(moment.since(Moment::BOOT)).saturating_mul(100);
     Duration::from_millis(end.saturating_sub(uptime::hundredths()).saturating_mul(10))
-}
-
-/// Unix seconds; 0 where the clock stands before 1970.
-pub fn wall() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
 /// Translates the ledger's moments to Unix seconds, all by one reading of both clocks.

@@ -24,11 +24,8 @@ use crate::own;
 /// Name of the file in `state_dir`.
 const FILE: &str = "ledger";
 
-/// Name of the record: there too where the owner chose the directory, else in [`RECORD_DIRECTORY`].
+/// Name of the record: there too where the owner chose the directory, else in [`own::KEPT`].
 const RECORD: &str = "record";
-
-/// On flash, the daemon's own; root makes it (the init script).
-const RECORD_DIRECTORY: &str = "/etc/diswall/kept";
 
 /// Time between two looks at what the router saw itself.
 const OWN: Duration = Duration::from_secs(3600);
@@ -36,12 +33,8 @@ const OWN: Duration = Duration::from_secs(3600);
 /// A wall clock that was set by more than so many seconds is noted in the record.
 const SET: i64 = 60;
 
-/// Time between copies in RAM, and on anything that wears or is slow.
+/// Time between copies in RAM; elsewhere [`own::FLASH`].
 const RAM: Duration = Duration::from_secs(600);
-const FLASH: Duration = Duration::from_secs(12 * 3600);
-
-/// `statfs` magic numbers of file systems that live in RAM: tmpfs, ramfs (`linux/magic.h`).
-const IN_RAM: [u64; 2] = [0x0102_1994, 0x8584_58f6];
 
 /// When and where the ledger is written.
 #[derive(Debug)]
@@ -86,9 +79,9 @@ pub struct Kept {
 impl Keeper {
     /// For this directory, which is made when it is first written to.
     pub fn new(state_dir: &Path) -> Keeper {
-        let step = if is_in_ram(state_dir) { RAM } else { FLASH };
+        let step = if own::is_in_ram(state_dir) { RAM } else { own::FLASH };
         let is_default = state_dir == crate::config::Main::default().state_dir;
-        let directory = if is_default { Path::new(RECORD_DIRECTORY) } else { state_dir };
+        let directory = if is_default { Path::new(own::KEPT) } else { state_dir };
         Keeper {
             path: state_dir.join(FILE),
             step,
@@ -116,7 +109,7 @@ impl Keeper {
         if let Err(error) = own::check(self.directory()) {
             self.trouble.get_or_insert(format!("bans cannot be kept over a restart: {error}"));
         }
-        let directory = existing(self.directory());
+        let directory = own::existing(self.directory());
         let Ok(stat) = rustix::fs::statvfs(directory) else { return };
         let why = if stat.f_flag.contains(rustix::fs::StatVfsMountFlags::RDONLY) {
             "is on a read-only file system"
@@ -344,14 +337,4 @@ fn offset() -> i64 {
 fn boot() -> u32 {
     let id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
     id.get(..8).and_then(|head| u32::from_str_radix(head, 16).ok()).unwrap_or(0)
-}
-
-/// Whether the directory lives, or would live, in RAM.
-fn is_in_ram(directory: &Path) -> bool {
-    rustix::fs::statfs(existing(directory)).is_ok_and(|stat| IN_RAM.contains(&(stat.f_type as u64)))
-}
-
-/// The directory, or the nearest one above it that exists.
-fn existing(directory: &Path) -> &Path {
-    directory.ancestors().find(|path| path.exists()).unwrap_or(Path::new("/"))
 }

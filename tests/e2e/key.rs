@@ -4,19 +4,15 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::Command;
-use std::time::Duration;
 
 use diswall::feed::dynfw::key;
 use tempfile::TempDir;
 
-use crate::support::{Authority, Mount, Netns, Proc, own_mounts};
+use crate::support::{Authority, Mount, Netns, Proc, own_mounts, web};
 
-const DEADLINE: Duration = Duration::from_secs(30);
 const KEY: &str = "rq:rM>}U?@Lns47E1%kR.o@n%FcmmsL/@{H8]yf7";
 const SERVER: &str = "
-import http.server, ssl, sys
-class Files(http.server.SimpleHTTPRequestHandler):
+class Handler(http.server.SimpleHTTPRequestHandler):
     def do_GET(self):
         if self.path == '/moved':
             self.send_response(302); self.send_header('Location', 'http://127.0.0.1:8080/dynfw.pub'); self.end_headers()
@@ -27,20 +23,10 @@ class Files(http.server.SimpleHTTPRequestHandler):
             except OSError: pass
         else: super().do_GET()
     def log_message(self, *_): pass
-server = http.server.ThreadingHTTPServer(('127.0.0.1', int(sys.argv[1])), Files)
-if len(sys.argv) > 2:
-    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    tls.load_cert_chain(sys.argv[2])
-    server.socket = tls.wrap_socket(server.socket, server_side=True)
-print('ready', flush=True)
-server.serve_forever()
 ";
 
 fn serve(place: &Path, port: &str, certificate: Option<&str>) -> Proc {
-    let mut python = Command::new("/usr/bin/python3");
-    let server = Proc::spawn(python.args(["-c", SERVER, port]).args(certificate).current_dir(place.join("files")));
-    assert_eq!(server.line(DEADLINE), "ready");
-    server
+    web::serve(SERVER, &place.join("files"), port, certificate)
 }
 
 fn fetch(url: &str) -> Result<String, String> {

@@ -7,19 +7,17 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use diswall::feed::fetch::{Outcome, Request, Validators, fetch};
 use tempfile::TempDir;
 
-use crate::support::{Authority, Mount, Netns, Proc, own_mounts, wait_for};
+use crate::support::{Authority, Mount, Netns, Proc, own_mounts, wait_for, web};
 
 const DEADLINE: Duration = Duration::from_secs(30);
 /// What `/list` holds.
 const LENGTH: u64 = 11_898;
 const SERVER: &str = r#"
-import gzip, glob, http.server, ssl, sys, time
 BODY = b''.join(b'192.0.2.%d\n' % (n % 256) for n in range(1024)) + b'x' * 50
 DATE = 'Wed, 01 Jan 2025 00:00:00 GMT'
 LOGIN = 'Basic bWU6YSAiXCAjJTIwcGFzcw=='
@@ -30,7 +28,7 @@ def seen():
             if b'#%20' + b'pass' in open(name, 'rb').read(): return True
         except OSError: pass
 
-class Lists(http.server.BaseHTTPRequestHandler):
+class Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = 'HTTP/1.1'
     def head(self, status, length=None, **headers):
         self.send_response(status)
@@ -90,20 +88,10 @@ class Lists(http.server.BaseHTTPRequestHandler):
             else: self.whole(b'<html>', 401, WWW_Authenticate='Basic realm="lists"')
         else: self.whole(b'<html>', 404)
     def log_message(self, *_): pass
-server = http.server.ThreadingHTTPServer(('127.0.0.1', int(sys.argv[1])), Lists)
-server.daemon_threads, server.handle_error = True, lambda *_: None
-if len(sys.argv) > 2:
-    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    tls.load_cert_chain(sys.argv[2])
-    server.socket = tls.wrap_socket(server.socket, server_side=True)
-print('ready', flush=True)
-server.serve_forever()
 "#;
 
 fn serve(port: &str, certificate: Option<&str>) -> Proc {
-    let server = Proc::spawn(Command::new("/usr/bin/python3").args(["-c", SERVER, port]).args(certificate));
-    assert_eq!(server.line(DEADLINE), "ready");
-    server
+    web::serve(SERVER, Path::new("/"), port, certificate)
 }
 
 /// The machine with one of the programs alone; `None` where it has none of that name.

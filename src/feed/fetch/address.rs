@@ -52,6 +52,19 @@ pub fn host(url: &str) -> &str {
     rest.get(..rest.find(['/', '?', '#']).unwrap_or(rest.len())).unwrap_or_default()
 }
 
+/// Name or address and port of the server of an address; `None` where it is a file.
+pub fn server(url: &str) -> Option<(&str, u16)> {
+    let (name, port) = Some(host(url)).filter(|host| !host.is_empty()).map(split_port)?;
+    let port = port.and_then(|port| port.parse().ok()).unwrap_or(if is_secure(url) { 443 } else { 80 });
+    Some((name.trim_matches(['[', ']']), port))
+}
+
+/// A host's name and its port, if it has one.
+fn split_port(host: &str) -> (&str, Option<&str>) {
+    let parts = host.rsplit_once(':').filter(|(_, port)| !port.contains(']'));
+    parts.map_or((host, None), |(name, port)| (name, Some(port)))
+}
+
 /// Whether a login for one may be given to the other: the same host and port, by the same protocol.
 pub fn same_origin(one: &str, other: &str) -> bool {
     is_secure(one) == is_secure(other) && host(one).eq_ignore_ascii_case(host(other))
@@ -89,9 +102,8 @@ pub fn resolve(base: &str, location: &str) -> String {
 /// and on the same host by the same port.
 pub fn keep_port(base: &str, location: &str) -> String {
     let (next, same) = (resolve(base, location), host(base));
-    let name = same.rsplit_once(':').filter(|(_, port)| !port.contains(']')).map_or(same, |(name, _)| name);
     let to = host(&next);
-    if to != name {
+    if to != split_port(same).0 {
         return next;
     }
     let path = location.strip_prefix("//").and_then(|rest| rest.strip_prefix(to)).unwrap_or_default();
@@ -128,6 +140,21 @@ mod tests {
             assert!(!refusal.contains("secret"), "{refusal}");
         }
         assert!(place(&format!("https://a.example/{}", "x".repeat(MOST))).is_err());
+    }
+
+    #[test]
+    fn a_server_has_a_name_and_a_port() {
+        for (url, expected) in [
+            ("https://a.example/x", Some(("a.example", 443))),
+            ("http://a.example", Some(("a.example", 80))),
+            ("https://a.example:8443?x", Some(("a.example", 8443))),
+            ("http://[2001:db8::1]:8080/x", Some(("2001:db8::1", 8080))),
+            ("https://[2001:db8::1]/x", Some(("2001:db8::1", 443))),
+            ("file:///etc/list", None),
+            ("/etc/list", None),
+        ] {
+            assert_eq!(server(url), expected, "{url}");
+        }
     }
 
     #[test]

@@ -12,13 +12,14 @@ use std::io::{self, Read};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 use std::process::ExitStatus;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use rustix::fs::OFlags;
 use tokio::io::AsyncReadExt;
 use tokio::task::yield_now;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
+pub use self::address::server;
 use self::address::{Place, host, is_secure, keep_port, resolve, same_origin};
 use self::program::{Program, Question, Running};
 use self::said::{Said, validator};
@@ -225,7 +226,7 @@ struct Run<'a> {
 
 impl<'a> Run<'a> {
     fn new(program: &'static Program, question: &'a Question<'a>, request: &'a Request<'a>) -> Run<'a> {
-        let began = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs());
+        let began = calendar::now();
         Run { program, question, request, began, said: Said::new(program.indent), length: 0, start: [0; 2] }
     }
 

@@ -3,7 +3,8 @@
 
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::Notify;
 use tokio::task::spawn_blocking;
@@ -16,13 +17,7 @@ use crate::feed::backoff::Backoff;
 use crate::feed::fetch::{self, Outcome, Request, Validators};
 use crate::feed::{FeedState, Gauges, Handle, Update, Updates};
 use crate::model::{Builder, Entries, Event};
-use crate::{outside, uptime};
-
-/// On flash, the daemon's own; root makes it (the init script).
-const KEPT: &str = "/etc/diswall/kept";
-
-/// Time between two copies on flash.
-const FLASH: Duration = Duration::from_secs(12 * 3600);
+use crate::{calendar, outside, own, uptime};
 
 /// The first fetch of a list that is not there yet, and of one that is, are put off by so much at most: routers that
 /// boot together, and the lists of one of them, do not come all at once.
@@ -36,9 +31,10 @@ const RETRY_LONGEST: Duration = Duration::from_secs(3600);
 /// Starts the list's task. Must be called inside a `LocalSet`; it runs until the handle is dropped.
 pub fn start(settings: Settings, state_dir: &Path, context: Rc<Context>, updates: Updates) -> Handle {
     let (gauges, resync) = (Rc::new(Gauges::default()), Rc::new(Notify::new()));
-    let directory = if settings.keep { Path::new(KEPT) } else { state_dir };
+    let directory = if settings.keep { Path::new(own::KEPT) } else { state_dir };
     let client = Client {
         path: store::path(directory, settings.source.name()),
+        pause: if own::is_in_ram(directory) { Duration::ZERO } else { own::FLASH },
         settings,
         context,
         updates,
@@ -60,6 +56,8 @@ struct Client {
     resync: Rc<Notify>,
     /// Where it is kept.
     path: PathBuf,
+    /// Time between two copies there.
+    pause: Duration,
     facts: Facts,
     /// Entries in force; `None`: no list is.
     count: Option<u32>,
@@ -126,7 +124,7 @@ impl Client {
             return backoff.within(FIRST);
         };
         // A clock that is not set yet makes it old, which costs a fetch.
-        let age = Duration::from_secs(wall().abs_diff(facts.fetched));
+        let age = Duration::from_secs(calendar::now().abs_diff(facts.fetched));
         if !self.settings.max_age.is_zero() && age > self.settings.max_age {
             return backoff.within(FIRST);
         }
@@ -176,7 +174,7 @@ impl Client {
     async fn fetch(&mut self, anew: bool) -> Result<Fetched, String> {
         let room = self.context.room(self.settings.source);
         let mut builder = Builder::new(room);
-        let mut facts = Facts { fetched: wall(), origin: self.origin(), validators: Validators::default() };
+        let mut facts = Facts { fetched: calendar::now(), origin: self.origin(), validators: Validators::default() };
         let single = self.settings.urls.len() == 1;
         let mut refused = None;
         for url in &self.settings.urls {
@@ -224,24 +222,26 @@ impl Client {
         self.gauges.messages.set(self.gauges.messages.get() + 1);
         let (entries, facts) = match fetched {
             Fetched::Same => {
-                self.facts.fetched = wall();
+                self.facts.fetched = calendar::now();
                 return Ok(());
             }
             Fetched::New(entries, facts) => (entries, facts),
         };
         // Who asks for it has looked at it.
         let before = self.count.filter(|_| !asked);
-        let own = self.context.own.borrow().clone();
-        if let Err(text) = judge::accept(&entries, before, &own, self.settings.usage) {
+        let judged = judge::accept(&entries, before, &self.context.own.borrow(), self.settings.usage);
+        if let Err(text) = judged {
             self.gauges.refused_messages.set(self.gauges.refused_messages.get() + 1);
             self.gauges.last_refusal.replace(Some(text.clone()));
             let rest = if self.count.is_some() { "; the former list stays" } else { "" };
             return Err(format!("{text}{rest}"));
         }
         self.facts = facts;
+        // Shared for as long as it is written: a long list is not there twice.
+        let entries = Arc::new(entries);
         self.keep(&entries).await;
         self.gauges.lists.set(self.gauges.lists.get() + 1);
-        self.post(entries).await;
+        self.post(Arc::unwrap_or_clone(entries)).await;
         Ok(())
     }
 
@@ -252,12 +252,12 @@ impl Client {
     }
 
     /// Keeps it over a restart.
-    async fn keep(&mut self, entries: &Entries) {
-        if self.settings.keep && self.written.is_some_and(|at| at.elapsed() < FLASH) {
+    async fn keep(&mut self, entries: &Arc<Entries>) {
+        if self.written.is_some_and(|at| at.elapsed() < self.pause) {
             return;
         }
         self.written = Some(Instant::now());
-        let (path, facts, entries) = (self.path.clone(), self.facts.clone(), entries.clone());
+        let (path, facts, entries) = (self.path.clone(), self.facts.clone(), Arc::clone(entries));
         let kept = spawn_blocking(move || store::write(&path, &facts, &entries)).await;
         let text = match kept {
             Ok(Err(error)) => Some(format!("it cannot be kept over a restart: {error}")),
@@ -274,9 +274,4 @@ impl Client {
         // An error means that the daemon stops.
         let _ = self.updates.send((self.settings.source, update)).await;
     }
-}
-
-/// Unix seconds.
-fn wall() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs())
 }

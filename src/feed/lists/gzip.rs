@@ -5,6 +5,8 @@
 use miniz_oxide::inflate::TINFLStatus;
 use miniz_oxide::inflate::core::{DecompressorOxide, TINFL_LZ_DICT_SIZE, decompress, inflate_flags};
 
+use crate::whole_file::Crc;
+
 /// What every member begins with.
 pub const MAGIC: [u8; 2] = [0x1f, 0x8b];
 
@@ -49,8 +51,8 @@ pub struct Gunzip {
     stage: Stage,
     /// Fields that the head still has.
     fields: u8,
-    /// Of what has come out of this member: its checksum, inverted, and its length.
-    sum: u32,
+    /// Of what has come out of this member: its checksum and its length.
+    sum: Crc,
     length: u32,
 }
 
@@ -63,7 +65,7 @@ impl Gunzip {
             at: 0,
             stage: Stage::Fixed(0),
             fields: 0,
-            sum: u32::MAX,
+            sum: Crc::new(),
             length: 0,
         }
     }
@@ -97,7 +99,7 @@ impl Gunzip {
         let (status, taken, made) = decompress(&mut self.inflate, bytes, &mut self.window, self.at, flags);
         *bytes = bytes.get(taken..).unwrap_or_default();
         let fresh = self.window.get(self.at..self.at + made).unwrap_or_default();
-        self.sum = checksum(self.sum, fresh);
+        self.sum.add(fresh);
         self.length = self.length.wrapping_add(made as u32);
         self.at = (self.at + made) % TINFL_LZ_DICT_SIZE;
         if made > 0 && !out(fresh) {
@@ -138,7 +140,7 @@ impl Gunzip {
                 let said = said | u64::from(byte) << (8 * seen);
                 match seen {
                     0..7 => Stage::Tail(seen + 1, said),
-                    _ if said == u64::from(!self.sum) | u64::from(self.length) << 32 => Stage::Between,
+                    _ if said == u64::from(self.sum.value()) | u64::from(self.length) << 32 => Stage::Between,
                     _ => return Err(Damaged),
                 }
             }
@@ -163,41 +165,7 @@ impl Gunzip {
             }
         }
         self.inflate.init();
-        (self.at, self.sum, self.length) = (0, u32::MAX, 0);
+        (self.at, self.sum, self.length) = (0, Crc::new(), 0);
         Stage::Body
-    }
-}
-
-/// CRC-32 by half bytes, so that the table is small.
-const TABLE: [u32; 16] = {
-    let mut table = [0; 16];
-    let mut at = 0;
-    while at < 16 {
-        let mut sum = at as u32;
-        let mut bit = 0;
-        while bit < 4 {
-            sum = if sum & 1 == 0 { sum >> 1 } else { sum >> 1 ^ 0xedb8_8320 };
-            bit += 1;
-        }
-        table[at] = sum;
-        at += 1;
-    }
-    table
-};
-
-fn checksum(sum: u32, bytes: &[u8]) -> u32 {
-    // An index below 16 needs no check.
-    let half = |sum: u32| sum >> 4 ^ TABLE[(sum & 15) as usize];
-    bytes.iter().fold(sum, |sum, byte| half(half(sum ^ u32::from(*byte))))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_checksum_is_that_of_the_standard() {
-        assert_eq!(!checksum(u32::MAX, b"123456789"), 0xcbf4_3926);
-        assert_eq!(!checksum(u32::MAX, b""), 0);
     }
 }

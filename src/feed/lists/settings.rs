@@ -192,27 +192,12 @@ impl Settings {
 
     /// Whether nothing of it comes over the network.
     pub fn is_local(&self) -> bool {
-        self.urls.iter().all(|url| url.starts_with('/') || url.starts_with("file:"))
+        self.urls.iter().all(|url| fetch::server(url).is_none())
     }
 
     /// Name or address and port of the first server that it comes from; an empty name where it is a file.
     pub fn server(&self) -> (&str, u16) {
-        let found = self.urls.iter().find_map(|url| {
-            let (scheme, rest) = url.split_once("://")?;
-            let default = match scheme {
-                "https" => 443,
-                "http" => 80,
-                _ => return None,
-            };
-            Some((rest.split(['/', '?', '#']).next()?, default))
-        });
-        let Some((authority, default)) = found else { return ("", 0) };
-        match authority.rsplit_once(':') {
-            Some((host, port)) if !port.contains(']') => {
-                (host.trim_matches(['[', ']']), port.parse().unwrap_or(default))
-            }
-            _ => (authority.trim_matches(['[', ']']), default),
-        }
+        self.urls.iter().find_map(|url| fetch::server(url)).unwrap_or(("", 0))
     }
 
     /// On which terms it is got.

@@ -16,6 +16,7 @@ mod process;
 mod router;
 mod sentinel;
 mod wait;
+pub mod web;
 
 pub use authority::Authority;
 pub use daemon::Daemon;

@@ -6,9 +6,9 @@ use std::io::{self, Read};
 use super::{Failure, ListTest, Outcome, exit, show};
 use crate::feed::fetch::{self, Request};
 use crate::feed::lists::read::{Reason, Refused};
-use crate::feed::lists::{Format, Reader, Special, Summary, Verdict};
+use crate::feed::lists::{Format, Reader, Summary, Verdict};
 use crate::json;
-use crate::model::{Builder, Range};
+use crate::model::{Builder, Range, Special};
 
 /// Entries that are shown.
 const FIRST: usize = 10;

@@ -8,11 +8,11 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 
 use super::moment::Moment;
-use super::number;
+use super::number::{self, Family};
 use super::query::{AllowanceView, BanView, Force};
 use super::reason::ReasonRef;
 use super::{Applied, Counts, Ledger, Place};
-use crate::model::entries::Masks;
+use crate::model::entries::{ARRAYS, Masks};
 use crate::model::{AllowOrigin, Cursor, Entries, Lifetime, ListUse, Part, Range, SetChange, SetId, Source};
 
 /// Why a list of those who alone may come blocks all others.
@@ -60,10 +60,6 @@ impl Listing {
         Counts { v4: size.hosts4, v6: size.hosts6, nets: size.nets4 + size.nets6, withheld: 0, cut: self.cut }
     }
 
-    pub(super) fn set_cut(&mut self, cut: u32) {
-        self.cut = cut;
-    }
-
     fn blocks(&self) -> bool {
         self.plan.usage != ListUse::Allow
     }
@@ -108,8 +104,21 @@ impl Ledger {
         (limit - limit / 4).min(limit.saturating_sub(feeds)).saturating_sub(others)
     }
 
-    pub(super) fn is_within_room(&self, source: Source) -> bool {
-        self.lists.iter().find(|list| list.source() == source).is_none_or(|list| list.room() <= self.list_room(source))
+    /// Takes a list out of force if there is not room for it any more. How many entries that were.
+    pub(super) fn shrink_list(
+        &mut self,
+        index: usize,
+        now: Moment,
+        source: Source,
+        sink: &mut dyn FnMut(SetChange),
+    ) -> u32 {
+        let size = self.lists[index].entries.size();
+        if size.room() <= self.list_room(source) {
+            return 0;
+        }
+        self.take_entries(now, source, Entries::default(), sink);
+        self.lists[index].cut = size.all();
+        size.all()
     }
 
     /// The list has this now.
@@ -160,13 +169,17 @@ impl Ledger {
         })
     }
 
+    /// Whether a list exempts the address; without a look at which network of it does.
+    pub(super) fn is_exempted(&self, address: IpAddr) -> bool {
+        self.lists.iter().any(|list| !list.blocks() && list.entries.find(address).is_some())
+    }
+
     /// Whether a list blocks the address. `whole`: only if it blocks all that comes from there.
     pub(super) fn is_listed(&self, address: IpAddr, whole: bool) -> bool {
         let (family, number) = number::of(address);
         let free = super::protect::holds(self.protection.outside_mask(family), number, number);
-        let has =
-            |list: &&Listing| list.blocks() && (list.plan.whole || !whole) && list.entries.find(address).is_some();
-        !free && self.lists.iter().find(has).is_some()
+        let has = |list: &Listing| list.blocks() && (list.plan.whole || !whole) && list.entries.find(address).is_some();
+        !free && self.lists.iter().any(has)
     }
 
     fn listed_by<'a>(&'a self, list: &'a Listing, net: IpNet) -> Option<BanView<'a>> {
@@ -197,10 +210,10 @@ impl Ledger {
     /// Every entry of one list, ranges as the networks that make them up.
     pub(super) fn for_each_listed<'a>(&'a self, index: usize, f: &mut dyn FnMut(BanView<'a>)) {
         let Some(list) = self.lists.get(index) else { return };
-        for (part, v6) in [(Part::Hosts, false), (Part::Nets, false), (Part::Hosts, true), (Part::Nets, true)] {
-            for (first, last) in list.entries.pieces(part, v6, 0, [&[]; 2]) {
-                let range = crate::model::entries::range(v6, first, last);
-                range.nets().into_iter().for_each(|net| f(self.list_view(list, net)));
+        for (part, family) in ARRAYS {
+            for (first, last) in list.entries.pieces(part, family, 0, [&[]; 2]) {
+                let nets = Range::of(family, first, last).nets();
+                nets.into_iter().for_each(|net| f(self.list_view(list, net)));
             }
         }
     }
@@ -222,10 +235,10 @@ impl Ledger {
     ) -> bool {
         let Some(list) = self.lists.get(index) else { return false };
         let masks = masks_of(list.plan, &self.protection);
-        let v6 = cursor.second;
-        let mut pieces = list.entries.pieces(part_of(set), v6, cursor.at, masks);
+        let family = if cursor.second { Family::V6 } else { Family::V4 };
+        let mut pieces = list.entries.pieces(part_of(set), family, cursor.at, masks);
         for (first, last) in pieces.by_ref().take(most) {
-            f(crate::model::entries::range(v6, first, last), Lifetime::Forever);
+            f(Range::of(family, first, last), Lifetime::Forever);
             match last.checked_add(1) {
                 Some(next) => cursor.at = next,
                 None => return false,
@@ -235,7 +248,7 @@ impl Ledger {
             return true;
         }
         *cursor = Cursor { second: true, ..Cursor::default() };
-        !v6
+        family == Family::V4
     }
 }
 
@@ -243,7 +256,7 @@ impl Ledger {
 fn masks_of(plan: ListPlan, protection: &super::Protection) -> Masks<'_> {
     match plan.usage {
         ListUse::Allow => [&[]; 2],
-        ListUse::Block | ListUse::Only => number::Family::ALL.map(|family| protection.outside_mask(family)),
+        ListUse::Block | ListUse::Only => Family::ALL.map(|family| protection.outside_mask(family)),
     }
 }
 

@@ -188,10 +188,10 @@ impl Ledger {
         if source.is_owner() {
             return Place::Manual;
         }
-        if let Some(index) = self.lists.iter().position(|list| list.source() == source) {
-            return Place::List(index);
+        if let Some(index) = self.books.iter().position(|book| book.source == source) {
+            return Place::Book(index);
         }
-        self.books.iter().position(|book| book.source == source).map_or(Place::Nowhere, Place::Book)
+        self.lists.iter().position(|list| list.source() == source).map_or(Place::Nowhere, Place::List)
     }
 
     /// Changes the limit of [`Ledger::new`]. What is beyond a lower one goes, the feeds' first, and is
@@ -204,16 +204,7 @@ impl Ledger {
             match self.place(source) {
                 Place::Nowhere => {}
                 // One list at a time makes room for the others.
-                Place::List(_) if self.is_within_room(source) => {}
-                Place::List(_) => {
-                    let count = self.counts(source);
-                    self.lapse(now, source, sink);
-                    let cut = count.v4 + count.v6 + count.nets;
-                    applied.cut += cut;
-                    if let Place::List(index) = self.place(source) {
-                        self.lists[index].set_cut(cut);
-                    }
-                }
+                Place::List(index) => applied.cut += self.shrink_list(index, now, source, sink),
                 Place::Book(index) => {
                     let (book, mut cause) = self.book(index, now, sink, &mut applied);
                     book.v6.shrink_to_most(&mut cause.leaving(book.v4.len()));

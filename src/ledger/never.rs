@@ -89,14 +89,6 @@ pub(super) const V4_MASK: [(u128, u128); 5] = [
 pub(super) const V6_MASK: [(u128, u128); 3] =
     [(0, 0xffff_ffff), (0xfe80 << 112, (0xfec0 << 112) - 1), (0xff00 << 112, u128::MAX)];
 
-/// Ranges that nobody but the owner can ban, as [`V4_MASK`]: private ones.
-pub(super) const V4_PRIVATE: [(u128, u128); 4] =
-    [(0x0a00_0000, 0x0aff_ffff), (0x6440_0000, 0x647f_ffff), (0xac10_0000, 0xac1f_ffff), (0xc0a8_0000, 0xc0a8_ffff)];
-
-/// As [`V4_PRIVATE`]: `fc00::/7`, `fec0::/10`.
-pub(super) const V6_PRIVATE: [(u128, u128); 2] =
-    [(0xfc00 << 112, (0xfe00 << 112) - 1), (0xfec0 << 112, (0xff00 << 112) - 1)];
-
 /// The net as the ledger spells it: host bits zero, and IPv4-mapped IPv6 (`::ffff:0:0/96`) as the IPv4
 /// that it stands for.
 pub fn normal(net: IpNet) -> IpNet {
@@ -167,5 +159,38 @@ pub(super) fn refusal_v6(address: Ipv6Addr) -> Option<Never> {
         0xfec0..=0xfeff | 0xfc00..=0xfdff => Some(Never::Private),
         0xff00.. => Some(Never::Multicast),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Family;
+    use crate::model::special::rows;
+
+    /// What the ledger says of a single address from a feed. It knows IPv4-mapped ones as IPv4 only.
+    fn refused(family: Family, number: u128) -> bool {
+        let is_mapped = family == Family::V6 && number >> 32 == 0xffff;
+        is_mapped || may_ban(Source::DYNFW, family.address(number).into()).is_err()
+    }
+
+    #[test]
+    fn lists_and_single_addresses_have_the_same_borders() {
+        for family in Family::ALL {
+            let inside = |number| rows(family).iter().any(|(first, last, _)| (first..=last).contains(&&number));
+            let highest = family.max();
+            for (first, last, kind) in rows(family) {
+                for number in [first.checked_sub(1), Some(*first), Some(*last), last.checked_add(1)] {
+                    let Some(number) = number.filter(|number| *number <= highest) else { continue };
+                    assert_eq!(refused(family, number), inside(number), "{kind}, {number:#x}");
+                }
+            }
+            // Borders of the ledger's that are not in the table would show as a change at a power of two.
+            for bit in 0..family.bits() {
+                for number in [1 << bit, (1 << bit) - 1, highest ^ (1 << bit), highest - (1 << bit)] {
+                    assert_eq!(refused(family, number), inside(number), "{number:#x}");
+                }
+            }
+        }
     }
 }

@@ -11,6 +11,7 @@ use ipnet::IpNet;
 
 use super::never;
 use super::number::{self, Family};
+use crate::model::special;
 
 /// One protected network.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,9 +58,10 @@ impl Protection {
         let others = ranges_of(&|protected| !protected.own, nothing);
         let masks = ranges_of(&|_| true, fixed);
         let own_masks = ranges_of(&|protected| protected.own, fixed);
-        let private: [&[_]; 2] = [&never::V4_PRIVATE, &never::V6_PRIVATE];
-        let outside_masks =
-            [0, 1].map(|family: usize| merge(masks[family].iter().chain(private[family]).copied().collect()));
+        let outside_masks = Family::ALL.map(|family| {
+            let special = special::rows(family).iter().map(|&(first, last, _)| (first, last));
+            merge(masks[family as usize].iter().copied().chain(special).collect())
+        });
         Protection { nets, ranges, others, masks, own_masks, outside_masks }
     }
 

@@ -11,7 +11,7 @@ use super::number;
 use super::protect::Protected;
 use super::reason::ReasonRef;
 use super::table::{Ban, Key};
-use super::{Counts, Ledger, Never, Place, may_ban};
+use super::{Book, Counts, Ledger, Never, Place, may_ban};
 use crate::model::{AllowOrigin, Cursor, Desired, Lifetime, Range, SetId, Source};
 
 /// How much of a ban the kernel has been given.
@@ -144,7 +144,7 @@ impl Ledger {
     /// Everything about one address. Costs a look-up a source and one pass over networks and allowances.
     pub fn check(&self, now: Moment, address: IpAddr) -> Verdict<'_> {
         let address = address.to_canonical();
-        let mut bans: Vec<BanView> = self.sources().filter_map(|source| self.get(now, source, address)).collect();
+        let mut bans: Vec<BanView> = self.booked(now, address).collect();
         bans.extend(self.manual.around(now, address.into()).map(|(net, entry)| self.manual_view(net, entry)));
         bans.extend(self.listed(address.into()));
         let allowances = self.allowances_around(now, address.into()).collect();
@@ -165,7 +165,7 @@ impl Ledger {
     fn outcome_of(&self, now: Moment, address: IpAddr, whole: bool) -> Outcome {
         let address = address.to_canonical();
         let (family, number) = number::of(address);
-        if self.allow.covers(now, address) || self.exempted(address.into()).next().is_some() {
+        if self.allow.covers(now, address) || self.is_exempted(address) {
             return Outcome::Allowed;
         }
         // The owner's word reaches what is protected where he means it.
@@ -175,7 +175,7 @@ impl Ledger {
         if self.protection.covers(family, number) {
             return Outcome::Protected;
         }
-        if self.sources().any(|source| self.get(now, source, address).is_some()) || self.is_listed(address, whole) {
+        if self.booked(now, address).next().is_some() || self.is_listed(address, whole) {
             return Outcome::Blocked;
         }
         may_ban(Source::SCAN, address.into()).map_or_else(Outcome::NeverBanned, |()| Outcome::NotBanned)
@@ -196,8 +196,7 @@ impl Ledger {
     pub fn bans_around(&self, now: Moment, net: IpNet) -> impl Iterator<Item = BanView<'_>> {
         let single = net.prefix_len() == net.max_prefix_len();
         let is_scan = move |source: Source| source.is_own() && self.scan_net(net.addr()) == net;
-        let sources = self.sources().filter(move |source| single || is_scan(*source));
-        let others = sources.filter_map(move |source| self.get(now, source, net.addr()));
+        let others = self.booked(now, net.addr()).filter(move |ban| single || is_scan(ban.source));
         let owner = self.manual.around(now, net).map(|(net, entry)| self.manual_view(net, entry));
         others.chain(owner).chain(self.listed(net))
     }
@@ -267,7 +266,16 @@ impl Ledger {
     /// The ban of this address in a source's tables of single addresses.
     pub(super) fn get(&self, now: Moment, source: Source, address: IpAddr) -> Option<BanView<'_>> {
         let Place::Book(index) = self.place(source) else { return None };
-        let book = &self.books[index];
+        self.get_in(&self.books[index], now, address)
+    }
+
+    /// Every source's ban of this address, of those that hold single addresses.
+    fn booked(&self, now: Moment, address: IpAddr) -> impl Iterator<Item = BanView<'_>> {
+        self.books.iter().filter_map(move |book| self.get_in(book, now, address))
+    }
+
+    fn get_in(&self, book: &Book, now: Moment, address: IpAddr) -> Option<BanView<'_>> {
+        let source = book.source;
         match self.element(source, address) {
             IpAddr::V4(key) => book.v4.get(key, now).map(|ban| self.view(source, key, ban)),
             IpAddr::V6(key) => book.v6.get(key, now).map(|ban| self.view(source, key, ban)),

@@ -5,8 +5,9 @@
 //! reason and an end for each. [`Builder`] takes entries in any order; [`Entries`] are apart from one another, and
 //! come out by number, with holes where a mask says so.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::IpAddr;
 
+use super::family::{Family, number};
 use super::set::Range;
 
 /// Single addresses, or what is more than one.
@@ -55,6 +56,10 @@ pub struct Entries {
     hosts6: Vec<u128>,
     nets6: Vec<(u128, u128)>,
 }
+
+/// Every part of every family, in the order in which they are shown and kept.
+pub const ARRAYS: [(Part, Family); 4] =
+    [(Part::Hosts, Family::V4), (Part::Nets, Family::V4), (Part::Hosts, Family::V6), (Part::Nets, Family::V6)];
 
 /// One of the arrays.
 #[derive(Clone, Copy)]
@@ -150,53 +155,54 @@ impl Entries {
             + 32 * self.nets6.capacity()
     }
 
-    fn array(&self, part: Part, v6: bool) -> Array<'_> {
-        match (part, v6) {
-            (Part::Hosts, false) => Array::Hosts4(&self.hosts4),
-            (Part::Nets, false) => Array::Nets4(&self.nets4),
-            (Part::Hosts, true) => Array::Hosts6(&self.hosts6),
-            (Part::Nets, true) => Array::Nets6(&self.nets6),
+    fn array(&self, part: Part, family: Family) -> Array<'_> {
+        match (part, family) {
+            (Part::Hosts, Family::V4) => Array::Hosts4(&self.hosts4),
+            (Part::Nets, Family::V4) => Array::Nets4(&self.nets4),
+            (Part::Hosts, Family::V6) => Array::Hosts6(&self.hosts6),
+            (Part::Nets, Family::V6) => Array::Nets6(&self.nets6),
         }
     }
 
     /// The entries of a part and family, without what the mask has; those before `from` are left out, and of one
     /// that `from` lies in, what is before it.
-    pub fn pieces<'a>(&'a self, part: Part, v6: bool, from: u128, masks: Masks<'a>) -> Pieces<'a> {
-        let array = self.array(part, v6);
-        Pieces { array, at: array.from(from), mask: masks[usize::from(v6)], from, over: false }
+    pub fn pieces<'a>(&'a self, part: Part, family: Family, from: u128, masks: Masks<'a>) -> Pieces<'a> {
+        let array = self.array(part, family);
+        Pieces { array, at: array.from(from), mask: masks[family as usize], from, over: false }
     }
 
     /// Whether exactly this range is one of the pieces.
     pub fn has_piece(&self, part: Part, range: Range, masks: Masks<'_>) -> bool {
-        let (v6, first) = number(range.first);
+        let (family, first) = number(range.first);
         let (_, last) = number(range.last);
-        let array = self.array(part, v6);
+        let array = self.array(part, family);
         let Some((start, _)) = array.get(array.from(first)).filter(|&(start, end)| start <= first && last <= end)
         else {
             return false;
         };
         // A piece begins where its entry does, or behind a hole.
-        let mask = masks[usize::from(v6)];
+        let mask = masks[family as usize];
         let behind = mask.partition_point(|&(_, high)| high < first).checked_sub(1).and_then(|at| mask.get(at));
         let begins = start == first || behind.is_some_and(|&(_, high)| high + 1 == first);
-        begins && self.pieces(part, v6, first, masks).next() == Some((first, last))
+        begins && self.pieces(part, family, first, masks).next() == Some((first, last))
     }
 
     /// The entry that has the address.
     pub fn find(&self, address: IpAddr) -> Option<Range> {
-        let (v6, wanted) = number(address);
+        let (family, wanted) = number(address);
         [Part::Nets, Part::Hosts].into_iter().find_map(|part| {
-            let array = self.array(part, v6);
+            let array = self.array(part, family);
             let (first, last) = array.get(array.from(wanted)).filter(|&(first, _)| first <= wanted)?;
-            Some(range(v6, first, last))
+            Some(Range::of(family, first, last))
         })
     }
 
     /// All that these do not have, as ranges. A family of which there is nothing stays empty: a list of IPv4
     /// says nothing of IPv6.
     pub fn complement(&self) -> Entries {
-        let gaps = |v6: bool, most: u128| {
-            let (hosts, nets) = (self.pieces(Part::Hosts, v6, 0, [&[]; 2]), self.pieces(Part::Nets, v6, 0, [&[]; 2]));
+        let gaps = |family: Family| {
+            let (hosts, nets) =
+                (self.pieces(Part::Hosts, family, 0, [&[]; 2]), self.pieces(Part::Nets, family, 0, [&[]; 2]));
             let mut gaps = Vec::new();
             let (mut next, mut any) = (Some(0u128), false);
             for (first, last) in merged(hosts, nets) {
@@ -206,16 +212,15 @@ impl Entries {
                 {
                     gaps.push((start, first - 1));
                 }
-                next = last.checked_add(1).filter(|&next| next <= most);
+                next = last.checked_add(1).filter(|&next| next <= family.max());
             }
             if let Some(start) = next.filter(|_| any) {
-                gaps.push((start, most));
+                gaps.push((start, family.max()));
             }
             gaps
         };
-        let mut rest = Entries { nets6: gaps(true, u128::MAX), ..Entries::default() };
-        rest.nets4 =
-            gaps(false, u32::MAX.into()).into_iter().map(|(first, last)| (first as u32, last as u32)).collect();
+        let mut rest = Entries { nets6: gaps(Family::V6), ..Entries::default() };
+        rest.nets4 = gaps(Family::V4).into_iter().map(|(first, last)| (first as u32, last as u32)).collect();
         rest
     }
 
@@ -223,11 +228,11 @@ impl Entries {
     /// is to come, for each family of the part.
     pub fn changes(&self, masks: Masks<'_>, before: (&Entries, Masks<'_>), part: Part, f: &mut dyn FnMut(bool, Range)) {
         let (before, before_masks) = before;
-        for v6 in [false, true] {
-            let old = || before.pieces(part, v6, 0, before_masks);
-            let new = || self.pieces(part, v6, 0, masks);
-            only_in_first(old(), new(), &mut |(first, last)| f(false, range(v6, first, last)));
-            only_in_first(new(), old(), &mut |(first, last)| f(true, range(v6, first, last)));
+        for family in Family::ALL {
+            let old = || before.pieces(part, family, 0, before_masks);
+            let new = || self.pieces(part, family, 0, masks);
+            only_in_first(old(), new(), &mut |(first, last)| f(false, Range::of(family, first, last)));
+            only_in_first(new(), old(), &mut |(first, last)| f(true, Range::of(family, first, last)));
         }
     }
 }
@@ -251,22 +256,6 @@ fn only_in_first(first: Pieces<'_>, second: Pieces<'_>, f: &mut dyn FnMut((u128,
             f(each);
         }
     }
-}
-
-fn number(address: IpAddr) -> (bool, u128) {
-    match address {
-        IpAddr::V4(address) => (false, address.to_bits().into()),
-        IpAddr::V6(address) => (true, address.to_bits()),
-    }
-}
-
-/// The range of these numbers; of IPv4 only the low 32 bits count.
-pub fn range(v6: bool, first: u128, last: u128) -> Range {
-    let address = |number: u128| match v6 {
-        false => IpAddr::V4(Ipv4Addr::from_bits(number as u32)),
-        true => IpAddr::V6(Ipv6Addr::from_bits(number)),
-    };
-    Range { first: address(first), last: address(last) }
 }
 
 /// Smallest number of entries that is worth a sort while a list is read.
@@ -373,6 +362,7 @@ fn clear_hosts<N: Copy + Ord>(hosts: &mut Vec<N>, nets: &[(N, N)]) {
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
+    use std::net::Ipv4Addr;
 
     use proptest::prelude::*;
 
@@ -383,14 +373,14 @@ mod tests {
     fn build(ranges: &[(u32, u32)], most: u64) -> Result<Entries, TooMany> {
         let mut builder = Builder::new(most);
         for &(first, last) in ranges {
-            builder.take(range(false, first.into(), last.into()));
+            builder.take(Range::of(Family::V4, first.into(), last.into()));
         }
         builder.finish()
     }
 
     fn all(entries: &Entries, masks: Masks<'_>) -> BTreeSet<u128> {
         let parts = [Part::Hosts, Part::Nets];
-        parts.into_iter().flat_map(|part| entries.pieces(part, false, 0, masks)).flat_map(|(a, b)| a..=b).collect()
+        parts.into_iter().flat_map(|part| entries.pieces(part, Family::V4, 0, masks)).flat_map(|(a, b)| a..=b).collect()
     }
 
     #[test]
@@ -400,9 +390,9 @@ mod tests {
         assert_eq!(entries.complement().nets4, [(4, u32::MAX - 2)]);
         assert_eq!(Entries::default().complement(), Entries::default());
         let mut builder = Builder::new(9);
-        builder.take(range(true, 5, u128::MAX));
+        builder.take(Range::of(Family::V6, 5, u128::MAX));
         let entries = builder.finish().unwrap();
-        assert_eq!(entries.pieces(Part::Nets, true, 0, [&[], &[(9, u128::MAX)]]).collect::<Vec<_>>(), [(5, 8)]);
+        assert_eq!(entries.pieces(Part::Nets, Family::V6, 0, [&[], &[(9, u128::MAX)]]).collect::<Vec<_>>(), [(5, 8)]);
         assert_eq!(entries.complement().nets6, [(0, 4)]);
     }
 
@@ -410,13 +400,13 @@ mod tests {
     fn a_list_is_never_much_larger_than_what_may_be_kept() {
         let mut builder = Builder::new(1000);
         for n in 0..1_000_000u32 {
-            builder.take(range(false, (n % 500).into(), (n % 500).into()));
+            builder.take(Range::of(Family::V4, (n % 500).into(), (n % 500).into()));
             assert!(builder.entries.hosts4.len() <= LEAST);
         }
         assert_eq!(builder.finish().map(|entries| entries.size().hosts4), Ok(500));
         let mut builder = Builder::new(1000);
         for n in 0..1_000_000u32 {
-            builder.take(range(false, (2 * n).into(), (2 * n).into()));
+            builder.take(Range::of(Family::V4, (2 * n).into(), (2 * n).into()));
             assert!(builder.entries.hosts4.len() <= LEAST);
         }
         assert_eq!(builder.finish(), Err(TooMany));
@@ -450,25 +440,25 @@ mod tests {
                 .filter(|n| !mask.iter().any(|&(low, high)| (low..=high).contains(n))).collect();
             prop_assert_eq!(all(&entries, masks), kept);
             for part in [Part::Hosts, Part::Nets] {
-                let pieces: Vec<_> = entries.pieces(part, false, 0, masks).collect();
+                let pieces: Vec<_> = entries.pieces(part, Family::V4, 0, masks).collect();
                 prop_assert!(pieces.windows(2).all(|two| two[0].1 < two[1].0));
                 for first in (0u128..420).step_by(3) {
                     for last in first..(first + 14).min(420) {
-                        let is = entries.has_piece(part, range(false, first, last), masks);
+                        let is = entries.has_piece(part, Range::of(Family::V4, first, last), masks);
                         prop_assert_eq!(is, pieces.contains(&(first, last)), "{}-{}", first, last);
                     }
                 }
                 let later: Vec<_> = pieces.iter().filter(|piece| piece.1 >= from)
                     .map(|&(a, b)| (a.max(from), b)).collect();
-                prop_assert_eq!(entries.pieces(part, false, from, masks).collect::<Vec<_>>(), later);
+                prop_assert_eq!(entries.pieces(part, Family::V4, from, masks).collect::<Vec<_>>(), later);
                 let old = build(&before, 9999).unwrap();
-                let mut pieces: BTreeSet<_> = old.pieces(part, false, 0, NO_MASKS).collect();
+                let mut pieces: BTreeSet<_> = old.pieces(part, Family::V4, 0, NO_MASKS).collect();
                 entries.changes(masks, (&old, NO_MASKS), part, &mut |come, range| {
                     let piece = (number(range.first).1, number(range.last).1);
                     let fits = if come { pieces.insert(piece) } else { pieces.remove(&piece) };
                     assert!(fits, "{piece:?}");
                 });
-                prop_assert_eq!(pieces, entries.pieces(part, false, 0, masks).collect());
+                prop_assert_eq!(pieces, entries.pieces(part, Family::V4, 0, masks).collect());
             }
             for n in 0..420u32 {
                 let found = entries.find(IpAddr::V4(Ipv4Addr::from_bits(n)));

@@ -13,6 +13,14 @@ pub enum Family {
     V6,
 }
 
+/// An address as family and number.
+pub fn number(address: IpAddr) -> (Family, u128) {
+    match address {
+        IpAddr::V4(address) => (Family::V4, u128::from(address.to_bits())),
+        IpAddr::V6(address) => (Family::V6, address.to_bits()),
+    }
+}
+
 impl Family {
     /// Both families.
     pub const ALL: [Family; 2] = [Family::V4, Family::V6];

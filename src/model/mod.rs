@@ -9,9 +9,11 @@ pub mod event;
 pub mod family;
 pub mod set;
 pub mod source;
+pub mod special;
 
 pub use entries::{Builder, Entries, Part};
 pub use event::{AllowOrigin, Entry, Event, Lifetime, List, ListUse, Listed, Reason, TAG_MAX};
 pub use family::Family;
 pub use set::{Cursor, Desired, Range, SetChange, SetId};
 pub use source::{Holds, Row, Source, Teller};
+pub use special::Special;

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use ipnet::{IpNet, Ipv4Subnets, Ipv6Subnets};
 
 use super::event::Lifetime;
+use super::family::Family;
 use super::source::{Holds, Source};
 
 /// One pair of sets (IPv4 and IPv6); the family follows from the element.
@@ -68,6 +69,11 @@ impl Range {
     /// The range of one address.
     pub const fn single(address: IpAddr) -> Range {
         Range { first: address, last: address }
+    }
+
+    /// The range of these numbers of a family; of IPv4 only the low 32 bits count.
+    pub fn of(family: Family, first: u128, last: u128) -> Range {
+        Range { first: family.address(first), last: family.address(last) }
     }
 
     /// The fewest networks that make up the range.

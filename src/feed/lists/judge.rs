@@ -30,14 +30,13 @@ pub fn accept(entries: &Entries, before: Option<u32>, own: &[IpAddr], usage: Lis
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::Builder;
-    use crate::model::entries::range;
+    use crate::model::{Builder, Family, Range};
 
     #[test]
     fn what_looks_like_a_mistake_is_refused() {
         let list = |count: u128| {
             let mut builder = Builder::new(u64::MAX);
-            (0..count).for_each(|n| builder.take(range(false, 2 * n, 2 * n)));
+            (0..count).for_each(|n| builder.take(Range::of(Family::V4, 2 * n, 2 * n)));
             builder.finish().unwrap()
         };
         let own: Vec<IpAddr> = vec!["0.0.0.8".parse().unwrap()];

@@ -5,11 +5,12 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
 use super::Format;
+use crate::model::Family;
 
 /// First and last address, as numbers of the family.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Span {
-    pub v6: bool,
+    pub family: Family,
     pub first: u128,
     pub last: u128,
     /// A network was written with some of its host bits set.
@@ -138,19 +139,19 @@ fn whole(text: &[u8]) -> Result<Span, Reason> {
 
 /// The entry with which the text begins, and what is behind it.
 fn entry(text: &[u8]) -> Result<(Span, &[u8]), Reason> {
-    let (v6, first, rest) = address(text)?;
-    let single = Span { v6, first, last: first, masked: false };
+    let (family, first, rest) = address(text)?;
+    let single = Span { family, first, last: first, masked: false };
     match rest {
         [b'/', b'/', ..] => Ok((single, rest)),
         [b'/', length @ ..] => {
             let (length, rest) = prefix_length(length)?;
-            Ok((network(v6, first, length)?, rest))
+            Ok((network(family, first, length)?, rest))
         }
         _ => {
             let [b'-', last @ ..] = rest.trim_ascii_start() else { return Ok((single, rest)) };
             // `1.2.3.4 - some words` is an address with words behind it.
             let Ok((other, last, behind)) = address(last.trim_ascii_start()) else { return Ok((single, rest)) };
-            if v6 != other || last < first {
+            if family != other || last < first {
                 return Err(Reason::Reversed);
             }
             Ok((Span { last, ..single }, behind))
@@ -162,28 +163,28 @@ fn entry(text: &[u8]) -> Result<(Span, &[u8]), Reason> {
 const ADDRESS_MAX: usize = 45;
 
 /// The address with which the text begins, and what is behind it. A port behind it is passed over.
-fn address(text: &[u8]) -> Result<(bool, u128, &[u8]), Reason> {
+fn address(text: &[u8]) -> Result<(Family, u128, &[u8]), Reason> {
     if let [b'[', inner @ ..] = text {
         let (word, rest) = word(inner);
         let [b']', rest @ ..] = rest else { return Err(Reason::NoAddress) };
         let number = v6(word, inner)?;
         let (port, behind) = rest.strip_prefix(b":").map_or((&rest[..0], rest), digits);
-        return Ok((true, number, if port.is_empty() { rest } else { behind }));
+        return Ok((Family::V6, number, if port.is_empty() { rest } else { behind }));
     }
     let (word, rest) = word(text);
     if !word.contains(&b':') {
-        return v4(word, text).map(|number| (false, number, rest));
+        return v4(word, text).map(|number| (Family::V4, number, rest));
     }
     match v6(word, text) {
         Err(Reason::NoAddress) => {}
-        number => return number.map(|number| (true, number, rest)),
+        number => return number.map(|number| (Family::V6, number, rest)),
     }
     let colon = word.iter().position(|byte| *byte == b':').unwrap_or_default();
     let (host, port) = (word.get(..colon).unwrap_or_default(), word.get(colon + 1..).unwrap_or_default());
     if parse::<u16>(port).is_none() {
         return Err(Reason::NoAddress);
     }
-    v4(host, text).map(|number| (false, number, rest))
+    v4(host, text).map(|number| (Family::V4, number, rest))
 }
 
 /// The bytes that addresses are made of, with which the text begins, and the rest.
@@ -255,11 +256,12 @@ fn prefix_length(text: &[u8]) -> Result<(u8, &[u8]), Reason> {
     Ok((parse(length).ok_or(Reason::Prefix)?, rest))
 }
 
-fn network(v6: bool, address: u128, length: u8) -> Result<Span, Reason> {
-    let bits: u8 = if v6 { 128 } else { 32 };
-    let hosts = bits.checked_sub(length).ok_or(Reason::Prefix)?;
-    let mask = 1_u128.checked_shl(hosts.into()).map_or(u128::MAX, |size| size - 1);
-    Ok(Span { v6, first: address & !mask, last: address | mask, masked: address & mask != 0 })
+fn network(family: Family, address: u128, length: u8) -> Result<Span, Reason> {
+    if length > family.bits() {
+        return Err(Reason::Prefix);
+    }
+    let mask = family.host_bits(length);
+    Ok(Span { family, first: address & !mask, last: address | mask, masked: address & mask != 0 })
 }
 
 /// The text of a column, without its quotes.
@@ -350,10 +352,10 @@ fn dshield(text: &[u8]) -> Result<Span, Reason> {
     let mut next = || fields.next().unwrap_or_default();
     let (start, end, length) = (whole(next())?, whole(next())?, prefix_length(next())?);
     let span = match length {
-        (length, []) => network(start.v6, start.first, length)?,
+        (length, []) => network(start.family, start.first, length)?,
         _ => return Err(Reason::Prefix),
     };
-    if start.v6 == end.v6 && span.last == end.last { Ok(span) } else { Err(Reason::Reversed) }
+    if start.family == end.family && span.last == end.last { Ok(span) } else { Err(Reason::Reversed) }
 }
 
 /// Colons of a name that are passed over in search of its range; an IPv6 range has at most 14 of its own.
@@ -401,24 +403,24 @@ fn rir(text: &[u8], country: Option<[u8; 2]>, take: Take<'_>) -> Result<Outcome,
     if is_version || !is_given || country.is_some_and(|country| !whose.eq_ignore_ascii_case(&country)) {
         return Ok(Outcome::Passed);
     }
-    let v6 = match kind {
-        b"ipv4" => false,
-        b"ipv6" => true,
+    let family = match kind {
+        b"ipv4" => Family::V4,
+        b"ipv6" => Family::V6,
         _ => return Ok(Outcome::Passed),
     };
-    let (family, first, []) = address(start)? else { return Err(Reason::NoAddress) };
-    if family != v6 {
+    let (other, first, []) = address(start)? else { return Err(Reason::NoAddress) };
+    if family != other {
         return Err(Reason::Reversed);
     }
-    let span = if v6 {
-        network(true, first, parse(size).ok_or(Reason::Prefix)?)?
+    let span = if family == Family::V6 {
+        network(family, first, parse(size).ok_or(Reason::Prefix)?)?
     } else {
         let more = parse::<u32>(size).and_then(|count| count.checked_sub(1)).ok_or(Reason::Prefix)?;
         let last = first + u128::from(more);
-        if last > u128::from(u32::MAX) {
+        if last > family.max() {
             return Err(Reason::Prefix);
         }
-        Span { v6, first, last, masked: false }
+        Span { family, first, last, masked: false }
     };
     take(span)?;
     Ok(Outcome::Entry)

@@ -11,7 +11,6 @@ mod judge;
 mod line;
 pub mod read;
 pub mod settings;
-mod special;
 mod store;
 #[cfg(test)]
 mod tests;
@@ -25,7 +24,6 @@ pub use client::start;
 pub use format::Format;
 pub use read::{Reader, Summary, Verdict};
 pub use settings::Settings;
-pub use special::Special;
 
 use crate::model::Source;
 

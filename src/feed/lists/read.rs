@@ -5,10 +5,10 @@
 
 use std::fmt;
 
+use super::Format;
 use super::gzip::{self, Gunzip};
 use super::line::{self, Outcome, Span};
-use super::{Format, Special, special};
-use crate::model::{Range, entries};
+use crate::model::{Family, Range, Special, special};
 use crate::outside;
 
 pub use super::line::Reason;
@@ -440,12 +440,12 @@ impl Text {
 
     /// Gives a span out, clear of what may not be banned.
     fn take(&mut self, span: Span, sink: Sink<'_>) -> Result<(), Reason> {
-        let rows = special::rows(span.v6);
+        let rows = special::rows(span.family);
         if let Some(row) = rows.iter().find(|row| row.0 <= span.first && span.last <= row.1) {
             self.leave_out(row.2);
             return Ok(());
         }
-        let widest = if span.v6 { WIDEST_V6 } else { WIDEST_V4 };
+        let widest = if span.family == Family::V6 { WIDEST_V6 } else { WIDEST_V4 };
         if span.last - span.first >= widest {
             return Err(Reason::TooWide);
         }
@@ -454,14 +454,14 @@ impl Text {
         for (first, last, kind) in rows.iter().filter(|row| row.0 <= span.last && span.first <= row.1) {
             self.leave_out(*kind);
             if *first > from {
-                self.give(span.v6, from, first - 1, sink);
+                self.give(span.family, from, first - 1, sink);
             }
             if *last >= span.last {
                 return Ok(());
             }
             from = last + 1;
         }
-        self.give(span.v6, from, span.last, sink);
+        self.give(span.family, from, span.last, sink);
         Ok(())
     }
 
@@ -471,13 +471,13 @@ impl Text {
         }
     }
 
-    fn give(&mut self, v6: bool, first: u128, last: u128, sink: Sink<'_>) {
-        let count = if v6 { &mut self.sum.v6 } else { &mut self.sum.v4 };
+    fn give(&mut self, family: Family, first: u128, last: u128, sink: Sink<'_>) {
+        let count = if family == Family::V6 { &mut self.sum.v6 } else { &mut self.sum.v4 };
         match first == last {
             true => count.hosts += 1,
             false => count.networks += 1,
         }
-        sink(entries::range(v6, first, last));
+        sink(Range::of(family, first, last));
     }
 
     fn finish(mut self, broken: Option<Verdict>, packed: bool, sink: Sink<'_>) -> Summary {

@@ -6,8 +6,9 @@ use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
 use crate::feed::fetch::Validators;
-use crate::model::entries::{Part, range};
-use crate::model::{Builder, Entries};
+use crate::model::entries::{ARRAYS, Part};
+use crate::model::{Builder, Entries, Range};
+use crate::own;
 use crate::whole_file::{self, Crc};
 
 /// What the file begins with: what it is, and the version of its form.
@@ -35,8 +36,6 @@ pub fn path(directory: &Path, name: &str) -> PathBuf {
     directory.join(format!("list.{name}"))
 }
 
-const ARRAYS: [(Part, bool); 4] = [(Part::Hosts, false), (Part::Nets, false), (Part::Hosts, true), (Part::Nets, true)];
-
 /// Writes it.
 ///
 /// # Errors
@@ -53,8 +52,8 @@ pub fn write(path: &Path, facts: &Facts, entries: &Entries) -> io::Result<()> {
             out.number(text.len() as u128)?;
             out.bytes(text.as_bytes())?;
         }
-        for (part, v6) in ARRAYS {
-            let pieces = || entries.pieces(part, v6, 0, [&[]; 2]);
+        for (part, family) in ARRAYS {
+            let pieces = || entries.pieces(part, family, 0, [&[]; 2]);
             out.number(pieces().count() as u128)?;
             let mut before = 0;
             for (first, last) in pieces() {
@@ -71,8 +70,9 @@ pub fn write(path: &Path, facts: &Facts, entries: &Entries) -> io::Result<()> {
     })
 }
 
-/// What is there; `None`: nothing that can be used, or more than there may be.
+/// What is there; `None`: nothing that can be used, or more than there may be, or others could have put it there.
 pub fn read(path: &Path, most: u64) -> Option<(Facts, Entries)> {
+    own::check(path.parent()?).ok()?;
     let file = File::open(path).ok()?;
     let mut input = Input { input: io::BufReader::new(file.take(MOST)), crc: Crc::new() };
     let mut magic = [0; 8];
@@ -80,15 +80,15 @@ pub fn read(path: &Path, most: u64) -> Option<(Facts, Entries)> {
     let fetched = u64::try_from(input.number().filter(|_| magic == *MAGIC)?).ok()?;
     let (origin, etag, modified) = (input.text()?, input.text()?, input.text()?);
     let mut builder = Builder::new(most);
-    for (part, v6) in ARRAYS {
+    for (part, family) in ARRAYS {
         let mut before = 0u128;
         for _ in 0..input.number()? {
             let first = before.checked_add(input.number()?)?;
             before = if part == Part::Nets { first.checked_add(input.number()?)? } else { first };
-            if !v6 && before > u32::MAX.into() {
+            if before > family.max() {
                 return None;
             }
-            builder.take(range(v6, first, before));
+            builder.take(Range::of(family, first, before));
         }
     }
     let crc = input.crc.value();
@@ -159,13 +159,14 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::model::Family;
 
     fn list(ranges: &[(bool, u128, u128)]) -> Entries {
         let mut builder = Builder::new(u64::MAX);
         for &(v6, first, length) in ranges {
-            let first = if v6 { first } else { first % (1 << 32) };
-            let last = first.saturating_add(length);
-            builder.take(range(v6, first, if v6 { last } else { last.min(u32::MAX.into()) }));
+            let family = if v6 { Family::V6 } else { Family::V4 };
+            let first = first & family.max();
+            builder.take(Range::of(family, first, first.saturating_add(length).min(family.max())));
         }
         builder.finish().unwrap()
     }

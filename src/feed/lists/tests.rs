@@ -8,8 +8,8 @@ use ipnet::IpNet;
 use proptest::prelude::*;
 
 use super::read::{Count, LINE_MAX, Reason};
-use super::{Format, Reader, Special, Summary, Verdict};
-use crate::model::Range;
+use super::{Format, Reader, Summary, Verdict};
+use crate::model::{Family, Range, Special, special};
 
 fn format(name: &str) -> Format {
     name.parse().unwrap()
@@ -582,7 +582,7 @@ fn naive(line: &str) -> Option<Vec<(IpAddr, IpAddr)>> {
     }
     match ends {
         (IpAddr::V4(first), IpAddr::V4(last)) if first <= last => {
-            let is_special = |n: u32| super::special::rows(false).iter().any(|r| r.0 <= n.into() && r.1 >= n.into());
+            let is_special = |n: u32| special::rows(Family::V4).iter().any(|r| r.0 <= n.into() && r.1 >= n.into());
             let (first, last) = (first.to_bits(), last.to_bits());
             match (is_special(first), is_special(last)) {
                 // Such ranges are another test's.
@@ -592,7 +592,7 @@ fn naive(line: &str) -> Option<Vec<(IpAddr, IpAddr)>> {
             }
         }
         (IpAddr::V6(first), IpAddr::V6(last)) if first <= last => {
-            let is_special = |n: u128| super::special::rows(true).iter().any(|r| r.0 <= n && r.1 >= n);
+            let is_special = |n: u128| special::rows(Family::V6).iter().any(|r| r.0 <= n && r.1 >= n);
             let (first, last) = (first.to_bits(), last.to_bits());
             match (is_special(first), is_special(last)) {
                 (true, _) if first == last => Some(Vec::new()),

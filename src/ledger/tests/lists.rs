@@ -5,13 +5,12 @@ use std::collections::BTreeSet;
 use proptest::prelude::*;
 
 use super::*;
-use crate::model::entries::range;
-use crate::model::{Builder, Cursor, Desired, Entries, ListUse, Range};
+use crate::model::{Builder, Cursor, Desired, Entries, Family, ListUse, Range};
 
 fn entries(ranges: &[(u32, u32)]) -> Entries {
     let mut builder = Builder::new(u64::MAX);
     for &(first, last) in ranges {
-        builder.take(range(false, first.into(), last.into()));
+        builder.take(Range::of(Family::V4, first.into(), last.into()));
     }
     builder.finish().unwrap()
 }

@@ -1,9 +1,12 @@
 //! Addresses that no list can have banned, whatever it holds: what is never banned at all, and private ones.
 //!
-//! A network or range of a list keeps clear of them: what is beside them is taken. The ledger refuses single
-//! addresses by the same standards (`ledger::may_ban`); a test holds the two against each other.
+//! A network or range of a list keeps clear of them, as it is read and in force: what is beside them is taken. The
+//! ledger refuses single addresses by the same standards (`ledger::may_ban`); a test there holds the two against
+//! each other.
 
 use std::fmt;
+
+use super::family::Family;
 
 /// Why a range is left out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,7 +55,7 @@ impl fmt::Display for Special {
 }
 
 /// First, last, kind; as numbers of the family.
-pub(super) type Row = (u128, u128, Special);
+pub type Row = (u128, u128, Special);
 
 /// Ascending and apart.
 const V4: [Row; 9] = [
@@ -80,53 +83,22 @@ const V6: [Row; 8] = [
 ];
 
 /// A family's rows.
-pub(super) fn rows(v6: bool) -> &'static [Row] {
-    if v6 { &V6 } else { &V4 }
+pub fn rows(family: Family) -> &'static [Row] {
+    match family {
+        Family::V4 => &V4,
+        Family::V6 => &V6,
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-
     use super::*;
-    use crate::ledger::may_ban;
-    use crate::model::Source;
-
-    /// What the ledger says of a single address from a feed. It knows IPv4-mapped ones as IPv4 only.
-    fn refused(v6: bool, number: u128) -> bool {
-        let address = match v6 {
-            false => IpAddr::V4(Ipv4Addr::from_bits(u32::try_from(number).unwrap())),
-            true if number >> 32 == 0xffff => return true,
-            true => IpAddr::V6(Ipv6Addr::from_bits(number)),
-        };
-        may_ban(Source::DYNFW, address.into()).is_err()
-    }
-
-    #[test]
-    fn the_ledger_draws_the_same_borders() {
-        for v6 in [false, true] {
-            let inside = |number| rows(v6).iter().any(|(first, last, _)| (first..=last).contains(&&number));
-            let highest = if v6 { u128::MAX } else { u128::from(u32::MAX) };
-            for (first, last, kind) in rows(v6) {
-                for number in [first.checked_sub(1), Some(*first), Some(*last), last.checked_add(1)] {
-                    let Some(number) = number.filter(|number| *number <= highest) else { continue };
-                    assert_eq!(refused(v6, number), inside(number), "{kind}, {number:#x}");
-                }
-            }
-            // Borders of the ledger's that are not in the table would show as a change at a power of two.
-            for bit in 0..if v6 { 128 } else { 32 } {
-                for number in [1 << bit, (1 << bit) - 1, highest ^ (1 << bit), highest - (1 << bit)] {
-                    assert_eq!(refused(v6, number), inside(number), "{number:#x}");
-                }
-            }
-        }
-    }
 
     #[test]
     fn rows_are_in_order() {
-        for v6 in [false, true] {
-            assert!(rows(v6).iter().all(|(first, last, _)| first <= last));
-            assert!(rows(v6).windows(2).all(|pair| pair[0].1 < pair[1].0));
+        for family in Family::ALL {
+            assert!(rows(family).iter().all(|(first, last, _)| first <= last));
+            assert!(rows(family).windows(2).all(|pair| pair[0].1 < pair[1].0));
         }
         assert!(Special::ALL.iter().enumerate().all(|(at, kind)| *kind as usize == at));
     }

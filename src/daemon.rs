@@ -307,6 +307,9 @@ impl Daemon {
             }
             // A little after whatever else there was, so that nothing keeps it from coming to its end.
             self.compare();
+            if self.disconnect.is_sweeping() {
+                self.end_connections();
+            }
             if self.tally.is_old() {
                 let counters = self.kernel.counters();
                 self.tally.read(&counters, clock::wall());

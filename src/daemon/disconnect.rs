@@ -4,7 +4,7 @@
 //! look, and looks come further apart the longer they take. The kernel side tells what is new; this
 //! decides nothing about bans.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use super::clock;
 use crate::config::{Direction, Settings};
 use crate::control::protocol::Part;
-use crate::firewall::{Conntrack, Firewall, Flow, Kicked, Whose};
+use crate::firewall::{Conntrack, Firewall, Flow, Kicked, Sweep, Whose};
 use crate::ledger::{Ledger, Moment};
 use crate::limiter;
 use crate::model::{Lifetime, Range, SetChange, SetId, Source};
@@ -39,8 +39,37 @@ const REMEMBERED: usize = 4096;
 /// So long after the end of a ban its severed flows are forgotten; the rules spare them at once.
 const FORGET: Duration = Duration::from_millis(200);
 
+/// Entries of the table that are gone through in one turn of the loop: a table that a flood has filled has hundreds of
+/// thousands, and everybody else has a turn in between.
+const PART: usize = 2000;
+
+/// A look through the whole table that is under way.
+struct Sweeping {
+    sweep: Sweep,
+    /// Whose connections are to end.
+    hosts: Hosts,
+    took: Duration,
+    kicked: Kicked,
+}
+
+/// New bans, sorted and apart; or every banned host.
+struct Hosts {
+    ranges: Vec<Range>,
+    everything: bool,
+}
+
+impl Hosts {
+    fn has(&self, address: IpAddr) -> bool {
+        // The last that begins at or before the address decides.
+        let after = self.ranges.partition_point(|range| range.first <= address);
+        let at = after.checked_sub(1).and_then(|at| self.ranges.get(at));
+        self.everything || at.is_some_and(|range| address <= range.last)
+    }
+}
+
 /// The connection table, and whose connections are to end.
 pub struct Disconnect {
+    sweeping: Option<Sweeping>,
     /// The settings want it.
     on: bool,
     /// The router's own bans of IPv6 hold for the whole /64.
@@ -66,6 +95,7 @@ impl Disconnect {
             on: settings.main.disconnect,
             wide: settings.feeds.scan.ipv6_prefix == 64,
             partial: partial(settings),
+            sweeping: None,
             conntrack: None,
             pending: Vec::new(),
             everything: false,
@@ -82,6 +112,9 @@ impl Disconnect {
     pub fn configure(&mut self, old: Option<&Settings>, settings: &Settings) {
         (self.on, self.wide) = (settings.main.disconnect, settings.feeds.scan.ipv6_prefix == 64);
         self.partial = partial(settings);
+        if !self.on {
+            self.give_up();
+        }
         if self.on && old.is_none_or(|old| !old.main.disconnect) {
             self.probe();
         }
@@ -151,7 +184,28 @@ impl Disconnect {
 
     /// When [`Disconnect::end`] or [`Disconnect::forget`] is due.
     pub fn due(&self) -> Option<Instant> {
+        if self.is_sweeping() {
+            return Some(Instant::now());
+        }
         [self.due, self.forget_at].into_iter().flatten().min()
+    }
+
+    /// A look through the table is under way.
+    pub fn is_sweeping(&self) -> bool {
+        self.sweeping.is_some()
+    }
+
+    /// Gives up a look that is under way; where connections are to end at all, every banned host's are looked for
+    /// again.
+    fn give_up(&mut self) {
+        if self.sweeping.take().is_some() {
+            // The rest of its answer waits there.
+            self.conntrack = None;
+            if self.on {
+                self.everything = true;
+                self.due.get_or_insert_with(Instant::now);
+            }
+        }
     }
 
     /// Forgets the severed flows of hosts that are not banned any more, where that is due. `settled`: the ledger
@@ -182,7 +236,8 @@ impl Disconnect {
         }
     }
 
-    /// Ends the connections of what was noted, where that is due.
+    /// Ends the connections of what was noted, where that is due, or goes on with it. What came of a look is told at
+    /// its end.
     pub fn end(
         &mut self,
         ledger: &Ledger,
@@ -190,36 +245,59 @@ impl Disconnect {
         direction: Direction,
         firewall: Option<&mut Firewall>,
     ) -> Kicked {
-        if self.due.take_if(|due| *due <= Instant::now()).is_none() {
-            return Kicked::default();
-        }
-        let mut ranges = std::mem::take(&mut self.pending);
-        let everything = std::mem::take(&mut self.everything);
-        merge(&mut ranges);
-        let newly = |address: IpAddr| {
-            // Ranges do not overlap: the last that begins at or before the address decides.
-            let after = ranges.partition_point(|range| range.first <= address);
-            after.checked_sub(1).and_then(|at| ranges.get(at)).is_some_and(|range| address <= range.last)
-        };
+        let begun = std::time::Instant::now();
         let blocked = |address: IpAddr| ledger.is_blocked_wholly(now, address);
-        let few = !everything && ranges.len() <= FEW && ranges.iter().all(|range| range.first == range.last);
+        let next_end = |address| ledger.next_end(now, address);
         let whose = match direction {
             Direction::Src => Whose::Opened,
             Direction::SrcDst => Whose::All,
         };
-        let next_end = |address| ledger.next_end(now, address);
-        let begun = std::time::Instant::now();
-        let kicked = if few {
-            let hosts = ranges.iter().map(|range| range.first).filter(|host| blocked(*host));
-            let hosts: Vec<IpAddr> = hosts.collect();
-            self.look(&|conntrack, remember| conntrack.kick(&hosts, whose, remember), &next_end, firewall)
-        } else {
-            let banned = |address| (everything || newly(address)) && blocked(address);
-            self.look(&|conntrack, remember| conntrack.kick_matching(&banned, whose, remember), &next_end, firewall)
+        let mut sweeping = match self.sweeping.take() {
+            Some(sweeping) => sweeping,
+            None if self.due.take_if(|due| *due <= Instant::now()).is_none() => return Kicked::default(),
+            None => {
+                let (mut ranges, everything) =
+                    (std::mem::take(&mut self.pending), std::mem::take(&mut self.everything));
+                merge(&mut ranges);
+                if !everything && ranges.len() <= FEW && ranges.iter().all(|range| range.first == range.last) {
+                    let hosts = ranges.iter().map(|range| range.first).filter(|host| blocked(*host));
+                    let hosts: Vec<IpAddr> = hosts.collect();
+                    let kicked =
+                        self.look(&|conntrack, remember| conntrack.kick(&hosts, whose, remember), &next_end, firewall);
+                    self.rest(begun.elapsed());
+                    return kicked;
+                }
+                Sweeping {
+                    sweep: Sweep::new(whose),
+                    hosts: Hosts { ranges, everything },
+                    took: Duration::ZERO,
+                    kicked: Kicked::default(),
+                }
+            }
         };
-        let took = begun.elapsed();
+        let Sweeping { sweep, hosts, took, kicked } = &mut sweeping;
+        let banned = |address| hosts.has(address) && blocked(address);
+        let sweep = RefCell::new(sweep);
+        let step = |conntrack: &mut Conntrack, remember: &mut dyn FnMut(&[Flow])| {
+            conntrack.sweep(&mut sweep.borrow_mut(), PART, &banned, remember)
+        };
+        let part = self.look(&step, &next_end, firewall);
+        (kicked.flows, kicked.sockets) = (kicked.flows + part.flows, kicked.sockets + part.sockets);
+        *took += begun.elapsed();
+        if self.trouble.is_some() {
+            // What is left of an answer is no answer to the next question.
+            self.conntrack = None;
+        } else if !sweep.into_inner().is_over() {
+            self.sweeping = Some(sweeping);
+            return Kicked::default();
+        }
+        self.rest(sweeping.took);
+        sweeping.kicked
+    }
+
+    /// The time until the next look, after one that took so long.
+    fn rest(&mut self, took: Duration) {
         self.pause = (took * REST).clamp(SHORTEST, LONGEST).max(took * REST_IN_FLOODS);
-        kicked
     }
 
     /// Ends every connection of addresses for which `named` says yes, whoever opened it. Of those that are not
@@ -231,6 +309,7 @@ impl Disconnect {
         now: Moment,
         firewall: Option<&mut Firewall>,
     ) -> Kicked {
+        self.give_up();
         let banned = |flow: &&Flow| ledger.is_blocked_wholly(now, flow.outside.ip());
         let look = |conntrack: &mut Conntrack, remember: &mut dyn FnMut(&[Flow])| {
             let mut of_banned = |flows: &[Flow]| remember(&flows.iter().filter(banned).copied().collect::<Vec<_>>());

@@ -172,7 +172,8 @@ impl Conntrack {
         let own = self.own_sockets(&mut ending);
         for address in addresses {
             for side in sides {
-                self.end_flows(Some((*address, *side)), &own, &mut ending)?;
+                self.ask(Some((*address, *side))).map_err(failed)?;
+                self.end_flows(usize::MAX, &own, &mut ending)?;
             }
         }
         Ok(ending.kicked)
@@ -189,10 +190,32 @@ impl Conntrack {
         whose: Whose,
         remember: &mut dyn FnMut(&[Flow]),
     ) -> Result<Kicked, Error> {
-        let mut ending = Ending { banned, whose, remember, kicked: Kicked::default() };
-        let own = self.own_sockets(&mut ending);
-        if self.entries() != Some(0) {
-            self.end_flows(None, &own, &mut ending)?;
+        self.sweep(&mut Sweep::new(whose), usize::MAX, banned, remember)
+    }
+
+    /// As [`Conntrack::kick_matching`], about `most` entries at a time, until [`Sweep::is_over`]. Nothing else may be
+    /// asked of this meanwhile; whoever gives a sweep up gives this up with it.
+    ///
+    /// # Errors
+    /// As [`Conntrack::kick`]; the sweep is given up then.
+    pub fn sweep(
+        &mut self,
+        sweep: &mut Sweep,
+        most: usize,
+        banned: &dyn Fn(IpAddr) -> bool,
+        remember: &mut dyn FnMut(&[Flow]),
+    ) -> Result<Kicked, Error> {
+        let mut ending = Ending { banned, whose: sweep.whose, remember, kicked: Kicked::default() };
+        if !sweep.begun {
+            sweep.begun = true;
+            sweep.own = self.own_sockets(&mut ending);
+            sweep.over = self.entries() == Some(0);
+            if !sweep.over {
+                self.ask(None).map_err(failed)?;
+            }
+        }
+        if !sweep.over {
+            sweep.over = self.end_flows(most, &sweep.own, &mut ending)?;
         }
         Ok(ending.kicked)
     }
@@ -223,20 +246,15 @@ impl Conntrack {
         found
     }
 
-    fn end_flows(
-        &mut self,
-        only: Option<(IpAddr, u16)>,
-        own: &[OwnSocket],
-        ending: &mut Ending<'_>,
-    ) -> Result<(), Error> {
-        let failed = |cause: io::Error| match Errno::from_io_error(&cause) {
-            Some(Errno::PERM) => Error::Permission,
-            // nfnetlink knows no such subsystem; of a dump's request it finds nothing else invalid.
-            Some(Errno::INVAL) => NO_CONNTRACK,
-            _ => Error::Netlink { doing: "ending connections", cause },
-        };
+    /// Asks for every entry, or for those alone whose tuple on that side has this source.
+    fn ask(&mut self, only: Option<(IpAddr, u16)>) -> io::Result<()> {
         let mut request = Vec::new();
         write_request(&mut request, self.reader.next_sequence(), only);
+        self.reader.send(&request)
+    }
+
+    /// Goes through about so many of the entries that were asked for; `true`: there are no more.
+    fn end_flows(&mut self, most: usize, own: &[OwnSocket], ending: &mut Ending<'_>) -> Result<bool, Error> {
         let Ending { banned, whose, remember, kicked } = ending;
         let (sockets, ended) = (&mut self.sockets, &mut kicked.sockets);
         let mut before = |flows: &[Flow]| {
@@ -256,9 +274,39 @@ impl Conntrack {
             }
         };
         // An interrupted dump has missed only entries that came meanwhile, and those met the ban already.
-        let _: Dump = self.reader.dump(&request, &mut each).map_err(failed)?;
+        let read: Option<Dump> = self.reader.read_on(most, &mut each).map_err(failed)?;
         kicked.flows += deletions.finish().map_err(failed)?;
-        Ok(())
+        Ok(read.is_some())
+    }
+}
+
+fn failed(cause: io::Error) -> Error {
+    match Errno::from_io_error(&cause) {
+        Some(Errno::PERM) => Error::Permission,
+        // nfnetlink knows no such subsystem; of a dump's request it finds nothing else invalid.
+        Some(Errno::INVAL) => NO_CONNTRACK,
+        _ => Error::Netlink { doing: "ending connections", cause },
+    }
+}
+
+/// A look through the whole table, as far as it has come: see [`Conntrack::sweep`].
+pub struct Sweep {
+    whose: Whose,
+    begun: bool,
+    over: bool,
+    /// The router's own sockets whose entries are still to tell who opened them.
+    own: Vec<OwnSocket>,
+}
+
+impl Sweep {
+    /// Nothing has been looked at.
+    pub fn new(whose: Whose) -> Sweep {
+        Sweep { whose, begun: false, over: false, own: Vec::new() }
+    }
+
+    /// It has been through the whole table.
+    pub fn is_over(&self) -> bool {
+        self.over
     }
 }
 

@@ -29,7 +29,7 @@ use std::net::IpAddr;
 use std::rc::Rc;
 
 pub use comparison::{Comparison, Contents, Look, Stop, Touched};
-pub use conntrack::{Conntrack, Flow, Kicked, Whose};
+pub use conntrack::{Conntrack, Flow, Kicked, Sweep, Whose};
 pub use counters::Counter;
 pub use error::Error;
 pub use names::{Family, Names, SetKey};

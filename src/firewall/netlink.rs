@@ -400,6 +400,31 @@ impl Socket {
         whole.map(|whole| whole.unwrap_or(Dump::Interrupted))
     }
 
+    /// Reads on in a dump that was asked for with [`Socket::send`]: datagrams with about so many messages. `None`:
+    /// there are more to come on this socket.
+    pub fn read_on(&mut self, most: usize, each: &mut dyn FnMut(&Message<'_>)) -> io::Result<Option<Dump>> {
+        let mut seen = 0;
+        while seen < most {
+            let Some(datagram) = self.receive()? else { return Err(ended_early()) };
+            let mut result = Dump::Complete;
+            for message in Messages(datagram) {
+                seen += 1;
+                if message.flags & NLM_F_DUMP_INTR != 0 {
+                    result = Dump::Interrupted;
+                }
+                match control(&message) {
+                    None => each(&message),
+                    Some(Control::Done) => return Ok(Some(result)),
+                    Some(Control::Refused(refusal)) => {
+                        self.discard();
+                        return Err(refusal.errno.into());
+                    }
+                }
+            }
+        }
+        Ok(None)
+    }
+
     /// As [`Socket::dump`], as long as `each` says so. `None`: it wants no more, and the rest is still to come on
     /// this socket.
     pub fn dump_while(
@@ -411,7 +436,7 @@ impl Socket {
         let mut result = Dump::Complete;
         loop {
             let Some(datagram) = self.receive()? else {
-                return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the kernel's dump ended early"));
+                return Err(ended_early());
             };
             for message in Messages(datagram) {
                 if message.flags & NLM_F_DUMP_INTR != 0 {
@@ -429,6 +454,10 @@ impl Socket {
             }
         }
     }
+}
+
+fn ended_early() -> io::Error {
+    io::Error::new(io::ErrorKind::UnexpectedEof, "the kernel's dump ended early")
 }
 
 #[cfg(test)]

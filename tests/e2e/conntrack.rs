@@ -6,7 +6,7 @@ use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
 use std::time::Duration;
 
 use diswall::config::Settings;
-use diswall::firewall::{Conntrack, Firewall, Flow, Kicked, Names, Whose, rules};
+use diswall::firewall::{Conntrack, Firewall, Flow, Kicked, Names, Sweep, Whose, rules};
 use diswall::model::Source;
 
 use crate::support::flow::{Attempt, begin_flow, echo, open_flow};
@@ -152,6 +152,29 @@ fn one_look_at_the_table_ends_whatever_the_predicate_names() {
     let many: Vec<IpAddr> = (2..40).map(|last| address(&format!("203.0.113.{last}"))).collect();
     assert_eq!(kick(&mut conntrack, &many, Whose::All).0, ended(1, 0));
     assert_eq!(kick(&mut conntrack, &[], Whose::All).0, Kicked::default());
+}
+
+#[test]
+fn a_look_in_parts_ends_what_one_look_does_and_lets_others_have_a_turn() {
+    let network = Network::build();
+    // 3,000 flows, of which every hundredth is of a banned host.
+    let open = "import socket, sys\n\
+                for n in range(3000):\n    \
+                with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:\n        \
+                s.bind((sys.argv[1 if n % 100 == 0 else 2], 20000 + n)); s.sendto(b'x', (sys.argv[3], 9))";
+    network.wan.run("/usr/bin/python3", &["-c", open, BAD[0], GOOD[0], INSIDE[0]]);
+    let mut conntrack = Conntrack::open().unwrap();
+    let mut sweep = Sweep::new(Whose::Opened);
+    let (mut parts, mut count, mut remembered) = (0, 0, 0);
+    while !sweep.is_over() {
+        let banned = |host| host == address(BAD[0]);
+        count += conntrack.sweep(&mut sweep, 500, &banned, &mut |flows| remembered += flows.len()).unwrap().flows;
+        parts += 1;
+    }
+    assert_eq!((count, remembered, entries(BAD[0])), (30, 30, 0));
+    assert!((4..=7).contains(&parts), "{parts} parts of some 500 of 3,000");
+    // And the next look begins anew.
+    assert_eq!(kick(&mut conntrack, &[address(GOOD[0])], Whose::All).0, ended(2970, 0));
 }
 
 #[test]

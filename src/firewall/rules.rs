@@ -6,6 +6,7 @@
 //! it only writes text; `files` checks and stores it, the command line prints it.
 
 mod cut;
+mod pots;
 mod scan;
 
 pub use scan::{SEEN, SEEN_AGAIN, SEEN_AGAIN_BARE, SEEN_BARE, SNAP_LENGTH};
@@ -169,6 +170,7 @@ impl<'a> Text<'a> {
         let mut chains: Vec<String> = Hook::ALL.iter().map(|hook| hook.base_chain(prefix)).collect();
         for Guard { label, .. } in self.guards() {
             for side in [Side::From, Side::To] {
+                chains.push(self.here_chain(side, &label));
                 chains.push(side.chain(prefix, &label));
                 chains.extend(Family::ALL.map(|family| side.family_chain(prefix, &label, family)));
             }
@@ -234,8 +236,17 @@ impl<'a> Text<'a> {
                     ),
                 );
                 self.line(1, "}");
+                if self.has_here(side) {
+                    self.here(side, label);
+                }
             }
         }
+    }
+
+    /// Where a hook's packets are sent to be looked up: the router's own by way of what lets its pots be called.
+    fn entry(&self, hook: Hook, side: Side, label: &str) -> String {
+        let is_here = hook != Hook::Forward && self.has_here(side);
+        if is_here { self.here_chain(side, label) } else { side.chain(&self.names.prefix, label) }
     }
 
     fn check(&mut self, guard: &Guard<'_>, side: Side, family: Family) {
@@ -359,15 +370,14 @@ impl<'a> Text<'a> {
 
     /// `states 'new'` under fw4: its zone chains see only what its established rule let through.
     fn hooks_in_zone_chains(&mut self, guard: &Guard<'_>) {
-        let prefix = self.names.prefix.clone();
         for zone in guard.zones {
             for side in self.sides(guard) {
                 let chains = match side {
-                    Side::From => ["input", "forward"],
-                    Side::To => ["accept_to", "output"],
+                    Side::From => [("input", Hook::Input), ("forward", Hook::Forward)],
+                    Side::To => [("accept_to", Hook::Forward), ("output", Hook::Output)],
                 };
-                for chain in chains {
-                    self.jump(&format!("{chain}_{zone}"), "", &side.chain(&prefix, &guard.label));
+                for (chain, hook) in chains {
+                    self.jump(&format!("{chain}_{zone}"), "", &self.entry(hook, side, &guard.label));
                 }
             }
         }
@@ -399,7 +409,7 @@ impl<'a> Text<'a> {
     /// `states 'all'` under fw4: first of all in its base chains. A zone without devices gets no rule
     /// until it has some: nft refuses an empty set, and with it the whole firewall.
     fn hooks_before_states(&mut self, guard: &Guard<'_>, zones: &[ZoneDevices]) {
-        let (prefix, label) = (self.names.prefix.clone(), &guard.label);
+        let label = &guard.label;
         let zones = zones.iter().filter(|zone| guard.zones.contains(&zone.zone));
         let devices: Vec<&str> = zones.flat_map(|zone| zone.devices.iter().map(String::as_str)).collect();
         if devices.is_empty() {
@@ -410,10 +420,10 @@ impl<'a> Text<'a> {
         let sides = self.sides(guard);
         for hook in Hook::ALL {
             if hook != Hook::Output && sides.contains(&Side::From) {
-                self.jump(hook.name(), &format!("iifname {devices} "), &Side::From.chain(&prefix, label));
+                self.jump(hook.name(), &format!("iifname {devices} "), &self.entry(hook, Side::From, label));
             }
             if hook != Hook::Input && sides.contains(&Side::To) {
-                self.jump(hook.name(), &format!("oifname {devices} "), &Side::To.chain(&prefix, label));
+                self.jump(hook.name(), &format!("oifname {devices} "), &self.entry(hook, Side::To, label));
             }
         }
     }
@@ -434,10 +444,10 @@ impl<'a> Text<'a> {
                     self.line(2, "ct state established,related return");
                 }
                 if hook != Hook::Output {
-                    self.line(2, &format!("iifname{devices} jump {}", Side::From.chain(&prefix, "")));
+                    self.line(2, &format!("iifname{devices} jump {}", self.entry(hook, Side::From, "")));
                 }
                 if hook != Hook::Input && sides.contains(&Side::To) {
-                    self.line(2, &format!("oifname{devices} jump {}", Side::To.chain(&prefix, "")));
+                    self.line(2, &format!("oifname{devices} jump {}", self.entry(hook, Side::To, "")));
                 }
             }
             if hook == Hook::Input && scan.enabled {

@@ -29,6 +29,7 @@ mod outside;
 mod owner;
 mod packets;
 mod parts;
+mod pots;
 mod rules;
 mod scan;
 mod surroundings;

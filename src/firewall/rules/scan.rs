@@ -80,6 +80,7 @@ impl Text<'_> {
         self.line(1, "}");
         self.touched_chains(&touched, standalone);
         self.line(1, &format!("chain {seen} {{"));
+        self.pots();
         if standalone {
             // Whether somebody listens: `wildcard` matches with either value where there is a socket.
             self.line(2, "socket wildcard 0 return");

@@ -1,0 +1,59 @@
+//! The rules that let packets through to the honeypots of Turris' Sentinel, its minipots: whoever is banned is
+//! still to come to them, and nobody is to be banned for calling one.
+//!
+//! Turris marks what it redirects to a pot, and lets it in under fw4 by a rule of its own in front of ours. That
+//! rule is not there between a load of fw4 and the end of Turris' script, comes too late with `states 'all'`, and
+//! says nothing where there is no fw4. A mark alone opens nothing here: the flow must have been redirected on this
+//! machine too, by its one way to have a mark of the right kind and be for the router itself.
+
+use super::{Side, States, Text};
+
+/// Of sentinel-firewall with nftables: set by the redirection itself, so on a flow's first packet alone.
+const MARKED: &str = "meta mark 0x72 meta l4proto tcp ct status dnat return";
+
+/// Ports at which strangers find the pots, whatever ports these listen at: Turris' scripts have no others.
+const PORTS: &str = "{ 21, 23, 25, 80, 587 }";
+
+impl Text<'_> {
+    /// The chain between a hook of the router's own packets and `side`'s look-ups.
+    pub(super) fn here_chain(&self, side: Side, label: &str) -> String {
+        format!("{}_here{label}", side.chain(&self.names.prefix, ""))
+    }
+
+    /// Whether packets from the router itself can be a pot's answers and yet be looked at.
+    pub(super) fn has_here(&self, side: Side) -> bool {
+        side == Side::From || self.settings.main.states == States::All
+    }
+
+    pub(super) fn here(&mut self, side: Side, label: &str) {
+        let (chain, next) = (self.here_chain(side, label), side.chain(&self.names.prefix, label));
+        self.line(1, &format!("chain {chain} {{"));
+        self.pots();
+        // What a flow's first packet was let through for is not said by the next ones. Which flows a banned host
+        // had before its ban, `disconnect` sees to: those that are left began at the rules above.
+        let main = &self.settings.main;
+        if main.states == States::All && main.disconnect {
+            self.line(
+                2,
+                &format!("ct state established ct status dnat meta l4proto tcp ct original proto-dst {PORTS} return"),
+            );
+        }
+        self.line(2, &format!("goto {next}"));
+        self.line(1, "}");
+    }
+
+    /// Rules that let go on what was redirected to a pot.
+    pub(super) fn pots(&mut self) {
+        self.line(2, MARKED);
+        // The iptables generation marks by port before it redirects, with a bit that others use too. It cannot be
+        // installed beside fw4.
+        if !self.fw4 {
+            self.line(
+                2,
+                &format!(
+                    "meta mark & 0x10 == 0x10 meta l4proto tcp ct status dnat ct original proto-dst {PORTS} return"
+                ),
+            );
+        }
+    }
+}

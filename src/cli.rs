@@ -5,6 +5,8 @@
 
 mod lists;
 mod logs;
+#[cfg(test)]
+mod reference;
 mod show;
 mod table;
 
@@ -42,6 +44,7 @@ pub mod exit {
 
 /// Keeps a router's firewall sets equal to live threat feeds and to what the router itself sees.
 #[derive(FromArgs)]
+#[cfg_attr(test, derive(argh::ArgsInfo))]
 struct Arguments {
     /// print version, target and commit
     #[argh(switch)]
@@ -51,6 +54,7 @@ struct Arguments {
 }
 
 #[derive(FromArgs)]
+#[cfg_attr(test, derive(argh::ArgsInfo))]
 #[argh(subcommand)]
 enum Command {
     Run(Run),
@@ -75,6 +79,7 @@ enum Command {
 
 /// Run the daemon.
 #[derive(FromArgs)]
+#[cfg_attr(test, derive(argh::ArgsInfo))]
 #[argh(subcommand, name = "run")]
 struct Run {
     /// configuration file (default /etc/config/diswall)
@@ -88,6 +93,7 @@ struct Run {
 /// Show what is in force, feeds, bans and drops. Exit status 0: all that is switched on is in force; 1: it is
 /// not, or diswall is switched off; 3: no daemon answers.
 #[derive(FromArgs)]
+#[cfg_attr(test, derive(argh::ArgsInfo))]
 #[argh(subcommand, name = "status")]
 struct Status {
     /// configuration file (default /etc/config/diswall)
@@ -101,6 +107,7 @@ struct Status {
 /// Say whether an address is banned, by whom, since when and until when, or allowed by what.
 /// Exit status 1: it is not blocked.
 #[derive(FromArgs)]
+#[cfg_attr(test, derive(argh::ArgsInfo))]
 #[argh(subcommand, name = "check")]
 struct Check {
     /// configuration file (default /etc/config/diswall)
@@ -116,6 +123,7 @@ struct Check {
 
 /// List bans, the newest first: of one source (dynfw, nats, scan, manual), of `allow`, or of all.
 #[derive(FromArgs)]
+#[cfg_attr(test, derive(argh::ArgsInfo))]
 #[argh(subcommand, name = "list")]
 struct List {
     /// configuration file (default /etc/config/diswall)
@@ -134,6 +142,7 @@ struct List {
 
 /// Show dropped packets and new bans by the hour, as far back as 7 days.
 #[derive(FromArgs)]
+#[cfg_attr(test, derive(argh::ArgsInfo))]
 #[argh(subcommand, name = "history")]
 struct History {
     /// configuration file (default /etc/config/diswall)
@@ -149,6 +158,7 @@ struct History {
 
 /// Show bans, releases and feed changes as they happen. Ends with Ctrl-C.
 #[derive(FromArgs)]
+#[cfg_attr(test, derive(argh::ArgsInfo))]
 #[argh(subcommand, name = "watch")]
 struct Watch {
     /// configuration file (default /etc/config/diswall)
@@ -167,6 +177,7 @@ struct Watch {
 
 /// Block addresses and networks: lastingly, in the configuration, or with --timeout for a while.
 #[derive(FromArgs)]
+#[cfg_attr(test, derive(argh::ArgsInfo))]
 #[argh(subcommand, name = "block")]
 struct Block {
     /// configuration file (default /etc/config/diswall)
@@ -195,6 +206,7 @@ struct Block {
 /// Free addresses and networks, whoever banned them. A feed bans again what it lists again; an
 /// allowance lasts.
 #[derive(FromArgs)]
+#[cfg_attr(test, derive(argh::ArgsInfo))]
 #[argh(subcommand, name = "unblock")]
 struct Unblock {
     /// configuration file (default /etc/config/diswall)
@@ -213,6 +225,7 @@ struct Unblock {
 
 /// Take back every ban of one holder: those of block --by NAME, or of owner, your own with --timeout.
 #[derive(FromArgs)]
+#[cfg_attr(test, derive(argh::ArgsInfo))]
 #[argh(subcommand, name = "clear")]
 struct Clear {
     /// configuration file (default /etc/config/diswall)
@@ -225,6 +238,7 @@ struct Clear {
 
 /// Exempt addresses and networks from blocking: lastingly, in the configuration, or with --timeout.
 #[derive(FromArgs)]
+#[cfg_attr(test, derive(argh::ArgsInfo))]
 #[argh(subcommand, name = "allow")]
 struct Allow {
     /// configuration file (default /etc/config/diswall)
@@ -243,6 +257,7 @@ struct Allow {
 
 /// Take allowances back.
 #[derive(FromArgs)]
+#[cfg_attr(test, derive(argh::ArgsInfo))]
 #[argh(subcommand, name = "disallow")]
 struct Disallow {
     /// configuration file (default /etc/config/diswall)
@@ -255,6 +270,7 @@ struct Disallow {
 
 /// End the connections of addresses and networks, without banning them.
 #[derive(FromArgs)]
+#[cfg_attr(test, derive(argh::ArgsInfo))]
 #[argh(subcommand, name = "kick")]
 struct Kick {
     /// configuration file (default /etc/config/diswall)
@@ -267,6 +283,7 @@ struct Kick {
 
 /// The ubus face, for rpcd.
 #[derive(FromArgs)]
+#[cfg_attr(test, derive(argh::ArgsInfo))]
 #[argh(subcommand, name = "rpcd")]
 struct Rpcd {
     /// configuration file (default /etc/config/diswall)
@@ -282,6 +299,7 @@ struct Rpcd {
 
 /// Fetch a fresh whole list from one feed (dynfw, nats) or all, and compare the kernel's sets.
 #[derive(FromArgs)]
+#[cfg_attr(test, derive(argh::ArgsInfo))]
 #[argh(subcommand, name = "resync")]
 struct Resync {
     /// configuration file (default /etc/config/diswall)
@@ -294,6 +312,7 @@ struct Resync {
 
 /// Print the nft text for fw4, or with --standalone for a machine without fw4.
 #[derive(FromArgs)]
+#[cfg_attr(test, derive(argh::ArgsInfo))]
 #[argh(subcommand, name = "rules")]
 struct Rules {
     /// configuration file (default /etc/config/diswall)
@@ -316,6 +335,7 @@ struct Rules {
 
 /// Work on the configuration file.
 #[derive(FromArgs)]
+#[cfg_attr(test, derive(argh::ArgsInfo))]
 #[argh(subcommand, name = "config")]
 struct Config {
     #[argh(subcommand)]
@@ -323,6 +343,7 @@ struct Config {
 }
 
 #[derive(FromArgs)]
+#[cfg_attr(test, derive(argh::ArgsInfo))]
 #[argh(subcommand)]
 enum ConfigCommand {
     Check(ConfigCheck),
@@ -332,6 +353,7 @@ enum ConfigCommand {
 
 /// Print every problem of a configuration file with its line. Exit status 2: it has errors.
 #[derive(FromArgs)]
+#[cfg_attr(test, derive(argh::ArgsInfo))]
 #[argh(subcommand, name = "check")]
 struct ConfigCheck {
     /// configuration file (default /etc/config/diswall)
@@ -345,6 +367,7 @@ struct ConfigCheck {
 /// Say what would be read of a list: its format, how many hosts and networks, the first entries, the first refused
 /// lines with the reason. Exit status 0: it can be used; 1: it would be refused.
 #[derive(FromArgs)]
+#[cfg_attr(test, derive(argh::ArgsInfo))]
 #[argh(subcommand, name = "list-test")]
 struct ListTest {
     /// auto, plain, csv:COLUMN:SEPARATOR, spamhaus, dshield, ranges, rir:COUNTRY or suricata (default auto)
@@ -360,6 +383,7 @@ struct ListTest {
 
 /// Look into logs.
 #[derive(FromArgs)]
+#[cfg_attr(test, derive(argh::ArgsInfo))]
 #[argh(subcommand, name = "logs")]
 struct Logs {
     #[argh(subcommand)]
@@ -367,6 +391,7 @@ struct Logs {
 }
 
 #[derive(FromArgs)]
+#[cfg_attr(test, derive(argh::ArgsInfo))]
 #[argh(subcommand)]
 enum LogsCommand {
     Test(LogsTest),
@@ -375,6 +400,7 @@ enum LogsCommand {
 /// Say for each line of a log what the daemon would make of it: whose line it is, which address failed to log
 /// in at which service, or why nothing is counted; and the sum.
 #[derive(FromArgs)]
+#[cfg_attr(test, derive(argh::ArgsInfo))]
 #[argh(subcommand, name = "test")]
 struct LogsTest {
     /// configuration file (default /etc/config/diswall)
@@ -393,6 +419,7 @@ struct LogsTest {
 
 /// Put the last good configuration in the place of the file, which is set aside as /etc/diswall/set-aside.
 #[derive(FromArgs)]
+#[cfg_attr(test, derive(argh::ArgsInfo))]
 #[argh(subcommand, name = "restore")]
 struct ConfigRestore {
     /// configuration file (default /etc/config/diswall; a last good one is kept for no other)
@@ -402,6 +429,7 @@ struct ConfigRestore {
 
 /// Print what an option means and what it may be: max_entries, nats.client_pass; or all of a section: scan.
 #[derive(FromArgs)]
+#[cfg_attr(test, derive(argh::ArgsInfo))]
 #[argh(subcommand, name = "explain")]
 struct ConfigExplain {
     /// option, section.option, or section

@@ -5,7 +5,7 @@
 //! `diswall config explain` prints it.
 
 /// The configuration as it is shipped.
-const SHIPPED: &str = include_str!("../../openwrt/files/diswall.config");
+pub(crate) const SHIPPED: &str = include_str!("../../openwrt/files/diswall.config");
 
 /// What the shipped file says of an option: `max_entries`, `nats.client_pass`, or of a whole section: `scan`.
 /// An option that several sections have comes once for each. `None`: there is no such thing.
@@ -34,17 +34,17 @@ pub fn explain(wanted: &str) -> Option<String> {
 }
 
 /// One option as it is shipped.
-struct Entry {
+pub(crate) struct Entry {
     /// The type of its section.
-    kind: &'static str,
-    option: &'static str,
+    pub(crate) kind: &'static str,
+    pub(crate) option: &'static str,
     /// The lines above it.
-    comment: Vec<&'static str>,
+    pub(crate) comment: Vec<&'static str>,
     /// Itself; a list has several lines.
-    lines: Vec<&'static str>,
+    pub(crate) lines: Vec<&'static str>,
 }
 
-fn entries() -> Vec<Entry> {
+pub(crate) fn entries() -> Vec<Entry> {
     let mut entries: Vec<Entry> = Vec::new();
     let mut kind = "";
     let mut comment = Vec::new();

@@ -1,7 +1,7 @@
 //! The configuration: `/etc/config/diswall`, typed.
 //!
 //! `main` and `listed` hold the sections that are no feed's; the feeds' come from [`feed::settings`]; `read`
-//! joins them. How a section is read is in [`crate::options`]. Public contract: the README's UCI section.
+//! joins them. How a section is read is in [`crate::options`]. Public contract: docs/reference.md.
 //! Nothing here touches the network or the firewall.
 
 pub mod explain;

@@ -32,5 +32,6 @@ mod parts;
 mod pots;
 mod rules;
 mod scan;
+mod shells;
 mod surroundings;
 mod witness;

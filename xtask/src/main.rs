@@ -5,6 +5,7 @@ mod bench;
 mod command;
 mod debian;
 mod demo;
+mod docs;
 mod emulate;
 mod files;
 mod licences;
@@ -36,13 +37,14 @@ pub struct Subcommand {
     pub run: fn(&[String]) -> Result<()>,
 }
 
-const SUBCOMMANDS: [Subcommand; 6] = [
+const SUBCOMMANDS: [Subcommand; 7] = [
     demo::SUBCOMMAND,
     test::SUBCOMMAND,
     bench::SUBCOMMAND,
     package::SUBCOMMAND,
     emulate::SUBCOMMAND,
     machine::SUBCOMMAND,
+    docs::SUBCOMMAND,
 ];
 
 fn main() -> ExitCode {

@@ -95,6 +95,8 @@ pub const TEST: &[Need] = &[
     program("vsftpd", "vsftpd", "failed log-ins"),
     program("nginx", "nginx-light", "failed log-ins"),
     program("fail2ban-server", "fail2ban", "another program's bans"),
+    program("zsh", "zsh", "completes words"),
+    program("fish", "fish", "completes words"),
 ];
 
 /// Whom the bench measures beside diswall, with what Debian recommends to them.

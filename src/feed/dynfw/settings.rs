@@ -57,7 +57,7 @@ pub const SECTION: Single<Settings> = Single {
 fn server_key(value: &str) -> Checked<String> {
     if value.len() != 40 {
         let length = value.chars().count();
-        return refuse(value, &format!("has {length} characters; a CURVE public key has 40, in Z85"));
+        return refuse(value, &format!("has {length} characters; write a CURVE public key, 40 characters of Z85"));
     }
     match omq_proto::CurvePublicKey::from_z85(value) {
         Ok(_) => Ok(value.to_owned()),
@@ -77,7 +77,10 @@ mod tests {
     fn server_keys() {
         let good = "D=rkicUyn5AcL)>9$2Db0HIELd2F*WaS-zDTikU*";
         assert_eq!(server_key(good).as_deref(), Ok(good));
-        assert!(refusal(server_key(&good[1..])).ends_with("has 39 characters; a CURVE public key has 40, in Z85"));
+        assert!(
+            refusal(server_key(&good[1..]))
+                .ends_with("has 39 characters; write a CURVE public key, 40 characters of Z85")
+        );
         // Right in form: characters of Z85, but beyond 32 bits in a group.
         assert!(refusal(server_key(&"#".repeat(40))).contains("is no CURVE public key in Z85: "));
         assert!(refusal(server_key(&good.replace('=', "\""))).contains("is no CURVE public key in Z85: "));

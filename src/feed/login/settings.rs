@@ -169,7 +169,7 @@ fn watch_name(value: &str) -> Checked<String> {
 
 /// A program's name, as it stands in the log.
 fn program(value: &str) -> Checked<String> {
-    word(value, 64, "is no name of a program; write it as the log does, without [ ] and number")
+    word(value, 64, "is no name of a program; write its name as the log does, without [ ] and number")
 }
 
 fn word(value: &str, most: usize, expected: &str) -> Checked<String> {

@@ -21,26 +21,13 @@ use crate::control::protocol::{
     self, AllowancesQuery, CheckQuery, Code, HistoryQuery, ListQuery, Nothing, PAGE_MAX, Refusal, Request, ResyncQuery,
     WatchQuery,
 };
+use crate::exit;
 use crate::firewall::{files, rules};
 use crate::model::Lifetime;
 use crate::needs;
 use crate::options::value;
 use crate::owner::rpcd;
 use crate::owner::steer::{self, BlockOptions, Steer};
-
-/// Exit statuses, a public contract.
-pub mod exit {
-    /// Done.
-    pub const DONE: u8 = 0;
-    /// The answer is no, or the daemon refused.
-    pub const NO: u8 = 1;
-    /// Wrong use: unknown command, bad value, bad configuration.
-    pub const USAGE: u8 = 2;
-    /// The daemon cannot be reached.
-    pub const UNREACHABLE: u8 = 3;
-    /// `rules --write`, `rules --load`: the rules could not be checked, written or loaded; the old ones stay.
-    pub const RULES_REFUSED: u8 = 4;
-}
 
 /// Keeps a router's firewall sets equal to live threat feeds and to what the router itself sees.
 #[derive(FromArgs)]

@@ -39,10 +39,10 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use crate::cli::exit;
 use crate::config::{Loaded, Settings, last_good};
 use crate::control::protocol::Activity;
 use crate::control::server::{Question, Server};
+use crate::exit;
 use crate::feed::login::Logins;
 use crate::feed::scan::Scans;
 use crate::feed::{FeedState, Update};

@@ -13,6 +13,7 @@ pub mod config;
 pub mod control;
 pub mod daemon;
 pub mod duration;
+pub mod exit;
 pub mod feed;
 pub mod firewall;
 pub mod json;

@@ -3,7 +3,8 @@
 use std::fs::File;
 use std::io::{self, Read};
 
-use super::{Failure, ListTest, Outcome, exit, show};
+use super::{Failure, ListTest, Outcome, show};
+use crate::exit;
 use crate::feed::fetch::{self, Request};
 use crate::feed::lists::read::{Reason, Refused};
 use crate::feed::lists::{Format, Reader, Summary, Verdict};

@@ -4,7 +4,8 @@ use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::io::{BufRead, Read};
 
-use super::{Failure, LogsTest, Outcome, exit, in_force, show};
+use super::{Failure, LogsTest, Outcome, in_force, show};
+use crate::exit;
 use crate::owner::trial::{Row, Trial};
 
 /// Addresses that the sum counts apart; the rest only in its total.

@@ -19,10 +19,11 @@ pub mod settings;
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
+use std::time::Duration;
 
 use tokio::sync::mpsc;
 
-use crate::model::{Event, Source};
+use crate::model::{Event, ListUse, Source};
 
 pub use settings::Settings;
 
@@ -101,6 +102,19 @@ pub struct Gauges {
     pub last_message: Cell<Option<u64>>,
     /// Why the last refused message was refused.
     pub last_refusal: RefCell<Option<String>>,
+}
+
+/// On which terms a feed is connected.
+#[derive(Default)]
+pub struct Terms<'s> {
+    /// What is said cannot be read on the way.
+    pub encrypted: bool,
+    /// The login, where the server knows several.
+    pub account: Option<&'s str>,
+    /// Without contact for longer, its bans lapse; `None`: they have ends of their own.
+    pub max_age: Option<Duration>,
+    /// What the entries of a list are.
+    pub list: Option<ListUse>,
 }
 
 /// A running feed, as the daemon holds it. Dropping it ends the feed.

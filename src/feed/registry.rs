@@ -6,14 +6,13 @@
 use std::cell::RefCell;
 use std::path::Path;
 use std::rc::Rc;
-use std::time::Duration;
 
 use super::intake::Intake;
 use super::lists::{self, Context};
 use super::nats::{self, Publisher};
 use super::settings::Settings;
-use super::{Handle, Updates, dynfw};
-use crate::model::{ListUse, Source};
+use super::{Handle, Terms, Updates, dynfw};
+use crate::model::Source;
 
 /// One kind of feed. Where a function takes a source, it is one of those that `sources` names.
 pub struct Feed {
@@ -33,19 +32,6 @@ pub struct Feed {
     pub keeps: bool,
     /// Starts it; the path is `state_dir`.
     pub start: fn(&Settings, Source, &Path, &Start) -> Handle,
-}
-
-/// On which terms a feed is connected.
-#[derive(Default)]
-pub struct Terms<'s> {
-    /// What is said cannot be read on the way.
-    pub encrypted: bool,
-    /// The login, where the server knows several.
-    pub account: Option<&'s str>,
-    /// Without contact for longer, its bans lapse; `None`: they have ends of their own.
-    pub max_age: Option<Duration>,
-    /// What the entries of a list are.
-    pub list: Option<ListUse>,
 }
 
 /// What every feed is given at its start.

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::Format;
+use crate::feed::Terms;
 use crate::feed::fetch;
-use crate::feed::registry::Terms;
 use crate::model::{ListUse, Source};
 use crate::options::value::{self, Action, BadValue, Checked, PortRange, Proto, refuse};
 use crate::options::{Checks, LeftOut, Many, list, one, secret};

@@ -9,12 +9,13 @@ use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::rc::Rc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use tokio::sync::Notify;
 
 use super::protocol;
 use super::settings::Settings;
+use super::subscriptions::PAUSES;
 use super::wire::{self, Statistics, Subjects};
 use crate::feed::backoff::Backoff;
 use crate::model::Source;
@@ -25,9 +26,6 @@ const QUEUE: usize = 256;
 
 /// Bans of whole networks whose published address is remembered.
 const REMEMBERED: usize = 1024;
-
-/// The first and the longest pause before something refused is tried again.
-const PAUSES: (Duration, Duration) = (Duration::from_secs(4), Duration::from_secs(120));
 
 /// What may be refused, each by itself: bans, bans taken back, statistics.
 const KINDS: usize = 3;

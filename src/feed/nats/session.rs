@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use ipnet::IpNet;
 
 use super::protocol::{self, Message};
-use super::subscriptions::{Attempt, Subscriptions, sid};
+use super::subscriptions::{Attempt, PAUSES, Subscriptions, sid};
 use super::wire::{self, AllowReader, BlockReader, DEFAULT_SECONDS, Subjects, Taken, WireError};
 use crate::feed::backoff::Backoff;
 use crate::feed::intake::Intake;
@@ -26,8 +26,6 @@ use crate::outside;
 
 /// How long an init reply may take.
 const REPLY: Duration = Duration::from_secs(10);
-/// The first and the longest pause before asking again.
-pub(super) const PAUSES: (Duration, Duration) = (Duration::from_secs(4), Duration::from_secs(120));
 /// Most changes kept for being posted again behind a list; above it the list is asked for once more.
 const HELD: usize = 4096;
 /// How often the notice about refused messages changes at most, and how long it stays.

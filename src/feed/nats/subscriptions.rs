@@ -5,12 +5,14 @@
 //! PING: it is in force when the PONG has come and no `-ERR` that is about it before. A refused one is
 //! asked for again, at growing intervals, all refused ones together. Sans-I/O; only `session` calls it.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::protocol;
-use super::session::PAUSES;
 use super::wire::Subjects;
 use crate::feed::backoff::Backoff;
+
+/// The first and the longest pause before something refused is tried again.
+pub(super) const PAUSES: (Duration, Duration) = (Duration::from_secs(4), Duration::from_secs(120));
 
 /// The subscriptions, by the numbers they have on the wire.
 pub(super) mod sid {

@@ -10,7 +10,7 @@ use std::net::{IpAddr, SocketAddr};
 use rustix::io::Errno;
 
 use super::error::Error;
-use super::names::Family;
+use super::names::{Family, address_family};
 use super::netlink::{
     Attributes, Control, Dump, Message, Messages, NLM_F_DUMP, NLM_F_REQUEST, Socket, be32, bytes_at, close_message,
     close_nested, control, open_nested, open_netfilter, put, put_nested,
@@ -46,14 +46,6 @@ pub(super) const FILTER_ORIG_FLAGS: u16 = 1;
 const FILTER_REPLY_FLAGS: u16 = 2;
 /// Compare the source address of the tuple and nothing else.
 const FILTER_SOURCE: u32 = 1;
-
-/// `AF_INET`, `AF_INET6`.
-pub(super) const fn address_family(family: Family) -> u8 {
-    match family {
-        Family::V4 => 2,
-        Family::V6 => 10,
-    }
-}
 
 /// There is no `nf_conntrack_netlink`.
 pub(super) const NO_CONNTRACK: Error =
@@ -94,6 +86,13 @@ pub struct Flow {
     pub inside: SocketAddr,
     /// The banned host.
     pub outside: SocketAddr,
+}
+
+impl Flow {
+    /// Whether the socket is the inside's end of it.
+    fn is_of(&self, socket: &OwnSocket) -> bool {
+        self.protocol == IPPROTO_TCP && socket.is_between(self.inside, self.outside)
+    }
 }
 
 /// What was ended.
@@ -258,7 +257,7 @@ impl Conntrack {
         let Ending { banned, whose, remember, kicked } = ending;
         let (sockets, ended) = (&mut self.sockets, &mut kicked.sockets);
         let mut before = |flows: &[Flow]| {
-            let opened = |socket: &&OwnSocket| flows.iter().any(|flow| socket.is_of(flow));
+            let opened = |socket: &&OwnSocket| flows.iter().any(|flow| flow.is_of(socket));
             let opened: Vec<OwnSocket> = own.iter().filter(opened).copied().collect();
             *ended += end_sockets(sockets, &opened);
             remember(flows);

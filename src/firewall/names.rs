@@ -25,6 +25,14 @@ impl SetKey {
     }
 }
 
+/// `AF_INET`, `AF_INET6`.
+pub(super) const fn address_family(family: Family) -> u8 {
+    match family {
+        Family::V4 => 2,
+        Family::V6 => 10,
+    }
+}
+
 /// The names that the configuration chooses (`table`, `set_prefix`), and of whose sets they are.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Names {

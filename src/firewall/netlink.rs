@@ -5,12 +5,11 @@
 //! are in the machine's byte order, the integers of netfilter's own attributes in network byte order.
 
 use std::io;
-use std::os::fd::{AsRawFd, RawFd};
 
 use rustix::io::Errno;
 use rustix::net::sockopt;
 
-use super::sys;
+use super::sys::{self, Endpoint};
 
 pub(crate) const NLM_F_REQUEST: u16 = 0x1;
 pub(crate) const NLM_F_ACK: u16 = 0x4;
@@ -279,21 +278,18 @@ pub(crate) enum Dump {
     Interrupted,
 }
 
-/// A netlink socket that never blocks, and is closed in child processes.
-pub(crate) struct Endpoint(mnl::Socket);
-
 impl Endpoint {
-    /// Opens and binds a socket on `bus`, joined to the multicast groups in `groups` (bit 0 is group 1).
+    /// Opens and binds a socket on `bus` that never blocks and is closed in child processes, joined to the
+    /// multicast groups in `groups` (bit 0 is group 1).
     pub fn open(bus: mnl::Bus, groups: u32) -> io::Result<Endpoint> {
-        let socket = mnl::Socket::open(bus)?;
-        socket.bind(groups, 0)?;
-        let descriptor = sys::descriptor(&socket);
-        rustix::io::ioctl_fionbio(descriptor, true)?;
-        rustix::io::fcntl_setfd(descriptor, rustix::io::FdFlags::CLOEXEC)?;
+        let socket = Endpoint(mnl::Socket::open(bus)?);
+        socket.0.bind(groups, 0)?;
+        rustix::io::ioctl_fionbio(socket.descriptor(), true)?;
+        rustix::io::fcntl_setfd(socket.descriptor(), rustix::io::FdFlags::CLOEXEC)?;
         // Both exist since Linux 4.3 and 4.12; without them errors are only less precise and longer.
-        let _ = sys::set_option(&socket, sys::NETLINK_CAP_ACK, 1);
-        let _ = sys::set_option(&socket, sys::NETLINK_EXT_ACK, 1);
-        Ok(Endpoint(socket))
+        let _ = socket.set_option(sys::NETLINK_CAP_ACK, 1);
+        let _ = socket.set_option(sys::NETLINK_EXT_ACK, 1);
+        Ok(socket)
     }
 
     /// The port id by which the kernel names this socket.
@@ -309,7 +305,7 @@ impl Endpoint {
     /// Lets so many bytes of datagrams wait here, the kernel's own book-keeping included. As the system's
     /// limit allows where the rights for more are missing.
     pub fn set_receive_room(&self, bytes: usize) {
-        let descriptor = sys::descriptor(&self.0);
+        let descriptor = self.descriptor();
         if sockopt::set_socket_recv_buffer_size_force(descriptor, bytes).is_err() {
             let _ = sockopt::set_socket_recv_buffer_size(descriptor, bytes);
         }
@@ -336,12 +332,6 @@ impl Endpoint {
                 Err(error) => return Err(error),
             }
         }
-    }
-}
-
-impl AsRawFd for Endpoint {
-    fn as_raw_fd(&self) -> RawFd {
-        self.0.as_raw_fd()
     }
 }
 

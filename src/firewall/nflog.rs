@@ -13,11 +13,11 @@ use std::rc::Rc;
 use rustix::io::Errno;
 
 use super::netlink::{
-    Attributes, Buffer, Control, Endpoint, Messages, NFGENMSG, NLM_F_ACK, NLM_F_REQUEST, be32, close_message, control,
+    Attributes, Buffer, Control, Messages, NFGENMSG, NLM_F_ACK, NLM_F_REQUEST, be32, close_message, control,
     open_netfilter, put, text,
 };
 use super::rules::SNAP_LENGTH;
-use super::sys::Wakeful;
+use super::sys::{Endpoint, Wakeful};
 
 const SUBSYSTEM: u16 = 4;
 const PACKET: u16 = SUBSYSTEM << 8;

@@ -9,8 +9,8 @@ use std::rc::Rc;
 
 use ipnet::IpNet;
 
-use super::netlink::{self, Attributes, Buffer, Endpoint, Message, Socket};
-use super::sys::Wakeful;
+use super::netlink::{self, Attributes, Buffer, Message, Socket};
+use super::sys::{Endpoint, Wakeful};
 
 const RTM_NEWLINK: u16 = 16;
 const RTM_GETLINK: u16 = 18;

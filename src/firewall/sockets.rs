@@ -8,8 +8,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use rustix::io::Errno;
 
-use super::conntrack::{Flow, address_family};
-use super::names::Family;
+use super::names::{Family, address_family};
 use super::netlink::{
     Control, Message, Messages, NLM_F_ACK, NLM_F_DUMP, NLM_F_REQUEST, Socket, bytes_at, close_message, control,
     open_message,
@@ -108,9 +107,9 @@ pub(super) struct OwnSocket {
 }
 
 impl OwnSocket {
-    /// Whether it is the inside's end of this flow.
-    pub fn is_of(&self, flow: &Flow) -> bool {
-        flow.protocol == IPPROTO_TCP && self.end(OWN) == Some(flow.inside) && self.end(PEER) == Some(flow.outside)
+    /// Whether it joins these two, its own end first.
+    pub fn is_between(&self, own: SocketAddr, peer: SocketAddr) -> bool {
+        self.end(OWN) == Some(own) && self.end(PEER) == Some(peer)
     }
 
     /// One of its ends; that of an IPv6 socket which speaks IPv4 is an IPv4 address.

@@ -6,7 +6,7 @@
 
 use std::ffi::{CString, c_int, c_void};
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 use std::ptr::NonNull;
 use std::rc::Rc;
 
@@ -15,32 +15,41 @@ use nftnl::nftnl_sys;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
-use super::netlink::Endpoint;
-
 /// Answer a refused request with its header alone, instead of the whole request.
 pub(super) const NETLINK_CAP_ACK: c_int = 10;
 /// Say in a refusal which attribute was the reason.
 pub(super) const NETLINK_EXT_ACK: c_int = 11;
 
-/// The socket's descriptor, for as long as the socket lives.
-pub(super) fn descriptor(socket: &mnl::Socket) -> BorrowedFd<'_> {
-    // SAFETY: libmnl closes the descriptor when `socket` is dropped, which the borrow forbids.
-    unsafe { BorrowedFd::borrow_raw(socket.as_raw_fd()) }
+/// A netlink socket; `netlink` has what can be done with it.
+pub(crate) struct Endpoint(pub(super) mnl::Socket);
+
+impl Endpoint {
+    /// The socket's descriptor, for as long as the socket lives.
+    pub(super) fn descriptor(&self) -> BorrowedFd<'_> {
+        // SAFETY: libmnl closes the descriptor when the socket is dropped, which the borrow forbids.
+        unsafe { BorrowedFd::borrow_raw(self.0.as_raw_fd()) }
+    }
+
+    /// Sets an integer option of level `SOL_NETLINK`.
+    pub(super) fn set_option(&self, option: c_int, value: c_int) -> io::Result<()> {
+        let mut value = value;
+        // SAFETY: `value` is an int that lives through the call, and its size is given.
+        let result = unsafe {
+            mnl_sys::mnl_socket_setsockopt(
+                self.0.as_raw_socket(),
+                option,
+                (&raw mut value).cast::<c_void>(),
+                size_of::<c_int>() as u32,
+            )
+        };
+        if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+    }
 }
 
-/// Sets an integer option of level `SOL_NETLINK`.
-pub(super) fn set_option(socket: &mnl::Socket, option: c_int, value: c_int) -> io::Result<()> {
-    let mut value = value;
-    // SAFETY: `value` is an int that lives through the call, and its size is given.
-    let result = unsafe {
-        mnl_sys::mnl_socket_setsockopt(
-            socket.as_raw_socket(),
-            option,
-            (&raw mut value).cast::<c_void>(),
-            size_of::<c_int>() as u32,
-        )
-    };
-    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+impl AsRawFd for Endpoint {
+    fn as_raw_fd(&self) -> RawFd {
+        self.0.as_raw_fd()
+    }
 }
 
 /// An endpoint whose incoming datagrams wake a task. Needs a tokio runtime with I/O.

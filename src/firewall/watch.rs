@@ -17,10 +17,10 @@ use super::batch::{ELEM_LIST_ELEMENTS, ELEM_LIST_SET, ELEM_LIST_TABLE, INET, nft
 use super::error::Error;
 use super::names::Names;
 use super::netlink::{
-    Attributes, Buffer, Endpoint, Message, Messages, NLM_F_REQUEST, Socket, be32, close_message, open_netfilter, text,
+    Attributes, Buffer, Message, Messages, NLM_F_REQUEST, Socket, be32, close_message, open_netfilter, text,
 };
 use super::reconcile;
-use super::sys::Wakeful;
+use super::sys::{Endpoint, Wakeful};
 use crate::model::SetId;
 
 /// `NFNLGRP_NFTABLES` is group 7.

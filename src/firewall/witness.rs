@@ -14,9 +14,9 @@ use rustix::io::Errno;
 
 use super::conntrack::{
     CT_GET, CT_NEW, FILTER, FILTER_ORIG_FLAGS, IP_V4_SRC, IPPROTO_UDP, PROTO_DST_PORT, PROTO_NUM, PROTO_SRC_PORT,
-    TUPLE_IP, TUPLE_ORIG, TUPLE_PROTO, TUPLE_REPLY, address_family, source,
+    TUPLE_IP, TUPLE_ORIG, TUPLE_PROTO, TUPLE_REPLY, source,
 };
-use super::names::Family;
+use super::names::{Family, address_family};
 use super::netlink::{
     Attributes, Message, NLM_F_DUMP, NLM_F_REQUEST, Socket, be32, be64, bytes_at, close_message, close_nested,
     open_message, open_nested, open_netfilter, put,

@@ -7,7 +7,8 @@
 
 use super::moment::Moment;
 use super::query::{BanView, Filter, Page};
-use super::table::{Key, Table};
+use super::rows::Key;
+use super::table::Table;
 use super::{Ledger, Place};
 use crate::model::{Holds, Source};
 

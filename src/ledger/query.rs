@@ -10,7 +10,7 @@ use super::nets::Net;
 use super::number;
 use super::protect::Protected;
 use super::reason::ReasonRef;
-use super::table::{Ban, Key};
+use super::rows::{Ban, Key};
 use super::{Book, Counts, Ledger, Never, Place, may_ban};
 use crate::model::{AllowOrigin, Cursor, Desired, Lifetime, Range, SetId, Source};
 

@@ -4,11 +4,15 @@
 //! when there are too many. So "the bans from the 100,000th on" is found by adding up the live rows of a few
 //! hundred blocks, and walking all bans is walking through memory. `Table` is the only caller.
 
-use std::hash::BuildHasher;
+use std::hash::{BuildHasher, Hash};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use super::Never;
 use super::hash::Seed;
-use super::moment::Moment;
-use super::table::{Ban, Key};
+use super::moment::{End, Moment};
+use super::never;
+use super::number::Family;
+use super::reason::Word;
 use crate::model::Cursor;
 
 /// Rows of which the live ones are counted together.
@@ -21,6 +25,45 @@ const NUMBER: u32 = (1 << NUMBER_BITS) - 1;
 
 /// An index entry without a row.
 const EMPTY: u32 = u32::MAX;
+
+/// An address as a row's key.
+pub(super) trait Key: Copy + Ord + Hash + Into<IpAddr> {
+    const FAMILY: Family;
+    fn number(self) -> u128;
+    fn refusal(self) -> Option<Never>;
+}
+
+impl Key for Ipv4Addr {
+    const FAMILY: Family = Family::V4;
+
+    fn number(self) -> u128 {
+        u128::from(self.to_bits())
+    }
+
+    fn refusal(self) -> Option<Never> {
+        never::refusal_v4(self)
+    }
+}
+
+impl Key for Ipv6Addr {
+    const FAMILY: Family = Family::V6;
+
+    fn number(self) -> u128 {
+        self.to_bits()
+    }
+
+    fn refusal(self) -> Option<Never> {
+        never::refusal_v6(self)
+    }
+}
+
+/// A ban without its address.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Ban {
+    pub(super) start: Moment,
+    pub(super) end: End,
+    pub(super) word: Word,
+}
 
 /// See the module's head. Holds up to 2^23 bans; `max_entries` is half of that at most.
 #[derive(Debug)]

@@ -5,56 +5,14 @@
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
-use std::hash::Hash;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::IpAddr;
 
+use super::Applied;
 use super::moment::{End, GRACE, Moment};
-use super::never;
-use super::number::Family;
 use super::protect::Protection;
-use super::reason::{ReasonRef, Texts, Word};
-use super::rows::Rows;
-use super::{Applied, Never};
+use super::reason::{ReasonRef, Texts};
+use super::rows::{Ban, Key, Rows};
 use crate::model::{Cursor, Lifetime, Listed, Range, SetChange, SetId, Source};
-
-/// An address as the key of a table.
-pub(super) trait Key: Copy + Ord + Hash + Into<IpAddr> {
-    const FAMILY: Family;
-    fn number(self) -> u128;
-    fn refusal(self) -> Option<Never>;
-}
-
-impl Key for Ipv4Addr {
-    const FAMILY: Family = Family::V4;
-
-    fn number(self) -> u128 {
-        u128::from(self.to_bits())
-    }
-
-    fn refusal(self) -> Option<Never> {
-        never::refusal_v4(self)
-    }
-}
-
-impl Key for Ipv6Addr {
-    const FAMILY: Family = Family::V6;
-
-    fn number(self) -> u128 {
-        self.to_bits()
-    }
-
-    fn refusal(self) -> Option<Never> {
-        never::refusal_v6(self)
-    }
-}
-
-/// A ban without its address.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Ban {
-    pub(super) start: Moment,
-    pub(super) end: End,
-    pub(super) word: Word,
-}
 
 /// What a table needs to know and to tell while it changes.
 pub(super) struct Cause<'a> {

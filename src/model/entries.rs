@@ -8,7 +8,7 @@
 use std::net::IpAddr;
 
 use super::family::{Family, number};
-use super::set::Range;
+use super::range::Range;
 
 /// Single addresses, or what is more than one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -7,6 +7,7 @@
 pub mod entries;
 pub mod event;
 pub mod family;
+pub mod range;
 pub mod set;
 pub mod source;
 pub mod special;
@@ -14,6 +15,7 @@ pub mod special;
 pub use entries::{Builder, Entries, Part};
 pub use event::{AllowOrigin, Entry, Event, Lifetime, List, ListUse, Listed, Reason, TAG_MAX};
 pub use family::Family;
-pub use set::{Cursor, Desired, Range, SetChange, SetId};
+pub use range::Range;
+pub use set::{Cursor, Desired, SetChange, SetId};
 pub use source::{Holds, Row, Source, Teller};
 pub use special::Special;

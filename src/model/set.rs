@@ -1,11 +1,7 @@
 //! What the ledger asks of the kernel's sets. The firewall applies these and knows no bans.
 
-use std::net::IpAddr;
-
-use ipnet::{IpNet, Ipv4Subnets, Ipv6Subnets};
-
 use super::event::Lifetime;
-use super::family::Family;
+use super::range::Range;
 use super::source::{Holds, Source};
 
 /// One pair of sets (IPv4 and IPv6); the family follows from the element.
@@ -52,36 +48,6 @@ impl SetId {
         match self {
             SetId::Ban(source) => source.holds() == Holds::Networks,
             SetId::Nets(_) | SetId::Allow => true,
-        }
-    }
-}
-
-/// First and last address of an element, both included, of one family. Equal for a single address.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Range {
-    /// Lowest address.
-    pub first: IpAddr,
-    /// Highest address, not below `first`.
-    pub last: IpAddr,
-}
-
-impl Range {
-    /// The range of one address.
-    pub const fn single(address: IpAddr) -> Range {
-        Range { first: address, last: address }
-    }
-
-    /// The range of these numbers of a family; of IPv4 only the low 32 bits count.
-    pub fn of(family: Family, first: u128, last: u128) -> Range {
-        Range { first: family.address(first), last: family.address(last) }
-    }
-
-    /// The fewest networks that make up the range.
-    pub fn nets(&self) -> Vec<IpNet> {
-        match (self.first, self.last) {
-            (IpAddr::V4(first), IpAddr::V4(last)) => Ipv4Subnets::new(first, last, 0).map(IpNet::V4).collect(),
-            (IpAddr::V6(first), IpAddr::V6(last)) => Ipv6Subnets::new(first, last, 0).map(IpNet::V6).collect(),
-            _ => Vec::new(),
         }
     }
 }

@@ -507,8 +507,9 @@ fn zone_part(zone: &str) -> String {
 
 /// Whether each zone is guarded at both hooks; empty where rules of our own guard devices.
 fn guards_of(zones: &[String], states: States, ways: &Ways, names: &Names) -> Vec<(String, Guard)> {
-    let entry = names.entry_chain();
-    if Hook::ALL.into_iter().all(|hook| ways.jumps(&names.base_chain(hook), &entry)) {
+    let (entry, here) = (names.entry_chain(), names.here_chain());
+    let jumps = |chain: &str| ways.jumps(chain, &entry) || ways.jumps(chain, &here) && ways.jumps(&here, &entry);
+    if Hook::ALL.into_iter().all(|hook| jumps(&names.base_chain(hook))) {
         return Vec::new();
     }
     let guard = |zone: &String| {
@@ -518,7 +519,7 @@ fn guards_of(zones: &[String], states: States, ways: &Ways, names: &Names) -> Ve
                 States::New => format!("{}_{zone}", hook.name()),
                 States::All => hook.name().into(),
             };
-            match (ways.jumps(&chain, &entry), ways.lead(hook, &chain)) {
+            match (jumps(&chain), ways.lead(hook, &chain)) {
                 (true, true) => Guard::InForce,
                 (true, false) => Guard::NoDevice,
                 (false, _) if states == States::All && ways.has_rules(&entry) => Guard::NoDevice,

@@ -79,6 +79,11 @@ impl Names {
         format!("{}_from", self.prefix)
     }
 
+    /// Name of the chain that packets for the router itself go through before: `diswall_from_here`.
+    pub fn here_chain(&self) -> String {
+        format!("{}_from_here", self.prefix)
+    }
+
     /// Name of our own chain at a hook, where there is no fw4: `diswall_input`.
     pub fn base_chain(&self, hook: super::Hook) -> String {
         format!("{}_{}", self.prefix, hook.name())

@@ -68,6 +68,8 @@ fn yard(wrapping: Wrapping, main: &str) -> (Lab, Daemon, Proc) {
     lab.load(&daemon, wrapping);
     daemon.run();
     wait_until(DEADLINE, "the eyes are open", || daemon.status()["scan"]["state"] == "on");
+    // The daemon finds its rules in force.
+    wait_until(DEADLINE, "all is in force", || daemon.status()["state"] == "local");
     daemon.cli(&[&["block", "--timeout", "1h"], &BAD[..]].concat());
     (lab, daemon, pot)
 }

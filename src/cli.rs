@@ -1,8 +1,9 @@
 //! The command line: what can be said, and which exit status answers it.
 //!
-//! Every command but `run`, `rules`, `config`, `logs` and `list-test` is a client of the control socket, found through the
-//! configuration. `main` calls [`main`] and does nothing else.
+//! Every command but `run`, `rules`, `config`, `logs`, `lists` and `list-test` is a client of the control socket, found
+//! through the configuration. `main` calls [`main`] and does nothing else.
 
+mod catalogue;
 mod lists;
 mod logs;
 #[cfg(test)]
@@ -61,6 +62,7 @@ enum Command {
     Config(Config),
     Logs(Logs),
     ListTest(ListTest),
+    Lists(Lists),
     Rpcd(Rpcd),
 }
 
@@ -276,6 +278,9 @@ struct Rpcd {
     /// configuration file (default /etc/config/diswall)
     #[argh(option)]
     config: Option<PathBuf>,
+    /// another catalogue of lists than the package's
+    #[argh(option)]
+    catalogue: Option<PathBuf>,
     /// list, or call
     #[argh(positional)]
     what: String,
@@ -366,6 +371,32 @@ struct ListTest {
     /// a file, https://… or http://…; -: standard input
     #[argh(positional)]
     list: String,
+}
+
+/// Show the catalogue of well-known lists: whether each is switched on, its size, what it takes of the memory. show NAME:
+/// all of it; enable NAME…, disable NAME…: switch lists on or off, all or none; recommend: those for this router.
+#[derive(FromArgs)]
+#[cfg_attr(test, derive(argh::ArgsInfo))]
+#[argh(subcommand, name = "lists")]
+struct Lists {
+    /// configuration file (default /etc/config/diswall)
+    #[argh(option)]
+    config: Option<PathBuf>,
+    /// another catalogue than the package's
+    #[argh(option)]
+    catalogue: Option<PathBuf>,
+    /// print one JSON object
+    #[argh(switch)]
+    json: bool,
+    /// enable: also what does not fit into the memory
+    #[argh(switch)]
+    force: bool,
+    /// recommend: switch them on
+    #[argh(switch)]
+    enable: bool,
+    /// show, enable, disable or recommend, and names of lists
+    #[argh(positional)]
+    words: Vec<String>,
 }
 
 /// Look into logs.
@@ -471,6 +502,7 @@ pub fn main() -> ExitCode {
         Command::Rules(command) => print_rules(command),
         Command::Config(Config { command: ConfigCommand::Check(command) }) => config_check(command),
         Command::ListTest(command) => lists::test(&command),
+        Command::Lists(command) => catalogue::run(command),
         Command::Logs(Logs { command: LogsCommand::Test(command) }) => logs::test(&command),
         Command::Config(Config { command: ConfigCommand::Restore(command) }) => config_restore(command),
         Command::Config(Config { command: ConfigCommand::Explain(command) }) => config_explain(&command.option),
@@ -715,7 +747,8 @@ fn rpcd(command: Rpcd) -> Outcome {
         ("list", None) => println!("{}", rpcd::METHODS),
         ("call", Some(method)) => {
             let config = config_path(command.config);
-            println!("{}", rpcd::call(method, &config, &mut std::io::stdin().lock()));
+            let catalogue = catalogue::path(command.catalogue);
+            println!("{}", rpcd::call(method, &config, &catalogue, &mut std::io::stdin().lock()));
         }
         _ => return Err(Failure::usage("usage: diswall rpcd list, or diswall rpcd call METHOD")),
     }

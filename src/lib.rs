@@ -21,6 +21,7 @@ pub mod ledger;
 pub mod limiter;
 pub mod memory;
 pub mod model;
+mod nearest;
 pub mod needs;
 pub mod options;
 pub mod outside;

@@ -22,7 +22,7 @@ const ENTRY: u64 = 172;
 pub fn entries(limit: MaxEntries) -> u32 {
     match limit {
         MaxEntries::Entries(entries) => entries,
-        MaxEntries::Auto => auto(available().unwrap_or(64 << 20)),
+        MaxEntries::Auto => auto(total()),
     }
 }
 
@@ -42,11 +42,21 @@ fn auto(memory: u64) -> u32 {
 }
 
 /// The machine's memory in bytes, or what a control group leaves this process of it.
-fn available() -> Option<u64> {
+pub fn total() -> u64 {
+    let machine = of_machine("MemTotal:").unwrap_or(64 << 20);
+    group_limit().map_or(machine, |limit| limit.min(machine))
+}
+
+/// Bytes of memory that programs can still get; `None`: the kernel does not say.
+pub fn free() -> Option<u64> {
+    of_machine("MemAvailable:")
+}
+
+/// A line of the kernel's account, in bytes.
+fn of_machine(name: &str) -> Option<u64> {
     let meminfo = fs::read_to_string("/proc/meminfo").ok()?;
-    let total = meminfo.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
-    let machine = total.trim().trim_end_matches(" kB").parse::<u64>().ok()? << 10;
-    Some(group_limit().map_or(machine, |limit| limit.min(machine)))
+    let value = meminfo.lines().find_map(|line| line.strip_prefix(name))?;
+    Some(value.trim().trim_end_matches(" kB").parse::<u64>().ok()? << 10)
 }
 
 /// The limit of this process' memory control group, version 1 or 2; `None` where there is none.

@@ -5,7 +5,7 @@ _diswall() {
 	COMPREPLY=()
 	for ((i = 1; i < COMP_CWORD; i++)); do
 		case "$command ${COMP_WORDS[i]}" in
-		' run' | ' status' | ' check' | ' list' | ' history' | ' watch' | ' block' | ' unblock' | ' clear' | ' allow' | ' disallow' | ' kick' | ' resync' | ' rules' | ' config' | 'config check' | 'config restore' | 'config explain' | ' logs' | 'logs test' | ' list-test' | ' rpcd')
+		' run' | ' status' | ' check' | ' list' | ' history' | ' watch' | ' block' | ' unblock' | ' clear' | ' allow' | ' disallow' | ' kick' | ' resync' | ' rules' | ' config' | 'config check' | 'config restore' | 'config explain' | ' logs' | 'logs test' | ' list-test' | ' lists' | ' rpcd')
 			command="${command:+$command }${COMP_WORDS[i]}"
 			;;
 		esac
@@ -42,10 +42,13 @@ _diswall() {
 	'logs test:--config') compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- "$word") ;;
 	'logs test:--service') mapfile -t COMPREPLY < <(compgen -W 'ssh luci smtp imap sip ftp openvpn strongswan nginx lighttpd nextcloud home-assistant vaultwarden gitea' -- "$word") ;;
 	'list-test:--format') mapfile -t COMPREPLY < <(compgen -W 'auto plain csv spamhaus dshield ranges rir suricata' -- "$word") ;;
+	'lists:--config') compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- "$word") ;;
+	'lists:--catalogue') : ;;
 	'rpcd:--config') compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- "$word") ;;
+	'rpcd:--catalogue') : ;;
 	*)
 		case "$command" in
-		'') mapfile -t COMPREPLY < <(compgen -W '--version --help run status check list history watch block unblock clear allow disallow kick resync rules config logs list-test rpcd' -- "$word") ;;
+		'') mapfile -t COMPREPLY < <(compgen -W '--version --help run status check list history watch block unblock clear allow disallow kick resync rules config logs list-test lists rpcd' -- "$word") ;;
 		'run') mapfile -t COMPREPLY < <(compgen -W '--config --foreground --help' -- "$word") ;;
 		'status') mapfile -t COMPREPLY < <(compgen -W '--config --json --help' -- "$word") ;;
 		'check') mapfile -t COMPREPLY < <(compgen -W '--config --json --help' -- "$word") ;;
@@ -67,7 +70,8 @@ _diswall() {
 		'logs') mapfile -t COMPREPLY < <(compgen -W '--help test' -- "$word") ;;
 		'logs test') compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -W '--config --json --service --help' -- "$word") ;;
 		'list-test') compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -W '--format --json --help' -- "$word") ;;
-		'rpcd') mapfile -t COMPREPLY < <(compgen -W '--config --help list call' -- "$word") ;;
+		'lists') mapfile -t COMPREPLY < <(compgen -W '--config --catalogue --json --force --enable --help' -- "$word") ;;
+		'rpcd') mapfile -t COMPREPLY < <(compgen -W '--config --catalogue --help list call' -- "$word") ;;
 		esac
 		;;
 	esac

@@ -4,7 +4,7 @@ function __diswall_at
     set -l command ''
     for word in (commandline -opc)[2..-1]
         switch "$command $word"
-            case ' run' ' status' ' check' ' list' ' history' ' watch' ' block' ' unblock' ' clear' ' allow' ' disallow' ' kick' ' resync' ' rules' ' config' 'config check' 'config restore' 'config explain' ' logs' 'logs test' ' list-test' ' rpcd'
+            case ' run' ' status' ' check' ' list' ' history' ' watch' ' block' ' unblock' ' clear' ' allow' ' disallow' ' kick' ' resync' ' rules' ' config' 'config check' 'config restore' 'config explain' ' logs' 'logs test' ' list-test' ' lists' ' rpcd'
                 set command (string trim -- "$command $word")
         end
     end
@@ -30,6 +30,7 @@ complete -c diswall -n '__diswall_at ' -a rules -d 'Print the nft text for fw4, 
 complete -c diswall -n '__diswall_at ' -a config -d 'Work on the configuration file'
 complete -c diswall -n '__diswall_at ' -a logs -d 'Look into logs'
 complete -c diswall -n '__diswall_at ' -a list-test -d 'Say what would be read of a list'
+complete -c diswall -n '__diswall_at ' -a lists -d 'Show the catalogue of well-known lists'
 complete -c diswall -n '__diswall_at ' -a rpcd -d 'The ubus face, for rpcd'
 complete -c diswall -n '__diswall_at ' -l version -d 'print version, target and commit'
 complete -c diswall -n '__diswall_at run' -l config -r -F -d 'configuration file (default /etc/config/diswall)'
@@ -87,5 +88,11 @@ complete -c diswall -n '__diswall_at logs test' -F
 complete -c diswall -n '__diswall_at list-test' -l format -x -a 'auto plain csv spamhaus dshield ranges rir suricata' -d 'auto, plain, csv:COLUMN:SEPARATOR, spamhaus, dshield, ranges, rir:COUNTRY or suricata (default auto)'
 complete -c diswall -n '__diswall_at list-test' -l json -d 'print one JSON object'
 complete -c diswall -n '__diswall_at list-test' -F
+complete -c diswall -n '__diswall_at lists' -l config -r -F -d 'configuration file (default /etc/config/diswall)'
+complete -c diswall -n '__diswall_at lists' -l catalogue -x -d 'another catalogue than the package\'s'
+complete -c diswall -n '__diswall_at lists' -l json -d 'print one JSON object'
+complete -c diswall -n '__diswall_at lists' -l force -d 'enable: also what does not fit into the memory'
+complete -c diswall -n '__diswall_at lists' -l enable -d 'recommend: switch them on'
 complete -c diswall -n '__diswall_at rpcd' -l config -r -F -d 'configuration file (default /etc/config/diswall)'
+complete -c diswall -n '__diswall_at rpcd' -l catalogue -x -d 'another catalogue of lists than the package\'s'
 complete -c diswall -n '__diswall_at rpcd' -a 'list call'

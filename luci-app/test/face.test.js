@@ -33,6 +33,8 @@ const CALLS = [
 		&& !JSON.stringify(answer).includes('client_pass')) ],
 	[ 'try', { lines: [ 'sshd[1]: Failed password for root from 203.0.113.5 port 1 ssh2' ] },
 		answer => assert.ok(answer.lines[0].verdict == 'counted' && answer.lines[0].address == '203.0.113.5') ],
+	[ 'lists', {}, answer => assert.ok(answer.memory_free > 0 && answer.lists.find(item => item.name == 'spamhaus').networks > 0) ],
+	[ 'switch', { names: [ 'dshield' ], on: false }, answer => assert.strictEqual(answer.done[0].text, 'dshield was not switched on') ],
 	[ 'kick', ONE, answer => assert.strictEqual(answer.done[0].connections, 0) ],
 	[ 'resync', { source: 'dynfw' }, answer => assert.deepStrictEqual(answer.feeds, [ 'dynfw' ]) ]
 ];
@@ -46,7 +48,7 @@ const WRONG = [
 	[ 'block', { addresses: [ '127.0.0.1' ] }, 'refused' ], [ 'block', { addresses: [ '45.94.94.94' ], action: 'shoot' }, 'invalid' ],
 	[ 'block', { addresses: '45.94.94.94' }, 'invalid' ], [ 'unblock', { addresses: [ '45.94.94.94' ] }, 'not_found' ],
 	[ 'kick', { addresses: [] }, 'invalid' ], [ 'resync', { source: 'scan' }, 'invalid' ], [ 'nosuch', {}, 'invalid' ],
-	[ 'restore', {}, 'failed' ], [ 'clear', {}, 'invalid' ],
+	[ 'restore', {}, 'failed' ], [ 'clear', {}, 'invalid' ], [ 'switch', {}, 'invalid' ], [ 'switch', { names: [ 'nosuch' ], on: true }, 'not_found' ],
 	[ 'try', { lines: Array(101).fill('x') }, 'invalid' ], [ 'try', { lines: 'x' }, 'invalid' ]
 ];
 

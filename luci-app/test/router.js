@@ -20,6 +20,8 @@ const TYPES = { '.js': 'text/javascript', '.css': 'text/css', '.svg': 'image/svg
 /* Nothing from elsewhere, nothing inline; LuCI's loader itself makes functions of text. */
 const POLICY = "default-src 'self'; script-src 'self' 'unsafe-eval'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; connect-src 'self'";
 
+const CATALOGUE = path.join(APP, '../openwrt/files/catalogue.json');
+
 /* Numbers of enum ubus_msg_status. */
 const UBUS = { ok: 0, notFound: 4, denied: 6, unknown: 9 };
 
@@ -317,7 +319,7 @@ class Router {
 /* The real face: `diswall rpcd call METHOD` of the given program. */
 function program(binary, config) {
 	return (method, args) => new Promise((resolve, reject) => {
-		const child = spawn(binary, [ 'rpcd', '--config', config, 'call', method ], { stdio: [ 'pipe', 'pipe', 'inherit' ] });
+		const child = spawn(binary, [ 'rpcd', '--config', config, '--catalogue', CATALOGUE, 'call', method ], { stdio: [ 'pipe', 'pipe', 'inherit' ] });
 		const chunks = [];
 
 		child.stdout.on('data', chunk => chunks.push(chunk));

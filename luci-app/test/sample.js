@@ -7,6 +7,7 @@
  * Called like the real face: `sample.js list`, `sample.js call METHOD` with the arguments on standard input.
  */
 
+const CATALOGUE = require('../../openwrt/files/catalogue.json');
 const SOURCES = [ 'dynfw', 'nats', 'scan', 'manual' ];
 const HOUR = 3600;
 const now = Math.floor(Date.now() / 1000);
@@ -157,10 +158,14 @@ const METHODS = {
 	try: ({ lines = [] }) => ({
 		lines: lines.map((line, index) => ({ line: index + 1, program: 'sshd', service: 'ssh', address: '203.0.113.5', tries: 1, verdict: 'counted', why: 'counted' }))
 	}),
+	lists: () => ({ memory_free: 58e6, room: 50000, lists: CATALOGUE.lists.map(item => Object.assign({
+		enabled: false, recommended: !!item.from_mb, memory: item.hosts === undefined ? null : item.hosts * 92 + item.networks * 178,
+		refusal: item.hosts > 50000 ? item.name + ' is too long' : ''
+	}, item)) }),
 	resync: ({ source }) => ({ feeds: source ? [ source ] : [ 'dynfw', 'nats' ] })
 };
 
-for (const method of [ 'allow', 'disallow', 'block', 'unblock', 'kick', 'clear', 'restore' ])
+for (const method of [ 'allow', 'disallow', 'block', 'unblock', 'kick', 'clear', 'restore', 'switch' ])
 	METHODS[method] = ({ addresses = [] }) => ({ done: addresses.map(address => ({ address, text: `${method}: ${address}`, connections: 1 })) });
 
 function answer(method, args) {

@@ -17,7 +17,7 @@ use super::{Allow, Block, Main, Settings, last_good, main};
 use crate::feed::settings::ROWS as OF_FEEDS;
 use crate::options::section::names;
 use crate::options::uci::{self, Section, Value};
-use crate::options::{Problems, Reader, Row, Severity};
+use crate::options::{Problems, Reader, Row, Severity, value};
 
 /// The types of sections that are no feed's; the first is told of before the feeds', the others after them.
 const OWN: [Row<Settings>; 3] = [
@@ -178,14 +178,45 @@ pub(crate) fn read_all(file: &File) -> std::io::Result<Vec<u8>> {
     Ok(text)
 }
 
-/// A `config allow` or `config block` as an edit sees it; `None`: it cannot be used.
+/// A section as an edit sees it; `None`: it cannot be used.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Listed {
     Allow(Option<Allow>),
     Block(Option<Block>),
+    List(ListText),
 }
 
-/// Every `config allow` and `config block` of a text, in order, and all its other sections as UCI text.
+/// A `config list` as an edit sees it.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct ListText {
+    /// Its name; `None`: it has none, and cannot be used.
+    pub name: Option<String>,
+    /// `option enabled`.
+    pub enabled: Option<String>,
+    /// The section as UCI text without that option.
+    pub rest: String,
+}
+
+impl ListText {
+    fn of(mut section: Section<'_>) -> ListText {
+        let at =
+            section.options.iter().position(|entry| entry.name == "enabled" && matches!(entry.value, Value::Single(_)));
+        let enabled = at.map(|at| section.options.remove(at)).filter(|entry| !entry.is_unset());
+        let enabled = enabled.map(|entry| match entry.value {
+            Value::Single(text) => text.into_owned(),
+            Value::List(_) => String::new(),
+        });
+        let name = section.name.as_deref().map(str::to_owned);
+        ListText { name, enabled, rest: section.to_string() }
+    }
+
+    /// Whether it is switched on.
+    pub(crate) fn is_on(&self) -> bool {
+        self.enabled.as_deref().is_none_or(|text| value::boolean(text).unwrap_or(true))
+    }
+}
+
+/// Every `config allow`, `config block` and `config list` of a text, in order, and all its other sections as UCI text.
 /// Errors: `uci` would refuse the text.
 pub(crate) fn listed(text: &[u8], file_name: &str) -> Result<(Vec<Listed>, String), Problems> {
     let (sections, errors) = uci::sections(text);
@@ -201,6 +232,7 @@ pub(crate) fn listed(text: &[u8], file_name: &str) -> Result<(Vec<Listed>, Strin
         match section.kind.as_ref() {
             "allow" => listed.push(Listed::Allow(net(reader.many(&mut section, &ALLOW)))),
             "block" => listed.push(Listed::Block(net(reader.many(&mut section, &BLOCK)))),
+            "list" => listed.push(Listed::List(ListText::of(section))),
             // Writing to a String cannot fail.
             _ => drop(write!(rest, "{section}")),
         }

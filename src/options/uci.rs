@@ -559,6 +559,11 @@ impl<'a> Builder<'a> {
 }
 
 impl<'a> Section<'a> {
+    /// The first line of a section of this type and name.
+    pub fn head(kind: &str, name: &str) -> String {
+        ["config ", kind, " '", name, "'\n"].concat()
+    }
+
     /// Where this option is; where the section begins if it has none of that name.
     pub fn line_of(&self, option: &str) -> u32 {
         self.options.iter().find(|entry| entry.name == option).map_or(self.line, |entry| entry.line)

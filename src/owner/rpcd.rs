@@ -23,7 +23,7 @@ use crate::options::value;
 const ARGUMENTS_MAX: u64 = 64 * 1024;
 
 /// The methods with a sample of each argument, from which rpcd takes the types.
-pub const METHODS: &str = r#"{"status":{},"feeds":{},"bans":{"source":"text","search":"text","family":4,"sort":"text","desc":true,"offset":0,"limit":50},"check":{"address":"text"},"allowances":{"origin":"text","search":"text","offset":0,"limit":100},"history":{"hours":168},"events":{"cursor":"text","limit":50,"kinds":["text"]},"allow":{"addresses":["text"],"comment":"text","timeout":3600},"disallow":{"addresses":["text"]},"block":{"addresses":["text"],"comment":"text","timeout":3600,"action":"text","force":true,"by":"text"},"unblock":{"addresses":["text"],"source":"text","by":"text"},"clear":{"by":"text"},"kick":{"addresses":["text"]},"resync":{"source":"text"},"config":{},"restore":{},"try":{"lines":["text"]}}"#;
+pub const METHODS: &str = r#"{"status":{},"feeds":{},"bans":{"source":"text","search":"text","family":4,"sort":"text","desc":true,"offset":0,"limit":50},"check":{"address":"text"},"allowances":{"origin":"text","search":"text","offset":0,"limit":100},"history":{"hours":168},"events":{"cursor":"text","limit":50,"kinds":["text"]},"allow":{"addresses":["text"],"comment":"text","timeout":3600},"disallow":{"addresses":["text"]},"block":{"addresses":["text"],"comment":"text","timeout":3600,"action":"text","force":true,"by":"text"},"unblock":{"addresses":["text"],"source":"text","by":"text"},"clear":{"by":"text"},"kick":{"addresses":["text"]},"resync":{"source":"text"},"config":{},"restore":{},"lists":{},"switch":{"names":["text"],"on":true,"force":true},"try":{"lines":["text"]}}"#;
 
 /// Methods that the daemon answers itself, with their arguments as they come.
 const PASSED_ON: [&str; 8] = ["status", "feeds", "bans", "check", "allowances", "history", "events", "resync"];
@@ -59,11 +59,26 @@ struct Tried {
 
 fields!(Tried { lines });
 
+/// `switch`: lists of the catalogue, on or off.
+#[derive(Default)]
+struct SwitchArguments {
+    names: Vec<String>,
+    on: bool,
+    force: bool,
+}
+
+fields!(SwitchArguments { names, on, force });
+
 /// The answer to one call: one JSON object.
-pub fn call(method: &str, config: &Path, arguments: &mut dyn Read) -> String {
+pub fn call(method: &str, config: &Path, catalogue: &Path, arguments: &mut dyn Read) -> String {
     let answer = read_arguments(arguments).and_then(|arguments| match method {
         "config" => Ok(json::to_string(&handout::of(config))),
         "try" => try_lines(&arguments, config),
+        "lists" => Steer::new(config)?.catalogue(catalogue).map(|(catalogue, _)| json::to_string(&catalogue)),
+        "switch" => {
+            let SwitchArguments { names, on, force } = typed(&arguments)?;
+            Ok(json::to_string(&Steer::new(config)?.switch(catalogue, &names, on, force)?))
+        }
         _ if PASSED_ON.contains(&method) => pass_on(method, &arguments, config),
         _ => steer(method, &arguments, config),
     });
@@ -165,7 +180,7 @@ mod tests {
             ("block", r#"{"addresses":7}"#, "invalid"),
             ("block", r#"{"addresses":["1.2.3.4"],"action":"shoot"}"#, "invalid"),
         ] {
-            let answer = call(method, config, &mut input.as_bytes());
+            let answer = call(method, config, Path::new("/nonexistent"), &mut input.as_bytes());
             let answer_json: Value = serde_json::from_str(&answer).unwrap();
             assert_eq!(answer_json["error"]["code"], code, "{method} {input}: {answer}");
             assert!(!answer.contains("0123secret"));

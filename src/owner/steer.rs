@@ -12,6 +12,7 @@ use std::process::Stdio;
 
 use ipnet::IpNet;
 
+use super::catalogue::{self, Budget, Catalogue, Item};
 use super::edit::{self, EditError, Outcome};
 use crate::config::{Action, Allow, Block, Proto, Settings, last_good};
 use crate::control::arguments::{PART, comment, holder, nets};
@@ -195,6 +196,48 @@ impl Steer {
         self.ask(&Request::Clear(ClearCommand { by: by.into() }))
     }
 
+    /// The catalogue, and how it stands on this router.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn catalogue(&self, path: &Path) -> Result<(Catalogue, Budget), Refusal> {
+        catalogue::read(path, &self.settings).map_err(Refusal::failed)
+    }
+
+    /// Switches lists of the catalogue on or off, all of them or none. `force`: also what does not fit.
+    ///
+    /// # Errors
+    /// There is none of that name, or not all of them fit.
+    pub fn switch(&self, path: &Path, names: &[String], on: bool, force: bool) -> Result<Done, Refusal> {
+        let (catalogue, budget) = self.catalogue(path)?;
+        if names.is_empty() {
+            return Err(Refusal::invalid("no list is named"));
+        }
+        let mut names = names.to_vec();
+        names.sort_unstable();
+        names.dedup();
+        let found: Result<Vec<&Item>, String> = names.iter().map(|name| catalogue.find(name)).collect();
+        let items = found.map_err(|message| Refusal { code: Code::NotFound, message })?;
+        let outcomes = if on {
+            if let Some(why) = catalogue::afford(&items, budget).err().filter(|_| !force) {
+                return Err(Refusal { code: Code::Refused, message: why });
+            }
+            let sections: Vec<edit::NewList> = items.iter().map(|item| item.section()).collect();
+            self.edit(&edit::Edit::Enable(&sections))?
+        } else {
+            self.edit(&edit::Edit::Disable(&names))?
+        };
+        if outcomes.iter().any(|outcome| matches!(outcome, Outcome::Added | Outcome::Changed)) {
+            self.reload()?;
+        }
+        let row = |(item, outcome): (&&Item, &Outcome)| DoneRow {
+            address: item.name.clone(),
+            text: switched(item, on, *outcome),
+            ..DoneRow::default()
+        };
+        Ok(Done { done: items.iter().zip(&outcomes).map(row).collect() })
+    }
+
     /// Allows.
     pub fn allow(&self, addresses: &[String], comment_text: &str, timeout: Option<u32>) -> Result<Done, Refusal> {
         let nets = nets(addresses)?;
@@ -366,6 +409,19 @@ fn rows(nets: &[IpNet], text: impl Fn(&str) -> String) -> Done {
         DoneRow { text: text(&address), address, ..DoneRow::default() }
     };
     Done { done: nets.iter().map(row).collect() }
+}
+
+/// What became of a list that was switched, with what an owner has to know of one that is on now.
+fn switched(item: &Item, on: bool, outcome: Outcome) -> String {
+    let changed = matches!(outcome, Outcome::Added | Outcome::Changed);
+    let words = match (on, changed) {
+        (true, true) => " is switched on: ",
+        (true, false) => " was switched on already: ",
+        (false, true) => " is switched off",
+        (false, false) => " was not switched on",
+    };
+    let rest = if on { item.conditions() } else { String::new() };
+    [&item.name, words, &rest].concat()
 }
 
 /// Refuses where nothing at all was there to take back.

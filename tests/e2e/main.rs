@@ -6,6 +6,7 @@
 
 mod support;
 
+mod catalogue;
 mod configuration;
 mod conntrack;
 mod control;

@@ -1,7 +1,7 @@
-//! Changes the owner's allow and block lists in the configuration file: `diswall allow`, `disallow`,
-//! `block` and `unblock` without `--timeout`, and the same calls from LuCI.
+//! Changes the owner's allow and block sections in the configuration file, and which lists are switched on: `diswall
+//! allow`, `disallow`, `block` and `unblock` without `--timeout`, `lists enable` and `disable`, and the same from LuCI.
 //!
-//! A request is planned on the allow and block sections that are there, carried out on the text, and put in
+//! A request is planned on the sections of these kinds that are there, carried out on the text, and put in
 //! place only if reading the result gives exactly the sections that were meant, and all others as they were.
 //! Not by `uci`: it would lose the file's comments, and it writes over what others commit at the same time.
 //! Afterwards the file is read again: somebody's `uci commit` may have been about to replace it. It does not
@@ -17,9 +17,10 @@ use std::path::{Path, PathBuf};
 
 use ipnet::IpNet;
 
-use crate::config::read::{self, Listed};
+use crate::config::read::{self, ListText, Listed};
 use crate::config::{Action, Allow, Block, Problems, Proto};
-use crate::options::value;
+use crate::feed::lists;
+use crate::options::{uci, value};
 
 /// What is asked for; each item has its [`Outcome`].
 #[derive(Clone, Copy, Debug)]
@@ -38,6 +39,19 @@ pub enum Edit<'a> {
     },
     /// Take every block of exactly these networks out, whatever its protocol and ports.
     Unblock(&'a [IpNet]),
+    /// Switch these lists on. A section that is there keeps all that it says else.
+    Enable(&'a [NewList]),
+    /// Switch the lists of these names off; their sections stay.
+    Disable(&'a [String]),
+}
+
+/// The section of a list that is not there yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewList {
+    /// Its name.
+    pub name: String,
+    /// Its options.
+    pub options: Vec<NewOption>,
 }
 
 /// What became of one item of an [`Edit`].
@@ -164,11 +178,12 @@ pub fn sweep(path: &Path) {
     }
 }
 
-/// The two kinds of section that are written here.
+/// The kinds of section that are written here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     Allow,
     Block,
+    List,
 }
 
 impl Kind {
@@ -176,22 +191,26 @@ impl Kind {
         match self {
             Kind::Allow => "allow",
             Kind::Block => "block",
+            Kind::List => "list",
         }
     }
 }
 
 /// One line of a new section.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct NewOption {
-    is_list: bool,
-    name: &'static str,
-    value: String,
+pub struct NewOption {
+    /// Whether it is one of several.
+    pub is_list: bool,
+    /// Its name.
+    pub name: &'static str,
+    /// Its value.
+    pub value: String,
 }
 
 /// One change to the file. An index counts the sections of its kind, from 0, before any of the changes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Step {
-    Append { kind: Kind, options: Vec<NewOption> },
+    Append { kind: Kind, name: Option<String>, options: Vec<NewOption> },
     Set { kind: Kind, index: usize, option: &'static str, value: String },
     Remove { kind: Kind, index: usize },
 }
@@ -203,6 +222,8 @@ struct Plan {
     /// The allow and block sections in their order; `None`: one that cannot be used, and is left alone.
     allows: Vec<Option<Allow>>,
     blocks: Vec<Option<Block>>,
+    /// The list sections in their order.
+    lists: Vec<ListText>,
     /// Every other section.
     rest: String,
     /// Where the networks of the request's kind are.
@@ -234,6 +255,8 @@ impl Plan {
                 let gone = plan.remove(Kind::Block, nets, &found);
                 plan.blocks = without(plan.blocks, &gone);
             }
+            Edit::Enable(new) => new.iter().try_for_each(|list| plan.enable(list))?,
+            Edit::Disable(names) => names.iter().for_each(|name| plan.disable(name)),
         }
         Ok(plan)
     }
@@ -246,6 +269,7 @@ impl Plan {
             outcomes: Vec::new(),
             allows: Vec::new(),
             blocks: Vec::new(),
+            lists: Vec::new(),
             rest,
             places: HashMap::new(),
         };
@@ -253,6 +277,7 @@ impl Plan {
             match section {
                 Listed::Allow(allow) => plan.allows.push(allow),
                 Listed::Block(block) => plan.blocks.push(block),
+                Listed::List(list) => plan.lists.push(list),
             }
         }
         Ok(plan)
@@ -265,7 +290,7 @@ impl Plan {
         let Some((index, old)) = found else {
             let mut options = vec![single("ip", value::written(new.net))];
             options.extend(comment_option(&new.comment));
-            self.append(Kind::Allow, options);
+            self.append(Kind::Allow, None, options);
             self.places.entry(new.net).or_default().push(self.allows.len());
             self.allows.push(Some(new.clone()));
             return Ok(());
@@ -281,7 +306,7 @@ impl Plan {
         let index = of_net.find(|index| self.blocks.get(*index).is_some_and(|old| old.as_ref().is_some_and(same)));
         let found = index.and_then(|index| Some((index, self.blocks.get_mut(index)?.as_mut()?)));
         let Some((index, old)) = found else {
-            self.append(Kind::Block, block_options(new));
+            self.append(Kind::Block, None, block_options(new));
             self.places.entry(new.net).or_default().push(self.blocks.len());
             self.blocks.push(Some(new.clone()));
             return Ok(());
@@ -296,8 +321,52 @@ impl Plan {
         self.change(steps, &new.net, index < in_file)
     }
 
-    fn append(&mut self, kind: Kind, options: Vec<NewOption>) {
-        self.steps.push(Step::Append { kind, options });
+    fn enable(&mut self, new: &NewList) -> Result<(), EditError> {
+        if let Some(index) = self.list(&new.name) {
+            self.switch(index, true);
+            return Ok(());
+        }
+        if self.lists.len() >= lists::settings::MOST {
+            let most = lists::settings::MOST;
+            return Err(EditError::Refused(format!("there are {most} lists already, the most accepted")));
+        }
+        let (mut enabled, mut rest) = (None, uci::Section::head("list", &new.name));
+        for option in &new.options {
+            match option.name {
+                "enabled" => enabled = Some(option.value.clone()),
+                _ => rest.push_str(&text::option_line(option)),
+            }
+        }
+        self.lists.push(ListText { name: Some(new.name.clone()), enabled, rest });
+        self.append(Kind::List, Some(new.name.clone()), new.options.clone());
+        Ok(())
+    }
+
+    fn disable(&mut self, name: &str) {
+        match self.list(name) {
+            Some(index) => self.switch(index, false),
+            None => self.outcomes.push(Outcome::NotThere),
+        }
+    }
+
+    fn list(&self, name: &str) -> Option<usize> {
+        self.lists.iter().position(|list| list.name.as_deref() == Some(name))
+    }
+
+    fn switch(&mut self, index: usize, on: bool) {
+        let Some(list) = self.lists.get_mut(index) else { return };
+        // What cannot be read counts as on.
+        if list.is_on() == on && list.enabled.as_deref().is_none_or(|text| value::boolean(text).is_ok()) {
+            return self.outcomes.push(Outcome::Unchanged);
+        }
+        let value = if on { "1" } else { "0" };
+        list.enabled = Some(value.to_owned());
+        self.steps.push(Step::Set { kind: Kind::List, index, option: "enabled", value: value.to_owned() });
+        self.outcomes.push(Outcome::Changed);
+    }
+
+    fn append(&mut self, kind: Kind, name: Option<String>, options: Vec<NewOption>) {
+        self.steps.push(Step::Append { kind, name, options });
         self.outcomes.push(Outcome::Added);
     }
 
@@ -326,7 +395,8 @@ impl Plan {
     fn verify(&self, text: &[u8]) -> Result<(), String> {
         let found = Plan::of(text, "the new text")
             .map_err(|problems| format!("the change would leave errors, so it was not made: {problems}"))?;
-        if found.allows == self.allows && found.blocks == self.blocks && found.rest == self.rest {
+        let same = found.lists == self.lists && found.rest == self.rest;
+        if same && found.allows == self.allows && found.blocks == self.blocks {
             return Ok(());
         }
         Err("the change would alter other settings too, so it was not made".to_owned())

@@ -6,22 +6,26 @@ use std::collections::HashMap;
 use std::ops::Range;
 
 use super::{Kind, NewOption, Step};
-use crate::options::uci::{Command, Statement, Statements, quote};
+use crate::options::uci::{Command, Section, Statement, Statements, quote};
 
 /// The text after `steps`. Errors: a section to be changed shares a line with another command.
 pub(super) fn apply(text: &[u8], steps: &[Step]) -> Result<Vec<u8>, String> {
     let sections = sections(text)?;
     let of_kind = |kind| sections.iter().filter(|section| section.kind == kind).collect::<Vec<_>>();
-    let (allows, blocks) = (of_kind(Kind::Allow), of_kind(Kind::Block));
+    let (allows, blocks, lists) = (of_kind(Kind::Allow), of_kind(Kind::Block), of_kind(Kind::List));
     let section = |kind: Kind, index: usize| {
-        let of_kind = if kind == Kind::Allow { &allows } else { &blocks };
+        let of_kind = match kind {
+            Kind::Allow => &allows,
+            Kind::Block => &blocks,
+            Kind::List => &lists,
+        };
         of_kind.get(index).copied().ok_or_else(|| format!("there is no config {} number {index}", kind.name()))
     };
     let mut splices = Vec::new();
     let mut tail = Vec::new();
     for step in steps {
         match step {
-            Step::Append { kind, options } => append(text, &mut tail, *kind, options),
+            Step::Append { kind, name, options } => append(text, &mut tail, (*kind, name.as_deref()), options),
             Step::Set { kind, index, option, value } => {
                 splices.push(set(text, section(*kind, *index)?, option, value)?);
             }
@@ -57,7 +61,7 @@ struct Located<'a> {
     parts: Vec<Vec<Statement<'a>>>,
 }
 
-/// Every allow and block section, in the order in which `uci::sections` has them.
+/// Every section of the kinds that are written here, in the order in which `uci::sections` has them.
 fn sections(text: &[u8]) -> Result<Vec<Located<'_>>, String> {
     let mut sections: Vec<Located<'_>> = Vec::new();
     let mut named: HashMap<String, usize> = HashMap::new();
@@ -66,7 +70,8 @@ fn sections(text: &[u8]) -> Result<Vec<Located<'_>>, String> {
         let statement = statement.map_err(|error| error.to_string())?;
         if let Command::Config { kind, name } = &statement.command {
             open = None;
-            let Some(kind) = [Kind::Allow, Kind::Block].into_iter().find(|known| known.name() == kind) else {
+            let Some(kind) = [Kind::Allow, Kind::Block, Kind::List].into_iter().find(|known| known.name() == kind)
+            else {
                 continue;
             };
             let next = sections.len();
@@ -89,21 +94,28 @@ fn sections(text: &[u8]) -> Result<Vec<Located<'_>>, String> {
 }
 
 /// The new section's lines, after an empty line.
-fn append(text: &[u8], tail: &mut Vec<u8>, kind: Kind, options: &[NewOption]) {
+fn append(text: &[u8], tail: &mut Vec<u8>, (kind, name): (Kind, Option<&str>), options: &[NewOption]) {
     if tail.is_empty() && text.last().is_some_and(|byte| *byte != b'\n') {
         tail.push(b'\n');
     }
     if !text.is_empty() || !tail.is_empty() {
         tail.push(b'\n');
     }
-    tail.extend_from_slice(format!("config {}\n", kind.name()).as_bytes());
-    for NewOption { is_list, name, value } in options {
-        let keyword = if *is_list { "list" } else { "option" };
-        tail.extend_from_slice(format!("\t{keyword} {name} {}\n", quote(value)).as_bytes());
-    }
+    let head = match name {
+        Some(name) => Section::head(kind.name(), name),
+        None => ["config ", kind.name(), "\n"].concat(),
+    };
+    tail.extend_from_slice(head.as_bytes());
+    options.iter().for_each(|option| tail.extend_from_slice(option_line(option).as_bytes()));
 }
 
-/// The option's statement that is in force replaced, or a new line after `ip`.
+/// The option's line.
+pub(super) fn option_line(option: &NewOption) -> String {
+    let keyword = if option.is_list { "\tlist " } else { "\toption " };
+    [keyword, option.name, " ", &quote(&option.value), "\n"].concat()
+}
+
+/// The option's statement that is in force replaced, or a new line after `ip`, else after the section's first.
 fn set(text: &[u8], section: &Located<'_>, option: &str, value: &str) -> Result<Splice, String> {
     let statements = || section.parts.iter().flatten();
     let named = |wanted: &str| {
@@ -117,8 +129,8 @@ fn set(text: &[u8], section: &Located<'_>, option: &str, value: &str) -> Result<
         whole_line(text, statement)?;
         return Ok(Splice { at: statement.bytes.clone(), with: with.into_bytes() });
     }
-    let ip = named("ip").ok_or("a section without an ip")?;
-    let end = whole_line(text, ip)?.end;
+    let before = named("ip").or_else(|| statements().next()).ok_or("a section without a line")?;
+    let end = whole_line(text, before)?.end;
     Ok(Splice { at: end..end, with: format!("\n\t{with}").into_bytes() })
 }
 

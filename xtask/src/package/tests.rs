@@ -115,6 +115,7 @@ fn files_are_roots_and_have_their_modes() {
         "-rwxr-xr-x 0/0 ./usr/bin/diswall",
         "-rwxr-xr-x 0/0 ./usr/libexec/rpcd/diswall",
         "-rw-r--r-- 0/0 ./usr/share/acl.d/diswall.json",
+        "-rw-r--r-- 0/0 ./usr/share/diswall/catalogue.json",
         "-rw-r--r-- 0/0 ./usr/share/nftables.d/ruleset-post/90-diswall.nft",
     ];
     assert_eq!(files, expected);

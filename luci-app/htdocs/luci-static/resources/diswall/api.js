@@ -24,6 +24,8 @@ const PARAMS = {
 	resync: [ 'source' ],
 	config: [],
 	restore: [],
+	lists: [],
+	switch: [ 'names', 'on', 'force' ],
 	try: [ 'lines' ]
 };
 
@@ -73,6 +75,14 @@ const FEED = {
 	refused_messages: count, refused_addresses: count, last_refusal: text,
 	max_age: optional, lapses_in: optional, key: text, account: text, list: text,
 	notices: listOf({ key: text, text: text })
+};
+
+/* Of a list that nobody has measured, hosts, networks and memory are absent. */
+const ITEM = {
+	name: text, title: text, category: text, about: text, licence: text, home: text, risk: text, direction: text,
+	commercial: value => typeof value == 'boolean' ? value : null,
+	hosts: optional, networks: optional, memory: optional,
+	enabled: value => value === true, recommended: value => value === true, refusal: text
 };
 
 const PART = { name: text, state: text, why: text, lost: text, remedy: text };
@@ -127,13 +137,15 @@ const ANSWERS = {
 		sections: listOf({ kind: text, name: text, options: listOf({ name: text, list: value => value === true, values: texts }) })
 	},
 	restore: DONE,
+	lists: { memory_free: count, room: count, lists: listOf(ITEM) },
+	switch: DONE,
 	try: { lines: listOf({ line: count, program: text, service: text, address: text, tries: count, verdict: text, why: text }) }
 };
 
 /* A field that only the right answer has; without it the answer is somebody else's. */
 const MARK = {
 	status: 'state', feeds: 'feeds', bans: 'bans', check: 'verdict', allowances: 'allowances',
-	history: 'sources', events: 'events', resync: 'feeds', config: 'sections', try: 'lines'
+	history: 'sources', events: 'events', resync: 'feeds', config: 'sections', lists: 'room', try: 'lines'
 };
 
 function failure(code, message) {

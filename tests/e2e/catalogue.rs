@@ -1,0 +1,126 @@
+//! The catalogue of lists as an owner uses it: what there is, what it costs, on and off.
+
+use std::fs;
+use std::path::Path;
+
+use serde_json::Value;
+
+use crate::packets::{DEADLINE, NO_FEED};
+use crate::support::{Daemon, Netns, nft_load, wait_until, web};
+
+const SHIPPED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/openwrt/files/catalogue.json");
+
+/// Answers with the file that the path names.
+const SERVER: &str = r#"
+class Handler(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *_): pass
+"#;
+
+/// A catalogue of lists that are at hand, one that no machine has room for, and one that is not free.
+fn at_hand(place: &Path) -> String {
+    fs::write(place.join("drop"), "192.0.3.0/24\n198.51.100.7\n").expect("a list");
+    fs::write(place.join("six"), "2001:db8:bad::/48\n").expect("a list");
+    let entry = |name: &str, more: &str| {
+        format!(
+            r#"{{"name":"{name}","title":"A {name}","category":"attackers","about":"For a test.",
+            "url":"http://127.0.0.1:8091/{name}","format":"plain","interval":"12h","direction":"src","risk":"low",
+            "home":"https://lists.example.org/",{more}}}"#
+        )
+    };
+    let lists = [
+        entry(
+            "drop",
+            r#""also":["http://127.0.0.1:8091/six"],"licence":"MIT","commercial":true,"hosts":1,"networks":2,"from_mb":1"#,
+        ),
+        entry("huge", r#""licence":"unknown","hosts":4000000000,"networks":0,"from_mb":1"#),
+        entry("doh", r#""licence":"CC BY-NC-SA 4.0","commercial":false,"ports":["443"],"also":[]"#),
+    ];
+    let path = place.join("catalogue.json");
+    fs::write(&path, format!(r#"{{"version":1,"lists":[{}]}}"#, lists.join(","))).expect("a catalogue");
+    path.display().to_string()
+}
+
+fn json(daemon: &Daemon, arguments: &[&str]) -> Value {
+    serde_json::from_str(&daemon.cli(&[arguments, &["--json"]].concat())).expect("JSON")
+}
+
+fn item<'a>(catalogue: &'a Value, name: &str) -> &'a Value {
+    let lists = catalogue["lists"].as_array().expect("lists");
+    lists.iter().find(|item| item["name"] == name).expect("the list")
+}
+
+#[test]
+fn the_catalogue_is_shown_with_what_each_costs() {
+    let _netns = Netns::enter();
+    let daemon = Daemon::prepare("", NO_FEED);
+    let shown = daemon.cli(&["lists", "--catalogue", SHIPPED]);
+    for line in ["name ", "spamhaus ", "1600", "of memory are free"] {
+        assert!(shown.contains(line), "{line}: {shown}");
+    }
+    let catalogue = json(&daemon, &["lists", "--catalogue", SHIPPED]);
+    assert!(catalogue["lists"].as_array().expect("lists").len() >= 45);
+    let drop = item(&catalogue, "spamhaus");
+    assert_eq!((&drop["enabled"], &drop["memory"]), (&Value::Bool(false), &(1600 * 178).into()));
+    let said = daemon.cli(&["lists", "show", "dshield", "--catalogue", SHIPPED]);
+    assert!(said.contains("licence     CC BY-NC-SA 2.5\n") && said.contains("commercial  not allowed\n"), "{said}");
+    let (status, said) = daemon.exit(&["lists", "show", "dshild", "--catalogue", SHIPPED]);
+    assert!(status == Some(1) && said.contains("dshield"), "{status:?} {said}");
+    for wrong in [&["lists", "sing"][..], &["lists", "show"], &["lists", "enable"], &["lists", "recommend", "x"]] {
+        assert_eq!(daemon.exit(&[wrong, &["--catalogue", SHIPPED]].concat()).0, Some(2), "{wrong:?}");
+    }
+    assert_eq!(daemon.exit(&["lists", "--catalogue", "/nowhere"]).0, Some(1));
+}
+
+#[test]
+fn lists_are_switched_on_and_off_all_or_none_and_never_beyond_the_memory() {
+    let _netns = Netns::enter();
+    let place = tempfile::tempdir().expect("a place");
+    let path = at_hand(place.path());
+    let _server = web::serve(SERVER, place.path(), "8091", None);
+    nft_load("table inet fw4 { }");
+    let daemon = Daemon::start("", NO_FEED);
+    let lists = |words: &[&str]| daemon.exit(&[&["lists"], words, &["--catalogue", &path]].concat());
+    let text = || fs::read_to_string(daemon.config()).expect("the configuration");
+    let before = text();
+    for (words, why) in
+        [(&["enable", "drop", "dop"][..], "nearest: drop"), (&["enable", "drop", "huge"], "of memory are free")]
+    {
+        let (status, said) = lists(words);
+        assert!(status == Some(1) && said.contains(why), "{words:?}: {status:?} {said}");
+        assert_eq!(text(), before, "{words:?}");
+    }
+    let said = daemon.cli(&["lists", "enable", "drop", "doh", "--catalogue", &path]);
+    assert!(said.contains("drop is switched on: about 1 addresses and 2 networks, 0.1 MB; licence: MIT\n"), "{said}");
+    assert!(
+        said.contains("doh is switched on: of unknown size; licence: CC BY-NC-SA 4.0, not for commercial use\n"),
+        "{said}"
+    );
+    // Both of its addresses are one list.
+    wait_until(DEADLINE, "it is in force", || {
+        daemon.exit(&["check", "192.0.3.9"]).0 == Some(0) && daemon.exit(&["check", "2001:db8:bad::1"]).0 == Some(0)
+    });
+    let catalogue = json(&daemon, &["lists", "--catalogue", &path]);
+    assert_eq!(item(&catalogue, "drop")["enabled"], true);
+    assert_eq!(item(&catalogue, "huge")["recommended"], false);
+    assert!(item(&catalogue, "huge")["refusal"].is_string());
+    // What the owner says in the section stays, off and on again.
+    let own = text().replace("option direction 'src'", "option direction 'src-dst' # mine");
+    fs::write(daemon.config(), own).expect("written");
+    for (words, said, enabled) in [
+        (["disable", "drop"], "drop is switched off\n", "option enabled '0'"),
+        (["disable", "drop"], "drop was not switched on\n", "option enabled '0'"),
+        (["enable", "drop"], "drop is switched on: ", "option enabled '1'"),
+        (["enable", "drop"], "drop was switched on already: ", "option enabled '1'"),
+    ] {
+        let answer = daemon.cli(&["lists", words[0], words[1], "--catalogue", &path]);
+        assert!(answer.starts_with(said), "{answer}");
+        assert!(text().contains(enabled) && text().contains("'src-dst' # mine"), "{}", text());
+    }
+    daemon.cli(&["lists", "disable", "drop", "--catalogue", &path]);
+    wait_until(DEADLINE, "it is out of force", || daemon.exit(&["check", "192.0.3.9"]).0 == Some(1));
+    let recommended = daemon.cli(&["lists", "recommend", "--enable", "--catalogue", &path]);
+    assert!(recommended.starts_with("drop is switched on"), "{recommended}");
+    let recommended = daemon.cli(&["lists", "recommend", "--enable", "--catalogue", &path]);
+    assert!(recommended.starts_with("all that is recommended"), "{recommended}");
+    assert!(daemon.cli(&["lists", "enable", "huge", "--force", "--catalogue", &path]).contains("huge is switched on"));
+}

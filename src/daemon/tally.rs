@@ -361,6 +361,10 @@ mod tests {
     use crate::firewall::SetKey;
     use crate::model::SetId;
 
+    fn of(history: &History, source: Source) -> &HistorySource {
+        history.sources.iter().find(|row| row.name == source.name()).unwrap()
+    }
+
     fn counter(packets: u64) -> [Counter; 1] {
         counter_in(1, packets)
     }
@@ -420,7 +424,7 @@ mod tests {
             (500 * HOUR, [-1, -1, -1, 0]),
         ] {
             let after = Tally::new(wall, &before.totals(), Source::BUILT_IN.to_vec());
-            assert_eq!(after.history(4, wall).sources[2].bans, bans, "at {wall}");
+            assert_eq!(of(&after.history(4, wall), Source::SCAN).bans, bans, "at {wall}");
         }
         // However many hours and values there are, a snapshot has room for them.
         for hour in 0..200 {
@@ -452,8 +456,7 @@ mod tests {
         tally.read(&counter(5), 13 * HOUR + 1);
         let history = tally.history(6, 13 * HOUR + 2);
         assert_eq!(history.end, 14 * HOUR);
-        let scan = &history.sources[2];
-        assert_eq!(scan.bans, [-1, -1, 3, 2, -1, 0]);
+        assert_eq!(of(&history, Source::SCAN).bans, [-1, -1, 3, 2, -1, 0]);
         assert_eq!(history.sources[0].packets, [-1, -1, 0, 0, -1, 5]);
     }
 

@@ -7,7 +7,7 @@ use super::*;
 use crate::config::{Action, Direction, MAX_NAMES, Named, PortRange, Proto, States};
 use crate::feed::login::LogSource;
 use crate::feed::login::attempts::Limit;
-use crate::feed::{self, dynfw, lists, login, nats, scan};
+use crate::feed::{self, dynfw, lists, nats, scan};
 use crate::options::problem::MAX_PROBLEMS;
 
 const SHIPPED: &str = include_str!("../../../openwrt/files/diswall.config");
@@ -221,9 +221,7 @@ config block
                 ipv6_prefix: 64,
                 refresh: true,
             },
-            login: login::Settings::default(),
-            logwatch: vec![],
-            lists: vec![],
+            ..feed::Settings::default()
         },
         allow: vec![
             Allow { net: net("198.51.100.7/32"), comment: "office".into() },

@@ -4,6 +4,7 @@
 mod blocks;
 mod comparing;
 mod control;
+mod counts;
 mod lists;
 mod logins;
 mod scan;
@@ -15,6 +16,8 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
+
+pub use counts::counts;
 
 use crate::command::{cargo, command, output, run};
 use crate::files::write;
@@ -32,6 +35,7 @@ pub const SUBCOMMAND: Subcommand = Subcommand {
 
 const HELP: &str = "\
 Usage: cargo xtask bench [--runs N] [PART…]
+       cargo xtask bench --counts [--write]
 
 Builds the release program and measures it in a network namespace of its own, side by side with
 `nft -f` and a forked `nft` on the same kernel. Prints a Markdown table: medians, their ratio, the
@@ -39,6 +43,8 @@ aim. CPU time is the kernel's own count for the process, the kernel's work on it
 netlink messages included; memory is VmRSS and VmHWM.
 
   --runs N   repetitions of the rows with 100,000 addresses, 1 to 99 (default 5)
+  --counts   instructions and memory of single pieces of work instead, by callgrind, beside the table in
+             docs/counts.md; more than 10 % above it is refused. With --write: a new table
   PART       only these rows: sets list deltas losses idle packets scan flood logins sharing
              control comparing blocks lists refill forward (default: all)
 
@@ -86,6 +92,9 @@ const IDLE: Duration = Duration::from_secs(30);
 const LIVE_WITHIN: Duration = Duration::from_secs(60);
 
 fn bench(args: &[String]) -> Result<()> {
+    if let Some(("--counts", rest)) = args.split_first().map(|(first, rest)| (first.as_str(), rest)) {
+        return counts(rest);
+    }
     if let Some(args) = sandbox::is_inside(args) {
         let wanted = parse(args)?;
         let bench = Bench::set_up(wanted.runs)?;

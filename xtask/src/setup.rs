@@ -125,6 +125,9 @@ pub const PACK: &[Need] = &[
     program("busybox", "busybox-static", "runs them as a router does"),
 ];
 
+/// To count instructions.
+pub const COUNT: &[Need] = &[program("valgrind", "valgrind", "counts instructions")];
+
 /// To build for routers.
 pub const CROSS: &[Need] = &[
     file("/usr/bin/rustc", "rustc-web", "a compiler whose library source Debian has too"),

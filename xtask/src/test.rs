@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use crate::command::{cargo, command, run, run_watching};
 use crate::licences::{Deny, check_deny, check_licences};
-use crate::{Result, Subcommand, emulate, machine, package, setup};
+use crate::{Result, Subcommand, bench, emulate, machine, package, setup};
 
 /// The subcommand's entry in the overview.
 pub const SUBCOMMAND: Subcommand = Subcommand {
@@ -28,6 +28,7 @@ Runs every check, the quick ones first, and sums up:
   corpus        the kept inputs of the fuzz targets, through the same functions
   end to end    the real program against real publishers, a real nats-server and the real
                 kernel, each test in a network namespace of its own (needs root)
+  counts        instructions and memory of the daemon's work, beside docs/counts.md
   LuCI pages    in a real browser against the real daemon (skipped where no Chromium can be had)
   reForis       its module against a stand-in of foris-controller, and its packages (without npm: none)
   routers       the packages' binaries, built beside the checks above; those for mips_24kc and
@@ -170,6 +171,7 @@ fn run_all(args: &[String]) -> Result<()> {
         tests(tally, &["--test", "corpus"])
     });
     report.check("end to end", |tally| tests(tally, &["--test", "e2e"]));
+    report.check("counts", |_| bench::counts(&[]).map(|()| Outcome::Passed(String::new())));
     report.check("LuCI pages", luci_pages);
     report.check("reForis", |_| reforis());
     if let Some(building) = routers {

@@ -689,7 +689,7 @@ fn watch(command: Watch) -> Outcome {
 
 /// Carries a command out and prints what was done about each address.
 fn steer(config: Option<PathBuf>, command: impl FnOnce(&Steer) -> Result<protocol::Done, Refusal>) -> Outcome {
-    let done = Steer::new(&config_path(config)).and_then(|steer| command(&steer))?;
+    let done = command(&Steer::new(&config_path(config)))?;
     for row in &done.done {
         println!("{}", row.text);
     }

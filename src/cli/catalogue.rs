@@ -19,7 +19,7 @@ pub fn run(command: Lists) -> Outcome {
     if let "enable" | "disable" = what {
         return steer(config, |steer| steer.switch(&path, names, what == "enable", force));
     }
-    let (mut catalogue, _) = Steer::new(&config_path(config.clone()))?.catalogue(&path)?;
+    let (mut catalogue, _) = Steer::new(&config_path(config.clone())).catalogue(&path)?;
     match (what, names) {
         ("", []) => {}
         ("recommend", []) => {

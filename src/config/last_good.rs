@@ -70,7 +70,7 @@ pub fn load(config: &Path) -> Result<Loaded, Problems> {
 /// # Errors
 /// It cannot be written.
 pub fn keep(config: &Path, loaded: &Loaded) -> io::Result<()> {
-    if loaded.broken || config != Path::new(DEFAULT_PATH) || !rustix::process::geteuid().is_root() {
+    if !is_kept(config, loaded) {
         return Ok(());
     }
     let file = read_bounded(config)?;
@@ -79,7 +79,18 @@ pub fn keep(config: &Path, loaded: &Loaded) -> io::Result<()> {
     if now.broken || now.settings != loaded.settings {
         return Ok(());
     }
-    let good = loaded.good(&file);
+    keep_text(config, loaded, &file)
+}
+
+/// As [`keep`], where the text that `loaded` was read from is at hand.
+///
+/// # Errors
+/// It cannot be written.
+pub fn keep_text(config: &Path, loaded: &Loaded, file: &[u8]) -> io::Result<()> {
+    if !is_kept(config, loaded) {
+        return Ok(());
+    }
+    let good = loaded.good(file);
     if text(config).is_some_and(|kept| kept == good) {
         return Ok(());
     }
@@ -92,6 +103,10 @@ pub fn keep(config: &Path, loaded: &Loaded) -> io::Result<()> {
         return Err(io::Error::other(format!("{DIRECTORY} is not a directory of root's alone")));
     }
     write(PATH, good)
+}
+
+fn is_kept(config: &Path, loaded: &Loaded) -> bool {
+    !loaded.broken && config == Path::new(DEFAULT_PATH) && rustix::process::geteuid().is_root()
 }
 
 /// Puts the last good configuration in the place of the one at `config`, which is set aside.

@@ -12,7 +12,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::listed::{ALLOW, BLOCK, Entry, read_allow, read_block};
+use super::listed::{ALLOW, BLOCK, read_allow, read_block};
 use super::{Allow, Block, Main, Settings, last_good, main};
 use crate::feed::settings::ROWS as OF_FEEDS;
 use crate::options::section::names;
@@ -100,33 +100,50 @@ impl Settings {
     /// Reads a configuration from its text; `file_name` is for the messages, `in_force` as for
     /// [`Settings::load`].
     pub fn parse(text: &[u8], file_name: &str, in_force: &[u8]) -> Loaded {
-        let (in_force, _) = uci::sections(in_force);
-        let (mut sections, errors) = uci::sections(text);
-        let mut reader = Reader::new(file_name, &in_force);
-        let broken = errors.iter().any(|error| !error.harmless);
-        for error in errors {
-            let severity = if error.harmless { Severity::Warning } else { Severity::Error };
-            reader.problems.add(error.line, severity, error.message);
-        }
-        let settings = settings_of(&mut reader, &mut sections);
-        let mut problems = reader.problems;
-        problems.list.sort_by_key(|problem| problem.line);
-        let written = |wanted: fn(&&Section<'_>) -> bool| {
-            let mut text = String::new();
-            for section in sections.iter().filter(wanted) {
-                // Writing to a String cannot fail.
-                let _ = writeln!(text, "{section}");
-            }
-            text
-        };
-        let corrected = problems.has_errors().then(|| written(|section| !section.kind.is_empty()));
-        let options = written(|section| is_single(&section.kind));
-        Loaded { settings, problems, broken, corrected, options }
+        let (sections, errors) = uci::sections(text);
+        loaded_of(sections, errors, file_name, in_force, &mut |_, _| {})
     }
 }
 
+/// `each`: told of every section's place and the settings behind it.
+fn loaded_of(
+    sections: Vec<Section<'_>>,
+    errors: Vec<uci::SyntaxError>,
+    file_name: &str,
+    in_force: &[u8],
+    each: &mut dyn FnMut(usize, &Settings),
+) -> Loaded {
+    let (in_force, _) = uci::sections(in_force);
+    // Of the shorter of both texts' lives.
+    let mut sections = sections;
+    let mut reader = Reader::new(file_name, &in_force);
+    let broken = errors.iter().any(|error| !error.harmless);
+    for error in errors {
+        let severity = if error.harmless { Severity::Warning } else { Severity::Error };
+        reader.problems.add(error.line, severity, error.message);
+    }
+    let settings = settings_of(&mut reader, &mut sections, each);
+    let mut problems = reader.problems;
+    problems.list.sort_by_key(|problem| problem.line);
+    let written = |wanted: fn(&&Section<'_>) -> bool| {
+        let mut text = String::new();
+        for section in sections.iter().filter(wanted) {
+            // Writing to a String cannot fail.
+            let _ = writeln!(text, "{section}");
+        }
+        text
+    };
+    let corrected = problems.has_errors().then(|| written(|section| !section.kind.is_empty()));
+    let options = written(|section| is_single(&section.kind));
+    Loaded { settings, problems, broken, corrected, options }
+}
+
 /// What is not in force is not in `sections` afterwards; a section that was left out has no type.
-fn settings_of<'t>(reader: &mut Reader<'t>, sections: &mut [Section<'t>]) -> Settings {
+fn settings_of<'t>(
+    reader: &mut Reader<'t>,
+    sections: &mut [Section<'t>],
+    each: &mut dyn FnMut(usize, &Settings),
+) -> Settings {
     let mut settings = Settings::default();
     for at in 0..sections.len() {
         let (before, rest) = sections.split_at_mut(at);
@@ -143,6 +160,7 @@ fn settings_of<'t>(reader: &mut Reader<'t>, sections: &mut [Section<'t>]) -> Set
             reader.problems.add(section.line, Severity::Warning, message);
         }
         reader.forget_in(before, &section.kind);
+        each(at, &settings);
     }
     settings
 }
@@ -178,14 +196,6 @@ pub(crate) fn read_all(file: &File) -> std::io::Result<Vec<u8>> {
     Ok(text)
 }
 
-/// A section as an edit sees it; `None`: it cannot be used.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Listed {
-    Allow(Option<Allow>),
-    Block(Option<Block>),
-    List(ListText),
-}
-
 /// A `config list` as an edit sees it.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct ListText {
@@ -216,35 +226,53 @@ impl ListText {
     }
 }
 
-/// Every `config allow`, `config block` and `config list` of a text, in order, and all its other sections as UCI text.
-/// Errors: `uci` would refuse the text.
-pub(crate) fn listed(text: &[u8], file_name: &str) -> Result<(Vec<Listed>, String), Problems> {
-    let (sections, errors) = uci::sections(text);
-    let mut reader = Reader::new(file_name, &[]);
-    for error in errors.into_iter().filter(|error| !error.harmless) {
-        reader.problems.add(error.line, Severity::Error, error.message);
-    }
-    if reader.problems.has_errors() {
-        return Err(reader.problems);
-    }
-    let (mut listed, mut rest) = (Vec::new(), String::new());
-    for mut section in sections {
-        match section.kind.as_ref() {
-            "allow" => listed.push(Listed::Allow(net(reader.many(&mut section, &ALLOW)))),
-            "block" => listed.push(Listed::Block(net(reader.many(&mut section, &BLOCK)))),
-            "list" => listed.push(Listed::List(ListText::of(section))),
-            // Writing to a String cannot fail.
-            _ => drop(write!(rest, "{section}")),
-        }
-    }
-    Ok((listed, rest))
+/// A text as an edit sees it.
+pub(crate) struct Listed {
+    /// Every `config allow`, in order; `None`: one that has no address, or cannot be used.
+    pub(crate) allows: Vec<Option<Allow>>,
+    /// Every `config block`, likewise.
+    pub(crate) blocks: Vec<Option<Block>>,
+    /// Every `config list`, likewise.
+    pub(crate) lists: Vec<ListText>,
+    /// All other sections as UCI text.
+    pub(crate) rest: String,
+    /// What is to be in force by it.
+    pub(crate) loaded: Loaded,
 }
 
-fn net<T>(entry: Option<Entry<T>>) -> Option<T> {
-    match entry {
-        Some(Entry::Net(entry)) => Some(entry),
-        Some(Entry::Name(_)) | None => None,
+/// Reads a text once, for an edit and for what is to be in force by it. Errors: `uci` would refuse the text.
+pub(crate) fn listed(text: &[u8], file_name: &str, in_force: &[u8]) -> Result<Listed, Problems> {
+    let (sections, errors) = uci::sections(text);
+    let mut problems = Problems::new(file_name);
+    for error in errors.iter().filter(|error| !error.harmless) {
+        problems.add(error.line, Severity::Error, error.message.clone());
     }
+    if problems.has_errors() {
+        return Err(problems);
+    }
+    let (mut lists, mut rest) = (Vec::new(), String::new());
+    let kinds: Vec<[bool; 3]> =
+        sections.iter().map(|section| ["allow", "block", "list"].map(|kind| section.kind == kind)).collect();
+    for (section, kind) in sections.iter().zip(&kinds) {
+        match kind {
+            [_, _, true] => lists.push(ListText::of(section.clone())),
+            // Writing to a String cannot fail.
+            [false, false, _] => drop(write!(rest, "{section}")),
+            _ => {}
+        }
+    }
+    let (mut allows, mut blocks) = (Vec::new(), Vec::new());
+    let mut known = 0;
+    let loaded = loaded_of(sections, errors, file_name, in_force, &mut |at, settings| {
+        let now = settings.allow.len() + settings.block.len();
+        match kinds.get(at) {
+            Some([true, ..]) => allows.push(settings.allow.last().filter(|_| now > known).cloned()),
+            Some([_, true, _]) => blocks.push(settings.block.last().filter(|_| now > known).cloned()),
+            _ => {}
+        }
+        known = now;
+    });
+    Ok(Listed { allows, blocks, lists, rest, loaded })
 }
 
 #[cfg(test)]

@@ -2,10 +2,13 @@
 //!
 //! Whoever gives a command judges it before anything is changed, and the daemon judges it again: both here.
 
+use std::net::IpAddr;
+
 use ipnet::IpNet;
 
-use super::protocol::Refusal;
-use crate::ledger::{CONFIGURATION, OWNER};
+use super::protocol::{Code, Refusal};
+use crate::ledger::{CONFIGURATION, OWNER, may_ban};
+use crate::model::Source;
 use crate::options::value::{self, Checked, refuse};
 use crate::outside;
 
@@ -37,6 +40,31 @@ pub fn nets_of_request(addresses: &[String], most: usize) -> Result<Vec<IpNet>, 
         return Err(Refusal::invalid(format!("{} addresses in one request; accepted: up to {most}", addresses.len())));
     }
     nets(addresses)
+}
+
+/// Whether the owner may block these. `own`: what the address is, if it is one of the router's own; `force`: even
+/// everything at once.
+///
+/// # Errors
+/// One that may not; the sentence names it and says why.
+pub fn vet(nets: &[IpNet], force: bool, own: &dyn Fn(IpAddr) -> Option<String>) -> Result<(), Refusal> {
+    nets.iter().try_for_each(|net| {
+        let address = net.addr();
+        let own = || if net.prefix_len() == net.max_prefix_len() { own(address) } else { None };
+        let message = if value::is_everything(net) && !force {
+            format!(
+                "{net} is every address: each new connection from a guarded zone would be blocked, but for allowed \
+                 addresses and the router's own networks; say --force if that is meant"
+            )
+        } else if let Err(why) = may_ban(Source::MANUAL, *net) {
+            format!("{} cannot be blocked: {why}", value::written(*net))
+        } else if let Some(why) = own() {
+            format!("{address} is never blocked: it is {why}")
+        } else {
+            return Ok(());
+        };
+        Err(Refusal { code: Code::Refused, message })
+    })
 }
 
 /// In whose name a command is given.

@@ -34,10 +34,6 @@ pub enum Request {
     History(HistoryQuery),
     /// → [`Events`]
     Events(EventsQuery),
-    /// Reread the configuration. → [`Done`], without rows
-    Reload(Nothing),
-    /// May these be blocked? → [`Done`], or why not
-    Vet(BanCommand),
     /// Ban in the ledger, until the time-out. → [`Done`]
     Ban(BanCommand),
     /// Take bans back, a holder's own or whoever's. → [`Done`]
@@ -51,7 +47,7 @@ pub enum Request {
     /// Take back everything that a holder has banned by command. → [`Done`], one row
     Clear(ClearCommand),
     /// What is true of these? → [`Done`]
-    Explain(KickCommand),
+    Explain(ExplainCommand),
 }
 
 macro_rules! methods {
@@ -93,8 +89,6 @@ methods! {
     "resync" Resync,
     "history" History,
     "events" Events,
-    "reload" Reload,
-    "vet" Vet,
     "ban" Ban,
     "unban" Unban,
     "exempt" Exempt,
@@ -200,6 +194,8 @@ pub struct UnbanCommand {
     pub by: Option<String>,
     /// Those whose block has just been taken out of the configuration, as they are written.
     pub unlisted: Vec<String>,
+    /// The configuration has changed: to be read again first.
+    pub reload: bool,
 }
 
 /// Whose bans to take back.
@@ -222,6 +218,17 @@ pub struct ExemptCommand {
     pub batch: Option<String>,
     /// As of [`BanCommand`].
     pub more: bool,
+    /// For [`Request::Unexempt`], as of [`UnbanCommand`].
+    pub reload: bool,
+}
+
+/// Addresses of which something is to be told.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ExplainCommand {
+    /// Addresses and networks; none: only `reload` is wanted.
+    pub addresses: Vec<String>,
+    /// As of [`UnbanCommand`].
+    pub reload: bool,
 }
 
 /// Addresses whose connections are to end.
@@ -879,9 +886,10 @@ pub struct Activity {
 fields!(HistoryQuery { hours });
 fields!(EventsQuery { cursor, limit } omit_empty { kinds });
 fields!(BanCommand { addresses, timeout, comment, force, by, batch, more });
-fields!(UnbanCommand { addresses, source, by } omit_empty { unlisted });
+fields!(UnbanCommand { addresses, source, by, reload } omit_empty { unlisted });
 fields!(ClearCommand { by });
-fields!(ExemptCommand { addresses, timeout, comment, batch, more });
+fields!(ExemptCommand { addresses, timeout, comment, batch, more, reload });
+fields!(ExplainCommand { addresses, reload });
 fields!(KickCommand { addresses });
 fields!(Done { done });
 fields!(DoneRow { address, text, connections } omit_empty { sources });

@@ -13,8 +13,8 @@ use super::kernel::State;
 use super::tally::HOURS;
 use crate::config::{Action, Block, Main, PortRange, Proto};
 use crate::control::protocol::{
-    Activity, Allowance, AllowanceCounts, Allowances, AllowancesQuery, Ban, Check, Done, Dropped, Events, EventsQuery,
-    Feed, Feeds, Firewall, History, ListQuery, Notice, PAGE_MAX, Page, Reason, Refusal, Request, Resynced, Rule,
+    Activity, Allowance, AllowanceCounts, Allowances, AllowancesQuery, Ban, Check, Dropped, Events, EventsQuery, Feed,
+    Feeds, Firewall, History, ListQuery, Notice, PAGE_MAX, Page, Reason, Refusal, Request, Resynced, Rule,
     SourceCounts, Status, Totals, WatchQuery,
 };
 use crate::control::server::{Question, Reply, StreamFilter};
@@ -38,18 +38,25 @@ impl Daemon {
             Request::Resync(query) => answered(self.resync(query.source.as_deref())),
             Request::History(query) => answered(self.history(query.hours)),
             Request::Events(query) => answered(self.events(&query)),
-            Request::Reload(_) => answered(self.reload().map(|()| Done::default())),
-            Request::Vet(command) => answered(self.vet(&command).map(|_| Done::default())),
             Request::Ban(command) => answered(self.ban(&command)),
-            Request::Unban(command) => answered(self.unban(&command)),
+            Request::Unban(command) => answered(self.told_first(command.reload).and_then(|()| self.unban(&command))),
             Request::Exempt(command) => answered(self.exempt(&command)),
-            Request::Unexempt(command) => answered(self.unexempt(&command)),
+            Request::Unexempt(command) => {
+                answered(self.told_first(command.reload).and_then(|()| self.unexempt(&command)))
+            }
             Request::Kick(command) => answered(self.kick(&command)),
             Request::Clear(command) => answered(self.clear(&command)),
-            Request::Explain(command) => answered(self.explain(&command)),
+            Request::Explain(command) => {
+                answered(self.told_first(command.reload).and_then(|()| self.explain(&command)))
+            }
         };
         // An error means that the client has hung up.
         let _ = question.reply.send(reply);
+    }
+
+    /// Reads the configuration again where a command has changed it.
+    fn told_first(&mut self, reload: bool) -> Result<(), Refusal> {
+        if reload { self.reload() } else { Ok(()) }
     }
 
     fn status(&mut self) -> Status {
@@ -294,9 +301,8 @@ impl Daemon {
 
     /// The owner's blocks that are rules of their own and name this address.
     pub(super) fn rules_for(&self, address: IpAddr) -> Vec<Rule> {
-        let main = &self.settings.main;
-        let blocks = self.settings.block.iter().filter(|block| !rules::in_manual_set(block, main));
-        blocks.filter(|block| block.net.contains(&address)).map(|block| rule_view(block, main)).collect()
+        let blocks = rules::blocks(&self.settings).filter(|block| block.net.contains(&address));
+        blocks.map(|block| rule_view(block, &self.settings.main)).collect()
     }
 
     fn allowances(&self, query: &AllowancesQuery) -> Result<Allowances, Refusal> {

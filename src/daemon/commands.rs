@@ -13,10 +13,11 @@ use super::standing::{is_single, who};
 use super::{Daemon, clock, journal};
 use crate::control::arguments;
 use crate::control::protocol::{
-    Activity, BanCommand, ClearCommand, Code, Done, DoneRow, ExemptCommand, KickCommand, Refusal, UnbanCommand,
+    Activity, BanCommand, ClearCommand, Code, Done, DoneRow, ExemptCommand, ExplainCommand, KickCommand, Refusal,
+    UnbanCommand,
 };
 use crate::duration;
-use crate::ledger::{BanView, HOLDERS_MAX, HoldError, Ledger, OWNER, Word, may_ban};
+use crate::ledger::{BanView, HOLDERS_MAX, HoldError, Ledger, OWNER, Word};
 use crate::limiter;
 use crate::model::{AllowOrigin, Entry, Event, Lifetime, Reason, SetChange, Source, Teller};
 use crate::options::value;
@@ -35,37 +36,13 @@ const BATCH_KEPT: Duration = Duration::from_secs(60);
 const ROWS: usize = 100;
 
 impl Daemon {
-    /// Whether the owner may block these.
-    pub(super) fn vet(&self, command: &BanCommand) -> Result<Vec<IpNet>, Refusal> {
-        let nets = arguments::nets_of_request(&command.addresses, arguments::PART)?;
-        for net in &nets {
-            self.vet_one(net, command.force)?;
-        }
-        Ok(nets)
-    }
-
-    fn vet_one(&self, net: &IpNet, force: bool) -> Result<(), Refusal> {
-        let refused = |message: String| Err(Refusal { code: Code::Refused, message });
-        if value::is_everything(net) && !force {
-            return refused(format!(
-                "{net} is every address: each new connection from a guarded zone would be blocked, but for allowed \
-                 addresses and the router's own networks; say --force if that is meant"
-            ));
-        }
-        if let Err(refusal) = may_ban(Source::MANUAL, *net) {
-            return refused(format!("{} cannot be blocked: {refusal}", value::written(*net)));
-        }
-        if net.prefix_len() == net.max_prefix_len()
-            && let Some(protected) = self.ledger.check(clock::now(), net.addr()).protection.filter(|net| net.own)
-        {
-            return refused(format!("{} is never blocked: it is {}", net.addr(), protected.why));
-        }
-        Ok(())
-    }
-
     /// Bans in the ledger, in the holder's name: all of them, or none.
     pub(super) fn ban(&mut self, command: &BanCommand) -> Result<Done, Refusal> {
-        let nets = self.vet(command)?;
+        let nets = arguments::nets_of_request(&command.addresses, arguments::PART)?;
+        arguments::vet(&nets, command.force, &|address| {
+            let protected = self.ledger.check(clock::now(), address).protection.filter(|net| net.own)?;
+            Some(protected.why.to_string())
+        })?;
         let holder = arguments::holder(command.by.as_deref())?;
         let gathered = self.control.batches.gather(command.batch.as_deref(), nets, command.more, self.most as usize)?;
         let Some(nets) = gathered else { return Ok(Done::default()) };
@@ -275,7 +252,10 @@ impl Daemon {
     }
 
     /// What is true of these now; nothing is changed.
-    pub(super) fn explain(&self, command: &KickCommand) -> Result<Done, Refusal> {
+    pub(super) fn explain(&self, command: &ExplainCommand) -> Result<Done, Refusal> {
+        if command.addresses.is_empty() {
+            return Ok(Done::default());
+        }
         let nets = arguments::nets_of_request(&command.addresses, ROWS)?;
         let text =
             |net: IpNet| format!("{} {}", value::written(net), self.standing(net, crate::ledger::CONFIGURATION).text);

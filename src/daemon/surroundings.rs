@@ -211,7 +211,7 @@ impl Surroundings {
                 return None;
             }
         };
-        list.extend(found.nets.into_iter().map(|(net, role)| protected(net, why(role), role == Role::Own)));
+        list.extend(found.nets.into_iter().map(|(net, role)| protected(net, role.why(), role == Role::Own)));
         let ends = tunnels::ends(&found.wireguard);
         if !(found.wireguard.is_empty() && ends.is_empty()) {
             self.due = Some(Instant::now() + TUNNELS);
@@ -286,14 +286,6 @@ impl Surroundings {
 
 fn protected(net: IpNet, why: &str, own: bool) -> Protected {
     Protected { net, why: why.into(), own }
-}
-
-fn why(role: Role) -> &'static str {
-    match role {
-        Role::Own => "an address of the router",
-        Role::Subnet => "a network the router is attached to",
-        Role::Gateway => "a gateway of the router",
-    }
 }
 
 /// A descriptor that wakes when something is written, put or taken away in [`WATCHED`]. A directory that is

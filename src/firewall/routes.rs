@@ -50,6 +50,17 @@ pub enum Role {
     Gateway,
 }
 
+impl Role {
+    /// What it is, for people.
+    pub fn why(self) -> &'static str {
+        match self {
+            Role::Own => "an address of the router",
+            Role::Subnet => "a network the router is attached to",
+            Role::Gateway => "a gateway of the router",
+        }
+    }
+}
+
 /// What rtnetlink tells.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Found {
@@ -83,6 +94,17 @@ pub fn read(guarded: &[String]) -> io::Result<Found> {
     nets.sort_unstable();
     nets.dedup();
     Ok(found)
+}
+
+/// The router's own addresses.
+///
+/// # Errors
+/// As [`read`]'s.
+pub fn own() -> io::Result<Vec<IpNet>> {
+    let mut nets = Vec::new();
+    let mut socket = Socket::open(mnl::Bus::Route)?;
+    dump(&mut socket, RTM_GETADDR, IFADDRMSG, &mut |message| address(message, &[], &mut nets))?;
+    Ok(nets.into_iter().filter(|(_, role)| *role == Role::Own).map(|(net, _)| net).collect())
 }
 
 /// Index, name and kind of a device.

@@ -254,7 +254,7 @@ impl<'a> Text<'a> {
         self.exempt(side, family);
         let settings = self.settings;
         if guard.is_main && side == Side::From {
-            for block in settings.block.iter().filter(|block| !in_manual_set(block, &settings.main)) {
+            for block in blocks(settings) {
                 if Family::of(block.net.addr()) == family {
                     self.block_rule(block, family);
                 }
@@ -546,6 +546,11 @@ pub fn in_manual_set(block: &Block, main: &Main) -> bool {
         && block.dest_ports.is_empty()
         && !block.log
         && block.action.is_none_or(|action| action == main.action)
+}
+
+/// The owner's blocks that are rules of their own.
+pub fn blocks(settings: &Settings) -> impl Iterator<Item = &Block> {
+    settings.block.iter().filter(|block| !in_manual_set(block, &settings.main))
 }
 
 fn action_rules(action: Action) -> &'static [&'static str] {

@@ -74,10 +74,10 @@ pub fn call(method: &str, config: &Path, catalogue: &Path, arguments: &mut dyn R
     let answer = read_arguments(arguments).and_then(|arguments| match method {
         "config" => Ok(json::to_string(&handout::of(config))),
         "try" => try_lines(&arguments, config),
-        "lists" => Steer::new(config)?.catalogue(catalogue).map(|(catalogue, _)| json::to_string(&catalogue)),
+        "lists" => Steer::new(config).catalogue(catalogue).map(|(catalogue, _)| json::to_string(&catalogue)),
         "switch" => {
             let SwitchArguments { names, on, force } = typed(&arguments)?;
-            Ok(json::to_string(&Steer::new(config)?.switch(catalogue, &names, on, force)?))
+            Ok(json::to_string(&Steer::new(config).switch(catalogue, &names, on, force)?))
         }
         _ if PASSED_ON.contains(&method) => pass_on(method, &arguments, config),
         _ => steer(method, &arguments, config),
@@ -118,30 +118,30 @@ fn pass_on(method: &str, arguments: &str, config: &Path) -> Result<String, Refus
 }
 
 fn steer(method: &str, arguments: &str, config: &Path) -> Result<String, Refusal> {
-    let steer = || Steer::new(config);
+    let steer = Steer::new(config);
     let done = match method {
         "allow" => {
             let ExemptCommand { addresses, timeout, comment, .. } = typed(arguments)?;
-            steer()?.allow(&addresses, comment.as_deref().unwrap_or_default(), timeout)
+            steer.allow(&addresses, comment.as_deref().unwrap_or_default(), timeout)
         }
-        "disallow" => steer()?.disallow(&typed::<KickCommand>(arguments)?.addresses),
+        "disallow" => steer.disallow(&typed::<KickCommand>(arguments)?.addresses),
         "block" => {
             let BlockArguments { addresses, timeout, comment, action, force, by } = typed(arguments)?;
             let action = action.as_deref().map(value::action).transpose();
             let action = action.map_err(|error| Refusal::invalid(error.to_string()))?;
             let comment = comment.unwrap_or_default();
-            steer()?.block(&addresses, &BlockOptions { timeout, comment, action, force, by })
+            steer.block(&addresses, &BlockOptions { timeout, comment, action, force, by })
         }
         "unblock" => {
             let UnbanCommand { addresses, source, by, .. } = typed(arguments)?;
-            steer()?.unblock(&addresses, source, by)
+            steer.unblock(&addresses, source, by)
         }
-        "clear" => steer()?.clear(&typed::<ClearCommand>(arguments)?.by),
+        "clear" => steer.clear(&typed::<ClearCommand>(arguments)?.by),
         "restore" => {
             let text = super::steer::restore(config)?;
             Ok(Done { done: vec![DoneRow { text, ..DoneRow::default() }] })
         }
-        "kick" => steer()?.kick(&typed::<KickCommand>(arguments)?.addresses),
+        "kick" => steer.kick(&typed::<KickCommand>(arguments)?.addresses),
         other => Err(Refusal::invalid(format!("'{other}' is no method; see: diswall rpcd list"))),
     }?;
     Ok(json::to_string(&done))

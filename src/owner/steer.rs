@@ -2,7 +2,8 @@
 //! has a time-out into the daemon's ledger.
 //!
 //! Runs in the caller's process, as root: the daemon may not write the configuration. Each command is
-//! judged whole before anything is changed.
+//! judged whole before anything is changed. A command reads the configuration once, and asks the daemon once,
+//! which reads it again where it has changed and says what is true then.
 
 use std::fs;
 use std::io;
@@ -13,14 +14,16 @@ use std::process::Stdio;
 use ipnet::IpNet;
 
 use super::catalogue::{self, Budget, Catalogue, Item};
-use super::edit::{self, EditError, Outcome};
+use super::edit::{self, EditError, Edited, Outcome};
 use crate::config::{Action, Allow, Block, Proto, Settings, last_good};
-use crate::control::arguments::{PART, comment, holder, nets};
+use crate::control::arguments::{PART, comment, holder, nets, vet};
 use crate::control::client::{self, ClientError};
 use crate::control::protocol::{
-    BanCommand, ClearCommand, Code, Done, DoneRow, ExemptCommand, KickCommand, Nothing, Refusal, Request, UnbanCommand,
+    BanCommand, ClearCommand, Code, Done, DoneRow, ExemptCommand, ExplainCommand, KickCommand, Refusal, Request,
+    UnbanCommand,
 };
-use crate::ledger::{OWNER, may_ban};
+use crate::firewall::routes::{self, Role};
+use crate::ledger::OWNER;
 use crate::options::value;
 use crate::programs;
 
@@ -52,17 +55,27 @@ pub struct BlockOptions {
 #[derive(Clone, Debug)]
 pub struct Steer {
     config: PathBuf,
-    settings: Settings,
+}
+
+/// What has been edited, and what there is to tell the daemon.
+struct Written {
+    outcomes: Vec<Outcome>,
+    /// Its socket.
+    control: PathBuf,
+    /// It is still to read the configuration again.
+    reload: bool,
+}
+
+impl Written {
+    fn has_removed(&self) -> bool {
+        self.outcomes.contains(&Outcome::Removed)
+    }
 }
 
 impl Steer {
-    /// Reads the configuration.
-    ///
-    /// # Errors
-    /// It cannot be read.
-    pub fn new(config: &Path) -> Result<Steer, Refusal> {
-        let loaded = last_good::load(config).map_err(|problems| Refusal::failed(problems.to_string()))?;
-        Ok(Steer { config: config.to_path_buf(), settings: loaded.settings })
+    /// For the configuration at this path.
+    pub fn new(config: &Path) -> Steer {
+        Steer { config: config.to_path_buf() }
     }
 
     /// Blocks.
@@ -88,21 +101,23 @@ impl Steer {
         }
         let nets = nets(addresses)?;
         let comment = comment(&options.comment)?;
-        self.vet(&nets, &command)?;
+        // Where they cannot be told, the daemon keeps them free all the same.
+        let own = routes::own().unwrap_or_default();
+        vet(&nets, options.force, &|address| own.contains(&address.into()).then(|| Role::Own.why().into()))?;
         let blocks: Vec<Block> = nets.iter().map(|net| block(*net, &comment, options.action)).collect();
-        self.edit(&edit::Edit::Block { blocks: &blocks, force: options.force })?;
-        self.reload()?;
-        self.explain(&nets, "blocked")
+        self.explain(&nets, "blocked", &edit::Edit::Block { blocks: &blocks, force: options.force })
     }
 
-    /// What is true of these now that they are in the configuration.
-    fn explain(&self, nets: &[IpNet], what: &str) -> Result<Done, Refusal> {
-        let addresses: Vec<String> = nets.iter().map(|net| value::written(*net)).collect();
-        if addresses.len() > ROWS {
-            let text = format!("{} addresses and networks are {what} from now on", addresses.len());
-            return Ok(Done { done: vec![DoneRow { text, ..DoneRow::default() }] });
-        }
-        match client::ask(&self.settings.main.control, &Request::Explain(KickCommand { addresses })) {
+    /// Writes these into the configuration and says what is true of them then.
+    fn explain(&self, nets: &[IpNet], what: &str, edit: &edit::Edit<'_>) -> Result<Done, Refusal> {
+        let Written { control, reload, .. } = self.edit(edit)?;
+        let many = nets.len() > ROWS;
+        let addresses = if many { Vec::new() } else { written(nets) };
+        match client::ask(&control, &Request::Explain(ExplainCommand { addresses, reload })) {
+            Ok(_) | Err(ClientError::Unreachable { .. }) if many => {
+                let text = format!("{} addresses and networks are {what} from now on", nets.len());
+                Ok(Done { done: vec![DoneRow { text, ..DoneRow::default() }] })
+            }
             Err(ClientError::Unreachable { .. }) => {
                 Ok(rows(nets, |net| format!("{net} will be {what} when the daemon runs; it is in the configuration")))
             }
@@ -134,44 +149,21 @@ impl Steer {
         Ok(done)
     }
 
-    /// As [`Steer::vet_part`] for however many.
-    fn vet(&self, nets: &[IpNet], command: &BanCommand) -> Result<(), Refusal> {
-        nets.chunks(PART).try_for_each(|part| {
-            let addresses = part.iter().map(|net| value::written(*net)).collect();
-            self.vet_part(part, BanCommand { addresses, ..command.clone() })
-        })
-    }
-
-    /// The daemon knows the router's own addresses; without it only what is never blocked is refused.
-    fn vet_part(&self, nets: &[IpNet], command: BanCommand) -> Result<(), Refusal> {
-        match client::ask::<Done>(&self.settings.main.control, &Request::Vet(command)) {
-            Err(ClientError::Unreachable { .. }) => {
-                let refusal = |net: &IpNet| may_ban(crate::model::Source::MANUAL, *net).err().map(|why| (*net, why));
-                nets.iter().find_map(refusal).map_or(Ok(()), |(net, why)| {
-                    Err(Refusal { code: Code::Refused, message: format!("{net} cannot be blocked: {why}") })
-                })
-            }
-            other => other.map(|_| ()).map_err(ClientError::into_refusal),
-        }
-    }
-
     /// Takes bans back: a holder's own out of the ledger, or, without `by`, whoever's out of UCI and ledger.
     pub fn unblock(&self, addresses: &[String], source: Option<String>, by: Option<String>) -> Result<Done, Refusal> {
         let nets = nets(addresses)?;
-        let mut written = vec![Outcome::NotThere; nets.len()];
-        if by.is_none() && source.as_deref().is_none_or(|source| source == "manual") {
-            written = self.edit(&edit::Edit::Unblock(&nets))?;
-            if written.contains(&Outcome::Removed) {
-                self.reload()?;
-            }
-        }
+        let written = if by.is_none() && source.as_deref().is_none_or(|source| source == "manual") {
+            self.edit(&edit::Edit::Unblock(&nets))?
+        } else {
+            Written { outcomes: vec![Outcome::NotThere; nets.len()], control: self.control(), reload: false }
+        };
         let by_program = by.is_some();
         match self.unban(&nets, &written, &UnbanCommand { source, by, ..UnbanCommand::default() }) {
             // Asked twice, a program has what it wants.
             Ok(done) if by_program => Ok(done),
             Ok(done) => found(done, |row| row.text.clone()),
             // What was in the configuration is out of it; the ledger's part needs the daemon.
-            Err(ClientError::Unreachable { .. }) if written.contains(&Outcome::Removed) => {
+            Err(ClientError::Unreachable { .. }) if written.has_removed() => {
                 Ok(rows(&nets, |net| format!("{net} is out of the configuration; the daemon does not run")))
             }
             Err(error) => Err(error.into_refusal()),
@@ -179,14 +171,15 @@ impl Steer {
     }
 
     /// Has the daemon take bans back, however many; what has been taken out of the configuration is said to it.
-    fn unban(&self, nets: &[IpNet], written: &[Outcome], command: &UnbanCommand) -> Result<Done, ClientError> {
+    fn unban(&self, nets: &[IpNet], edited: &Written, command: &UnbanCommand) -> Result<Done, ClientError> {
         let mut all = Done::default();
-        for (nets, written) in nets.chunks(PART).zip(written.chunks(PART)) {
-            let removed = nets.iter().zip(written).filter(|(_, outcome)| **outcome == Outcome::Removed);
+        let mut reload = edited.reload;
+        for (nets, outcomes) in nets.chunks(PART).zip(edited.outcomes.chunks(PART)) {
+            let removed = nets.iter().zip(outcomes).filter(|(_, outcome)| **outcome == Outcome::Removed);
             let unlisted = removed.map(|(net, _)| value::written(*net)).collect();
-            let addresses = nets.iter().map(|net| value::written(*net)).collect();
-            let command = UnbanCommand { addresses, unlisted, ..command.clone() };
-            all.done.extend(client::ask::<Done>(&self.settings.main.control, &Request::Unban(command))?.done);
+            let command = UnbanCommand { addresses: written(nets), unlisted, reload, ..command.clone() };
+            all.done.extend(client::ask::<Done>(&edited.control, &Request::Unban(command))?.done);
+            reload = false;
         }
         Ok(all)
     }
@@ -201,7 +194,8 @@ impl Steer {
     /// # Errors
     /// It cannot be read.
     pub fn catalogue(&self, path: &Path) -> Result<(Catalogue, Budget), Refusal> {
-        catalogue::read(path, &self.settings).map_err(Refusal::failed)
+        let loaded = last_good::load(&self.config).map_err(|problems| Refusal::failed(problems.to_string()))?;
+        catalogue::read(path, &loaded.settings).map_err(Refusal::failed)
     }
 
     /// Switches lists of the catalogue on or off, all of them or none. `force`: also what does not fit.
@@ -218,7 +212,7 @@ impl Steer {
         names.dedup();
         let found: Result<Vec<&Item>, String> = names.iter().map(|name| catalogue.find(name)).collect();
         let items = found.map_err(|message| Refusal { code: Code::NotFound, message })?;
-        let outcomes = if on {
+        let written = if on {
             if let Some(why) = catalogue::afford(&items, budget).err().filter(|_| !force) {
                 return Err(Refusal { code: Code::Refused, message: why });
             }
@@ -227,15 +221,13 @@ impl Steer {
         } else {
             self.edit(&edit::Edit::Disable(&names))?
         };
-        if outcomes.iter().any(|outcome| matches!(outcome, Outcome::Added | Outcome::Changed)) {
-            self.reload()?;
-        }
+        tell(&written.control, written.reload)?;
         let row = |(item, outcome): (&&Item, &Outcome)| DoneRow {
             address: item.name.clone(),
             text: switched(item, on, *outcome),
             ..DoneRow::default()
         };
-        Ok(Done { done: items.iter().zip(&outcomes).map(row).collect() })
+        Ok(Done { done: items.iter().zip(&written.outcomes).map(row).collect() })
     }
 
     /// Allows.
@@ -245,30 +237,24 @@ impl Steer {
         if let Some(seconds) = timeout {
             let timeout = Some(seconds).filter(|seconds| *seconds > 0);
             return self.in_parts(addresses, &|addresses, batch, more| {
-                Request::Exempt(ExemptCommand { addresses, timeout, comment: Some(comment.clone()), batch, more })
+                let comment = Some(comment.clone());
+                Request::Exempt(ExemptCommand { addresses, timeout, comment, batch, more, reload: false })
             });
         }
         let allows: Vec<Allow> = nets.iter().map(|net| Allow { net: *net, comment: comment.clone() }).collect();
-        self.edit(&edit::Edit::Allow(&allows))?;
-        self.reload()?;
-        self.explain(&nets, "allowed")
+        self.explain(&nets, "allowed", &edit::Edit::Allow(&allows))
     }
 
     /// Takes allowances back: UCI's and the ledger's own.
     pub fn disallow(&self, addresses: &[String]) -> Result<Done, Refusal> {
         let nets = nets(addresses)?;
         let written = self.edit(&edit::Edit::Disallow(&nets))?;
-        if written.contains(&Outcome::Removed) {
-            self.reload()?;
-        }
-        let mut done = match self.unexempt(&nets) {
+        let mut done = match self.unexempt(&nets, &written) {
             Ok(done) => done,
-            Err(ClientError::Unreachable { .. }) if written.contains(&Outcome::Removed) => {
-                rows(&nets, |_| String::new())
-            }
+            Err(ClientError::Unreachable { .. }) if written.has_removed() => rows(&nets, |_| String::new()),
             Err(error) => return Err(error.into_refusal()),
         };
-        for (row, outcome) in done.done.iter_mut().zip(&written) {
+        for (row, outcome) in done.done.iter_mut().zip(&written.outcomes) {
             let from_feed = row.sources.iter().any(|origin| origin == "nats");
             row.sources.retain(|origin| origin != "nats");
             if *outcome == Outcome::Removed {
@@ -293,12 +279,13 @@ impl Steer {
     }
 
     /// Has the daemon take its own allowances back, however many.
-    fn unexempt(&self, nets: &[IpNet]) -> Result<Done, ClientError> {
+    fn unexempt(&self, nets: &[IpNet], edited: &Written) -> Result<Done, ClientError> {
         let mut all = Done::default();
+        let mut reload = edited.reload;
         for part in nets.chunks(PART) {
-            let addresses = part.iter().map(|net| value::written(*net)).collect();
-            let command = ExemptCommand { addresses, ..ExemptCommand::default() };
-            all.done.extend(client::ask::<Done>(&self.settings.main.control, &Request::Unexempt(command))?.done);
+            let command = ExemptCommand { addresses: written(part), reload, ..ExemptCommand::default() };
+            all.done.extend(client::ask::<Done>(&edited.control, &Request::Unexempt(command))?.done);
+            reload = false;
         }
         Ok(all)
     }
@@ -319,51 +306,49 @@ impl Steer {
     }
 
     fn ask(&self, request: &Request) -> Result<Done, Refusal> {
-        client::ask(&self.settings.main.control, request).map_err(ClientError::into_refusal)
+        client::ask(&self.control(), request).map_err(ClientError::into_refusal)
     }
 
-    fn edit(&self, request: &edit::Edit<'_>) -> Result<Vec<Outcome>, Refusal> {
-        match edit::edit(&self.config, request) {
-            Ok(outcomes) => Ok(outcomes),
-            Err(EditError::Invalid(problems)) => Err(Refusal::failed(problems.to_string())),
-            Err(error) => Err(Refusal::failed(error.to_string())),
+    fn control(&self) -> PathBuf {
+        Settings::control_in(&self.config)
+    }
+
+    /// Edits the configuration and has the rules take it. A daemon that does not run takes it at start.
+    fn edit(&self, request: &edit::Edit<'_>) -> Result<Written, Refusal> {
+        let Edited { outcomes, rules, text, loaded } = edit::edit(&self.config, request).map_err(|error| {
+            Refusal::failed(match error {
+                EditError::Invalid(problems) => problems.to_string(),
+                error => error.to_string(),
+            })
+        })?;
+        let control = loaded.settings.main.control.clone();
+        if outcomes.iter().all(|outcome| *outcome == Outcome::NotThere) {
+            return Ok(Written { outcomes, control, reload: false });
         }
+        // Where rules change, it is kept once they are written.
+        if !rules && let Err(error) = last_good::keep_text(&self.config, &loaded, &text) {
+            log::warn!("the last good configuration cannot be kept: {error}");
+        }
+        let reload = !self.take_up(rules, &control)?;
+        Ok(Written { outcomes, control, reload })
     }
 
-    /// Has rules and daemon take the new configuration. A daemon that does not run takes it at start.
-    fn reload(&self) -> Result<(), Refusal> {
-        let rules_changed = last_good::load(&self.config).is_ok_and(|loaded| {
-            let text = |settings: &Settings| crate::firewall::rules::standalone(settings);
-            let changed = text(&loaded.settings) != text(&self.settings);
-            // Where rules change, it is kept once they are written.
-            if !changed && let Err(error) = last_good::keep(&self.config, &loaded) {
-                log::warn!("the last good configuration cannot be kept: {error}");
-            }
-            changed
-        });
-        self.take_up(rules_changed)
-    }
-
-    fn take_up(&self, rules_changed: bool) -> Result<(), Refusal> {
-        if rules_changed && Path::new(INIT_SCRIPT).exists() {
+    /// Has rules take the new configuration; whether the daemon has it by that. If not, it can read it.
+    fn take_up(&self, rules: bool, control: &Path) -> Result<bool, Refusal> {
+        if rules && Path::new(INIT_SCRIPT).exists() {
             // It writes the rules, reloads fw4 and signals the daemon.
             let run = programs::command(INIT_SCRIPT)
                 .and_then(|mut command| command.arg("reload").stdin(Stdio::null()).stdout(Stdio::null()).status());
             return match run {
-                Ok(status) if status.success() => Ok(()),
+                Ok(status) if status.success() => Ok(true),
                 Ok(status) => Err(Refusal::failed(format!("written, but {INIT_SCRIPT} reload failed ({status})"))),
                 Err(error) => Err(Refusal::failed(format!("written, but {INIT_SCRIPT} reload: {error}"))),
             };
         }
-        let control = &self.settings.main.control;
-        if let Err(error) = lend(&self.config, control) {
+        lend(&self.config, control).map(|()| false).map_err(|error| {
             let file = self.config.display();
-            return Err(Refusal::failed(format!("written, but the daemon cannot be given {file} to read: {error}")));
-        }
-        match client::ask::<Done>(control, &Request::Reload(Nothing {})) {
-            Ok(_) | Err(ClientError::Unreachable { .. }) => Ok(()),
-            Err(error) => Err(error.into_refusal()),
-        }
+            Refusal::failed(format!("written, but the daemon cannot be given {file} to read: {error}"))
+        })
     }
 }
 
@@ -373,9 +358,20 @@ impl Steer {
 /// There is none, or it cannot be written or taken up.
 pub fn restore(config: &Path) -> Result<String, Refusal> {
     last_good::restore(config).map_err(|error| Refusal::failed(error.to_string()))?;
-    Steer::new(config)?.take_up(true)?;
+    let steer = Steer::new(config);
+    let control = steer.control();
+    tell(&control, !steer.take_up(true, &control)?)?;
     let (file, set_aside) = (config.display(), last_good::SET_ASIDE);
     Ok(format!("{file} is the last good configuration again; what was there is in {set_aside}"))
+}
+
+/// Has the daemon read the configuration again where it is to. One that does not run takes it at start.
+fn tell(control: &Path, reload: bool) -> Result<(), Refusal> {
+    let explain = ExplainCommand { reload, ..ExplainCommand::default() };
+    match reload.then(|| client::ask::<Done>(control, &Request::Explain(explain))) {
+        None | Some(Ok(_) | Err(ClientError::Unreachable { .. })) => Ok(()),
+        Some(Err(error)) => Err(error.into_refusal()),
+    }
 }
 
 /// Lets the daemon read the file that has just been written. `uci` makes it root's alone, and the daemon
@@ -401,6 +397,10 @@ fn owner(control: &Path) -> Option<fs::Metadata> {
 
 fn block(net: IpNet, comment: &str, action: Option<Action>) -> Block {
     Block { net, comment: comment.into(), proto: Proto::Any, dest_ports: Vec::new(), action, log: false }
+}
+
+fn written(nets: &[IpNet]) -> Vec<String> {
+    nets.iter().map(|net| value::written(*net)).collect()
 }
 
 fn rows(nets: &[IpNet], text: impl Fn(&str) -> String) -> Done {

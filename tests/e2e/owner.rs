@@ -4,14 +4,16 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
-use std::os::unix::net::UnixStream;
+use std::os::unix::fs::{MetadataExt as _, chown};
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::process::Command;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
+use rustix::fs::inotify;
 use serde_json::Value;
 
 use crate::support::{
@@ -178,6 +180,68 @@ fn lasting_commands_write_uci_and_are_in_force_at_once() {
     daemon.cli(&["disallow", "198.51.100.7", "192.0.2.3"]);
     assert!(manual().is_empty() && allowed().is_empty());
     assert_eq!(fs::read_to_string(daemon.config()).unwrap().trim_end(), before.trim_end());
+}
+
+/// Hands on what is said at the daemon's socket, and counts who comes.
+fn counted(daemon: &Daemon) -> &'static AtomicUsize {
+    let (socket, moved) = (daemon.path("run/control.sock"), daemon.path("run/moved.sock"));
+    fs::rename(&socket, &moved).expect("the socket");
+    let came: &AtomicUsize = Box::leak(Box::default());
+    let listener = UnixListener::bind(&socket).expect("another socket in its place");
+    let of_daemon = fs::metadata(&moved).expect("the daemon's socket");
+    chown(&socket, Some(of_daemon.uid()), Some(of_daemon.gid())).expect("its owner");
+    std::thread::spawn(move || {
+        for client in listener.incoming().map_while(Result::ok) {
+            came.fetch_add(1, Ordering::SeqCst);
+            let Ok(mut server) = UnixStream::connect(&moved) else { return };
+            let mut line = String::new();
+            BufReader::new(&client).read_line(&mut line).expect("a request");
+            server.write_all(line.as_bytes()).expect("it is handed on");
+            // A client that has what it wants may be gone.
+            let _ = std::io::copy(&mut server, &mut &client);
+        }
+    });
+    came
+}
+
+/// How often somebody opens the file while this is done.
+fn opened(file: &Path, work: impl FnOnce()) -> usize {
+    let events = inotify::init(inotify::CreateFlags::NONBLOCK).expect("inotify");
+    // Of two events that are the same the kernel tells one: what is closed comes between what is opened.
+    let watched = inotify::WatchFlags::OPEN | inotify::WatchFlags::CLOSE;
+    inotify::add_watch(&events, file, watched).expect("a watch");
+    work();
+    let mut buffer = [std::mem::MaybeUninit::uninit(); 4096];
+    let mut reader = inotify::Reader::new(&events, &mut buffer);
+    let mut opened = 0;
+    while let Ok(event) = reader.next() {
+        opened += usize::from(event.events().contains(inotify::ReadFlags::OPEN));
+    }
+    opened
+}
+
+#[test]
+fn a_command_opens_the_configuration_once_and_asks_the_daemon_once() {
+    let _netns = Netns::enter();
+    let daemon = Daemon::start("", &no_feed());
+    let asked = counted(&daemon);
+    let does = |args: &[&str], opens: usize| {
+        let before = asked.load(Ordering::SeqCst);
+        let opened = opened(&daemon.config(), || drop(daemon.cli(args)));
+        assert_eq!((opened, asked.load(Ordering::SeqCst) - before), (opens, 1), "{args:?}");
+    };
+    // Once the command, and once the daemon where there is something new.
+    does(&["block", "198.51.100.7", "--comment", "x"], 2);
+    assert_eq!(manual(), BTreeSet::from(["198.51.100.7".to_owned()]));
+    does(&["allow", "198.51.100.8", "192.0.2.8"], 2);
+    assert_eq!(allowed().len(), 2);
+    does(&["block", "--timeout", "1h", "192.0.2.1"], 1);
+    does(&["allow", "--timeout", "1h", "192.0.2.2"], 1);
+    does(&["unblock", "192.0.2.1"], 1);
+    does(&["unblock", "198.51.100.7"], 2);
+    does(&["disallow", "192.0.2.2"], 1);
+    does(&["disallow", "198.51.100.8", "192.0.2.8"], 2);
+    assert!(manual().is_empty() && allowed().is_empty());
 }
 
 /// Every answer says what is true afterwards, and names what still blocks or allows.

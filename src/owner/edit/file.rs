@@ -73,11 +73,9 @@ impl Locked {
                 wait_for_commits(path);
                 continue;
             }
-            // Whoever had the lock may have put another file in this one's place.
-            let held = file.metadata().map_err(EditError::io("reading", path))?;
-            let current = fs::metadata(path).map_err(EditError::io("reading", path))?;
-            if (held.dev(), held.ino()) == (current.dev(), current.ino()) {
-                return Ok(Locked { file, path: path.to_owned() });
+            let locked = Locked { file, path: path.to_owned() };
+            if locked.is_in_place()? {
+                return Ok(locked);
             }
         }
     }
@@ -99,6 +97,21 @@ impl Locked {
         }
         let _ = fs::remove_file(&copy);
         written.map_err(EditError::io("writing", &self.path))
+    }
+
+    /// Lets others go on, and says whether the file is `text` all the same: a `uci` that read it before it was written
+    /// would put its own in its place now.
+    pub(super) fn lasts(self, text: &[u8]) -> Result<bool, EditError> {
+        self.file.unlock().map_err(EditError::io("unlocking", &self.path))?;
+        wait_for_commits(&self.path);
+        Ok(self.is_in_place()? && self.read()? == text && !commit_is_under_way(&self.path))
+    }
+
+    /// Whoever had the lock may have put another file in this one's place.
+    fn is_in_place(&self) -> Result<bool, EditError> {
+        let held = self.file.metadata().map_err(EditError::io("reading", &self.path))?;
+        let current = fs::metadata(&self.path).map_err(EditError::io("reading", &self.path))?;
+        Ok((held.dev(), held.ino()) == (current.dev(), current.ino()))
     }
 
     fn put(&self, text: &[u8]) -> io::Result<()> {
@@ -163,13 +176,13 @@ fn is_locked(path: &Path) -> bool {
 }
 
 /// Is there a `uci` that will soon put another file in the place of `path`? It lets go of the lock before.
-pub(super) fn commit_is_under_way(path: &Path) -> bool {
+fn commit_is_under_way(path: &Path) -> bool {
     !commits(path).is_empty()
 }
 
 /// Waits until each `uci` that is about to replace `path` has done so. The file of one that was killed is
 /// removed.
-pub(super) fn wait_for_commits(path: &Path) {
+fn wait_for_commits(path: &Path) {
     let deadline = Instant::now() + LOCK_WAIT;
     let mut waiting = commits(path);
     let mut idle = Instant::now();

@@ -18,8 +18,9 @@ use std::path::{Path, PathBuf};
 use ipnet::IpNet;
 
 use crate::config::read::{self, ListText, Listed};
-use crate::config::{Action, Allow, Block, Problems, Proto};
+use crate::config::{Action, Allow, Block, Loaded, Problems, Proto, Settings, last_good};
 use crate::feed::lists;
+use crate::firewall::rules;
 use crate::options::{uci, value};
 
 /// What is asked for; each item has its [`Outcome`].
@@ -67,6 +68,19 @@ pub enum Outcome {
     Removed,
     /// There was nothing to take out.
     NotThere,
+}
+
+/// A request that was carried out, or found done already.
+#[derive(Debug)]
+pub struct Edited {
+    /// What became of each item, in their order.
+    pub outcomes: Vec<Outcome>,
+    /// The rules' text is another now: a list, or a block that is a rule of its own, has come, gone or changed.
+    pub rules: bool,
+    /// The file's text now.
+    pub text: Vec<u8>,
+    /// What is to be in force by it.
+    pub loaded: Loaded,
 }
 
 /// A request that was not carried out; the file is as it was.
@@ -125,43 +139,43 @@ impl std::error::Error for EditError {
 /// So often an edit is made anew because somebody else's write of the file lost it.
 const TRIES: usize = 50;
 
-/// Carries `request` out on the configuration at `path`; an outcome for each of its items, in their order.
+/// Carries `request` out on the configuration at `path`.
 /// Waits for other edits, in the order in which they came, and for whoever else holds the file: a minute
 /// at most.
 ///
 /// # Errors
 /// The file is as it was, as far as the request goes.
-pub fn edit(path: &Path, request: &Edit<'_>) -> Result<Vec<Outcome>, EditError> {
+pub fn edit(path: &Path, request: &Edit<'_>) -> Result<Edited, EditError> {
+    let kept = last_good::text(path).unwrap_or_default();
     // A link is followed: what it points to is edited.
     let path = path.canonicalize().map_err(EditError::io("opening", path))?;
     let _others = file::lock_directory(&path)?;
     file::clear_away(&path);
-    let mut outcomes = None;
+    let mut first: Option<Vec<Outcome>> = None;
+    let mut rules = false;
     for _ in 0..TRIES {
         let locked = match file::Locked::open(&path) {
             Ok(locked) => locked,
             // On a read-only overlay what is not in the file can be asked for all the same.
             Err(error) => {
-                let plan = Plan::new(&file::read(&path)?, &path, request)?;
-                return if plan.steps.is_empty() { Ok(plan.outcomes) } else { Err(error) };
+                let text = file::read(&path)?;
+                let Plan { steps, outcomes, loaded, .. } = Plan::new(&text, &path, request, &kept)?;
+                return if steps.is_empty() { Ok(Edited { outcomes, rules, text, loaded }) } else { Err(error) };
             }
         };
         let old = locked.read()?;
-        let plan = Plan::new(&old, &path, request)?;
-        let done = plan.steps.is_empty();
+        let plan = Plan::new(&old, &path, request, &kept)?;
         // What was there before the first try is what the owner is told.
-        let told = outcomes.get_or_insert(plan.outcomes.clone());
-        if done {
-            return Ok(std::mem::take(told));
+        let outcomes = first.get_or_insert_with(|| plan.outcomes.clone());
+        if plan.steps.is_empty() {
+            return Ok(Edited { outcomes: std::mem::take(outcomes), rules, text: old, loaded: plan.loaded });
         }
-        let new = text::apply(&old, &plan.steps).map_err(EditError::Refused)?;
-        plan.verify(&new).map_err(EditError::Refused)?;
-        locked.write(&old, &new)?;
-        drop(locked);
-        // A `uci` that read the file before that would put its own in its place now.
-        file::wait_for_commits(&path);
-        if file::read(&path)? == new && !file::commit_is_under_way(&path) {
-            return Ok(outcomes.unwrap_or_default());
+        let text = text::apply(&old, &plan.steps).map_err(EditError::Refused)?;
+        let loaded = plan.verify(&text, &kept).map_err(EditError::Refused)?;
+        rules |= alters_rules(&plan.loaded.settings, &loaded.settings);
+        locked.write(&old, &text)?;
+        if locked.lasts(&text)? {
+            return Ok(Edited { outcomes: std::mem::take(outcomes), rules, text, loaded });
         }
     }
     let path = path.display();
@@ -226,14 +240,18 @@ struct Plan {
     lists: Vec<ListText>,
     /// Every other section.
     rest: String,
+    /// What is in force by the text before any change, and the name that its problems go by.
+    loaded: Loaded,
     /// Where the networks of the request's kind are.
     places: HashMap<IpNet, Vec<usize>>,
 }
 
 impl Plan {
     /// An index into `allows` is one into the file's `config allow`, before any change; so with blocks.
-    fn new(text: &[u8], path: &Path, request: &Edit<'_>) -> Result<Plan, EditError> {
-        let mut plan = Plan::of(text, &path.display().to_string()).map_err(EditError::Invalid)?;
+    /// `kept`: the last good configuration.
+    fn new(text: &[u8], path: &Path, request: &Edit<'_>, kept: &[u8]) -> Result<Plan, EditError> {
+        let listed = read::listed(text, &path.display().to_string(), kept).map_err(EditError::Invalid)?;
+        let mut plan = Plan::of(listed);
         let (allows, blocks) = (plan.allows.len(), plan.blocks.len());
         match *request {
             Edit::Allow(new) => {
@@ -261,26 +279,10 @@ impl Plan {
         Ok(plan)
     }
 
-    /// Nothing is to be done; what `text` says.
-    fn of(text: &[u8], file_name: &str) -> Result<Plan, Problems> {
-        let (listed, rest) = read::listed(text, file_name)?;
-        let mut plan = Plan {
-            steps: Vec::new(),
-            outcomes: Vec::new(),
-            allows: Vec::new(),
-            blocks: Vec::new(),
-            lists: Vec::new(),
-            rest,
-            places: HashMap::new(),
-        };
-        for section in listed {
-            match section {
-                Listed::Allow(allow) => plan.allows.push(allow),
-                Listed::Block(block) => plan.blocks.push(block),
-                Listed::List(list) => plan.lists.push(list),
-            }
-        }
-        Ok(plan)
+    /// Nothing is to be done; what the text says.
+    fn of(Listed { allows, blocks, lists, rest, loaded }: Listed) -> Plan {
+        let (steps, outcomes, places) = (Vec::new(), Vec::new(), HashMap::new());
+        Plan { steps, outcomes, allows, blocks, lists, rest, loaded, places }
     }
 
     fn allow(&mut self, new: &Allow, in_file: usize) -> Result<(), EditError> {
@@ -391,16 +393,25 @@ impl Plan {
         gone
     }
 
-    /// Does `text` say exactly what was meant? If not, a sentence.
-    fn verify(&self, text: &[u8]) -> Result<(), String> {
-        let found = Plan::of(text, "the new text")
+    /// What is to be in force by `text`, which says exactly what was meant. If it does not, a sentence.
+    fn verify(&self, text: &[u8], kept: &[u8]) -> Result<Loaded, String> {
+        let found = read::listed(text, &self.loaded.problems.file, kept)
             .map_err(|problems| format!("the change would leave errors, so it was not made: {problems}"))?;
         let same = found.lists == self.lists && found.rest == self.rest;
         if same && found.allows == self.allows && found.blocks == self.blocks {
-            return Ok(());
+            return Ok(found.loaded);
         }
         Err("the change would alter other settings too, so it was not made".to_owned())
     }
+}
+
+/// Whether rules follow from these settings that did not from the old ones, which differ in what is allowed and
+/// blocked, and in lists, alone.
+fn alters_rules(old: &Settings, new: &Settings) -> bool {
+    let usual = new.main.action;
+    // The comment is in no rule.
+    let rule = |block: &Block| Block { comment: String::new(), action: block.action.or(Some(usual)), ..block.clone() };
+    old.feeds.lists != new.feeds.lists || !rules::blocks(old).map(rule).eq(rules::blocks(new).map(rule))
 }
 
 fn places(nets: impl Iterator<Item = Option<IpNet>>) -> HashMap<IpNet, Vec<usize>> {

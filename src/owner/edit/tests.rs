@@ -10,7 +10,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::*;
-use crate::config::{PortRange, Settings};
+use crate::config::PortRange;
 
 struct Config {
     directory: tempfile::TempDir,
@@ -32,7 +32,7 @@ impl Config {
     }
 
     fn edit(&self, request: &Edit<'_>) -> Result<Vec<Outcome>, EditError> {
-        edit(&self.path(), request)
+        edit(&self.path(), request).map(|edited| edited.outcomes)
     }
 
     fn outcomes(&self, request: &Edit<'_>) -> Vec<Outcome> {
@@ -112,6 +112,51 @@ config block
     assert_eq!(config.text(), format!("{HAND_WRITTEN}{added}"));
     let settings = Settings::load(&config.path(), b"").expect("settings").settings;
     assert_eq!(settings.block[3..], blocks);
+}
+
+/// Which edits alter the rules is told without writing them; that must be what writing them would tell. And what is
+/// to be in force is what another reading of the file says.
+#[test]
+fn an_edit_says_what_follows_from_it() {
+    let one = |block: Block| vec![block];
+    let reject = |block: Block| Block { action: Some(Action::Reject), ..block };
+    let ssh = Block {
+        proto: Proto::Tcp,
+        dest_ports: vec![PortRange { first: 22, last: 22 }],
+        ..block("203.0.113.0/24", "another comment")
+    };
+    let blocks = [
+        one(block("192.0.2.9", "")),
+        one(block("192.0.2.1", "another comment")),
+        one(reject(block("192.0.2.9", ""))),
+        one(reject(block("192.0.2.1", ""))),
+        one(ssh.clone()),
+        one(Block { action: Some(Action::Drop), ..ssh.clone() }),
+        one(Block { action: Some(Action::Drop), ..block("192.0.2.9", "") }),
+        one(reject(ssh)),
+        vec![block("192.0.2.9", ""), reject(block("2001:db8::/32", ""))],
+    ];
+    let nets = [net("192.0.2.1"), net("203.0.113.0/24"), net("198.51.100.7")];
+    let mut edits: Vec<Edit<'_>> = blocks.iter().map(|blocks| Edit::Block { blocks, force: false }).collect();
+    edits.extend(nets.chunks(1).map(Edit::Unblock));
+    edits.extend(nets.chunks(1).map(Edit::Disallow));
+    let allows = [allow("198.51.100.7", "new"), allow("192.0.2.0/24", "")];
+    edits.push(Edit::Allow(&allows));
+    let mut altered = 0;
+    for request in edits {
+        let config = Config::new(HAND_WRITTEN);
+        let load = || Settings::load(&config.path(), b"").expect("settings");
+        let before = load();
+        let edited = edit(&config.path(), &request).expect("an edit");
+        let after = load();
+        let text = |loaded: &Loaded| rules::standalone(&loaded.settings);
+        assert_eq!(edited.rules, text(&before) != text(&after), "{request:?}");
+        // The edit goes by the file's real name.
+        assert_eq!((&edited.loaded.settings, &edited.loaded.options), (&after.settings, &after.options), "{request:?}");
+        assert_eq!(edited.text, config.text().as_bytes(), "{request:?}");
+        altered += usize::from(edited.rules);
+    }
+    assert_eq!(altered, 5);
 }
 
 #[test]
@@ -432,12 +477,12 @@ proptest! {
         let nets: Vec<IpNet> = addresses.iter().map(|bits| IpNet::from(IpAddr::from(bits.to_be_bytes()))).collect();
         let blocks: Vec<Block> =
             nets.iter().map(|net| Block { net: *net, ..block("192.0.2.1", "a 'comment'") }).collect();
-        let added = Plan::new(text.as_bytes(), Path::new("f"), &Edit::Block { blocks: &blocks, force: false }).expect("a plan");
+        let added = Plan::new(text.as_bytes(), Path::new("f"), &Edit::Block { blocks: &blocks, force: false }, b"").expect("a plan");
         let with = text::apply(text.as_bytes(), &added.steps).expect("a text");
-        prop_assert_eq!(added.verify(&with), Ok(()));
-        let removed = Plan::new(&with, Path::new("f"), &Edit::Unblock(&nets)).expect("a plan");
+        prop_assert_eq!(added.verify(&with, b"").map(drop), Ok(()));
+        let removed = Plan::new(&with, Path::new("f"), &Edit::Unblock(&nets), b"").expect("a plan");
         let without = text::apply(&with, &removed.steps).expect("a text");
-        prop_assert_eq!(removed.verify(&without), Ok(()));
+        prop_assert_eq!(removed.verify(&without, b"").map(drop), Ok(()));
         prop_assert_eq!(String::from_utf8_lossy(&without), text);
     }
 }

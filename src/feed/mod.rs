@@ -6,6 +6,7 @@
 //! The daemon is their only reader.
 
 pub mod backoff;
+pub mod connect;
 pub mod dynfw;
 pub mod fetch;
 pub mod intake;

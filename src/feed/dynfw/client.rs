@@ -3,7 +3,6 @@
 //! It may wait for the channel, which slows the socket down and nothing else. It keeps no bans: the
 //! ledger has those. [`start`] is called by the daemon, once for each configuration.
 
-use std::net::SocketAddr;
 use std::path::Path;
 use std::rc::Rc;
 use std::time::Duration;
@@ -11,8 +10,9 @@ use std::time::Duration;
 use omq_proto::{CurvePublicKey, Message};
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep_until};
 
+use crate::feed::connect::{self, Unreached};
 use crate::feed::intake::Intake;
 use crate::feed::{FeedState, Gauges, Handle, Update, Updates};
 use crate::model::{Event, Lifetime, Source};
@@ -143,7 +143,11 @@ impl Client {
     async fn follow(&mut self) -> Result<std::convert::Infallible, ConnectionError> {
         let key = self.keys.current().map(CurvePublicKey::from_z85);
         let key = key.transpose().map_err(|error| ConnectionError::BadKey(error.to_string()))?;
-        let stream = connect(&self.settings.server, self.settings.port).await?;
+        let to = async |address| {
+            let tcp = TcpStream::connect(address).await;
+            tcp.map_err(|cause| ConnectionError::Unreached(Unreached::Connect(address, cause)))
+        };
+        let stream = connect::first(&self.settings.server, self.settings.port, CONNECT_MAX, to).await?;
         let mut session = Session::open(stream, key, frame_max(self.intake.most())).await?;
         self.keys.accepted();
         self.sync.restart();
@@ -331,23 +335,4 @@ impl Client {
 /// [`session::FRAME_MAX`].
 fn frame_max(most: usize) -> usize {
     most.saturating_mul(16).max(session::FRAME_MAX)
-}
-
-/// A TCP connection to the first address of `server` that takes one.
-async fn connect(server: &str, port: u16) -> Result<TcpStream, ConnectionError> {
-    let resolved = tokio::net::lookup_host((server, port)).await;
-    let addresses = resolved.map_err(|cause| ConnectionError::Resolve { server: server.into(), cause: Some(cause) })?;
-    let mut failure = ConnectionError::Resolve { server: server.into(), cause: None };
-    for address in addresses {
-        match connect_to(address).await {
-            Ok(stream) => return Ok(stream),
-            Err(cause) => failure = ConnectionError::Connect { address, cause },
-        }
-    }
-    Err(failure)
-}
-
-async fn connect_to(address: SocketAddr) -> std::io::Result<TcpStream> {
-    let late = |_| std::io::Error::new(std::io::ErrorKind::TimedOut, "no answer within 10 s");
-    timeout(CONNECT_MAX, TcpStream::connect(address)).await.map_err(late)?
 }

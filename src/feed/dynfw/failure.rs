@@ -3,25 +3,14 @@
 
 use std::fmt;
 use std::io;
-use std::net::SocketAddr;
+
+use crate::feed::connect::Unreached;
 
 /// What ended an attempt or a connection.
 #[derive(Debug)]
 pub enum ConnectionError {
-    /// The server's name could not be resolved.
-    Resolve {
-        /// The name, as configured.
-        server: String,
-        /// The resolver's answer; `None`: it answered with no address.
-        cause: Option<io::Error>,
-    },
-    /// No TCP connection to the last address tried.
-    Connect {
-        /// Which.
-        address: SocketAddr,
-        /// Refused, unreachable, timed out.
-        cause: io::Error,
-    },
+    /// There is no TCP connection.
+    Unreached(Unreached),
     /// The configured server key is no CURVE key.
     BadKey(String),
     /// The other side does not speak ZMTP: the start of what it said.
@@ -72,11 +61,7 @@ pub enum ConnectionError {
 impl fmt::Display for ConnectionError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            ConnectionError::Resolve { server, cause: Some(cause) } => {
-                write!(f, "the name \"{server}\" does not resolve: {cause}")
-            }
-            ConnectionError::Resolve { server, cause: None } => write!(f, "the name \"{server}\" has no address"),
-            ConnectionError::Connect { address, cause } => write!(f, "no connection to {address}: {cause}"),
+            ConnectionError::Unreached(why) => write!(f, "{why}"),
             ConnectionError::BadKey(cause) => {
                 write!(f, "server_key is no CURVE public key (40 Z85 characters): {cause}")
             }
@@ -128,11 +113,16 @@ impl fmt::Display for ConnectionError {
 impl std::error::Error for ConnectionError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            ConnectionError::Resolve { cause: Some(cause), .. }
-            | ConnectionError::Connect { cause, .. }
-            | ConnectionError::Io(cause) => Some(cause),
+            ConnectionError::Unreached(why) => why.source(),
+            ConnectionError::Io(cause) => Some(cause),
             ConnectionError::Handshake(cause) | ConnectionError::Protocol(cause) => Some(cause),
             _ => None,
         }
+    }
+}
+
+impl From<Unreached> for ConnectionError {
+    fn from(why: Unreached) -> ConnectionError {
+        ConnectionError::Unreached(why)
     }
 }

@@ -127,7 +127,7 @@ impl Session {
             while greeting.len() < GREETING {
                 self.read_handshake(greeting).await?;
             }
-            Ok(())
+            Ok::<(), ConnectionError>(())
         };
         match timeout(GREETING_MAX, peer_greets).await {
             Ok(greeted) => greeted?,

@@ -18,28 +18,21 @@ use tokio::time::timeout;
 
 use super::protocol::{self, Decoder, Info, Operation, ProtocolError};
 use super::settings::Settings;
+use crate::feed::connect::{self, Unreached};
 use crate::outside;
 
 /// Longest wait for one address of the server, from the first packet to the accepted log-in.
 const CONNECT: Duration = Duration::from_secs(15);
-/// Longest wait for the name's addresses.
-const RESOLVE: Duration = Duration::from_secs(30);
-/// Most addresses of a name that are tried, each for [`CONNECT`], before the name is asked for again.
-const ADDRESSES: usize = 8;
 /// Longest wait for the server to take what we send. It is never more than a few kilobytes.
 const WRITE: Duration = Duration::from_secs(30);
 
 /// Why there is no connection.
 #[derive(Debug)]
 pub enum ConnectError {
-    /// The name does not resolve.
-    Resolve(io::Error),
-    /// The name has no address.
-    NoAddress,
-    /// TCP, or the connection broke.
+    /// Nobody answered.
+    Unreached(Unreached),
+    /// The connection broke.
     Io(SocketAddr, io::Error),
-    /// Nobody answered in time.
-    TimedOut(SocketAddr),
     /// The other side closed the connection before the log-in was through.
     Closed(SocketAddr),
     /// What is there is no NATS server.
@@ -59,10 +52,8 @@ pub enum ConnectError {
 impl fmt::Display for ConnectError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            ConnectError::Resolve(cause) => write!(f, "the server's name cannot be resolved: {cause}"),
-            ConnectError::NoAddress => write!(f, "the server's name has no address"),
+            ConnectError::Unreached(why) => write!(f, "{why}"),
             ConnectError::Io(address, cause) => write!(f, "{address}: {cause}"),
-            ConnectError::TimedOut(address) => write!(f, "{address}: no answer within {} s", CONNECT.as_secs()),
             ConnectError::Closed(address) => write!(f, "{address}: closed before the log-in was through"),
             ConnectError::NotNats(address, cause) => write!(f, "{address}: no NATS server: {cause}"),
             ConnectError::NoTls(address) => {
@@ -81,13 +72,19 @@ impl fmt::Display for ConnectError {
 impl std::error::Error for ConnectError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            ConnectError::Resolve(cause)
-            | ConnectError::Io(_, cause)
-            | ConnectError::Tls(_, cause)
-            | ConnectError::CannotEncrypt(cause) => Some(cause),
+            ConnectError::Unreached(why) => why.source(),
+            ConnectError::Io(_, cause) | ConnectError::Tls(_, cause) | ConnectError::CannotEncrypt(cause) => {
+                Some(cause)
+            }
             ConnectError::NotNats(_, cause) => Some(cause),
             _ => None,
         }
+    }
+}
+
+impl From<Unreached> for ConnectError {
+    fn from(why: Unreached) -> ConnectError {
+        ConnectError::Unreached(why)
     }
 }
 
@@ -139,17 +136,8 @@ pub struct Link {
 impl Link {
     /// Connects to the first of the server's addresses that answers, and logs in.
     pub async fn open(settings: &Settings) -> Result<Link, ConnectError> {
-        let addresses = timeout(RESOLVE, tokio::net::lookup_host((settings.server.as_str(), settings.port)));
-        let addresses = addresses.await.map_err(io::Error::from).flatten().map_err(ConnectError::Resolve)?;
-        let mut failure = ConnectError::NoAddress;
-        for address in addresses.take(ADDRESSES) {
-            match timeout(CONNECT, Link::log_in(settings, address)).await {
-                Ok(Ok(link)) => return Ok(link),
-                Ok(Err(error)) => failure = error,
-                Err(_) => failure = ConnectError::TimedOut(address),
-            }
-        }
-        Err(failure)
+        let log_in = async |address| Link::log_in(settings, address).await;
+        connect::first(&settings.server, settings.port, CONNECT, log_in).await
     }
 
     /// Whether credentials and lists travel encrypted.
@@ -192,7 +180,8 @@ impl Link {
 
     async fn log_in(settings: &Settings, address: SocketAddr) -> Result<Link, ConnectError> {
         let failed = |cause| ConnectError::Io(address, cause);
-        let tcp = TcpStream::connect(address).await.map_err(failed)?;
+        let tcp = TcpStream::connect(address).await;
+        let tcp = tcp.map_err(|cause| ConnectError::Unreached(Unreached::Connect(address, cause)))?;
         tcp.set_nodelay(true).map_err(failed)?;
         let mut link = Link { stream: Box::new(tcp), decoder: Decoder::default(), encrypted: false, max_payload: 0 };
         let info = link.expect(address, |operation| match operation {

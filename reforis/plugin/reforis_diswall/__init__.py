@@ -83,6 +83,16 @@ def unblock():
     return jsonify(_perform("unblock", _given(addresses=list)))
 
 
+@blueprint.route("/lists")
+def lists():
+    return jsonify(_perform("lists"))
+
+
+@blueprint.route("/switch", methods=["POST"])
+def switch():
+    return jsonify(_perform("switch", _given(names=list, on=bool)))
+
+
 @blueprint.route("/settings")
 def get_settings():
     return jsonify(_perform("get_settings"))

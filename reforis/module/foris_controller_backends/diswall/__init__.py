@@ -35,6 +35,14 @@ def _flag(value):
     return value is True
 
 
+def _known(value):
+    return value if isinstance(value, bool) else None
+
+
+def _amount(value):
+    return _optional(value) if _count(value) or value == 0 else None
+
+
 def _counts(value):
     return [_count(item) for item in value] if isinstance(value, list) else []
 
@@ -101,6 +109,30 @@ ANSWERS = {
         "allowances",
         {"total": _count, "matched": _count, "offset": _count, "allowances": _list(_ALLOWANCE)},
     ),
+    "lists": (
+        "lists",
+        {
+            "lists": _list(
+                _shape(
+                    {
+                        "name": _text,
+                        "title": _text,
+                        "category": _text,
+                        "about": _text,
+                        "licence": _text,
+                        "commercial": _known,
+                        "hosts": _amount,
+                        "networks": _amount,
+                        "risk": _text,
+                        "refusal": _text,
+                        "enabled": _flag,
+                        "recommended": _flag,
+                    }
+                )
+            )
+        },
+    ),
+    "switch": ("done", _DONE),
     "allow": ("done", _DONE),
     "disallow": ("done", _DONE),
     "unblock": ("done", _DONE),

@@ -44,6 +44,17 @@ class DiswallModule(BaseModule):
         """Ends an address's bans."""
         return self._change("unblock", data)
 
+    def action_lists(self, data):
+        """The catalogue of lists, and which are switched on."""
+        return self.handler.ask("lists", {})
+
+    def action_switch(self, data):
+        """Switches lists of the catalogue on or off."""
+        answer = self.handler.ask("switch", data)
+        if "failed" not in answer:
+            self.notify("switch", data)
+        return answer
+
     def action_get_settings(self, data):
         """The settings; the password is not among them."""
         return self.handler.get_settings()

@@ -5,6 +5,7 @@ import React, { useEffect, useState } from "react";
 
 import { Button, Spinner, TextInput, useAPIGet, useAPIPost } from "foris";
 
+import AddressForm, { Done } from "./AddressForm";
 import { URLS, failureOf } from "./api";
 import { addressClass, end, number, say } from "./text";
 
@@ -26,42 +27,31 @@ function Add({ onDone }) {
     const [comment, setComment] = useState("");
     const [added, allow] = useAPIPost(URLS.allow);
 
-    const submit = async (event) => {
-        event.preventDefault();
-        await allow({ data: { addresses: [address.trim()], ...(comment.trim() ? { comment: comment.trim() } : {}) } });
+    const submit = async (given) => {
+        await allow({ data: { addresses: [given], ...(comment.trim() ? { comment: comment.trim() } : {}) } });
         onDone();
     };
 
-    const failed = failureOf(added);
     return (
-        <form onSubmit={submit}>
-            <TextInput
+        <>
+            <AddressForm
                 label={_("Address or network")}
-                value={address}
-                required
-                maxLength="255"
-                placeholder="198.51.100.7"
-                autoComplete="off"
                 helpText={_("Of either family. An allowance opens nothing: the firewall's own rules still decide.")}
-                onChange={(event) => setAddress(event.target.value)}
-            />
-            <TextInput
-                label={_("Comment")}
-                value={comment}
-                maxLength="120"
-                autoComplete="off"
-                onChange={(event) => setComment(event.target.value)}
-            />
-            <Button className="btn-primary" type="submit">
-                {_("Allow")}
-            </Button>
-            {failed && <div className="alert alert-warning mt-3" role="alert">{failed}</div>}
-            {!failed && added.state === "success" && (
-                <p role="status" className="mt-2">
-                    {(added.data.done || []).map(({ text }) => text).join("; ")}
-                </p>
-            )}
-        </form>
+                address={address}
+                onChange={setAddress}
+                onSubmit={submit}
+                action={_("Allow")}
+            >
+                <TextInput
+                    label={_("Comment")}
+                    value={comment}
+                    maxLength="120"
+                    autoComplete="off"
+                    onChange={(event) => setComment(event.target.value)}
+                />
+            </AddressForm>
+            <Done answers={[added]} />
+        </>
     );
 }
 

@@ -4,8 +4,9 @@
 
 import React, { useCallback, useEffect, useState } from "react";
 
-import { Button, Spinner, TextInput, useAPIGet, useAPIPost } from "foris";
+import { Button, Spinner, useAPIGet, useAPIPost } from "foris";
 
+import AddressForm, { Done, Failure } from "./AddressForm";
 import { URLS, failureOf } from "./api";
 import Chart from "./Chart";
 import { addressClass, end, moment, number, reason, say, sourceName } from "./text";
@@ -114,8 +115,6 @@ function Check({ asked }) {
         ask({ data: { address: asked.address } });
     }, [asked, ask]);
 
-    const done = [allowed, unblocked].find(({ state }) => state === "success" || state === "error");
-    const told = done && (failureOf(done) || (done.data.done || []).map(({ text }) => text).join("; "));
     const failed = failureOf(checked);
     const act = async (send, data) => {
         await send({ data });
@@ -124,25 +123,15 @@ function Check({ asked }) {
 
     return (
         <>
-            <form
-                onSubmit={(event) => {
-                    event.preventDefault();
-                    if (address.trim()) ask({ data: { address: address.trim() } });
-                }}
-            >
-                <TextInput
-                    label={_("Address")}
-                    value={address}
-                    placeholder="198.51.100.7"
-                    autoComplete="off"
-                    onChange={(event) => setAddress(event.target.value)}
-                />
-                <Button className="btn-primary" type="submit">
-                    {_("Why is this address blocked?")}
-                </Button>
-            </form>
-            {told && <p role="status" className="mt-2">{told}</p>}
-            {failed && <div className="alert alert-warning mt-3">{failed}</div>}
+            <AddressForm
+                label={_("Address")}
+                address={address}
+                onChange={setAddress}
+                onSubmit={(given) => ask({ data: { address: given } })}
+                action={_("Why is this address blocked?")}
+            />
+            <Done answers={[allowed, unblocked]} />
+            <Failure of={checked} />
             {!failed && checked.state === "success" && (
                 <Verdict
                     answer={checked.data}

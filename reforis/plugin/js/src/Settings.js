@@ -6,6 +6,7 @@ import React, { useEffect, useState } from "react";
 
 import { Button, PasswordInput, Spinner, Switch, TextInput, useAPIGet, useAPIPost } from "foris";
 
+import Lists from "./Lists";
 import { URLS, failureOf } from "./api";
 
 export default function Settings() {
@@ -117,6 +118,7 @@ export default function Settings() {
                     <p role="status" className="mt-2">{_("Saved; it takes force within seconds.")}</p>
                 )}
             </form>
+            <Lists />
         </>
     );
 }

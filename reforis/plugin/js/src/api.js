@@ -14,6 +14,8 @@ export const URLS = {
     allow: `${ROOT}/allow`,
     disallow: `${ROOT}/disallow`,
     unblock: `${ROOT}/unblock`,
+    lists: `${ROOT}/lists`,
+    switch: `${ROOT}/switch`,
     settings: `${ROOT}/settings`,
 };
 

@@ -18,6 +18,7 @@ REASON = {"kind": "port", "text": "", "protocol": "tcp", "port": 23}
 class MockDiswallHandler(Handler, BaseMockHandler):
     banned = {BANNED}
     allowed = {"192.0.2.7": "kancelář"}
+    switched_on = {"spamhaus"}
     settings = {
         "enabled": True,
         "local_only": False,
@@ -86,6 +87,27 @@ class MockDiswallHandler(Handler, BaseMockHandler):
         offset = data.get("offset", 0)
         page = rows[offset:][: data.get("limit", 100)]
         return {"total": len(self.allowed), "matched": len(rows), "offset": offset, "allowances": page}
+
+    def _lists(self, _data, _now):
+        def row(name, title, category, risk, **more):
+            about = {"about": f"What {title} is for.", "licence": "free for all", "refusal": "", "recommended": False}
+            size = {"commercial": None, "hosts": None, "networks": None}
+            names = {"name": name, "title": title, "category": category, "risk": risk}
+            return {**names, **about, **size, **more, "enabled": name in self.switched_on}
+
+        return {
+            "lists": [
+                row("spamhaus", "Spamhaus DROP", "crime", "low", networks=1600, hosts=0, recommended=True),
+                row("dshield", "DShield", "attackers", "low", networks=20, hosts=0, commercial=False),
+                row("tor", "Tor", "anonymity", "high", refusal="12 MB of memory are free, and it takes 20 MB"),
+            ]
+        }
+
+    def _switch(self, data, _now):
+        change = self.switched_on.update if data["on"] else self.switched_on.difference_update
+        change(data["names"])
+        word = "on" if data["on"] else "off"
+        return {"done": [{"address": name, "text": f"{name} is switched {word}"} for name in data["names"]]}
 
     def _allow(self, data, _now):
         self.allowed.update({address: data.get("comment", "") for address in data["addresses"]})

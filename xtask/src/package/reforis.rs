@@ -32,6 +32,7 @@ pub fn packages(version: &str, python: &str) -> Result<Vec<Package>> {
     for tree in ["foris_controller_modules/diswall", "foris_controller_backends/diswall"] {
         add_tree(&Path::new("reforis/module").join(tree), &format!("{site}{tree}/"), &mut module.files)?;
     }
+    add_tree(Path::new("reforis/module/root"), "", &mut module.files)?;
     let mut plugin = read("reforis-diswall-plugin", RESTART_WEB)?;
     let info = format!("{site}reforis_diswall-{version}.dist-info/");
     let file = |path: String, content: Vec<u8>| File { path, mode: 0o644, content };

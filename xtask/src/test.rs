@@ -30,7 +30,8 @@ Runs every check, the quick ones first, and sums up:
                 kernel, each test in a network namespace of its own (needs root)
   counts        instructions and memory of the daemon's work, beside docs/counts.md
   LuCI pages    in a real browser against the real daemon (skipped where no Chromium can be had)
-  reForis       its module against a stand-in of foris-controller, and its packages (without npm: none)
+  reForis       its module against a stand-in of foris-controller, its packages (without npm: none), and its
+                pages in a real browser against the real daemon (without Chromium: not)
   routers       the packages' binaries, built beside the checks above; those for mips_24kc and
                 aarch64_cortex-a53 without link-time optimization, which takes the most time
   emulated      those binaries under user-mode emulation (cargo xtask emulate --brief)
@@ -173,7 +174,7 @@ fn run_all(args: &[String]) -> Result<()> {
     report.check("end to end", |tally| tests(tally, &["--test", "e2e"]));
     report.check("counts", |_| bench::counts(&[]).map(|()| Outcome::Passed(String::new())));
     report.check("LuCI pages", luci_pages);
-    report.check("reForis", |_| reforis());
+    report.check("reForis", reforis);
     if let Some(building) = routers {
         report.check("routers", |_| building.and_then(RouterBuild::wait));
         report.check("emulated", |_| other_processor(emulate::SUBCOMMAND.run, &["--as-built", "--brief"]));
@@ -251,11 +252,15 @@ fn luci_pages(sum: &mut Tally) -> Result<Outcome> {
     if let Err(why) = setup::ensure(&[setup::LUCI]) {
         return Ok(Outcome::Skipped(format!("not tested: {why}")));
     }
-    let directory = "luci-app/test";
-    run(command("npm", &["ci", "--no-audit", "--no-fund", "--ignore-scripts"]).current_dir(directory))?;
+    browse(sum, "luci-app/test/run.js")
+}
+
+/// Runs a node test that drives a browser on this program's daemon.
+fn browse(sum: &mut Tally, script: &str) -> Result<Outcome> {
+    run(command("npm", &["ci", "--no-audit", "--no-fund", "--ignore-scripts"]).current_dir("luci-app/test"))?;
     run(&mut cargo(&["build", "--quiet", "--bin", "diswall"]))?;
     let own = std::env::current_exe().map_err(|error| format!("this program's own path: {error}"))?;
-    let mut node = command("node", &["luci-app/test/run.js"]);
+    let mut node = command("node", &[script]);
     node.env("DISWALL", own.with_file_name("diswall"));
     let mut tally = Tally::default();
     let all_well = run_watching(&mut node, |line| {
@@ -265,13 +270,18 @@ fn luci_pages(sum: &mut Tally) -> Result<Outcome> {
     Ok(tally.outcome(all_well))
 }
 
-/// The pages for reForis: their module, and whether the bundle and the packages can be made.
-fn reforis() -> Result<Outcome> {
+/// The pages for reForis: their module, whether the bundle and the packages can be made, and how they do in a browser,
+/// which takes the bundle from where the packages' build left it.
+fn reforis(sum: &mut Tally) -> Result<Outcome> {
     run(&mut command("python3", &["-m", "unittest", "discover", "-s", "reforis/module/tests"]))?;
     if let Err(why) = setup::ensure(&[setup::NPM]) {
         return Ok(Outcome::Skipped(format!("not packed: {why}")));
     }
-    (package::SUBCOMMAND.run)(&["--reforis".to_owned(), "3.11".to_owned()]).map(|()| Outcome::Passed(String::new()))
+    (package::SUBCOMMAND.run)(&["--reforis".to_owned(), "3.11".to_owned()])?;
+    if let Err(why) = setup::ensure(&[setup::LUCI]) {
+        return Ok(Outcome::Skipped(format!("not in a browser: {why}")));
+    }
+    browse(sum, "reforis/test/run.js")
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ in ubus' place. Nothing but Python's own library. Started by world.js.
 
     host.py ubus|mock UBUS BUNDLE
 
-With FORIS_CONTROLLER_DIR foris-controller's own classes are underneath the module, else a stand-in of them. Prints its
+With FORIS_CONTROLLER foris-controller's own classes are underneath the module, else a stand-in of them. Prints its
 port. PUT /test changes {"language"}.
 """
 
@@ -69,7 +69,7 @@ class Request:
 def stand_in():
     """What plugin and module import, as far as they use it; test_backend has the rest."""
     importlib.import_module("test_backend")
-    if "FORIS_CONTROLLER_DIR" not in __import__("os").environ:
+    if "FORIS_CONTROLLER" not in __import__("os").environ:
 
         class Base:
             def __init__(self, handler=None):

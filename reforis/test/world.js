@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // What the tests of reForis' pages stand on: a running diswall in a network namespace of its own, something in ubus'
 // place that asks it as rpcd does, the module and the plugin behind host.py, and a browser. With REFORIS_URL the
-// pages of a running reForis are driven in place of host.py's (see docs/turris.md).
+// pages of a running reForis are driven: DISWALL is then a program that runs that router's diswall, and what
+// would stop its daemon is left out.
 "use strict";
 
 const { spawn, spawnSync } = require("node:child_process");
@@ -13,6 +14,7 @@ const { createRequire } = require("node:module");
 const ROOT = path.join(__dirname, "../..");
 const { chromium } = createRequire(path.join(ROOT, "luci-app/test/package.json"))("playwright-core");
 const BINARY = path.resolve(process.env.DISWALL || path.join(ROOT, "target/debug/diswall"));
+const RUNNING = process.env.REFORIS_URL;
 const BUNDLE = path.resolve(process.env.BUNDLE || path.join(ROOT, "target/reforis/app.min.js"));
 const ALLOWANCES = 5000;
 const EVIL = "<img src=x onerror=\"window.pwned=1\"><script>window.pwned=1</script> žluťoučký";
@@ -66,8 +68,11 @@ ${allowances.join("")}`);
         fs.writeFileSync(path.join(this.dir, "catalogue.json"), JSON.stringify({ version: 1, lists: LISTS }));
         this.ubus = path.join(this.dir, "ubus");
         this.answerAs("relay");
-        await this.startDaemon();
-        await this.startHost();
+        this.url = RUNNING;
+        if (!RUNNING) {
+            await this.startDaemon();
+            await this.startHost();
+        }
         this.browser = await chromium.launch({
             executablePath: process.env.CHROMIUM || "/usr/bin/chromium",
             args: ["--no-sandbox", "--disable-gpu"],
@@ -86,7 +91,8 @@ ${allowances.join("")}`);
     }
 
     cli(...args) {
-        return spawnSync(BINARY, [...args, "--config", this.config], { encoding: "utf8" });
+        const where = RUNNING ? [] : ["--config", this.config];
+        return spawnSync(BINARY, [...args, ...where], { encoding: "utf8" });
     }
 
     async startDaemon() {
@@ -103,10 +109,6 @@ ${allowances.join("")}`);
     }
 
     async startHost() {
-        if (process.env.REFORIS_URL) {
-            this.url = process.env.REFORIS_URL;
-            return;
-        }
         const host = start(process.env.PYTHON || "/usr/bin/python3", [path.join(__dirname, "host.py"), "ubus", this.ubus, BUNDLE],
             ["ignore", "pipe", "inherit"]);
         const port = await new Promise((resolve) => host.stdout.once("data", (data) => resolve(String(data).trim())));
@@ -144,4 +146,4 @@ ${allowances.join("")}`);
     }
 }
 
-module.exports = { World, until, EVIL, ALLOWANCES };
+module.exports = { World, until, EVIL, ALLOWANCES, RUNNING };

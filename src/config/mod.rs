@@ -41,7 +41,8 @@ pub struct Settings {
 impl Settings {
     /// The sources that have sets and books, in the order in which people are told of them.
     pub fn sources(&self) -> Vec<Source> {
-        Source::BUILT_IN.into_iter().chain(self.feeds.lists.iter().map(|list| list.source)).collect()
+        let others = registry::all(&self.feeds).map(|(_, source)| source);
+        Source::BUILT_IN.into_iter().chain(others.filter(|source| !Source::BUILT_IN.contains(source))).collect()
     }
 
     /// Whether a ban of this source begins anew with every packet of the banned host.

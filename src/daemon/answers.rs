@@ -225,7 +225,7 @@ impl Daemon {
         let view = WallView::read();
         let page = self.ledger.page(view.now, &filter, query.offset as usize, limit as usize);
         // What lists have is shown only where it is asked for.
-        let shown = |each: &Source| each.holds() != Holds::Both || source == Some(*each);
+        let shown = |each: &Source| each.holds() != Holds::Listed || source == Some(*each);
         let total = self.ledger.sources().filter(shown).map(|source| self.ledger.counts(source));
         Ok(Page {
             now: view.wall,

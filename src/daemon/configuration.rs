@@ -132,6 +132,7 @@ impl Daemon {
         let plans: Vec<ListPlan> = self.settings.feeds.lists.iter().map(plan).collect();
         let Daemon { ledger, kernel, .. } = self;
         ledger.set_lists(&plans, &mut |change| kernel.push(change));
+        ledger.set_sources(clock::now(), &self.settings.sources(), &mut |change| kernel.push(change));
         self.tally.set_sources(self.settings.sources());
         self.tell_room();
         self.ledger.set_ladder(offences::ladder(&self.settings));

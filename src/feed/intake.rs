@@ -42,7 +42,7 @@ impl Intake {
     pub fn begin(&self, v4: usize) -> Reading {
         let most = self.most.get();
         let room = most.saturating_add(most / 8).max(LEAST);
-        let list = List { v4: Vec::with_capacity(v4.min(room)), v6: Vec::new(), cut: 0 };
+        let list = List { v4: Vec::with_capacity(v4.min(room)), v6: Vec::new(), ..List::default() };
         Reading { list, most, room, may_ban: self.may_ban, full: false, never: 0 }
     }
 }
@@ -104,7 +104,7 @@ impl Reading {
     pub fn end(mut self) -> (List, u64) {
         if self.full {
             // Sorted by address: which of them stay is no more just than any other choice.
-            let List { v4, v6, cut } = &mut self.list;
+            let List { v4, v6, cut, .. } = &mut self.list;
             let most_v6 = self.most.saturating_sub(v4.len());
             let beyond = v6.len().saturating_sub(most_v6) + v4.len().saturating_sub(self.most);
             v6.truncate(most_v6);

@@ -19,6 +19,7 @@ mod number;
 mod page;
 mod protect;
 mod query;
+mod ranges;
 mod reason;
 mod record;
 pub mod record_file;
@@ -43,9 +44,7 @@ pub use reason::{ReasonRef, Refused};
 pub use record::{Clocks, RECORD_MAX, Record, Word, frame as record_frame, read as read_record};
 pub use snapshot::{AWAY_MAX, Restored, SnapshotError, Totals, VERSION};
 
-use crate::model::{
-    AllowOrigin, Entries, Entry, Event, Holds, Lifetime, List, Listed, Reason, SetChange, SetId, Source,
-};
+use crate::model::{AllowOrigin, Entries, Entry, Event, Lifetime, List, Listed, Reason, Run, SetChange, SetId, Source};
 use escalation::Escalation;
 use holders::Holders;
 use nets::Nets;
@@ -87,23 +86,24 @@ pub struct Counts {
     pub cut: u32,
 }
 
-/// The bans of one source that holds single addresses.
+/// The bans of one source that holds single addresses, and of some of them networks too.
 #[derive(Debug)]
 struct Book {
     source: Source,
     v4: Table<Ipv4Addr>,
     v6: Table<Ipv6Addr>,
+    nets: Nets,
     cut: u32,
 }
 
 impl Book {
     fn new(source: Source) -> Book {
-        Book { source, v4: Table::new(), v6: Table::new(), cut: 0 }
+        Book { source, v4: Table::new(), v6: Table::new(), nets: Nets::new(SetId::Nets(source)), cut: 0 }
     }
 
     /// Bans of both families.
     fn len(&self) -> usize {
-        self.v4.len() + self.v6.len()
+        self.v4.len() + self.v6.len() + self.nets.len()
     }
 }
 
@@ -115,7 +115,7 @@ const COMMAND: u8 = 1;
 #[derive(Debug)]
 pub struct Ledger {
     max_entries: u32,
-    /// One for each source of single addresses, in the order in which people are told of them.
+    /// One for each source that holds single addresses with ends, in the order in which people are told of them.
     books: Vec<Book>,
     /// Books of a snapshot whose sources this configuration does not have: kept for when it has them again.
     apart: Vec<(Box<str>, Book)>,
@@ -157,11 +157,7 @@ impl Ledger {
     pub fn new(max_entries: u32) -> Ledger {
         Ledger {
             max_entries,
-            books: Source::BUILT_IN
-                .into_iter()
-                .filter(|source| source.holds() == Holds::Hosts)
-                .map(Book::new)
-                .collect(),
+            books: Source::BUILT_IN.into_iter().filter(|source| ranges::has_book(*source)).map(Book::new).collect(),
             apart: Vec::new(),
             lists: Vec::new(),
             manual: Nets::new(SetId::Ban(Source::MANUAL)),
@@ -207,8 +203,9 @@ impl Ledger {
                 Place::List(index) => applied.cut += self.shrink_list(index, now, source, sink),
                 Place::Book(index) => {
                     let (book, mut cause) = self.book(index, now, sink, &mut applied);
-                    book.v6.shrink_to_most(&mut cause.leaving(book.v4.len()));
-                    book.v4.shrink_to_most(&mut cause.leaving(book.v6.len()));
+                    book.v6.shrink_to_most(&mut cause.leaving(book.v4.len() + book.nets.len()));
+                    book.v4.shrink_to_most(&mut cause.leaving(book.v6.len() + book.nets.len()));
+                    book.nets.shrink_to_most(&mut cause.of_nets(book.v4.len() + book.v6.len()));
                     book.cut = book.cut.saturating_add(cause.applied.cut - before);
                 }
                 Place::Manual => {
@@ -235,6 +232,7 @@ impl Ledger {
             book.v4.protect(now, SetId::Ban(book.source), &self.protection, sink);
             book.v6.protect(now, SetId::Ban(book.source), &self.protection, sink);
         }
+        self.protect_ranges(now, sink);
         let mut applied = Applied::default();
         let (manual, mut cause) = self.manual(now, sink, &mut applied);
         manual.protect(&mut cause);
@@ -362,6 +360,7 @@ impl Ledger {
     pub fn next_expiry(&self) -> Option<Moment> {
         let tables = self.books.iter().flat_map(|book| [book.v4.next_expiry(), book.v6.next_expiry()]);
         let nets = [self.manual.next_expiry(), self.allow.next_expiry()];
+        let nets = nets.into_iter().chain(self.books.iter().map(|book| book.nets.next_expiry()));
         tables.chain(nets).flatten().min()
     }
 
@@ -370,13 +369,14 @@ impl Ledger {
     /// elements expire by itself, so there is nothing to change in the sets.
     pub fn expire(&mut self, now: Moment, gone: &mut dyn FnMut(Source, IpNet)) -> usize {
         let mut count = 0;
-        for Book { source, v4, v6, .. } in &mut self.books {
-            let mut tell = |address: IpAddr| {
+        for Book { source, v4, v6, nets, .. } in &mut self.books {
+            let mut tell = |net: IpNet| {
                 count += 1;
-                gone(*source, address.into());
+                gone(*source, net);
             };
-            v4.expire(now, &mut self.texts, &mut |address| tell(address.into()));
-            v6.expire(now, &mut self.texts, &mut |address| tell(address.into()));
+            v4.expire(now, &mut self.texts, &mut |address| tell(IpAddr::from(address).into()));
+            v6.expire(now, &mut self.texts, &mut |address| tell(IpAddr::from(address).into()));
+            nets.expire(now, &mut tell);
         }
         self.manual.expire(now, &mut |net| {
             count += 1;
@@ -395,19 +395,26 @@ impl Ledger {
             let v6 = list.v6.iter().map(|listed| single_entry(listed.address.into(), listed.lifetime));
             return self.owner_list(now, COMMAND, v4.chain(v6).collect(), sink);
         };
-        let List { v4, v6, cut } = &mut list;
-        v6.retain(|listed| match listed.address.to_ipv4_mapped() {
-            Some(address) => {
-                v4.push(Listed { address, lifetime: listed.lifetime });
-                false
-            }
-            None => true,
-        });
+        let List { v4, v6, nets, runs, cut } = &mut list;
+        if runs.is_empty() {
+            v6.retain(|listed| match listed.address.to_ipv4_mapped() {
+                Some(address) => {
+                    v4.push(Listed { address, lifetime: listed.lifetime });
+                    false
+                }
+                None => true,
+            });
+        }
         let mut applied = Applied::default();
+        let nets = ranges::bannable(source, std::mem::take(nets), &mut applied);
+        let runs =
+            |count: fn(&Run) -> usize| runs.iter().map(|run| (count(run), ReasonRef::from(&run.reason))).collect();
+        let (runs4, runs6): (Vec<_>, Vec<_>) = (runs(|run| run.v4), runs(|run| run.v6));
         let (book, mut cause) = self.book(index, now, sink, &mut applied);
         // The few first: what goes of them makes room.
-        book.v6.replace(&mut cause.leaving(book.v4.len()), v6);
-        book.v4.replace(&mut cause.leaving(book.v6.len()), v4);
+        book.nets.replace(&mut cause.of_nets(book.v4.len() + book.v6.len()), COMMAND, nets);
+        book.v6.replace(&mut cause.leaving(book.v4.len() + book.nets.len()), v6, &runs6);
+        book.v4.replace(&mut cause.leaving(book.v6.len() + book.nets.len()), v4, &runs4);
         cause.applied.cut = cause.applied.cut.saturating_add(*cut);
         book.cut = cause.applied.cut;
         applied
@@ -441,6 +448,12 @@ impl Ledger {
             // A list is told as a whole.
             Place::Nowhere | Place::List(_) => {}
             // Another router's announcement has no length and stands for a short one: it ends no longer ban.
+            Place::Book(index) if !self.is_element(source, net) => {
+                let entry = Entry { net, lifetime, comment: reason.to_string().into() };
+                let (book, mut cause) = self.book(index, now, sink, &mut applied);
+                book.nets.insert(&mut cause.of_nets(book.v4.len() + book.v6.len()), COMMAND, entry);
+                book.cut = book.cut.saturating_add(cause.applied.cut);
+            }
             Place::Book(_) if source.prolongs_only() && self.holds_longer(now, source, net.addr(), lifetime) => {
                 applied.unchanged = 1;
             }
@@ -449,10 +462,12 @@ impl Ledger {
                 let (book, mut cause) = self.book(index, now, sink, &mut applied);
                 match element {
                     IpAddr::V4(address) => {
-                        book.v4.ban(&mut cause.leaving(book.v6.len()), address, lifetime, Some(reason));
+                        let mut cause = cause.leaving(book.v6.len() + book.nets.len());
+                        book.v4.ban(&mut cause, address, lifetime, Some(reason));
                     }
                     IpAddr::V6(address) => {
-                        book.v6.ban(&mut cause.leaving(book.v4.len()), address, lifetime, Some(reason));
+                        let mut cause = cause.leaving(book.v4.len() + book.nets.len());
+                        book.v6.ban(&mut cause, address, lifetime, Some(reason));
                     }
                 }
                 book.cut = book.cut.saturating_add(cause.applied.cut);
@@ -484,7 +499,10 @@ impl Ledger {
         let mut applied = Applied::default();
         match self.place(source) {
             Place::Nowhere | Place::List(_) => {}
-            Place::Book(_) if !self.is_element(source, net) => {}
+            Place::Book(index) if !self.is_element(source, net) => {
+                let (book, mut cause) = self.book(index, now, sink, &mut applied);
+                book.nets.remove(&mut cause.of_nets(0), COMMAND, net);
+            }
             Place::Book(index) => {
                 let element = self.element(source, net.addr());
                 let (book, mut cause) = self.book(index, now, sink, &mut applied);
@@ -515,6 +533,7 @@ impl Ledger {
                 let (book, mut cause) = self.book(index, now, sink, &mut applied);
                 book.v4.clear(&mut cause);
                 book.v6.clear(&mut cause);
+                book.nets.clear(&mut cause.of_nets(0));
                 book.cut = 0;
             }
             Place::Manual => {
@@ -539,7 +558,11 @@ impl Ledger {
             Some(AllowOrigin::Nats) => self.max_entries as usize / 16 + 16,
             _ => self.max_entries as usize,
         };
-        change(&mut self.allow, &mut nets::Cause { now, most, protection: None, sink, applied: &mut applied });
+        let protection = None;
+        change(
+            &mut self.allow,
+            &mut nets::Cause { now, most, protection, outside: false, sink, applied: &mut applied },
+        );
         applied
     }
 
@@ -584,7 +607,8 @@ impl Ledger {
         applied: &'a mut Applied,
     ) -> (&'a mut Nets, nets::Cause<'a>) {
         let most = self.max_entries as usize;
-        (&mut self.manual, nets::Cause { now, most, protection: Some(&self.protection), sink, applied })
+        let protection = Some(&self.protection);
+        (&mut self.manual, nets::Cause { now, most, protection, outside: false, sink, applied })
     }
 }
 

@@ -71,6 +71,8 @@ pub(super) struct Cause<'a> {
     pub(super) most: usize,
     /// Addresses to leave out; `None`: nothing is (allowances).
     pub(super) protection: Option<&'a Protection>,
+    /// It is the word of somebody who does not know this network: private ranges are left out too.
+    pub(super) outside: bool,
     pub(super) sink: &'a mut dyn FnMut(SetChange),
     pub(super) applied: &'a mut Applied,
 }
@@ -78,7 +80,8 @@ pub(super) struct Cause<'a> {
 /// The networks behind one pair of interval sets.
 #[derive(Debug)]
 pub(super) struct Nets {
-    set: SetId,
+    /// Where its elements go.
+    pub(super) set: SetId,
     halves: [Half; 2],
     /// Not later than the first end.
     first_end: End,
@@ -504,8 +507,11 @@ impl Half {
             self.sweep(family, cause.now, bounds, &|_| true, &mut |segment| out.push(segment));
             return out.segments;
         };
-        let mask = protection.mask(family);
+        let mask = if cause.outside { protection.outside_mask(family) } else { protection.mask(family) };
         self.sweep(family, cause.now, bounds, &|_| true, &mut |segment| cut_out(segment, mask, &mut out));
+        if cause.outside {
+            return out.segments;
+        }
         let meant = |net: &Net| protection.is_meant(family, net.first, net.last(family));
         let (mask, parts) = (protection.own_mask(family), out.segments.len());
         self.sweep(family, cause.now, bounds, &meant, &mut |segment| cut_out(segment, mask, &mut out));

@@ -9,7 +9,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use super::number;
-use crate::model::Source;
+use crate::model::{Holds, Source};
 
 /// Why a ban is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -110,7 +110,7 @@ fn mapped(net: Ipv6Net) -> Option<Ipv4Net> {
 /// # Errors
 /// The reason, for counting and for telling.
 pub fn may_ban(source: Source, net: IpNet) -> Result<(), Never> {
-    if !source.is_owner() && net.prefix_len() != net.max_prefix_len() {
+    if matches!(source.holds(), Holds::Hosts) && net.prefix_len() != net.max_prefix_len() {
         return Err(Never::Network);
     }
     let (family, first, last) = number::bounds(net);

@@ -45,10 +45,24 @@ impl<'a, K: Key> Timeline<'a> for Single<'a, K> {
     }
 }
 
-/// The owner's networks, which are few.
-struct Manual<'a>(Vec<BanView<'a>>);
+/// Networks, which are few.
+struct Networks<'a>(Vec<BanView<'a>>);
 
-impl<'a> Timeline<'a> for Manual<'a> {
+impl<'a> Networks<'a> {
+    fn new(filter: &Filter, each: &mut dyn FnMut(&mut dyn FnMut(BanView<'a>))) -> Box<dyn Timeline<'a> + 'a> {
+        let mut bans = Vec::new();
+        each(&mut |ban| {
+            let family = if ban.net.addr().is_ipv4() { 4 } else { 6 };
+            if filter.family.is_none_or(|wanted| wanted == family) {
+                bans.push(ban);
+            }
+        });
+        bans.sort_by_key(|ban| ban.start);
+        Box::new(Networks(bans))
+    }
+}
+
+impl<'a> Timeline<'a> for Networks<'a> {
     fn begun_by(&self, moment: Moment) -> usize {
         self.0.partition_point(|ban| ban.start <= moment)
     }
@@ -85,21 +99,17 @@ impl Ledger {
 
     fn timelines<'a>(&'a self, now: Moment, filter: &Filter) -> Vec<Box<dyn Timeline<'a> + 'a>> {
         let mut timelines: Vec<Box<dyn Timeline<'a> + 'a>> = Vec::new();
-        let wanted = |each: &Source| each.holds() != Holds::Both && filter.source.is_none_or(|wanted| wanted == *each);
+        let wanted =
+            |each: &Source| each.holds() != Holds::Listed && filter.source.is_none_or(|wanted| wanted == *each);
         for source in self.sources().filter(wanted) {
             let Place::Book(index) = self.place(source) else {
-                let mut bans = Vec::new();
-                self.for_each_ban(now, Some(source), &mut |ban| {
-                    let family = if ban.net.addr().is_ipv4() { 4 } else { 6 };
-                    if filter.family.is_none_or(|wanted| wanted == family) {
-                        bans.push(ban);
-                    }
-                });
-                bans.sort_by_key(|ban| ban.start);
-                timelines.push(Box::new(Manual(bans)));
+                timelines.push(Networks::new(filter, &mut |f| self.for_each_ban(now, Some(source), f)));
                 continue;
             };
             let book = &self.books[index];
+            if book.nets.len() > 0 {
+                timelines.push(Networks::new(filter, &mut |f| self.for_each_range(book, now, f)));
+            }
             if filter.family != Some(6) {
                 timelines.push(Box::new(Single { ledger: self, source, table: &book.v4 }));
             }

@@ -49,7 +49,7 @@ impl Ledger {
         let search = Search { ledger: self, now, filter, wanted: Wanted::new(filter.text) };
         let limit = limit.min(PAGE_MAX);
         // What a list has came all at once.
-        let is_list = filter.source.is_some_and(|source| source.holds() == Holds::Both);
+        let is_list = filter.source.is_some_and(|source| source.holds() == Holds::Listed);
         if filter.sort == Sort::Newest && matches!(search.wanted, Wanted::All) && !is_list {
             return self.page_by_start(now, filter, offset, limit);
         }

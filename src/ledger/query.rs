@@ -146,6 +146,7 @@ impl Ledger {
         let address = address.to_canonical();
         let mut bans: Vec<BanView> = self.booked(now, address).collect();
         bans.extend(self.manual.around(now, address.into()).map(|(net, entry)| self.manual_view(net, entry)));
+        bans.extend(self.ranged(now, address.into()));
         bans.extend(self.listed(address.into()));
         let allowances = self.allowances_around(now, address.into()).collect();
         let protection = self.protection.find(address);
@@ -175,7 +176,8 @@ impl Ledger {
         if self.protection.covers(family, number) {
             return Outcome::Protected;
         }
-        if self.booked(now, address).next().is_some() || self.is_listed(address, whole) {
+        let ranged = || self.books.iter().any(|book| book.nets.covers(now, address));
+        if self.booked(now, address).next().is_some() || ranged() || self.is_listed(address, whole) {
             return Outcome::Blocked;
         }
         may_ban(Source::SCAN, address.into()).map_or_else(Outcome::NeverBanned, |()| Outcome::NotBanned)
@@ -198,7 +200,7 @@ impl Ledger {
         let is_scan = move |source: Source| source.is_own() && self.scan_net(net.addr()) == net;
         let others = self.booked(now, net.addr()).filter(move |ban| single || is_scan(ban.source));
         let owner = self.manual.around(now, net).map(|(net, entry)| self.manual_view(net, entry));
-        others.chain(owner).chain(self.listed(net))
+        others.chain(owner).chain(self.ranged(now, net)).chain(self.listed(net))
     }
 
     /// When the next of the bans that have this address ends by itself; `None`: none does.
@@ -217,6 +219,7 @@ impl Ledger {
                     let book = &self.books[index];
                     book.v4.iter(now).for_each(|(key, ban)| f(self.view(source, key, ban)));
                     book.v6.iter(now).for_each(|(key, ban)| f(self.view(source, key, ban)));
+                    self.for_each_range(book, now, f);
                 }
                 Place::Manual => self.manual.iter(now).for_each(|(net, entry)| f(self.manual_view(net, entry))),
             }
@@ -235,7 +238,7 @@ impl Ledger {
         Counts {
             v4: count(book.v4.len()),
             v6: count(book.v6.len()),
-            nets: 0,
+            nets: count(book.nets.len()),
             withheld: book.v4.withheld() + book.v6.withheld(),
             cut: book.cut,
         }
@@ -354,6 +357,9 @@ impl Desired for DesiredSet<'_> {
             Place::Manual => return self.ledger.manual.wanted(range, self.now),
             Place::List(index) => return self.ledger.list_wants(index, self.set, range),
             Place::Nowhere => return None,
+            Place::Book(index) if self.set.is_interval() => {
+                return self.ledger.books[index].nets.wanted(range, self.now);
+            }
             Place::Book(index) => &self.ledger.books[index],
         };
         let ban = match range.first {
@@ -374,6 +380,9 @@ impl Desired for DesiredSet<'_> {
                 return;
             }
             Place::Nowhere => return,
+            Place::Book(index) if self.set.is_interval() => {
+                return self.ledger.books[index].nets.for_each_element(self.now, f);
+            }
             Place::Book(index) => &self.ledger.books[index],
         };
         let mut tell = |address: IpAddr, ban: Ban| {
@@ -391,6 +400,9 @@ impl Desired for DesiredSet<'_> {
             Place::Manual => return self.ledger.manual.walk(self.now, cursor, most, f),
             Place::List(index) => return self.ledger.walk_list(index, self.set, cursor, most, f),
             Place::Nowhere => return false,
+            Place::Book(index) if self.set.is_interval() => {
+                return self.ledger.books[index].nets.walk(self.now, cursor, most, f);
+            }
             Place::Book(index) => &self.ledger.books[index],
         };
         let mut tell = |address: IpAddr, ban: Ban| {

@@ -528,12 +528,12 @@ impl Ledger {
             }
         }
         let protection = Some(&self.protection);
-        self.manual.restored(&mut nets::Cause { now, most, protection, sink, applied });
+        self.manual.restored(&mut nets::Cause { now, most, protection, outside: false, sink, applied });
         self.allow.forget(&|origin| origin == COMMAND);
         for (net, entry) in allowances.into_iter().filter(|(_, entry)| !entry.end.is_over(now)) {
             self.allow.restore(most, COMMAND, net, entry.start, entry.end, entry.comment);
         }
-        self.allow.restored(&mut nets::Cause { now, most, protection: None, sink, applied });
+        self.allow.restored(&mut nets::Cause { now, most, protection: None, outside: false, sink, applied });
     }
 
     /// A record of all that is in force.

@@ -12,7 +12,8 @@
 //! texts      count u32, each: number varint, text
 //! books      count u32, each: the source's name as a text, count u32 of IPv4 bans, count u32 of IPv6 bans,
 //!            each: address, head u8, age varint, remaining varint if it ends, value varint if it has one
-//!            (before version 3: three books without count and names, of dynfw, nats and scan)
+//!            (before version 3: three books without count and names, of dynfw, nats and scan);
+//!            from version 4 on its networks: count u32, each as a block
 //! blocks     count u32, then allowances count u32,
 //!            each: family u8 (4, 6), prefix u8, address, origin u8, head u8, age, remaining, text,
 //!            and the holder's name as a text where the origin of a block is 2 (from version 2 on)
@@ -33,6 +34,7 @@ use ipnet::IpNet;
 use super::escalation::Past;
 use super::moment::{End, Moment};
 use super::nets::{self, Nets};
+use super::protect::Protection;
 use super::reason::{NOT_KEPT, ReasonRef, TEXTS_MAX, Texts};
 use super::rows::{Ban, Key};
 use super::table::Table;
@@ -42,7 +44,7 @@ use crate::outside;
 use crate::whole_file::Crc;
 
 /// The version that is written. Every version up to it is read.
-pub const VERSION: u16 = 3;
+pub const VERSION: u16 = 4;
 
 const MAGIC: &[u8; 8] = b"diswall\n";
 
@@ -60,7 +62,7 @@ pub const AWAY_MAX: u32 = 366 * 86_400;
 const FOREVER: u8 = 0x80;
 
 /// Most books of sources that the configuration does not have.
-const APART_MAX: usize = 16;
+pub(super) const APART_MAX: usize = 16;
 
 /// Sources of the books of a snapshot before version 3.
 const UNNAMED: [Source; 3] = [Source::DYNFW, Source::NATS, Source::SCAN];
@@ -165,6 +167,7 @@ impl Ledger {
                 out.bytes(&address.octets())?;
                 out.ban(now, ban, ban.word.text(), self.texts.unpack(ban.word))?;
             }
+            out.nets(now, &book.nets, &|_| None)?;
         }
         out.nets(now, &self.manual, &|origin| (origin > COMMAND).then(|| self.holders.name(origin)))?;
         out.nets(now, &self.allow, &|_| None)?;
@@ -221,6 +224,9 @@ impl Ledger {
             let mut reader = BanReader { clock, names: &names, texts, most };
             reader.table(&mut book.v4, v4, &mut input, |input| Ok(Ipv4Addr::from(input.array::<4>()?)))?;
             reader.table(&mut book.v6, v6, &mut input, |input| Ok(Ipv6Addr::from(input.array::<16>()?)))?;
+            if version >= 4 {
+                read_ranges(book, most, clock, &mut input)?;
+            }
         }
         drop(names);
         ledger.read_nets(version, clock, &mut input)?;
@@ -273,16 +279,32 @@ impl Ledger {
             }
         }
         let protection = Some(&self.protection);
-        self.manual.restored(&mut nets::Cause { now, most, protection, sink, applied });
+        self.manual.restored(&mut nets::Cause { now, most, protection, outside: false, sink, applied });
         for _ in 0..input.count()? {
             let (net, origin, found) = input.net(clock)?;
             if let (1..=2, Some((start, end, comment))) = (origin, found) {
                 self.allow.restore(most, origin, net, start, end, comment);
             }
         }
-        self.allow.restored(&mut nets::Cause { now, most, protection: None, sink, applied });
+        self.allow.restored(&mut nets::Cause { now, most, protection: None, outside: false, sink, applied });
         Ok(())
     }
+}
+
+/// The networks of a book.
+fn read_ranges(book: &mut Book, most: u32, clock: Clock, input: &mut Input) -> Result<(), SnapshotError> {
+    for _ in 0..input.count()? {
+        let (net, _, found) = input.net(clock)?;
+        if let Some((start, end, comment)) = found
+            && may_ban(Source::MANUAL, net).is_ok()
+        {
+            book.nets.restore(most as usize, COMMAND, net, start, end, comment);
+        }
+    }
+    let (most, sink, applied) = (most as usize, &mut |_| {}, &mut Applied::default());
+    let protection = Some(&Protection::new(Vec::new()));
+    book.nets.restored(&mut nets::Cause { now: clock.now, most, protection, outside: true, sink, applied });
+    Ok(())
 }
 
 /// Seconds between the two, if both clocks can be believed.

@@ -5,10 +5,12 @@
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
+use std::iter::{repeat, repeat_n};
 use std::net::IpAddr;
 
 use super::Applied;
 use super::moment::{End, GRACE, Moment};
+use super::nets;
 use super::protect::Protection;
 use super::reason::{ReasonRef, Texts};
 use super::rows::{Ban, Key, Rows};
@@ -35,6 +37,18 @@ impl Cause<'_> {
             most: self.most.saturating_sub(others),
             texts: self.texts,
             protection: self.protection,
+            sink: self.sink,
+            applied: self.applied,
+        }
+    }
+
+    /// The same for the source's networks, while its tables have so many of its bans.
+    pub(super) fn of_nets(&mut self, others: usize) -> nets::Cause<'_> {
+        nets::Cause {
+            now: self.now,
+            most: self.most.saturating_sub(others),
+            protection: Some(self.protection),
+            outside: true,
             sink: self.sink,
             applied: self.applied,
         }
@@ -230,12 +244,13 @@ impl<K: Key> Table<K> {
 
     /// Takes all bans back.
     pub(super) fn clear(&mut self, cause: &mut Cause) {
-        self.replace(cause, &[]);
+        self.replace(cause, &[], &[]);
     }
 
     /// Makes these the source's bans, by the difference: first what has gone, so that there is room, then
-    /// what is new. Costs two look-ups an entry and one pass over the table; copies nothing.
-    pub(super) fn replace(&mut self, cause: &mut Cause, list: &[Listed<K>]) {
+    /// what is new. Costs two look-ups an entry and one pass over the table; copies nothing. `runs`: how many
+    /// entries have which reason; those beyond keep theirs.
+    pub(super) fn replace(&mut self, cause: &mut Cause, list: &[Listed<K>], runs: &[(usize, ReasonRef)]) {
         let mut missing = 0;
         for entry in list {
             match self.bans.get_mut(entry.address) {
@@ -245,8 +260,9 @@ impl<K: Key> Table<K> {
         }
         self.sweep(cause);
         self.bans.reserve(missing.min(cause.most.saturating_sub(self.bans.len())));
-        for entry in list {
-            self.ban(cause, entry.address, entry.lifetime, None);
+        let reasons = runs.iter().flat_map(|&(count, reason)| repeat_n(Some(reason), count));
+        for (entry, reason) in list.iter().zip(reasons.chain(repeat(None))) {
+            self.ban(cause, entry.address, entry.lifetime, reason);
         }
         self.give_back_memory();
     }

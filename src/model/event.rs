@@ -104,8 +104,23 @@ pub struct List {
     pub v4: Vec<Listed<Ipv4Addr>>,
     /// IPv6 entries.
     pub v6: Vec<Listed<Ipv6Addr>>,
+    /// Networks, of a source that holds them; the comment is the reason.
+    pub nets: Vec<Entry>,
+    /// Why the first so many entries are on it, one run after the other. Those beyond have been listed, no more.
+    pub runs: Vec<Run>,
     /// Entries of the source's list that are not here, because they are beyond the limit.
     pub cut: u32,
+}
+
+/// Entries of a list that follow each other and have the same reason.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Run {
+    /// So many IPv4 entries.
+    pub v4: usize,
+    /// So many IPv6 entries.
+    pub v6: usize,
+    /// Why.
+    pub reason: Reason,
 }
 
 /// One allowance of a whole allow list, or one block of the owner's block list: a network with its end
@@ -130,7 +145,7 @@ pub enum Event {
         /// The entries.
         list: List,
     },
-    /// This is all that a list ([`Holds::Both`](super::Holds::Both)) has.
+    /// This is all that a list ([`Holds::Listed`](super::Holds::Listed)) has.
     Entries {
         /// Whose list.
         source: Source,
@@ -142,7 +157,7 @@ pub enum Event {
     Ban {
         /// Who bans.
         source: Source,
-        /// Address, or (only [`Source::MANUAL`]) a network with its host bits zero.
+        /// Address, or a network with its host bits zero where the source holds networks.
         net: IpNet,
         /// For how long.
         lifetime: Lifetime,

@@ -13,7 +13,7 @@ pub mod source;
 pub mod special;
 
 pub use entries::{Builder, Entries, Part};
-pub use event::{AllowOrigin, Entry, Event, Lifetime, List, ListUse, Listed, Reason, TAG_MAX};
+pub use event::{AllowOrigin, Entry, Event, Lifetime, List, ListUse, Listed, Reason, Run, TAG_MAX};
 pub use family::Family;
 pub use range::Range;
 pub use set::{Cursor, Desired, SetChange, SetId};

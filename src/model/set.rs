@@ -23,7 +23,8 @@ impl SetId {
 
     /// The pairs of sets that one source needs.
     pub fn of_source(source: Source) -> impl Iterator<Item = SetId> {
-        [SetId::Ban(source)].into_iter().chain((source.holds() == Holds::Both).then_some(SetId::Nets(source)))
+        let both = matches!(source.holds(), Holds::Both | Holds::Listed);
+        [SetId::Ban(source)].into_iter().chain(both.then_some(SetId::Nets(source)))
     }
 
     /// Whose bans it holds; `None`: allowances.

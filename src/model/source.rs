@@ -33,8 +33,10 @@ pub enum Holds {
     Hosts,
     /// Networks too: interval sets.
     Networks,
-    /// Both, as a list has them: hash sets for the addresses, interval sets for the networks, and arrays.
+    /// Both, each with an end and a reason: hash sets for the addresses, interval sets for the networks, and a book.
     Both,
+    /// Both, as a list has them: sets as for [`Holds::Both`], and arrays.
+    Listed,
 }
 
 /// Who tells of a source's bans: what it may ban, who may take its bans back, and what room there is follow.
@@ -102,7 +104,7 @@ impl Source {
             return Source(row);
         }
         let name: &'static str = String::from(name).leak();
-        let (holds, teller) = (Holds::Both, Teller::Feed);
+        let (holds, teller) = (Holds::Listed, Teller::Feed);
         let row: &'static Row =
             Box::leak(Box::new(Row { name, title: name, holds, teller, order: 50, prolongs_only: false }));
         lists.push(row);

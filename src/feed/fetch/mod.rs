@@ -58,6 +58,8 @@ pub struct Request<'a> {
     pub login: Option<&'a str>,
     /// What an earlier fetch of the same address gave.
     pub before: Validators,
+    /// What is shown to the server beside; it is then asked at this address alone, wherever it leads.
+    pub pass: Option<&'a Pass<'a>>,
     /// Over HTTPS alone.
     pub secure: bool,
     /// A list: may come packed with gzip, which the reader sees by its first bytes, and has no end by which
@@ -78,6 +80,7 @@ impl<'a> Request<'a> {
             url,
             login: None,
             before: Validators::default(),
+            pass: None,
             secure: false,
             list: true,
             most: 64 << 20,
@@ -85,6 +88,19 @@ impl<'a> Request<'a> {
             silence: Duration::from_secs(60),
         }
     }
+}
+
+/// By what a server knows who asks, and what it is told. No other program can see any of it.
+#[derive(Debug, Default)]
+pub struct Pass<'a> {
+    /// A line of the question's head, checked.
+    pub header: Option<String>,
+    /// PEM file of a certificate.
+    pub certificate: Option<&'a Path>,
+    /// PEM file of its key.
+    pub key: Option<&'a Path>,
+    /// Sent with it, as JSON; without quotes that stand in one another.
+    pub body: Option<&'a str>,
 }
 
 /// By what the next fetch tells whether there is anything new. Each at most 200 bytes, printable.
@@ -157,8 +173,8 @@ enum Answer {
 async fn from_web(url: &str, request: &Request<'_>, sink: Sink<'_>) -> Result<Outcome, String> {
     let (program, path) = Program::find()?;
     let login = request.login.map(login).transpose()?;
-    if login.is_some() && !program.keeps_secrets() {
-        return Err(format!("{} has no place for a login that others cannot see: install curl", program.name));
+    if (login.is_some() || request.pass.is_some()) && !program.keeps_secrets() {
+        return Err(format!("{} has no place for a secret that others cannot see: install curl", program.name));
     }
     let before = request.before.checked();
     let mut url = url.to_owned();
@@ -166,6 +182,7 @@ async fn from_web(url: &str, request: &Request<'_>, sink: Sink<'_>) -> Result<Ou
         let question = Question {
             url: &url,
             login: login.as_deref().filter(|_| same_origin(request.url, &url)),
+            pass: request.pass,
             before: &before,
             secure: request.secure,
             packed: request.list,
@@ -176,6 +193,9 @@ async fn from_web(url: &str, request: &Request<'_>, sink: Sink<'_>) -> Result<Ou
         let mut run = Run::new(program, &question, request);
         match run.follow(running, sink).await? {
             Answer::Outcome(outcome) => return Ok(outcome),
+            Answer::Moved(next) if request.pass.is_some() => {
+                return Err(format!("{} leads to \"{}\", which is not followed", host(&url), shown(&next)));
+            }
             Answer::Moved(next) if is_secure(&url) && !is_secure(&next) => {
                 return Err(format!("{} leads from HTTPS to \"{}\", which is not followed", host(&url), shown(&next)));
             }
@@ -193,11 +213,7 @@ async fn from_web(url: &str, request: &Request<'_>, sink: Sink<'_>) -> Result<Ou
 /// A name and a password, or what a file has of them.
 fn login(given: &str) -> Result<String, String> {
     let text = if given.starts_with('/') {
-        let unread = |error: io::Error| format!("the login in {given} cannot be read: {error}");
-        let mut text = String::new();
-        let file = open(Path::new(given)).map_err(unread)?;
-        file.take(LOGIN as u64 + 2).read_to_string(&mut text).map_err(unread)?;
-        text.lines().next().unwrap_or_default().to_owned()
+        first_line(Path::new(given)).map_err(|error| format!("the login in {given} cannot be read: {error}"))?
     } else {
         given.to_owned()
     };
@@ -209,6 +225,16 @@ fn login(given: &str) -> Result<String, String> {
         return Err("the login is not a name and a password with a colon between them".into());
     }
     Ok(text)
+}
+
+/// The first line of a file that has a secret.
+///
+/// # Errors
+/// It is no file, or cannot be read.
+pub fn first_line(path: &Path) -> io::Result<String> {
+    let mut text = String::new();
+    open(path)?.take(LOGIN as u64 + 2).read_to_string(&mut text)?;
+    Ok(text.lines().next().unwrap_or_default().to_owned())
 }
 
 /// One program at work.

@@ -18,8 +18,8 @@ use std::process::Stdio;
 use rustix::fs::{MemfdFlags, memfd_create};
 use tokio::net::unix::pipe::Receiver;
 
-use super::Validators;
 use super::address::is_secure;
+use super::{Pass, Validators};
 use crate::programs::{self, Guarded};
 
 /// Seconds after which a program gives up a server that does not answer.
@@ -117,6 +117,11 @@ static PROGRAMS: [Program; 3] = [
     },
 ];
 
+/// How a server that knows us is told who asks.
+const AGENT: &str = concat!("diswall/", env!("CARGO_PKG_VERSION"));
+/// What a body is.
+const JSON: &str = "Content-Type: application/json";
+
 /// What a program is asked for once.
 #[derive(Debug)]
 pub struct Question<'a> {
@@ -124,6 +129,8 @@ pub struct Question<'a> {
     pub url: &'a str,
     /// Name and password with a colon between them, checked.
     pub login: Option<&'a str>,
+    /// What is shown beside, checked.
+    pub pass: Option<&'a Pass<'a>>,
     /// What there is already.
     pub before: &'a Validators,
     /// HTTPS alone, from the first address on.
@@ -210,6 +217,17 @@ impl Program {
                 say("url", question.url);
                 question.headers().iter().for_each(|header| say("header", header));
                 question.login.iter().for_each(|login| say("user", login));
+                if let Some(pass) = question.pass {
+                    say("user-agent", AGENT);
+                    pass.header.iter().for_each(|header| say("header", header));
+                    pass.certificate.iter().for_each(|path| say("cert", &path.to_string_lossy()));
+                    pass.key.iter().for_each(|path| say("key", &path.to_string_lossy()));
+                    pass.body.iter().for_each(|body| {
+                        say("header", JSON);
+                        say("data-binary", body);
+                    });
+                    configuration.push_str("no-location\n");
+                }
             }
             Kind::Wget => {
                 command.args(self.arguments);
@@ -217,7 +235,18 @@ impl Program {
                 if let Some((user, password)) = login {
                     configuration.extend(["user = ", user, "\npassword = ", password, "\n"]);
                 }
-                command.arg(if login.is_some() { "--config=/proc/self/fd/0" } else { "--no-config" });
+                if let Some(pass) = question.pass {
+                    let mut say = |name: &str, value: &str| configuration.extend([name, " = ", value, "\n"]);
+                    say("user_agent", AGENT);
+                    pass.header.iter().for_each(|header| say("header", header));
+                    pass.certificate.iter().for_each(|path| say("certificate", &path.to_string_lossy()));
+                    pass.key.iter().for_each(|path| say("private_key", &path.to_string_lossy()));
+                    pass.body.iter().for_each(|body| {
+                        say("header", JSON);
+                        say("post_data", body);
+                    });
+                }
+                command.arg(if !configuration.is_empty() { "--config=/proc/self/fd/0" } else { "--no-config" });
                 command.args(question.headers().iter().flat_map(|header| ["--header", header]));
                 command.arg("--").arg(question.url);
             }

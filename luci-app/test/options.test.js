@@ -16,7 +16,7 @@ const { BINARY } = require('./world.js');
 const REAL = { skip: !BINARY && 'needs DISWALL' };
 
 /* Type of section → the name of its one section, or null where there may be many. */
-const SECTIONS = { diswall: 'main', dynfw: 'dynfw', nats: 'nats', scan: 'scan', login: 'login', logwatch: null, list: null, allow: null, block: null };
+const SECTIONS = { diswall: 'main', dynfw: 'dynfw', nats: 'nats', crowdsec: 'crowdsec', scan: 'scan', login: 'login', logwatch: null, list: null, allow: null, block: null };
 
 /* A type of which each section has a name. */
 const NAMED = { list: 'farm' };
@@ -26,7 +26,9 @@ const REST = {
 	logwatch: { pattern: 'failed for <HOST>' }, list: { url: 'https://lists.example.org/farm.txt' }, allow: { ip: '192.0.2.7' }, block: { ip: '192.0.2.7', proto: 'tcp' }
 };
 
-const LISTS = [ 'zone', 'device', 'honeypot_port', 'ban_time', 'service', 'program', 'pattern', 'dest_port', 'url' ];
+const LISTS = [ 'zone', 'device', 'honeypot_port', 'ban_time', 'service', 'program', 'pattern', 'dest_port', 'scopes', 'origins', 'scenarios_containing', 'scenarios_not_containing', 'types' ];
+/* url is a list of config list alone. */
+const isList = (type, option) => LISTS.includes(option) || type == 'list' && option == 'url';
 const FLAG = 'flag';
 
 const NETS = [ '192.0.2.7', '192.0.2.0/24', '192.0.2.7/24', '192.0.2.7/33', '256.1.1.1', '01.2.3.4', '1.2.3', '1.2.3.4 5', ' 192.0.2.7',
@@ -63,6 +65,14 @@ const VALUES = {
 		client_pass: [ 'default', 'with blank', 'x'.repeat(256), 'x'.repeat(257) ],
 		hostname: [ 'router', 'my.router', 'my router', 'a'.repeat(65) ], tls: FLAG, ca_file: [ '/etc/ssl/ca.pem', 'ca.pem' ],
 		share_bans: FLAG, send_statistics: FLAG, refresh: FLAG
+	},
+	crowdsec: {
+		enabled: FLAG, url: [ 'http://192.168.1.5:8080/', 'https://lapi.example', 'http://[fd00::2]:8080/crowdsec/', 'http://a/?x=1', 'http://a/#x', 'http://me:x@a/',
+			'http://a b/', '192.168.1.5:8080', '/etc/passwd', 'file:///x', 'http:///x' ],
+		api_key: [ 'it-is+a/key=', 'a key', 'x'.repeat(256), 'x'.repeat(257), 'é' ], api_key_file: PATHS, cert: PATHS, key: PATHS,
+		interval: [ '10s', '2', '1s', '1h', '3601', '0', 'x' ], scopes: [ 'ip', 'range', 'country', 'as' ],
+		origins: [ 'CAPI', 'a,b', 'a b', 'x'.repeat(128), 'x'.repeat(129) ], scenarios_containing: [ 'crowdsecurity/ssh', 'a,b', 'é' ],
+		scenarios_not_containing: [ 'http-', 'a,b' ], dedup: FLAG, types: [ 'ban', 'captcha', 'throttle' ]
 	},
 	scan: {
 		enabled: FLAG, nflog_group: [ '0', '1914', '65535', '65536', 'x' ], honeypot_port: RANGES, ban_time: DURATIONS, forget_after: DURATIONS,
@@ -106,7 +116,7 @@ function section(type, options) {
 	const name = SECTIONS[type] || NAMED[type];
 
 	return `config ${type}${name ? ` '${name}'` : ''}\n` + Object.entries(options).map(([ option, value ]) =>
-		`\t${LISTS.includes(option) ? 'list' : 'option'} ${option} '${value}'\n`).join('');
+		`\t${isList(type, option) ? 'list' : 'option'} ${option} '${value}'\n`).join('');
 }
 
 /* With a warning too: what the file may say, a page may not refuse, or its owner could save nothing there any more. */
@@ -125,7 +135,7 @@ const ADDS = { logwatch: 'Add pattern', list: 'Add list' };
 
 /* The fields of each type of section: where they are, and how to get there. */
 const FORMS = {
-	settings: [ 'diswall', 'dynfw', 'nats', 'scan', 'login' ], allowed: [ 'allow' ], rules: [ 'block', 'logwatch' ], lists: [ 'list' ]
+	settings: [ 'diswall', 'dynfw', 'nats', 'crowdsec', 'scan', 'login' ], allowed: [ 'allow' ], rules: [ 'block', 'logwatch' ], lists: [ 'list' ]
 };
 
 async function withForm(type, use) {

@@ -7,6 +7,7 @@
 
 pub mod backoff;
 pub mod connect;
+pub mod crowdsec;
 pub mod dynfw;
 pub mod fetch;
 pub mod intake;

@@ -11,7 +11,7 @@ use super::intake::Intake;
 use super::lists::{self, Context};
 use super::nats::{self, Publisher};
 use super::settings::Settings;
-use super::{Handle, Terms, Updates, dynfw};
+use super::{Handle, Terms, Updates, crowdsec, dynfw};
 use crate::model::Source;
 
 /// One kind of feed. Where a function takes a source, it is one of those that `sources` names.
@@ -49,7 +49,7 @@ pub struct Start {
 }
 
 /// Every kind of feed, in the order in which people are told of them.
-static FEEDS: [Feed; 3] = [
+static FEEDS: [Feed; 4] = [
     Feed {
         sources: |_| vec![Source::DYNFW],
         enabled: |settings, _| settings.dynfw.enabled,
@@ -84,6 +84,17 @@ static FEEDS: [Feed; 3] = [
             start.publisher.replace(Some(publisher));
             handle
         },
+    },
+    Feed {
+        // A router without it has no sets for it.
+        sources: |settings| Vec::from_iter(settings.crowdsec.enabled.then_some(Source::CROWDSEC)),
+        enabled: |_, _| true,
+        local: |Settings { crowdsec, .. }, _| crowdsec.is_local(),
+        server: |Settings { crowdsec, .. }, _| crowdsec.server(),
+        terms: |Settings { crowdsec, .. }, _| Terms { encrypted: crowdsec.is_encrypted(), ..Terms::default() },
+        same: |old, new, _| old.crowdsec == new.crowdsec,
+        keeps: false,
+        start: |settings, _, _, start| crowdsec::start(&settings.crowdsec, start.intake.clone(), start.updates.clone()),
     },
     Feed {
         sources: |settings| settings.lists.iter().map(|list| list.source).collect(),

@@ -4,7 +4,7 @@
 //! A feed's own `settings` holds its struct, its defaults, its options and its checks; a row here says where
 //! they go.
 
-use super::{dynfw, lists, login, nats, scan};
+use super::{crowdsec, dynfw, lists, login, nats, scan};
 use crate::options::Row;
 use crate::options::section::names;
 
@@ -15,6 +15,8 @@ pub struct Settings {
     pub dynfw: dynfw::Settings,
     /// `config nats 'nats'`.
     pub nats: nats::Settings,
+    /// `config crowdsec 'crowdsec'`.
+    pub crowdsec: crowdsec::Settings,
     /// `config scan 'scan'`.
     pub scan: scan::Settings,
     /// `config login 'login'`.
@@ -26,7 +28,7 @@ pub struct Settings {
 }
 
 /// The feeds' types of sections, in the order in which people are told of them.
-pub const ROWS: [Row<Settings>; 6] = [
+pub const ROWS: [Row<Settings>; 7] = [
     Row {
         kind: "dynfw",
         once: true,
@@ -38,6 +40,12 @@ pub const ROWS: [Row<Settings>; 6] = [
         once: true,
         options: || names(nats::settings::SECTION.options),
         read: |reader, section, all| reader.single(section, &nats::settings::SECTION, &mut all.nats),
+    },
+    Row {
+        kind: "crowdsec",
+        once: true,
+        options: || names(crowdsec::settings::SECTION.options),
+        read: |reader, section, all| reader.single(section, &crowdsec::settings::SECTION, &mut all.crowdsec),
     },
     Row {
         kind: "scan",

@@ -91,6 +91,15 @@ impl Source {
         order: 10,
         prolongs_only: false,
     });
+    /// What a CrowdSec local API decides.
+    pub const CROWDSEC: Source = Source(&Row {
+        name: "crowdsec",
+        title: "CrowdSec",
+        holds: Holds::Both,
+        teller: Teller::Feed,
+        order: 35,
+        prolongs_only: false,
+    });
 
     /// Those that every router has, in the order in which people are told of them.
     pub const BUILT_IN: [Source; 4] = [Source::DYNFW, Source::NATS, Source::SCAN, Source::MANUAL];

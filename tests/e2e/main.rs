@@ -10,6 +10,7 @@ mod catalogue;
 mod configuration;
 mod conntrack;
 mod control;
+mod crowdsec;
 mod daemon;
 mod dynfw;
 mod fail2ban;

@@ -164,6 +164,12 @@ pub fn ensure(groups: &[&[Need]]) -> Result<()> {
     }
 }
 
+/// One of Debian's packages that is unpacked below `target` and not installed; the root of its files.
+pub fn unpack(package: &str) -> Result<String> {
+    let root = output(&mut command("sh", &["tests/parts/lapi.sh", "target/debian", package]))?;
+    Ok(root.trim().to_owned())
+}
+
 /// rustfmt and clippy, which a minimal Rust lacks.
 pub fn ensure_rust_components() -> Result<()> {
     for (subcommand, component) in [("fmt", "rustfmt"), ("clippy", "clippy")] {

@@ -159,6 +159,7 @@ fn run_all(args: &[String]) -> Result<()> {
     setup::require_root("the test run")?;
     setup::ensure(&[setup::BUILD, setup::RUN, setup::TEST, setup::PACK])?;
     setup::ensure_rust_components()?;
+    setup::unpack("crowdsec")?;
 
     let mut report = Report::default();
     report.check("formatting", |_| plain(&["fmt", "--all", "--check"]));

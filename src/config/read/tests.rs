@@ -7,7 +7,7 @@ use super::*;
 use crate::config::{Action, Direction, MAX_NAMES, Named, PortRange, Proto, States};
 use crate::feed::login::LogSource;
 use crate::feed::login::attempts::Limit;
-use crate::feed::{self, dynfw, lists, nats, scan};
+use crate::feed::{self, crowdsec, dynfw, lists, nats, scan};
 use crate::options::problem::MAX_PROBLEMS;
 
 const SHIPPED: &str = include_str!("../../../openwrt/files/diswall.config");
@@ -69,6 +69,12 @@ fn the_shipped_file_shows_every_option_with_its_default() {
     assert_eq!(bare, new);
     loaded.settings.allow.clear();
     loaded.settings.block.clear();
+    let crowdsec = &mut loaded.settings.feeds.crowdsec;
+    for examples in [&mut crowdsec.origins, &mut crowdsec.scenarios_containing, &mut crowdsec.scenarios_not_containing]
+    {
+        assert_eq!(examples.len(), 1);
+        examples.clear();
+    }
     assert_eq!(loaded.settings, Settings::default());
 
     let (sections, _) = uci::sections(text.as_bytes());
@@ -123,6 +129,21 @@ config nats 'nats'
 	option share_bans '1'
 	option send_statistics '1'
 	option refresh '1'
+config crowdsec 'crowdsec'
+	option enabled '1'
+	option url 'https://lapi.example.org:8443/'
+	option api_key 'it-is-a-key'
+	option api_key_file '/etc/diswall/crowdsec.key'
+	option cert '/etc/ssl/router.pem'
+	option key '/etc/ssl/router.key'
+	option interval '30s'
+	list scopes 'ip'
+	list origins 'CAPI'
+	list scenarios_containing 'ssh'
+	list scenarios_not_containing 'http'
+	option dedup '0'
+	list types 'ban'
+	list types 'captcha'
 config scan 'scan'
 	option enabled '0'
 	option nflog_group '65535'
@@ -210,6 +231,21 @@ config block
                 send_statistics: true,
                 refresh: true,
             },
+            crowdsec: crowdsec::Settings {
+                enabled: true,
+                url: "https://lapi.example.org:8443/".into(),
+                api_key: Some("it-is-a-key".into()),
+                api_key_file: Some("/etc/diswall/crowdsec.key".into()),
+                cert: Some("/etc/ssl/router.pem".into()),
+                key: Some("/etc/ssl/router.key".into()),
+                interval: Duration::from_secs(30),
+                scopes: vec!["ip".into()],
+                origins: vec!["CAPI".into()],
+                scenarios_containing: vec!["ssh".into()],
+                scenarios_not_containing: vec!["http".into()],
+                dedup: false,
+                captcha: true,
+            },
             scan: scan::Settings {
                 enabled: false,
                 nflog_group: 65535,
@@ -263,7 +299,7 @@ fn warnings() {
         ),
         (
             "config rule\n\toption ip 'x'\n",
-            "f:1: warning: config rule is ignored; known types are diswall, dynfw, nats, scan, login, logwatch, list, allow and block".into(),
+            "f:1: warning: config rule is ignored; known types are diswall, dynfw, nats, crowdsec, scan, login, logwatch, list, allow and block".into(),
         ),
         (
             "config scan 'scan'\n\toption enabled '1'\n\toption enabled '0'\n",

@@ -237,6 +237,20 @@ return baseclass.extend({
 	listLogin: rule(value => encoder.encode(value).length <= 256 && !/[\x00-\x1f\x7f-\x9f]/.test(value) && (value[0] == '/' || value.includes(':')),
 		() => _('Expecting name:password, or the path of a file that has it')),
 
+	/* Of CrowdSec: see src/feed/crowdsec/settings.rs. */
+	localApi: rule(value => /^https?:/.test(value) && isPlace(value) && !/[?#]/.test(value),
+		() => _('Expecting an address such as http://192.168.1.5:8080/')),
+
+	apiKey: rule(value => /^[!-~]{1,256}$/.test(value), () => _('Expecting 1 to 256 visible characters')),
+
+	pollInterval: rule(value => secondsOf(value) >= 2 && secondsOf(value) <= 3600, () => _('Expecting 2s to 1h')),
+
+	word: rule(value => /^[!-+\--~]{1,128}$/.test(value), () => _('Expecting 1 to 128 visible characters without commas')),
+
+	decisionScope: rule(value => [ 'ip', 'range' ].includes(value), () => _('Expecting one of %s').format('ip, range')),
+
+	decisionType: rule(value => [ 'ban', 'captcha' ].includes(value), () => _('Expecting one of %s').format('ban, captcha')),
+
 	server: rule(isServer, () => _('Expecting a host name or an address, without a port')),
 
 	serverKey: rule(value => value == 'none' || /^[0-9A-Za-z.:+=^!/*?&<>()[\]{}@%$#-]{40}$/.test(value),

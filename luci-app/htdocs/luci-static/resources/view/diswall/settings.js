@@ -10,15 +10,15 @@
 
 /*
  * Every option of /etc/config/diswall but the lists of addresses, which have pages of their own.
- * One form of six tabs; an option says which of diswall's sections it belongs to.
+ * One form of seven tabs; an option says which of diswall's sections it belongs to.
  */
 
 const h = text.h;
-const TYPES = { main: 'diswall', dynfw: 'dynfw', nats: 'nats', scan: 'scan', login: 'login' };
+const TYPES = { main: 'diswall', dynfw: 'dynfw', nats: 'nats', crowdsec: 'crowdsec', scan: 'scan', login: 'login' };
 const KINDS = new Map([ [ 'info', 'good' ], [ 'warning', 'warn' ], [ 'danger', 'bad' ] ]);
 const PATIENCE = 20;
 /* The tabs that an address may open: ?tab=NAME. */
-const TABS = [ 'general', 'dynfw', 'nats', 'detection', 'firewall', 'advanced' ];
+const TABS = [ 'general', 'dynfw', 'nats', 'crowdsec', 'detection', 'firewall', 'advanced' ];
 
 /* Makes options of one tab that belong to one section; writes make the section if the file lacks it. */
 function optionsOf(section, tab, name) {
@@ -123,6 +123,36 @@ function nats(section) {
 		_('Sends to DisWall, every hour, how many addresses were banned and how many packets and bytes were dropped and accepted.'), NO);
 	option(form.Flag, 'refresh', _('Begin anew with every packet'),
 		_('The time of a ban starts again whenever the banned address tries something.'), NO);
+}
+
+function crowdsec(section) {
+	const option = optionsOf(section, 'crowdsec', 'crowdsec');
+
+	note(section, 'crowdsec', '_crowdsec_note', [
+		h('p', {}, _('Blocks what a CrowdSec of yours decides, on another machine or on this router. Each router needs a key of its own: `cscli bouncers add NAME`, where CrowdSec runs, makes one.'))
+	]);
+	option(form.Flag, 'enabled', _('Enabled'), _('Block what CrowdSec decides.'), NO);
+	option(form.Value, 'url', _('Address'),
+		_('Of CrowdSec\'s local API. Over https:// the router\'s curl or wget is started for each question.'),
+		{ placeholder: 'http://127.0.0.1:8080/', validate: values.localApi });
+	option(form.Value, 'api_key', _('Key'), _('What `cscli bouncers add` says.'), { optional: true, password: true, validate: values.apiKey });
+	option(form.Value, 'api_key_file', _('File with the key'), _('In place of the key: it stands in the first line.'),
+		{ optional: true, validate: values.path });
+	option(form.Value, 'cert', _('Certificate'), _('In place of a key, over https://: a PEM file.'), { optional: true, validate: values.path });
+	option(form.Value, 'key', _('The certificate\'s key'), _('A PEM file.'), { optional: true, validate: values.path });
+	option(form.Value, 'interval', _('Time between two questions'), _('2s to 1h.'), { placeholder: '10s', validate: values.pollInterval });
+	option(form.DynamicList, 'scopes', _('About'), _('What decisions may be about.'),
+		{ optional: true, validate: values.decisionScope, values: [ [ 'ip', _('Addresses') ], [ 'range', _('Networks') ] ] });
+	option(form.DynamicList, 'origins', _('Origins'), _('Decisions of these alone: crowdsec, cscli, CAPI, lists and so on.'),
+		{ optional: true, validate: values.word });
+	option(form.DynamicList, 'scenarios_containing', _('Scenarios with'), _('Decisions of scenarios with one of these words alone.'),
+		{ optional: true, validate: values.word });
+	option(form.DynamicList, 'scenarios_not_containing', _('Scenarios without'), _('No decision of a scenario with one of these words.'),
+		{ optional: true, validate: values.word });
+	option(form.Flag, 'dedup', _('Only the longest decision'),
+		_('Of several about the same address. Without it a shorter one is in force again when the longer one is taken back; that costs memory.'), YES);
+	option(form.DynamicList, 'types', _('Block for'), _('Who is to solve a riddle can be blocked as well.'),
+		{ optional: true, validate: values.decisionType, values: [ [ 'ban', _('Bans') ], [ 'captcha', _('Riddles (captcha)') ] ] });
 }
 
 function detection(section) {
@@ -282,6 +312,7 @@ return view.extend({
 		section.tab('general', _('General'));
 		section.tab('dynfw', 'DynFW');
 		section.tab('nats', _('DisWall account'));
+		section.tab('crowdsec', 'CrowdSec');
 		section.tab('detection', _('Detection'));
 		section.tab('firewall', _('Firewall'));
 		section.tab('advanced', _('Advanced'));
@@ -291,6 +322,7 @@ return view.extend({
 		testButton(section, 'dynfw', 'dynfw', writable);
 		nats(section);
 		testButton(section, 'nats', 'nats', writable);
+		crowdsec(section);
 		detection(section);
 		firewall(section);
 		advanced(section);

@@ -1,0 +1,17 @@
+//! CrowdSec as a source: asks a local API (LAPI) every few seconds what has been decided, and bans by it.
+//!
+//! `client` is the task; `lapi` asks, over `http` or the router's programs; `stream` reads the answer as it comes and
+//! `decision` each decision in it; `gather` and `known` hold what is needed of them. Only `start` and `settings` are
+//! called from outside; the readers are open to the fuzzer.
+
+mod client;
+pub mod decision;
+mod gather;
+pub mod http;
+mod known;
+mod lapi;
+pub mod settings;
+pub mod stream;
+
+pub use client::start;
+pub use settings::Settings;

@@ -1,0 +1,196 @@
+//! CrowdSec as a source: the daemon against Debian's real local API, and against answers that none should give.
+
+use std::io::{Read, Write};
+use std::net::TcpListener;
+
+use crate::support::lapi::{DEADLINE, Lapi, PORT};
+use crate::support::{Daemon, Netns, nft_set_elements, wait_for, wait_until};
+
+const SECTION: &str = "config crowdsec 'crowdsec'\n\toption enabled '1'\n\toption interval '2s'\n";
+const KEY: &str = "\toption api_key 'secret'\n";
+
+/// A daemon that has nothing but this source.
+fn daemon(more: &str) -> Daemon {
+    let off = "config dynfw 'dynfw'\n\toption enabled '0'\nconfig nats 'nats'\n\toption enabled '0'\n";
+    Daemon::start("", &format!("{off}{SECTION}{more}"))
+}
+
+fn feed(daemon: &Daemon) -> serde_json::Value {
+    let status = daemon.status();
+    let feeds = status["feeds"].as_array().unwrap();
+    feeds.iter().find(|feed| feed["name"] == "crowdsec").unwrap_or_else(|| panic!("{status:#}")).clone()
+}
+
+fn is_live(daemon: &Daemon) -> bool {
+    feed(daemon)["state"] == "live"
+}
+
+fn error(daemon: &Daemon) -> String {
+    feed(daemon)["error"].as_str().unwrap_or_default().to_owned()
+}
+
+/// Seconds until the kernel lets an address go; `None`: it is not blocked.
+fn left(set: &str, element: &str) -> Option<u64> {
+    nft_set_elements(set).get(element).and_then(|element| element.expires)
+}
+
+fn blocked(address: &str) -> Option<u64> {
+    left("diswall_crowdsec4", address)
+}
+
+fn until(what: &str, done: impl FnMut() -> bool) {
+    wait_until(DEADLINE, what, done);
+}
+
+#[test]
+fn decisions_come_and_go() {
+    let _netns = Netns::enter();
+    let mut lapi = Lapi::start();
+    lapi.decide(&["-i", "203.0.113.7", "-d", "4h"]);
+    lapi.decide(&["-r", "198.51.100.0/24", "-d", "2h"]);
+    lapi.decide(&["-i", "2001:db8::7", "-d", "1h"]);
+    lapi.decide(&["-i", "203.0.113.8", "-t", "captcha"]);
+    lapi.decide(&["-i", "203.0.113.9", "-d", "9000h"]);
+    let mut daemon = daemon(KEY);
+    until("all that was decided is in force", || blocked("203.0.113.7").is_some());
+    assert!((14_300..=14_400).contains(&blocked("203.0.113.7").unwrap()));
+    assert!((7100..=7200).contains(&left("diswall_crowdsec.net4", "198.51.100.0/24").unwrap()));
+    assert!(left("diswall_crowdsec6", "2001:db8::7").is_some());
+    assert!(blocked("203.0.113.9").unwrap() > 8999 * 3600);
+    assert_eq!(blocked("203.0.113.8"), None, "a riddle is no ban");
+    until("it is live", || is_live(&daemon));
+    let said = daemon.cli(&["check", "203.0.113.7"]);
+    assert!(said.contains("crowdsecurity/ssh-bf") && said.contains("by crowdsec"), "{said}");
+    let said = daemon.cli(&["check", "198.51.100.200"]);
+    assert!(said.contains("198.51.100.0/24"), "{said}");
+    assert!(daemon.cli(&["list", "crowdsec"]).contains("198.51.100.0/24"));
+
+    // New ones, those that are taken back, and one that ends by itself.
+    lapi.decide(&["-i", "203.0.113.10", "-d", "4s"]);
+    lapi.decide(&["-i", "203.0.113.11", "-d", "1h"]);
+    until("the new ones come", || blocked("203.0.113.11").is_some());
+    lapi.cscli(&["decisions", "delete", "-i", "203.0.113.7"]);
+    lapi.cscli(&["decisions", "delete", "-r", "198.51.100.0/24"]);
+    until("those that were taken back go", || {
+        blocked("203.0.113.7").is_none() && nft_set_elements("diswall_crowdsec.net4").is_empty()
+    });
+    until("one has ended", || blocked("203.0.113.10").is_none());
+
+    // While the local API is away all stays in force, over a restart too; what changed meanwhile follows.
+    lapi.stop();
+    until("it is missed", || error(&daemon).contains("no connection"));
+    assert!(daemon.stop(DEADLINE).success());
+    daemon.run();
+    assert!(blocked("203.0.113.11").is_some() && blocked("203.0.113.9").is_some());
+    let said = daemon.cli(&["check", "203.0.113.11"]);
+    assert!(said.contains("crowdsecurity/ssh-bf"), "{said}");
+    lapi.resume();
+    lapi.cscli(&["decisions", "delete", "-i", "203.0.113.11"]);
+    lapi.decide(&["-i", "203.0.113.12", "-d", "1h"]);
+    daemon.cli(&["resync", "crowdsec"]);
+    until("the difference is made", || blocked("203.0.113.11").is_none() && blocked("203.0.113.12").is_some());
+    assert!(blocked("203.0.113.9").is_some());
+}
+
+#[test]
+fn of_several_decisions_the_longest_counts_and_then_the_next() {
+    let _netns = Netns::enter();
+    let lapi = Lapi::start();
+    lapi.decide(&["-i", "203.0.113.7", "-d", "1h"]);
+    lapi.decide(&["-i", "203.0.113.7", "-d", "2h"]);
+    let _daemon = daemon(&format!("{KEY}\toption dedup '0'\n"));
+    until("the longer one is in force", || blocked("203.0.113.7").is_some_and(|left| left > 3600));
+    lapi.cscli(&["decisions", "delete", "--id", "2"]);
+    until("the shorter one is", || blocked("203.0.113.7").is_some_and(|left| left <= 3600));
+    lapi.cscli(&["decisions", "delete", "--id", "1"]);
+    until("none is", || blocked("203.0.113.7").is_none());
+}
+
+#[test]
+fn a_wrong_key_and_one_that_another_uses_are_said() {
+    let _netns = Netns::enter();
+    let lapi = Lapi::start();
+    lapi.decide(&["-i", "203.0.113.7"]);
+    let daemon = daemon("\toption api_key 'wrong'\n");
+    until("the key is refused", || error(&daemon).contains("cscli bouncers add"));
+    daemon.configure("", &format!("{SECTION}{KEY}"));
+    daemon.reload();
+    until("the right one is taken", || is_live(&daemon));
+    let status = daemon.status().to_string() + &daemon.cli(&["config", "check"]);
+    assert!(!status.contains("secret"), "{status}");
+    assert!(lapi.cscli(&["bouncers", "list", "-o", "raw"]).contains("diswall"));
+
+    // Somebody else asks with the same key, first and often enough to be told alone.
+    let mut other = 20;
+    until("it is noticed", || {
+        let address = format!("203.0.113.{other}");
+        other += 1;
+        lapi.decide(&["-i", &address]);
+        for _ in 0..3 {
+            let question =
+                "GET /v1/decisions/stream HTTP/1.1\r\nHost: a\r\nX-Api-Key: secret\r\nConnection: close\r\n\r\n";
+            let mut connection = std::net::TcpStream::connect(("127.0.0.1", PORT)).unwrap();
+            connection.write_all(question.as_bytes()).unwrap();
+            let mut answer = String::new();
+            connection.read_to_string(&mut answer).unwrap();
+        }
+        daemon.cli(&["resync", "crowdsec"]);
+        until("it is there all the same", || blocked(&address).is_some());
+        daemon.status().to_string().contains("another program used the same key")
+    });
+}
+
+/// A local API that gives these answers, one a connection, the last one for ever.
+fn answers(texts: Vec<String>) {
+    let listener = TcpListener::bind(("127.0.0.1", PORT)).unwrap();
+    std::thread::spawn(move || {
+        for round in 0.. {
+            let Ok((mut connection, _)) = listener.accept() else { return };
+            let mut question = [0; 4096];
+            let _ = connection.read(&mut question);
+            let _ = connection.write_all(texts[texts.len().min(round + 1) - 1].as_bytes());
+        }
+    });
+}
+
+fn answer(body: &str) -> String {
+    format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len())
+}
+
+#[test]
+fn whatever_it_answers_what_was_decided_stays() {
+    let _netns = Netns::enter();
+    let decision = |address: &str| {
+        format!(r#"{{"duration":"1h","id":1,"scenario":"s","scope":"ip","type":"ban","value":"{address}"}}"#)
+    };
+    let good = format!(r#"{{"new":[{},{}],"deleted":[]}}"#, decision("203.0.113.7"), decision("203.0.113.8"));
+    let chunked =
+        format!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{:x}\r\n{good}\r\n0\r\n\r\n", good.len());
+    let cut = good.replace("203.0.113.7", "203.0.113.66");
+    let bad = [
+        ("HTTP/1.1 500 Internal Server Error\r\nContent-Length: 0\r\n\r\n".to_owned(), "status 500"),
+        (
+            "HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1/\r\nContent-Length: 0\r\n\r\n".to_owned(),
+            "leads elsewhere",
+        ),
+        (answer(&cut[..cut.len() - 20]), "cut"),
+        ("SSH-2.0-OpenSSH_9.2\r\n".to_owned(), "no HTTP"),
+        (format!("HTTP/1.1 200 OK\r\nContent-Length: 9999\r\n\r\n{cut}"), "the answer was cut"),
+        (answer("<html>"), "no list of decisions"),
+        (answer(&cut.replace("\"id\":1", "\"id\":")), "no JSON"),
+    ];
+    let nothing = [answer(r#"{"deleted":null,"new":null}"#), answer(r#"{"new":[],"deleted":[]}"#)];
+    let texts = [chunked.clone()].into_iter().chain(bad.iter().map(|(text, _)| text.clone()));
+    answers(texts.chain([chunked]).chain(nothing).collect());
+    let daemon = daemon(KEY);
+    until("the list is taken", || blocked("203.0.113.8").is_some());
+    for (text, said) in bad {
+        wait_for(DEADLINE, said, || Some(error(&daemon)).filter(|error| error.contains(said)));
+        assert_eq!((blocked("203.0.113.66"), blocked("203.0.113.7").is_some()), (None, true), "{text}");
+        daemon.cli(&["resync", "crowdsec"]);
+    }
+    // Nothing new, in the words of both versions.
+    until("it is live", || is_live(&daemon));
+    until("it was asked again", || feed(&daemon)["messages"].as_u64().unwrap() >= 4);
+    assert!(is_live(&daemon) && blocked("203.0.113.7").is_some());
+}

@@ -538,3 +538,107 @@ fn lifetimes_at_the_edges() {
     assert_eq!(ledger.expire(at(3), &mut |source, net| gone.push((source, net))), 1);
     assert_eq!(gone, [(Source::NATS, net("198.51.100.7"))]);
 }
+
+/// What the kernel has after these changes.
+fn follow(sets: &mut HashMap<(SetId, Range), Lifetime>, changes: Vec<SetChange>) {
+    for change in changes {
+        match change {
+            SetChange::Add { set, range, lifetime } | SetChange::Renew { set, range, lifetime } => {
+                sets.insert((set, range), lifetime);
+            }
+            SetChange::Delete { set, range } => drop(sets.remove(&(set, range))),
+        }
+    }
+}
+
+#[test]
+fn a_source_outside_bans_addresses_and_networks_with_ends_and_reasons() {
+    let mut ledger = Ledger::new(1000);
+    let sources = [&Source::BUILT_IN[..], &[Source::CROWDSEC]].concat();
+    ledger.set_sources(at(0), &sources, &mut |_| {});
+    let mut sets = HashMap::new();
+    let listed =
+        |last: u8, seconds| Listed { address: Ipv4Addr::new(203, 0, 113, last), lifetime: Lifetime::Seconds(seconds) };
+    let entry =
+        |what: &str, seconds| Entry { net: net(what), lifetime: Lifetime::Seconds(seconds), comment: "nets".into() };
+    let run = |v4, text: &str| Run { v4, v6: 0, reason: Reason::Tagged(text.into()) };
+    let list = List {
+        v4: vec![listed(1, 100), listed(2, 200), listed(3, 300)],
+        // The first has private ranges in it, the second is one.
+        nets: vec![entry("172.0.0.0/8", 400), entry("192.168.0.0/16", 400), entry("198.51.100.0/24", 50)],
+        runs: vec![run(1, "ssh"), run(1, "http")],
+        ..List::default()
+    };
+    let (applied, out) = changes(&mut ledger, at(0), Event::List { source: Source::CROWDSEC, list: list.clone() });
+    follow(&mut sets, out);
+    assert_eq!((applied.added, applied.refused), (5, Refused::one(Never::Private)));
+    let counts = ledger.counts(Source::CROWDSEC);
+    assert_eq!((counts.v4, counts.nets), (3, 2));
+    let range = |first: &str, last: &str| Range { first: first.parse().unwrap(), last: last.parse().unwrap() };
+    let nets = SetId::Nets(Source::CROWDSEC);
+    for (range, there) in [
+        (range("172.0.0.0", "172.15.255.255"), true),
+        (range("172.32.0.0", "172.255.255.255"), true),
+        (range("172.16.0.0", "172.31.255.255"), false),
+        (range("198.51.100.0", "198.51.100.255"), true),
+    ] {
+        assert_eq!(sets.contains_key(&(nets, range)), there, "{range:?}");
+        assert_eq!(ledger.desired(nets, at(0)).wanted(range).is_some(), there, "{range:?}");
+    }
+    let reason = |ledger: &Ledger, address: &str| {
+        let verdict = ledger.check(at(1), address.parse().unwrap());
+        verdict.bans.iter().map(|ban| ban.reason.to_string()).collect::<Vec<_>>()
+    };
+    for (address, text) in
+        [("203.0.113.1", "ssh"), ("203.0.113.2", "http"), ("203.0.113.3", "listed"), ("198.51.100.9", "nets")]
+    {
+        assert_eq!(reason(&ledger, address), [text]);
+        assert_eq!(ledger.outcome(at(1), address.parse().unwrap()), Outcome::Blocked, "{address}");
+    }
+    assert_eq!(ledger.page(at(1), &Filter::default(), 0, 99).bans.len(), 5);
+
+    // A network is announced, prolonged, taken back; it ends by itself.
+    let ban = |what: &str, seconds| ban(Source::CROWDSEC, what, Lifetime::Seconds(seconds));
+    let (applied, out) = changes(&mut ledger, at(2), ban("2001:db8:9::/48", 10));
+    follow(&mut sets, out);
+    assert_eq!(applied.added, 1);
+    let (applied, out) = changes(&mut ledger, at(3), ban("198.51.100.0/24", 90));
+    follow(&mut sets, out);
+    assert_eq!(applied.renewed, 1);
+    let unban = Event::Unban { source: Source::CROWDSEC, net: net("172.0.0.0/8") };
+    let (applied, out) = changes(&mut ledger, at(4), unban.clone());
+    follow(&mut sets, out);
+    assert_eq!(applied.removed, 1);
+    assert_eq!(changes(&mut ledger, at(4), unban).1, [], "deletions may come twice");
+    assert_eq!(ledger.next_expiry(), Some(at(14)));
+    let mut gone = Vec::new();
+    ledger.expire(at(14), &mut |source, net| gone.push((source, net)));
+    assert_eq!(gone, [(Source::CROWDSEC, net("2001:db8:9::/48"))]);
+
+    // The whole list costs its difference, and what is not on it goes.
+    let (applied, out) = changes(
+        &mut ledger,
+        at(20),
+        Event::List { source: Source::CROWDSEC, list: List { nets: vec![entry("198.51.100.0/24", 73)], ..list } },
+    );
+    follow(&mut sets, out);
+    assert_eq!((applied.removed, applied.unchanged), (0, 1));
+    // What is protected makes holes, and fills again.
+    let own = Protected { net: net("198.51.100.1"), why: "an address of lan".into(), own: true };
+    let mut out = Vec::new();
+    ledger.set_protected(at(21), vec![own], &mut |change| out.push(change));
+    follow(&mut sets, std::mem::take(&mut out));
+    assert!(sets.contains_key(&(nets, range("198.51.100.2", "198.51.100.255"))));
+    assert_eq!(ledger.outcome(at(21), "198.51.100.1".parse().unwrap()), Outcome::Protected);
+
+    // Without the source in the configuration nothing of it is in force, and all is back with it.
+    ledger.set_sources(at(22), &Source::BUILT_IN, &mut |_| {});
+    assert_eq!(reason(&ledger, "198.51.100.9"), [""; 0]);
+    ledger.set_sources(at(23), &sources, &mut |_| {});
+    assert_eq!(reason(&ledger, "198.51.100.9"), ["nets"]);
+    let (_, out) = changes(&mut ledger, at(24), Event::Lapse { source: Source::CROWDSEC });
+    follow(&mut sets, out);
+    // This one has expired there by itself.
+    assert!(sets.remove(&(nets, range("2001:db8:9::", "2001:db8:9:ffff:ffff:ffff:ffff:ffff"))).is_some());
+    assert_eq!(sets.keys().collect::<Vec<_>>(), [&(nets, range("172.0.0.0", "172.0.0.0")); 0]);
+}

@@ -154,11 +154,11 @@ fn no_prefix_and_no_flipped_byte_passes() {
 
 #[test]
 fn foreign_and_newer_files_are_named_as_such() {
-    let newer = [b"diswall\n", &[0, 4][..], &[0; 40]].concat();
+    let newer = [b"diswall\n", &[0, 5][..], &[0; 40]].concat();
     for (bytes, expected) in [
         (&b""[..], "is no diswall snapshot"),
         (b"config diswall 'main'\n", "is no diswall snapshot"),
-        (&newer, "is a snapshot of version 4; this diswall reads up to 3"),
+        (&newer, "is a snapshot of version 5; this diswall reads up to 4"),
     ] {
         assert_eq!(restored(bytes, at(0), None).unwrap_err().to_string(), expected);
     }
@@ -197,6 +197,32 @@ fn version_3_is_read_for_ever() {
     let bytes = include_bytes!("../../../tests/fixtures/snapshot-v3.bin");
     let back = restored(bytes, at(1100), Some(WALL)).unwrap();
     assert_eq!(contents(&back.ledger, at(1100)), contents(&held(), at(1100)));
+}
+
+/// What came with version 4.
+fn ranged() -> Ledger {
+    let mut ledger = held();
+    ledger.set_sources(at(1000), &[&Source::BUILT_IN[..], &[Source::CROWDSEC]].concat(), &mut |_| {});
+    for (what, lifetime) in [
+        ("203.0.113.77", Lifetime::Seconds(900)),
+        ("198.51.100.0/24", Lifetime::Seconds(800)),
+        ("2001:db8:7::/48", Lifetime::Forever),
+    ] {
+        let reason = Reason::Tagged("crowdsecurity/ssh-bf".into());
+        let event = Event::Ban { source: Source::CROWDSEC, net: net(what), lifetime, reason };
+        assert_eq!(ledger.apply(at(1000), event, &mut |_| {}).added, 1);
+    }
+    ledger
+}
+
+#[test]
+fn version_4_is_read_for_ever() {
+    let bytes = include_bytes!("../../../tests/fixtures/snapshot-v4.bin");
+    let mut back = restored(bytes, at(1100), Some(WALL)).unwrap();
+    // It is kept apart until the configuration has its source.
+    assert!(back.ledger.check(at(1100), "2001:db8:7::9".parse().unwrap()).bans.is_empty());
+    back.ledger.set_sources(at(1100), &[&Source::BUILT_IN[..], &[Source::CROWDSEC]].concat(), &mut |_| {});
+    assert_eq!(contents(&back.ledger, at(1100)), contents(&ranged(), at(1100)));
 }
 
 /// The snapshot with another name for one of its sources, of the same length.
@@ -298,5 +324,5 @@ proptest::proptest! {
 #[ignore = "writes tests/fixtures"]
 fn write_fixture() {
     let path = format!("{}/tests/fixtures/snapshot-v{VERSION}.bin", env!("CARGO_MANIFEST_DIR"));
-    std::fs::write(path, saved(&held(), at(1100), WALL)).unwrap();
+    std::fs::write(path, saved(&ranged(), at(1100), WALL)).unwrap();
 }

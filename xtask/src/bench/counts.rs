@@ -14,8 +14,8 @@ use crate::{Result, setup};
 const TABLE: &str = "docs/counts.md";
 
 /// Growth in percent that is said, and that is refused.
-const SAID: f64 = 3.0;
-const REFUSED: f64 = 10.0;
+const SAID: u64 = 3;
+const REFUSED: u64 = 10;
 
 /// Bytes by which anything may grow: a few of them are no matter.
 const FEW: u64 = 512;
@@ -147,15 +147,12 @@ fn compare(kept: &[Count], counted: &[Count]) -> (Vec<String>, bool) {
         };
         let pairs = [("instructions", old.instructions, new.instructions, 0), ("bytes", old.memory, new.memory, FEW)];
         for (what, before, now, few) in pairs {
-            let percent = (now as f64 / before.max(1) as f64 - 1.0) * 100.0;
-            if percent > SAID && now > before + few {
-                lines.push(format!(
-                    "{}: {} {what}, {} before: {percent:+.1} %",
-                    new.name,
-                    grouped(now),
-                    grouped(before)
-                ));
-                refused |= percent > REFUSED;
+            let above = |percent: u64| now * 100 > before * (100 + percent) && now > before + few;
+            if above(SAID) {
+                let percent = (now as f64 / before.max(1) as f64 - 1.0) * 100.0;
+                let (name, now, before) = (&new.name, grouped(now), grouped(before));
+                lines.push(format!("{name}: {now} {what}, {before} before: {percent:+.1} %"));
+                refused |= above(REFUSED);
             }
         }
     }

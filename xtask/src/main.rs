@@ -13,6 +13,7 @@ mod machine;
 mod measure;
 mod package;
 mod parts;
+mod release;
 mod router;
 mod sandbox;
 mod setup;
@@ -37,7 +38,7 @@ pub struct Subcommand {
     pub run: fn(&[String]) -> Result<()>,
 }
 
-const SUBCOMMANDS: [Subcommand; 7] = [
+const SUBCOMMANDS: [Subcommand; 8] = [
     demo::SUBCOMMAND,
     test::SUBCOMMAND,
     bench::SUBCOMMAND,
@@ -45,6 +46,7 @@ const SUBCOMMANDS: [Subcommand; 7] = [
     emulate::SUBCOMMAND,
     machine::SUBCOMMAND,
     docs::SUBCOMMAND,
+    release::SUBCOMMAND,
 ];
 
 fn main() -> ExitCode {

@@ -128,6 +128,12 @@ pub const PACK: &[Need] = &[
 /// To count instructions.
 pub const COUNT: &[Need] = &[program("valgrind", "valgrind", "counts instructions")];
 
+/// To sign what is released.
+pub const SIGN: &[Need] = &[
+    program("signify-openbsd", "signify-openbsd", "signs opkg's index"),
+    program("openssl", "openssl", "signs apk's index"),
+];
+
 /// To build for routers.
 pub const CROSS: &[Need] = &[
     file("/usr/bin/rustc", "rustc-web", "a compiler whose library source Debian has too"),

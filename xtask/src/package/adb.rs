@@ -23,6 +23,7 @@ const ARRAY: u32 = 0xd000_0000;
 const OBJECT: u32 = 0xe000_0000;
 
 const BLOCK_ADB: u32 = 0;
+const BLOCK_SIGNATURE: u32 = 1;
 const BLOCK_DATA: u32 = 2;
 
 /// An ADB block in the making.
@@ -130,11 +131,18 @@ impl Writer {
     }
 }
 
-/// A file of this schema with the one ADB block and no signature; data blocks may follow.
+/// A file of this schema with the one ADB block; signatures and data blocks may follow.
 pub fn file(schema: &[u8; 4], adb: &Writer) -> Vec<u8> {
     let mut file = [b"ADB.".as_slice(), schema].concat();
     block(&mut file, BLOCK_ADB, &[adb.bytes()]);
     file
+}
+
+/// A block with a signature; it follows the ADB block.
+pub fn signature(signature: &[u8]) -> Vec<u8> {
+    let mut made = Vec::new();
+    block(&mut made, BLOCK_SIGNATURE, &[signature]);
+    made
 }
 
 /// Adds the content of the `file`th file in the `path`th directory, both counted from 1.

@@ -1,10 +1,11 @@
 //! The .apk of apk-tools 3 (OpenWrt 25.12 and later): metadata, scripts and files in an ADB container (see
-//! `adb`), unsigned, deflated. Field numbers are those of apk-tools' schemas. Called by `package`.
+//! `adb`), deflated; packages are unsigned, for the index has their digests. Field numbers are those of apk-tools' schemas. Called by `package`.
 
 use std::collections::BTreeMap;
 
 use super::adb::{self, Value, Writer};
 use super::recipe::{File, Package};
+use super::sign::Keys;
 use super::tools::{deflate, sha256};
 use crate::Result;
 
@@ -12,6 +13,9 @@ use crate::Result;
 pub fn file_name(package: &Package) -> String {
     format!("{}-{}.apk", package.name, package.version)
 }
+
+/// The schema of an index.
+const INDEX: &[u8; 4] = b"indx";
 
 /// A package's file, and by what an index knows it.
 pub struct Built {
@@ -21,8 +25,8 @@ pub struct Built {
     digest: Vec<u8>,
 }
 
-/// The index of these packages, `packages.adb`, as `apk mkndx` makes it; unsigned.
-pub fn index(packages: &[(&Package, &Built)], time: u64) -> Result<Vec<u8>> {
+/// The index of these packages, `packages.adb`, as `apk mkndx` makes it.
+pub fn index(packages: &[(&Package, &Built)], time: u64, keys: Option<&Keys>) -> Result<Vec<u8>> {
     let mut sorted = packages.to_vec();
     sorted.sort_by(|a, b| a.0.name.cmp(&b.0.name));
     let mut adb = Writer::new();
@@ -34,7 +38,11 @@ pub fn index(packages: &[(&Package, &Built)], time: u64) -> Result<Vec<u8>> {
     let entries = adb.array(&entries);
     let root = adb.object(&[Value::NULL, entries]);
     adb.set_root(root);
-    Ok([b"ADBd".as_slice(), &deflate(&adb::file(b"indx", &adb))?].concat())
+    let mut file = adb::file(INDEX, &adb);
+    if let Some(keys) = keys {
+        file.extend(keys.sign_for_apk(INDEX, adb.bytes())?);
+    }
+    Ok([b"ADBd".as_slice(), &deflate(&file)?].concat())
 }
 
 /// The package's file.

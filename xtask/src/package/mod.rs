@@ -4,12 +4,14 @@
 
 mod adb;
 mod apk;
+mod deb;
 pub mod elf;
 mod ipk;
 mod lmo;
 mod mo;
 mod recipe;
 mod reforis;
+mod sign;
 mod tar;
 pub mod targets;
 #[cfg(test)]
@@ -21,6 +23,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use recipe::Package;
+use sign::Keys;
 use targets::{TARGETS, Target};
 use toolchain::Tls;
 
@@ -32,7 +35,7 @@ pub const SUBCOMMAND: Subcommand =
     Subcommand { name: "package", summary: "build the router packages, .ipk and .apk", help: HELP, run };
 
 const HELP: &str = "\
-Usage: cargo xtask package [--arch ARCH]… [--format ipk|apk] [--tls] [--program FILE] [--reforis PYTHON] [--prepare ARCH]
+Usage: cargo xtask package [--arch ARCH]… [--format ipk|apk|deb] [--tls] [--keys DIR] [--program FILE] [--reforis PYTHON] [--prepare ARCH]
 
 Builds diswall for OpenWrt routers and packs it into dist/ARCH/, with an index for each format and checksums.
 What a cross build needs is installed first: Debian's rustc with its library source (apt-get, as root)
@@ -40,8 +43,10 @@ and zig (PyPI, into target/cross).
 
   --arch ARCH      only this one; may be repeated. Without it: mipsel_24kc, mips_24kc,
                    arm_cortex-a9_vfpv3-d16 and aarch64_cortex-a53. There is x86_64 too.
-  --format FORMAT  only ipk (opkg: OpenWrt to 24.10, Turris OS) or only apk (OpenWrt 25.12 and later)
+  --format FORMAT  only ipk (opkg: OpenWrt to 24.10, Turris OS) or only apk (OpenWrt 25.12 and later);
+                   deb: for Debian and Ubuntu, for this machine's processor, into dist/debian
   --tls            with TLS to a NATS server of one's own; above the size limit, and not held to it
+  --keys DIR       sign the indexes with DIR/usign.sec (opkg) and DIR/apk.pem (apk)
   --program FILE   pack this binary, unchecked, in place of building one: to try a package out
   --reforis PYTHON only the packages of reForis' pages, for every architecture, into dist/all; PYTHON is the
                    router's version, 3.11 for Turris OS 7 to 9; node and npm make the bundle
@@ -67,10 +72,12 @@ enum Program {
     Given(PathBuf),
 }
 
-fn run(args: &[String]) -> Result<()> {
+pub fn run(args: &[String]) -> Result<()> {
     let mut formats = vec![Format::Ipk, Format::Apk];
     let mut chosen: Vec<&Target> = Vec::new();
     let mut program = Program::Built(Tls::Without);
+    let mut keys = None;
+    let mut debian = false;
     let mut args = args.iter();
     while let Some(option) = args.next() {
         if option == "--tls" {
@@ -82,12 +89,17 @@ fn run(args: &[String]) -> Result<()> {
             ("--arch", arch) => chosen.push(targets::named(arch)?),
             ("--format", "ipk") => formats = vec![Format::Ipk],
             ("--format", "apk") => formats = vec![Format::Apk],
-            ("--format", other) => return Err(format!("no format is called {other:?}; there are ipk and apk")),
+            ("--format", "deb") => debian = true,
+            ("--format", other) => return Err(format!("no format is called {other:?}; there are ipk, apk and deb")),
             ("--reforis", python) => return package_reforis(python),
+            ("--keys", directory) => keys = Some(Keys::of(directory)?),
             ("--program", file) => program = Program::Given(PathBuf::from(file)),
             ("--prepare", arch) => return toolchain::prepare(&targets::named(arch)?.cross),
             _ => return Err(format!("no option is called {option}; see --help")),
         }
+    }
+    if debian {
+        return package_for_debian(&program);
     }
     if chosen.is_empty() {
         chosen = TARGETS.iter().filter(|target| target.arch != "x86_64").collect();
@@ -95,14 +107,14 @@ fn run(args: &[String]) -> Result<()> {
     let mut summary = Vec::new();
     for (number, target) in (1..).zip(&chosen) {
         println!("== {} ({number} of {})", target.arch, chosen.len());
-        summary.append(&mut package(target, &formats, &program)?);
+        summary.append(&mut package(target, &formats, &program, keys.as_ref())?);
     }
     println!("\n{}", summary.join("\n"));
     Ok(())
 }
 
 /// Everything for one architecture; a line for each file made.
-fn package(target: &Target, formats: &[Format], wanted: &Program) -> Result<Vec<String>> {
+fn package(target: &Target, formats: &[Format], wanted: &Program, keys: Option<&Keys>) -> Result<Vec<String>> {
     let program = match wanted {
         Program::Given(program) => program.clone(),
         Program::Built(tls) => build(target, *tls)?,
@@ -117,7 +129,7 @@ fn package(target: &Target, formats: &[Format], wanted: &Program) -> Result<Vec<
     make_directory(&place)?;
     let mut made = Vec::new();
     for format in formats {
-        made.append(&mut pack(&packages, *format, &place)?);
+        made.append(&mut pack(&packages, *format, &place, keys)?);
     }
     write_checksums(&place, &made)?;
     if *wanted == Program::Built(Tls::Without) {
@@ -135,10 +147,19 @@ fn package_reforis(python: &str) -> Result<()> {
     let packages = reforis::packages(&version()?, python)?;
     let place = Path::new("dist/all");
     make_directory(place)?;
-    let made = pack(&packages, Format::Ipk, place)?;
+    let made = pack(&packages, Format::Ipk, place, None)?;
     write_checksums(place, &made)?;
     made.iter().for_each(|file| println!("{:>8} bytes  {}", file.content.len(), file.path.display()));
     Ok(())
+}
+
+/// For Debian: for whoever tries it on a server or a desk.
+fn package_for_debian(program: &Program) -> Result<()> {
+    let given = if let Program::Given(program) = program { Some(program.as_path()) } else { None };
+    let path = deb::package(given)?;
+    let made = Made { content: read(&path)?, path };
+    println!("{:>8} bytes  {}", made.content.len(), made.path.display());
+    write_checksums(Path::new("dist/debian"), &[made])
 }
 
 /// The daemon for a router; what a router could not run is refused.
@@ -170,7 +191,7 @@ fn within(size: usize, limit: usize) -> Result<()> {
 }
 
 /// All packages in one format, and the package manager's index of them.
-fn pack(packages: &[Package], format: Format, place: &Path) -> Result<Vec<Made>> {
+fn pack(packages: &[Package], format: Format, place: &Path, keys: Option<&Keys>) -> Result<Vec<Made>> {
     let time = tools::source_date()?;
     let mut made = Vec::new();
     let mut add = |name: String, content: Vec<u8>| {
@@ -188,12 +209,15 @@ fn pack(packages: &[Package], format: Format, place: &Path) -> Result<Vec<Made>>
                 add(ipk::file_name(package), content)?;
             }
             write(&place.join("Packages"), index.as_bytes())?;
+            if let Some(keys) = keys {
+                keys.sign_for_opkg(&place.join("Packages"))?;
+            }
             write(&place.join("Packages.gz"), &tools::gzip(index.as_bytes(), tools::Effort::Most)?)?;
         }
         Format::Apk => {
             let built = packages.iter().map(|package| apk::build(package, time)).collect::<Result<Vec<_>>>()?;
             let pairs: Vec<_> = packages.iter().zip(&built).collect();
-            write(&place.join("packages.adb"), &apk::index(&pairs, time)?)?;
+            write(&place.join("packages.adb"), &apk::index(&pairs, time, keys)?)?;
             for (package, built) in packages.iter().zip(built) {
                 add(apk::file_name(package), built.content)?;
             }
@@ -212,7 +236,7 @@ fn write_checksums(place: &Path, made: &[Made]) -> Result<()> {
 }
 
 /// The version in Cargo.toml, the only place it stands in.
-fn version() -> Result<String> {
+pub fn version() -> Result<String> {
     let manifest = fs::read_to_string("Cargo.toml").map_err(|error| format!("Cargo.toml: {error}"))?;
     let quoted = manifest.lines().find_map(|line| line.strip_prefix("version = "));
     quoted.map(|text| text.trim_matches('"').to_owned()).ok_or_else(|| "Cargo.toml states no version".into())

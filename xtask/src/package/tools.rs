@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::path::PathBuf;
+use std::process::Command;
 
 use crate::Result;
 use crate::command::{command, output, shown};
@@ -36,6 +37,11 @@ pub fn sha256(content: &[u8]) -> Result<String> {
     Ok(String::from_utf8_lossy(&digest).into_owned())
 }
 
+/// SHA-512.
+pub fn sha512(content: &[u8]) -> Result<Vec<u8>> {
+    filtered(content, "openssl", &["dgst", "-sha512", "-binary"])
+}
+
 /// Seconds of Unix time that everything packed is dated at: SOURCE_DATE_EPOCH, else the last commit's.
 pub fn source_date() -> Result<u64> {
     let text = match std::env::var("SOURCE_DATE_EPOCH") {
@@ -46,15 +52,20 @@ pub fn source_date() -> Result<u64> {
 }
 
 /// What a program that takes a file as its last argument prints about this content.
-fn filtered(content: &[u8], program: &str, args: &[&str]) -> Result<Vec<u8>> {
+pub fn filtered(content: &[u8], program: &str, args: &[&str]) -> Result<Vec<u8>> {
     let file = scratch(program, content)?;
     let mut command = command(program, args);
     command.arg(&file);
-    let printed = command.output().map_err(|error| format!("{}: {error}", shown(&command)));
+    let printed = output_of(&mut command);
     let _ = fs::remove_file(&file);
-    let printed = printed?;
+    printed
+}
+
+/// What a command prints, whatever bytes that are.
+pub fn output_of(command: &mut Command) -> Result<Vec<u8>> {
+    let printed = command.output().map_err(|error| format!("{}: {error}", shown(command)))?;
     if !printed.status.success() {
-        return Err(format!("{}: {}", shown(&command), String::from_utf8_lossy(&printed.stderr).trim_end()));
+        return Err(format!("{}: {}", shown(command), String::from_utf8_lossy(&printed.stderr).trim_end()));
     }
     Ok(printed.stdout)
 }

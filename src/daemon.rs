@@ -329,6 +329,11 @@ impl Daemon {
     fn sample(&mut self) {
         let counters = self.kernel.counters();
         self.tally.sample(&counters, clock::wall());
+        for (slot, handle) in self.feeds.slots().iter().filter_map(|slot| Some((slot, slot.handle.as_ref()?))) {
+            let (counts, (dropped, _)) = (self.ledger.counts(slot.source()), self.tally.of(slot.source()));
+            handle.gauges.entries.set(u64::from(counts.v4) + u64::from(counts.v6) + u64::from(counts.nets));
+            handle.gauges.dropped.set((dropped.packets, dropped.bytes));
+        }
     }
 
     /// When the next ban ends.

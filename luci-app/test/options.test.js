@@ -72,7 +72,7 @@ const VALUES = {
 		api_key: [ 'it-is+a/key=', 'a key', 'x'.repeat(256), 'x'.repeat(257), 'é' ], api_key_file: PATHS, cert: PATHS, key: PATHS,
 		interval: [ '10s', '2', '1s', '1h', '3601', '0', 'x' ], scopes: [ 'ip', 'range', 'country', 'as' ],
 		origins: [ 'CAPI', 'a,b', 'a b', 'x'.repeat(128), 'x'.repeat(129) ], scenarios_containing: [ 'crowdsecurity/ssh', 'a,b', 'é' ],
-		scenarios_not_containing: [ 'http-', 'a,b' ], dedup: FLAG, types: [ 'ban', 'captcha', 'throttle' ]
+		scenarios_not_containing: [ 'http-', 'a,b' ], dedup: FLAG, usage_metrics: FLAG, types: [ 'ban', 'captcha', 'throttle' ]
 	},
 	scan: {
 		enabled: FLAG, nflog_group: [ '0', '1914', '65535', '65536', 'x' ], honeypot_port: RANGES, ban_time: DURATIONS, forget_after: DURATIONS,

@@ -102,6 +102,10 @@ pub struct Gauges {
     pub serial: Cell<u64>,
     /// Seconds of `CLOCK_BOOTTIME` at the last message; `None` before the first.
     pub last_message: Cell<Option<u64>>,
+    /// Packets and bytes dropped because of its bans, and how many these are, as the daemon said a minute ago.
+    pub dropped: Cell<(u64, u64)>,
+    /// See `dropped`.
+    pub entries: Cell<u64>,
     /// Why the last refused message was refused.
     pub last_refusal: RefCell<Option<String>>,
 }

@@ -142,6 +142,7 @@ config crowdsec 'crowdsec'
 	list scenarios_containing 'ssh'
 	list scenarios_not_containing 'http'
 	option dedup '0'
+	option usage_metrics '0'
 	list types 'ban'
 	list types 'captcha'
 config scan 'scan'
@@ -244,6 +245,7 @@ config block
                 scenarios_containing: vec!["ssh".into()],
                 scenarios_not_containing: vec!["http".into()],
                 dedup: false,
+                usage_metrics: false,
                 captcha: true,
             },
             scan: scan::Settings {

@@ -12,6 +12,7 @@ use super::decision::{self, Kind, Refusal};
 use super::gather::{Rows, Texts};
 use super::known::{Known, Row};
 use super::lapi::{self, Failure};
+use super::metrics::Metrics;
 use super::settings::Settings;
 use super::stream::{self, Part};
 use crate::feed::backoff::Backoff;
@@ -43,6 +44,7 @@ pub fn start(settings: &Settings, intake: Intake, updates: Updates) -> Handle {
         known: (!settings.dedup || settings.captcha).then(Known::default),
         highest: None,
         missed: 0,
+        metrics: Metrics::new(settings.usage_metrics),
         state: FeedState::Off,
     };
     Handle { task: tokio::task::spawn_local(client.run()), gauges, resync }
@@ -61,6 +63,7 @@ struct Client {
     highest: Option<u64>,
     /// How often in a row decisions were there that had not been told.
     missed: u32,
+    metrics: Metrics,
     /// As it was posted last.
     state: FeedState,
 }
@@ -191,6 +194,7 @@ impl Client {
             backoff.reset();
             self.gauges.last_message.set(Some(uptime::seconds()));
             self.tell(FeedState::Live).await;
+            self.metrics.tell(&self.settings, &self.gauges).await;
         }
     }
 

@@ -39,6 +39,8 @@ pub struct Settings {
     pub scenarios_not_containing: Vec<String>,
     /// `dedup`: of several decisions about the same only the longest is asked for.
     pub dedup: bool,
+    /// `usage_metrics`: the local API is told how much was dropped, where it wants to know.
+    pub usage_metrics: bool,
     /// `types` has `captcha`: who is to solve a riddle is blocked too.
     pub captcha: bool,
 }
@@ -58,6 +60,7 @@ impl Default for Settings {
             scenarios_containing: Vec::new(),
             scenarios_not_containing: Vec::new(),
             dedup: true,
+            usage_metrics: true,
             captcha: false,
         }
     }
@@ -79,6 +82,7 @@ pub const SECTION: Single<Settings> = Single {
         list("scenarios_containing", |crowdsec, given| given.add(&mut crowdsec.scenarios_containing, word)),
         list("scenarios_not_containing", |crowdsec, given| given.add(&mut crowdsec.scenarios_not_containing, word)),
         one("dedup", |crowdsec, given| given.set(&mut crowdsec.dedup, value::boolean)),
+        one("usage_metrics", |crowdsec, given| given.set(&mut crowdsec.usage_metrics, value::boolean)),
         list("types", |crowdsec, given| {
             crowdsec.captcha |= kind(given.text())?;
             Ok(None)

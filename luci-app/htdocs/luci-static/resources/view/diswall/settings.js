@@ -151,6 +151,8 @@ function crowdsec(section) {
 		{ optional: true, validate: values.word });
 	option(form.Flag, 'dedup', _('Only the longest decision'),
 		_('Of several about the same address. Without it a shorter one is in force again when the longer one is taken back; that costs memory.'), YES);
+	option(form.Flag, 'usage_metrics', _('Report back'),
+		_('Tells it every half an hour how much was dropped and how many decisions are in force, where it wants to know. No address is sent.'), YES);
 	option(form.DynamicList, 'types', _('Block for'), _('Who is to solve a riddle can be blocked as well.'),
 		{ optional: true, validate: values.decisionType, values: [ [ 'ban', _('Bans') ], [ 'captcha', _('Riddles (captcha)') ] ] });
 }

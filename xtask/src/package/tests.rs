@@ -271,6 +271,30 @@ fn the_switch_and_exceptions_of_turris_newer_client_are_taken_over_once() {
 }
 
 #[test]
+fn the_local_api_of_crowdsecs_bouncer_is_taken_over_once() {
+    let bouncer = "crowdsec.@bouncer[0].enabled=1\ncrowdsec.@bouncer[0].api_key=a-key\n\
+                   crowdsec.@bouncer[0].api_url=http://192.0.2.5:8080/\ncrowdsec.@bouncer[0].update_frequency=20s\n";
+    let root = router("crowdsec", &format!("{FRESH}{bouncer}"));
+    root.write("etc/config/diswall", "config diswall 'main'\n", 0o600);
+    assert!(sh(&root, ". /etc/uci-defaults/60_diswall"));
+    let uci = root.read("uci");
+    for line in ["enabled=1", "api_key=a-key", "url=http://192.0.2.5:8080/", "interval=20s"] {
+        assert!(uci.contains(&format!("diswall.crowdsec.{line}\n")), "no {line} in\n{uci}");
+    }
+    let log = root.read("log");
+    let said = |word: &str| calls(&log, "logger").iter().any(|line| line.contains(word));
+    assert!(said("two programs block the same") && said("disable") && !said("a-key"), "{log}");
+    assert!(sh(&root, "uci set diswall.crowdsec.enabled=0; . /etc/uci-defaults/60_diswall"));
+    assert!(root.read("uci").contains("diswall.crowdsec.enabled=0\n"), "taken over a second time");
+    // Switched off, or without a key, there is nothing to take over; it may come later.
+    for other in [bouncer.replace("enabled=1", "enabled=0"), bouncer.replace("a-key", "")] {
+        let root = router("crowdsec-off", &format!("{FRESH}{other}"));
+        assert!(sh(&root, ". /etc/uci-defaults/60_diswall"));
+        assert!(!root.exists("etc/diswall/taken-over"));
+    }
+}
+
+#[test]
 fn exceptions_that_diswall_refuses_are_named_and_left_out() {
     let root =
         router("sentinel-refused", &format!("{FRESH}sentinel.dynfw.whitelist=1.2.3\nsentinel.dynfw.enabled=1\n"));

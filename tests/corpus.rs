@@ -9,6 +9,8 @@ use std::path::Path;
 
 #[path = "../fuzz/checks/control_request.rs"]
 mod control_request;
+#[path = "../fuzz/checks/crowdsec_answer.rs"]
+mod crowdsec_answer;
 #[path = "../fuzz/checks/dynfw_message.rs"]
 mod dynfw_message;
 #[path = "../fuzz/checks/list.rs"]
@@ -45,6 +47,11 @@ fn replay(target: &str, check: fn(&[u8])) {
 #[test]
 fn control_request() {
     replay("control_request", control_request::check);
+}
+
+#[test]
+fn crowdsec_answer() {
+    replay("crowdsec_answer", crowdsec_answer::check);
 }
 
 #[test]

@@ -5,11 +5,15 @@ const NAMED: usize = 3;
 
 /// The nearest of these to `word`, the best first, with commas between them.
 pub fn to<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> String {
+    ranked(word, known).join(", ")
+}
+
+/// The nearest of these to `word`, the best first.
+pub fn ranked<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
     let word = word.to_lowercase();
     let mut ranked: Vec<(usize, &str)> = known.map(|known| (distance(&word, &known.to_lowercase()), known)).collect();
     ranked.sort_by_key(|(distance, _)| *distance);
-    let named: Vec<&str> = ranked.iter().take(NAMED).map(|(_, known)| *known).collect();
-    named.join(", ")
+    ranked.into_iter().take(NAMED).map(|(_, known)| known).collect()
 }
 
 /// Letters to change, add or take out; one that begins with the other is near.

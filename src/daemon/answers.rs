@@ -18,7 +18,7 @@ use crate::control::protocol::{
     SourceCounts, Status, Totals, WatchQuery,
 };
 use crate::control::server::{Question, Reply, StreamFilter};
-use crate::feed::FeedState;
+use crate::feed::{FeedState, lists};
 use crate::firewall::rules;
 use crate::json::{self, Json};
 use crate::ledger::{AllowanceView, BanView, Filter, Force, Outcome, ReasonRef, Sort};
@@ -256,6 +256,15 @@ impl Daemon {
         }
     }
 
+    /// A source's name; of a list of places with what it has, so that the owner hears which country it is.
+    fn called(&self, source: Source) -> String {
+        let list = self.settings.feeds.lists.iter().find(|list| list.source == source);
+        match list.and_then(lists::Settings::title) {
+            Some(title) => [source.name(), " (", &title, ")"].concat(),
+            None => source.name().to_owned(),
+        }
+    }
+
     fn why_protected(&self, address: IpAddr) -> String {
         let verdict = self.ledger.check(clock::now(), address);
         verdict.protection.map_or_else(|| "such addresses are never blocked".into(), |net| net.why.to_string())
@@ -269,7 +278,8 @@ impl Daemon {
         let view = WallView::read();
         let verdict = self.ledger.check(view.now, address);
         let rules = self.rules_for(verdict.address);
-        let by = list_of(verdict.bans.iter().map(|ban| ban.source.name()));
+        let by = verdict.bans.iter().map(|ban| self.called(ban.source)).collect::<Vec<_>>();
+        let by = list_of(by.iter().map(String::as_str));
         let address = verdict.address;
         let (word, sentence) = match verdict.outcome {
             Outcome::Blocked => ("blocked", format!("{address} is blocked, by {by}")),

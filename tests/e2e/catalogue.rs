@@ -124,3 +124,95 @@ fn lists_are_switched_on_and_off_all_or_none_and_never_beyond_the_memory() {
     assert!(recommended.starts_with("all that is recommended"), "{recommended}");
     assert!(daemon.cli(&["lists", "enable", "huge", "--force", "--catalogue", &path]).contains("huge is switched on"));
 }
+
+/// Answers with the file that the path names, with an ETag; says what was asked and how it was answered.
+const COUNTRIES: &str = r#"
+class Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = 'HTTP/1.1'
+    def do_GET(self):
+        try:
+            body, status = open('.' + self.path, 'rb').read(), 200
+        except FileNotFoundError:
+            body, status = b'<html>no such country</html>', 404
+        if body == b'broken':
+            status = 503
+        mark = '"%d"' % zlib.crc32(body)
+        if status == 200 and self.headers.get('If-None-Match') == mark:
+            body, status = b'', 304
+        print(self.path, status, flush=True)
+        self.send_response(status)
+        self.send_header('ETag', mark)
+        if status != 304:
+            self.send_header('Content-Length', str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+    def log_message(self, *_): pass
+"#;
+
+#[test]
+fn countries_and_networks_are_one_list_that_is_kept_while_one_of_them_fails() {
+    let _netns = Netns::enter();
+    let place = tempfile::tempdir().expect("a place");
+    let put = |name: &str, text: &str| fs::write(place.path().join(name), text).expect("written");
+    put("cz4", "192.0.3.0/24\n");
+    put("cz6", "2001:db8:cc::/48\n");
+    put("sk4", "198.51.100.0/25\n");
+    put("64496", "203.0.113.64/26\n");
+    let server = web::serve(COUNTRIES, place.path(), "8092", None);
+    nft_load("table inet fw4 { }");
+    let near = "config list 'near'\n\tlist country 'CZ'\n\tlist country 'sk'\n\tlist country 'aq'\n\tlist asn 'AS64496'\n\
+                \tlist country_url 'http://127.0.0.1:8092/{country}4'\n\tlist country_url 'http://127.0.0.1:8092/{country}6'\n\
+                \tlist asn_url 'http://127.0.0.1:8092/{asn}'\n\toption interval '10m'\n";
+    let daemon = Daemon::start("", &format!("{NO_FEED}{near}"));
+    let feed =
+        || daemon.status()["feeds"].as_array().expect("feeds").iter().find(|feed| feed["name"] == "near").cloned();
+    let asked = |count: usize| -> Vec<String> { (0..count).map(|_| server.line(DEADLINE)).collect() };
+    let first = asked(7);
+    assert_eq!(first, ["/cz4 200", "/cz6 200", "/sk4 200", "/sk6 404", "/aq4 404", "/aq6 404", "/64496 200"]);
+    let blocked = |address: &str| daemon.exit(&["check", address]).0 == Some(0);
+    wait_until(DEADLINE, "all of it is in force", || {
+        ["192.0.3.9", "2001:db8:cc::1", "198.51.100.7", "203.0.113.65"].into_iter().all(blocked)
+    });
+    let said = daemon.cli(&["check", "192.0.3.9"]);
+    assert!(said.contains("near (Czechia, Slovakia, Antarctica, AS64496)"), "{said}");
+    // Of Slovakia there is one family; of nobody's continent nothing, which is told.
+    let notices = feed().expect("the feed")["notices"].to_string();
+    assert!(notices.contains("no networks are published of aq\""), "{notices}");
+    // One that fails leaves all of it as it was.
+    put("sk4", "broken");
+    put("cz4", "192.0.4.0/24\n");
+    daemon.cli(&["resync", "near"]);
+    wait_until(DEADLINE, "it has failed", || {
+        feed().is_some_and(|feed| {
+            feed["error"].as_str().is_some_and(|error| error.starts_with("sk: ") && error.contains("503"))
+        })
+    });
+    assert!(blocked("192.0.3.9") && !blocked("192.0.4.9"));
+    put("sk4", "198.51.100.0/25\n");
+    daemon.cli(&["resync", "near"]);
+    wait_until(DEADLINE, "it is whole again", || blocked("192.0.4.9") && !blocked("192.0.3.9"));
+    assert!(["2001:db8:cc::1", "198.51.100.7", "203.0.113.65"].into_iter().all(blocked));
+}
+
+#[test]
+fn a_country_that_is_none_is_refused_with_the_nearest() {
+    let _netns = Netns::enter();
+    let daemon = Daemon::prepare("", NO_FEED);
+    let check = |options: &str| {
+        let text = format!("config list 'near'\n{options}");
+        fs::write(daemon.path("tried"), text).expect("a configuration");
+        daemon.exit(&["config", "check", &daemon.path("tried").display().to_string()]).1
+    };
+    for (options, said) in [
+        ("\tlist country 'chz'\n", "chz is no country and no continent; nearest: "),
+        ("\tlist country 'Chzechia'\n", "cz (Czechia)"),
+        ("\tlist asn '0'\n", "is no number of an autonomous system"),
+        ("\tlist country 'cz'\n\tlist country_url 'https://lists.example.org/x'\n", "has no {country} in it"),
+        ("\tlist asn '1'\n\tlist asn_url 'ftp://lists.example.org/{asn}'\n", "neither https:// nor http://"),
+        ("\toption use 'block'\n", "without list url"),
+    ] {
+        let found = check(options);
+        assert!(found.contains(said), "{options}: {found}");
+    }
+    assert!(check("\tlist country 'europe'\n\tlist country 'aq'\n\tlist asn '64496'\n").contains("no errors"));
+}

@@ -59,6 +59,8 @@ fn the_shipped_file_shows_every_option_with_its_default() {
     let new = lists::Settings::new("farm");
     let bare = lists::Settings {
         urls: vec![],
+        countries: vec![],
+        asns: vec![],
         zones: vec![],
         dest_ports: vec![],
         action: None,

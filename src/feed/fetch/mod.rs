@@ -65,6 +65,8 @@ pub struct Request<'a> {
     /// A list: may come packed with gzip, which the reader sees by its first bytes, and has no end by which
     /// the reader would know it whole.
     pub list: bool,
+    /// That there is no such thing is an answer ([`Outcome::Missing`]) and no failure.
+    pub may_lack: bool,
     /// Bytes at most, as they come.
     pub most: u64,
     /// How long the whole may take.
@@ -83,6 +85,7 @@ impl<'a> Request<'a> {
             pass: None,
             secure: false,
             list: true,
+            may_lack: false,
             most: 64 << 20,
             time: Duration::from_secs(600),
             silence: Duration::from_secs(60),
@@ -129,6 +132,8 @@ impl Validators {
 pub enum Outcome {
     /// There is nothing new since [`Request::before`].
     NotModified,
+    /// There is no such thing.
+    Missing,
     /// All of it went into the sink.
     Body {
         /// For the next time.
@@ -278,6 +283,9 @@ impl<'a> Run<'a> {
                         self.said.take(words.get(..count).unwrap_or_default());
                     }
                     let piece = body.get(..count).unwrap_or_default();
+                    if sends && self.lacks() {
+                        return Ok(Answer::Outcome(Outcome::Missing));
+                    }
                     if sends && !self.is_wanted(piece)? {
                         break;
                     }
@@ -299,6 +307,11 @@ impl<'a> Run<'a> {
         let status =
             end_of(&mut running).await.map_err(|error| self.failure(&format!("could not be asked: {error}")))?;
         self.judge(status)
+    }
+
+    /// Whether there is no such thing, which was to be told.
+    fn lacks(&self) -> bool {
+        self.request.may_lack && matches!(self.said.status, Some(404 | 410))
     }
 
     /// Looks at a piece of a body; whether it belongs to what was asked for.
@@ -341,6 +354,7 @@ impl<'a> Run<'a> {
         match said.status {
             Some(304) if !self.question.before.are_none() => return Ok(Answer::Outcome(Outcome::NotModified)),
             Some(200 | 203) | None => {}
+            _ if self.lacks() => return Ok(Answer::Outcome(Outcome::Missing)),
             // It was on its way elsewhere, and says why it did not go on.
             Some(300..400) if self.program.sees_the_end() && !status.success() => {}
             Some(_) => return Err(self.status()),
@@ -419,7 +433,10 @@ async fn from_file(path: &Path, request: &Request<'_>, sink: Sink<'_>) -> Result
         let more = if error.kind() == io::ErrorKind::PermissionDenied { open } else { "" };
         shown(&format!("{} cannot be read: {error}{more}", path.display()))
     };
-    let mut file = open(path).map_err(unread)?;
+    let mut file = match open(path) {
+        Err(error) if request.may_lack && error.kind() == io::ErrorKind::NotFound => return Ok(Outcome::Missing),
+        file => file.map_err(unread)?,
+    };
     let before = mark(&file).map_err(unread)?;
     if request.before.etag.as_ref() == Some(&before) {
         return Ok(Outcome::NotModified);

@@ -10,13 +10,14 @@ use tokio::sync::Notify;
 use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep_until};
 
-use super::settings::Settings;
+use super::settings::{Address, Settings};
 use super::store::{self, Facts};
 use super::{Context, Reader, Summary, Verdict, judge};
 use crate::feed::backoff::Backoff;
 use crate::feed::fetch::{self, Outcome, Request, Validators};
 use crate::feed::{FeedState, Gauges, Handle, Update, Updates};
 use crate::model::{Builder, Entries, Event};
+use crate::whole_file::Crc;
 use crate::{calendar, outside, own, uptime};
 
 /// The first fetch of a list that is not there yet, and of one that is, are put off by so much at most: routers that
@@ -41,6 +42,7 @@ pub fn start(settings: Settings, state_dir: &Path, context: Rc<Context>, updates
         gauges: Rc::clone(&gauges),
         resync: Rc::clone(&resync),
         facts: Facts::default(),
+        parts: Vec::new(),
         count: None,
         good: None,
         written: None,
@@ -59,6 +61,8 @@ struct Client {
     /// Time between two copies there.
     pause: Duration,
     facts: Facts,
+    /// Of a list of several addresses what was there of each at the last time; `None`: nothing.
+    parts: Vec<Option<Validators>>,
     /// Entries in force; `None`: no list is.
     count: Option<u32>,
     /// When it was last known to be what its server has.
@@ -71,7 +75,38 @@ struct Client {
 enum Fetched {
     /// It has not changed.
     Same,
-    New(Entries, Facts),
+    New(Entries, Facts, Vec<Option<Validators>>),
+}
+
+/// What one address of several gave.
+enum Part {
+    /// It has not changed.
+    Same,
+    /// There is nothing.
+    Missing,
+    New(Validators),
+}
+
+/// What all addresses gave together.
+struct Read {
+    builder: Builder,
+    /// A sentence of the first lines that could not be read.
+    refused: Option<String>,
+}
+
+/// Names those of whom no address has anything.
+fn nowhere(addresses: &[Address], known: &[Option<Validators>]) -> Option<String> {
+    const SHOWN: usize = 8;
+    let mut none: Vec<&str> = Vec::new();
+    for of in addresses.iter().filter_map(|address| address.of.as_deref()) {
+        let mut its = addresses.iter().zip(known).filter(|(address, _)| address.of.as_deref() == Some(of));
+        if !none.contains(&of) && its.all(|(_, known)| known.is_none()) {
+            none.push(of);
+        }
+    }
+    let more = if none.len() > SHOWN { format!(" and {} more", none.len() - SHOWN) } else { String::new() };
+    let shown = none.get(..SHOWN).unwrap_or(&none).join(", ");
+    (!none.is_empty()).then(|| format!("no networks are published of {shown}{more}"))
 }
 
 impl Client {
@@ -139,7 +174,14 @@ impl Client {
 
     /// Everything by which one list is told from another of the same name.
     fn origin(&self) -> String {
-        format!("{} {}", self.settings.format, self.settings.urls.join(" "))
+        let urls: Vec<String> = self.settings.addresses().into_iter().map(|address| address.url).collect();
+        let whole = format!("{} {}", self.settings.format, urls.join(" "));
+        if whole.len() <= store::TEXT_MAX {
+            return whole;
+        }
+        let mut crc = Crc::new();
+        crc.add(whole.as_bytes());
+        format!("{} addresses {} {}", urls.len(), whole.len(), crc.value())
     }
 
     /// Waits until the next fetch is due (`false`), or somebody asks for one.
@@ -166,46 +208,99 @@ impl Client {
         if self.lapses_at().is_some_and(|at| at <= Instant::now()) {
             self.count = None;
             self.facts = Facts::default();
+            self.parts.clear();
             self.send(Update::Event(Event::Lapse { source: self.settings.source })).await;
         }
     }
 
-    /// What its server has now. `anew`: even if it has not changed.
+    /// What its servers have now. `anew`: even if it has not changed. Of several addresses each is asked for only if it
+    /// has changed; if one has, all are read, and if one fails, all of it has failed.
     async fn fetch(&mut self, anew: bool) -> Result<Fetched, String> {
         let room = self.context.room(self.settings.source);
-        let mut builder = Builder::new(room);
-        let mut facts = Facts { fetched: calendar::now(), origin: self.origin(), validators: Validators::default() };
-        let single = self.settings.urls.len() == 1;
-        let mut refused = None;
-        for url in &self.settings.urls {
-            let before = if single && self.count.is_some() && !anew {
-                self.facts.validators.clone()
-            } else {
-                Validators::default()
-            };
-            let request = Request { login: self.settings.login.as_deref(), before, ..Request::new(url) };
-            let mut reader = Reader::new(self.settings.format);
-            let mut take = |range| builder.take(range);
-            match fetch::fetch(&request, &mut |bytes| reader.push(bytes, &mut take)).await? {
-                Outcome::NotModified => return Ok(Fetched::Same),
-                Outcome::Body { validators, .. } if single => facts.validators = validators,
-                Outcome::Body { .. } | Outcome::Enough => {}
+        let addresses = self.settings.addresses();
+        let mut parts = self.known(addresses.len()).filter(|_| !anew);
+        let mut read = Read { builder: Builder::new(room), refused: None };
+        let mut fresh: Vec<Option<Option<Validators>>> = Vec::new();
+        for (at, address) in addresses.iter().enumerate() {
+            let before = parts.as_ref().and_then(|parts| parts.get(at)).cloned();
+            let got = self.part(address, before.clone().flatten().unwrap_or_default(), &mut read).await?;
+            // From the first that has changed on nothing is known any more.
+            if !matches!((&got, &before), (Part::Same, _) | (Part::Missing, Some(None))) {
+                parts = None;
             }
-            let summary = reader.finish(&mut take);
-            if summary.verdict != Verdict::Usable {
-                return Err(format!("what came is {}", summary.verdict));
-            }
-            refused = refused.or_else(|| self.note_refused(&summary));
+            fresh.push(match got {
+                Part::Same => None,
+                Part::Missing => Some(None),
+                Part::New(validators) => Some(Some(validators)),
+            });
         }
-        self.send(Update::Notice { key: "lines", text: refused }).await;
+        if parts.is_some() {
+            return Ok(Fetched::Same);
+        }
+        let mut known = Vec::new();
+        for (address, fresh) in addresses.iter().zip(fresh) {
+            known.push(match fresh {
+                Some(fresh) => fresh,
+                // It was the same, and others were not.
+                None => match self.part(address, Validators::default(), &mut read).await? {
+                    Part::New(validators) => Some(validators),
+                    Part::Missing | Part::Same => None,
+                },
+            });
+        }
+        let lacking = nowhere(&addresses, &known);
+        let mut facts = Facts { fetched: calendar::now(), origin: self.origin(), validators: Validators::default() };
+        if let [Some(only)] = known.as_mut_slice() {
+            facts.validators = std::mem::take(only);
+        }
+        self.send(Update::Notice { key: "lines", text: read.refused }).await;
+        self.send(Update::Notice { key: "lacking", text: lacking }).await;
+        let builder = read.builder;
         // Long lists take a while to sort; questions are answered meanwhile.
         match spawn_blocking(move || builder.finish()).await {
-            Ok(Ok(entries)) => Ok(Fetched::New(entries, facts)),
+            Ok(Ok(entries)) => Ok(Fetched::New(entries, facts, known)),
             Ok(Err(_)) => {
                 Err(format!("it is too long: max_entries leaves room for {room} addresses, or half as many networks"))
             }
             Err(error) => Err(error.to_string()),
         }
+    }
+
+    /// What is known of each of so many addresses, if all of it is in force.
+    fn known(&self, count: usize) -> Option<Vec<Option<Validators>>> {
+        self.count?;
+        match count {
+            1 => Some(vec![Some(self.facts.validators.clone())]),
+            _ => Some(self.parts.clone()).filter(|parts| parts.len() == count),
+        }
+    }
+
+    /// Reads what one address has.
+    async fn part(&self, address: &Address, before: Validators, read: &mut Read) -> Result<Part, String> {
+        // It is for those whom the owner named.
+        let login = self.settings.login.as_deref().filter(|_| address.of.is_none());
+        let request = Request { login, before, may_lack: address.of.is_some(), ..Request::new(&address.url) };
+        let mut reader = Reader::new(self.settings.format);
+        let mut take = |range| read.builder.take(range);
+        let named = |error: String| match &address.of {
+            Some(of) => [of, ": ", &error].concat(),
+            None => error,
+        };
+        let validators =
+            match fetch::fetch(&request, &mut |bytes| reader.push(bytes, &mut take)).await.map_err(named)? {
+                Outcome::NotModified => return Ok(Part::Same),
+                Outcome::Missing => return Ok(Part::Missing),
+                Outcome::Body { validators, .. } => validators,
+                Outcome::Enough => Validators::default(),
+            };
+        let summary = reader.finish(&mut take);
+        if summary.verdict != Verdict::Usable {
+            return Err(named(format!("what came is {}", summary.verdict)));
+        }
+        if let Some(text) = self.note_refused(&summary) {
+            read.refused.get_or_insert(text);
+        }
+        Ok(Part::New(validators))
     }
 
     /// Counts the lines that could not be read; a sentence if there were any.
@@ -220,12 +315,12 @@ impl Client {
 
     async fn take(&mut self, fetched: Fetched, asked: bool) -> Result<(), String> {
         self.gauges.messages.set(self.gauges.messages.get() + 1);
-        let (entries, facts) = match fetched {
+        let (entries, facts, parts) = match fetched {
             Fetched::Same => {
                 self.facts.fetched = calendar::now();
                 return Ok(());
             }
-            Fetched::New(entries, facts) => (entries, facts),
+            Fetched::New(entries, facts, parts) => (entries, facts, parts),
         };
         // Who asks for it has looked at it.
         let before = self.count.filter(|_| !asked);
@@ -236,7 +331,7 @@ impl Client {
             let rest = if self.count.is_some() { "; the former list stays" } else { "" };
             return Err(format!("{text}{rest}"));
         }
-        self.facts = facts;
+        (self.facts, self.parts) = (facts, parts);
         // Shared for as long as it is written: a long list is not there twice.
         let entries = Arc::new(entries);
         self.keep(&entries).await;
@@ -273,5 +368,101 @@ impl Client {
     async fn send(&mut self, update: Update) {
         // An error means that the daemon stops.
         let _ = self.updates.send((self.settings.source, update)).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use std::fs;
+    use std::net::IpAddr;
+
+    use tokio::sync::mpsc;
+
+    use super::*;
+    use crate::model::Source;
+
+    /// What a list of these addresses does, as if its time had come.
+    struct Bench {
+        client: Client,
+        _updates: mpsc::Receiver<(Source, Update)>,
+    }
+
+    impl Bench {
+        fn new(settings: Settings, place: &Path) -> Bench {
+            let (updates, received) = mpsc::channel(1000);
+            let context = Rc::new(Context::default());
+            context.set_rooms(vec![(settings.source, 1000)]);
+            let client = Client {
+                path: store::path(place, "x"),
+                pause: Duration::ZERO,
+                settings,
+                context,
+                updates,
+                gauges: Rc::new(Gauges::default()),
+                resync: Rc::new(Notify::new()),
+                facts: Facts::default(),
+                parts: Vec::new(),
+                count: None,
+                good: None,
+                written: None,
+            };
+            Bench { client, _updates: received }
+        }
+
+        /// Fetches and takes: how many entries there are, `None` if nothing has changed, or what is wrong.
+        async fn round(&mut self) -> Result<Option<u32>, String> {
+            let fetched = self.client.fetch(false).await?;
+            let count = match &fetched {
+                Fetched::Same => None,
+                Fetched::New(entries, ..) => Some(entries.size().all()),
+            };
+            self.client.take(fetched, false).await.map(|()| count)
+        }
+    }
+
+    #[tokio::test]
+    async fn of_several_addresses_all_are_read_when_one_has_changed_and_none_when_none_has() {
+        let place = tempfile::tempdir().unwrap();
+        let at = |name: &str| place.path().join(name);
+        let mut settings = Settings::new("x");
+        settings.urls = vec![at("own").display().to_string()];
+        settings.countries = vec!["cz", "sk"];
+        settings.country_urls = vec![at("{country}").display().to_string()];
+        for (name, text) in [("own", "192.0.2.1\n"), ("cz", "192.0.3.1\n192.0.3.3\n")] {
+            fs::write(at(name), text).unwrap();
+        }
+        let mut bench = Bench::new(settings, place.path());
+        assert_eq!(bench.round().await, Ok(Some(3)), "one country has nothing");
+        assert_eq!(bench.round().await, Ok(None));
+        fs::write(at("cz"), "192.0.3.1\n192.0.3.3\n192.0.3.5\n").unwrap();
+        assert_eq!(bench.round().await, Ok(Some(4)), "what was the same before the one that changed is read too");
+        fs::write(at("sk"), "192.0.4.1\n").unwrap();
+        assert_eq!(bench.round().await, Ok(Some(5)), "it has something now");
+        assert_eq!(bench.round().await, Ok(None));
+        // What is not taken is not known: it is read again.
+        bench.client.context.set_own(vec![IpAddr::from([192, 0, 4, 9])]);
+        fs::write(at("sk"), "192.0.4.8/29\n").unwrap();
+        for _ in 0..2 {
+            assert!(bench.round().await.is_err_and(|error| error.contains("own address")));
+        }
+        // A country that has gone is a change; an address of the owner's that has gone is a failure.
+        fs::remove_file(at("sk")).unwrap();
+        assert_eq!(bench.round().await, Ok(Some(4)));
+        fs::remove_file(at("own")).unwrap();
+        assert!(bench.round().await.is_err_and(|error| error.contains("cannot be read")));
+    }
+
+    #[test]
+    fn a_list_of_a_continent_is_told_from_another_without_all_its_addresses() {
+        let of = |countries: Vec<&'static str>| {
+            let mut settings = Settings::new("x");
+            settings.countries = countries;
+            Bench::new(settings, Path::new("/nowhere")).client.origin()
+        };
+        let (europe, both) = (of(vec!["europe"]), of(vec!["europe", "asia"]));
+        assert!(europe.len() < store::TEXT_MAX && europe != both && europe == of(vec!["europe", "cz"]), "{europe}");
+        assert!(of(vec!["cz"]).contains("/cz-aggregated.zone"));
     }
 }

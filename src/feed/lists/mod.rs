@@ -9,6 +9,7 @@ pub mod format;
 mod gzip;
 mod judge;
 mod line;
+mod places;
 pub mod read;
 pub mod settings;
 mod store;

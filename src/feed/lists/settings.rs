@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::Format;
+use super::{Format, places};
 use crate::feed::Terms;
 use crate::feed::fetch;
 use crate::model::{ListUse, Source};
@@ -11,6 +11,24 @@ use crate::options::{Checks, LeftOut, Many, list, one, secret};
 
 /// Most lists.
 pub const MOST: usize = 64;
+
+/// What stands in a template for a country's two letters.
+pub const COUNTRY: &str = "{country}";
+/// What stands in a template for an autonomous system's number.
+pub const ASN: &str = "{asn}";
+
+/// Where the networks of countries are unless the owner says otherwise.
+const COUNTRY_URLS: [&str; 2] = [
+    "https://www.ipdeny.com/ipblocks/data/aggregated/{country}-aggregated.zone",
+    "https://www.ipdeny.com/ipv6/ipaddresses/aggregated/{country}-aggregated.zone",
+];
+const ASN_URLS: [&str; 2] = [
+    "https://raw.githubusercontent.com/ipverse/as-ip-blocks/master/as/{asn}/ipv4-aggregated.txt",
+    "https://raw.githubusercontent.com/ipverse/as-ip-blocks/master/as/{asn}/ipv6-aggregated.txt",
+];
+
+/// Most countries, continents and autonomous systems that one list may name.
+const PLACES: usize = 256;
 
 /// Names of sets that a list cannot have.
 const TAKEN: [&str; 4] = ["allow", "severed", "once", "cut"];
@@ -31,6 +49,15 @@ pub enum Sides {
     Both,
 }
 
+/// One of the places that a list comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Address {
+    /// `url`, or a template that was filled.
+    pub url: String,
+    /// Whose networks these are; there may be none, then. `None`: an address that the owner gave.
+    pub of: Option<String>,
+}
+
 /// One list.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Settings {
@@ -40,6 +67,14 @@ pub struct Settings {
     pub enabled: bool,
     /// `url`: https, http, file; or a path. All of them together are the list.
     pub urls: Vec<String>,
+    /// `country`: letters of countries, and names of continents. Their networks belong to the list.
+    pub countries: Vec<&'static str>,
+    /// `asn`: numbers of autonomous systems, whose networks belong to it too.
+    pub asns: Vec<u32>,
+    /// `country_url`: where a country's networks are, with [`COUNTRY`] for its letters.
+    pub country_urls: Vec<String>,
+    /// `asn_url`: the same of an autonomous system, with [`ASN`] for its number.
+    pub asn_urls: Vec<String>,
     /// `format`.
     pub format: Format,
     /// `interval`: time between two fetches; at least 10 minutes.
@@ -77,6 +112,10 @@ impl Default for Settings {
 pub const SECTION: Many<Settings, Settings> = Many {
     options: &[
         list("url", |list, given| given.add(&mut list.urls, url)),
+        list("country", |list, given| given.add(&mut list.countries, places::place)),
+        list("asn", |list, given| given.add(&mut list.asns, asn)),
+        list("country_url", |list, given| given.add(&mut list.country_urls, country_url)),
+        list("asn_url", |list, given| given.add(&mut list.asn_urls, asn_url)),
         one("format", |list, given| given.set(&mut list.format, format)),
         one("interval", |list, given| given.set(&mut list.interval, interval)),
         one("max_age", |list, given| given.set(&mut list.max_age, value::duration)),
@@ -92,7 +131,20 @@ pub const SECTION: Many<Settings, Settings> = Many {
         one("keep", |list, given| given.set(&mut list.keep, value::boolean)),
     ],
     // Without these it would be another list, or block more than was meant.
-    needed: &["url", "format", "enabled", "use", "direction", "zone", "proto", "dest_port"],
+    needed: &[
+        "url",
+        "country",
+        "asn",
+        "country_url",
+        "asn_url",
+        "format",
+        "enabled",
+        "use",
+        "direction",
+        "zone",
+        "proto",
+        "dest_port",
+    ],
     build,
 };
 
@@ -102,8 +154,13 @@ fn build(mut list: Settings, section: &mut Checks<'_, '_>) -> Result<Option<Sett
         return Err(section.refuse(None, format!("config list '{name}': that name is taken; give the list another")));
     }
     list.source = Source::list(&name);
-    if list.urls.is_empty() {
-        return Err(section.refuse(None, format!("config list '{name}' without list url, an address or a file")));
+    if list.urls.is_empty() && list.countries.is_empty() && list.asns.is_empty() {
+        let text = format!("config list '{name}' without list url, an address or a file, list country or list asn");
+        return Err(section.refuse(None, text));
+    }
+    if list.countries.len() + list.asns.len() > PLACES {
+        let text = format!("config list '{name}' names more than {PLACES} countries and autonomous systems");
+        return Err(section.refuse(None, text));
     }
     if list.proto == Proto::Icmp && !list.dest_ports.is_empty() {
         return Err(section.refuse(Some("dest_port"), "dest_port: icmp has no ports".to_owned()));
@@ -124,6 +181,30 @@ fn build(mut list: Settings, section: &mut Checks<'_, '_>) -> Result<Option<Sett
 
 fn url(value: &str) -> Checked<String> {
     fetch::check(value).map(|()| value.to_owned()).map_err(|error| BadValue::new(&error))
+}
+
+fn country_url(value: &str) -> Checked<String> {
+    template(value, COUNTRY)
+}
+
+fn asn_url(value: &str) -> Checked<String> {
+    template(value, ASN)
+}
+
+/// An address with a place for a word in it.
+fn template(value: &str, place: &str) -> Checked<String> {
+    match value.contains(place) {
+        true => url(value),
+        false => refuse(value, &["has no ", place, " in it; write an address or a path with it"].concat()),
+    }
+}
+
+/// `64496` or `AS64496`.
+fn asn(value: &str) -> Checked<u32> {
+    let digits = value.strip_prefix("AS").or_else(|| value.strip_prefix("as")).unwrap_or(value);
+    let plain = digits.bytes().all(|byte| byte.is_ascii_digit());
+    let number = digits.parse().ok().filter(|number| plain && *number > 0);
+    number.map_or_else(|| refuse(value, "is no number of an autonomous system; write 1 to 4294967295"), Ok)
 }
 
 fn format(value: &str) -> Checked<Format> {
@@ -175,6 +256,10 @@ impl Settings {
             source,
             enabled: true,
             urls: Vec::new(),
+            countries: Vec::new(),
+            asns: Vec::new(),
+            country_urls: COUNTRY_URLS.map(String::from).to_vec(),
+            asn_urls: ASN_URLS.map(String::from).to_vec(),
             format: Format::Auto,
             interval: Duration::from_secs(12 * 3600),
             max_age: Duration::from_secs(30 * 86_400),
@@ -190,19 +275,57 @@ impl Settings {
         }
     }
 
+    /// Where it comes from, before countries and numbers are put in.
+    fn sources(&self) -> impl Iterator<Item = &String> {
+        let countries = self.country_urls.iter().filter(|_| !self.countries.is_empty());
+        let asns = self.asn_urls.iter().filter(|_| !self.asns.is_empty());
+        self.urls.iter().chain(countries).chain(asns)
+    }
+
+    /// Every address that it comes from.
+    pub fn addresses(&self) -> Vec<Address> {
+        let plain = self.urls.iter().map(|url| Address { url: url.clone(), of: None });
+        let filled = |template: &str, place: &str, with: &str, of: String| Address {
+            url: template.replace(place, with),
+            of: Some(of),
+        };
+        let countries = self.countries.iter().flat_map(|word| places::letters(word)).flat_map(|letters| {
+            self.country_urls.iter().map(move |url| filled(url, COUNTRY, letters, letters.to_owned()))
+        });
+        let asns = self.asns.iter().flat_map(|number| {
+            let number = number.to_string();
+            self.asn_urls.iter().map(move |url| filled(url, ASN, &number, ["AS", &number].concat()))
+        });
+        let mut all: Vec<Address> = plain.chain(countries).chain(asns).collect();
+        // A country that is named beside its continent is asked for once.
+        let mut seen = std::collections::HashSet::new();
+        all.retain(|address| seen.insert(address.url.clone()));
+        all
+    }
+
+    /// The places that it has, for people: `Czechia, AS64496`; `None`: it is no list of places.
+    pub fn title(&self) -> Option<String> {
+        const SHOWN: usize = 4;
+        let countries = self.countries.iter().map(|word| places::title(word).to_owned());
+        let all: Vec<String> = countries.chain(self.asns.iter().map(|number| format!("AS{number}"))).collect();
+        let more = if all.len() > SHOWN { format!(" and {} more", all.len() - SHOWN) } else { String::new() };
+        let shown = all.get(..SHOWN).unwrap_or(&all).join(", ");
+        (!all.is_empty() && self.urls.is_empty()).then(|| shown + &more)
+    }
+
     /// Whether nothing of it comes over the network.
     pub fn is_local(&self) -> bool {
-        self.urls.iter().all(|url| fetch::server(url).is_none())
+        self.sources().all(|url| fetch::server(url).is_none())
     }
 
     /// Name or address and port of the first server that it comes from; an empty name where it is a file.
     pub fn server(&self) -> (&str, u16) {
-        self.urls.iter().find_map(|url| fetch::server(url)).unwrap_or(("", 0))
+        self.sources().find_map(|url| fetch::server(url)).unwrap_or(("", 0))
     }
 
     /// On which terms it is got.
     pub fn terms(&self) -> Terms<'_> {
-        let encrypted = !self.urls.is_empty() && self.urls.iter().all(|url| !url.starts_with("http://"));
+        let encrypted = self.sources().all(|url| !url.starts_with("http://"));
         let max_age = Some(self.max_age).filter(|age| !age.is_zero());
         Terms { encrypted, account: None, max_age, list: Some(self.usage) }
     }

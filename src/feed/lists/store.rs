@@ -18,7 +18,7 @@ const MAGIC: &[u8; 8] = b"dwlist\x00\x01";
 const MOST: u64 = 160 << 20;
 
 /// Longest text that a file has.
-const TEXT_MAX: usize = 1024;
+pub const TEXT_MAX: usize = 1024;
 
 /// What is known of a list beside its entries.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -26,7 +26,7 @@ const REST = {
 	logwatch: { pattern: 'failed for <HOST>' }, list: { url: 'https://lists.example.org/farm.txt' }, allow: { ip: '192.0.2.7' }, block: { ip: '192.0.2.7', proto: 'tcp' }
 };
 
-const LISTS = [ 'zone', 'device', 'honeypot_port', 'ban_time', 'service', 'program', 'pattern', 'dest_port', 'scopes', 'origins', 'scenarios_containing', 'scenarios_not_containing', 'types' ];
+const LISTS = [ 'zone', 'device', 'honeypot_port', 'ban_time', 'service', 'program', 'pattern', 'dest_port', 'scopes', 'origins', 'scenarios_containing', 'scenarios_not_containing', 'types', 'country', 'asn', 'country_url', 'asn_url' ];
 /* url is a list of config list alone. */
 const isList = (type, option) => LISTS.includes(option) || type == 'list' && option == 'url';
 const FLAG = 'flag';
@@ -95,6 +95,9 @@ const VALUES = {
 		url: [ 'https://lists.example.org/farm.txt', 'http://[2001:db8::1]:8080', 'https://x.example?x@y', 'file:///etc/list', '/etc/a list', 'file://list', 'etc/list',
 			'ftp://x.example/', 'https:///x', 'https://x.example/a b', 'https://x.example/"', 'https://x.example/\\', 'https://me:secret@x.example/', 'HTTPS://x.example/',
 			'https://x.example/' + 'a'.repeat(2030), 'https://x.example/' + 'a'.repeat(2031), 'https://x.example/é' ],
+		country: [ 'cz', 'CZ', 'uk', 'europe', 'xx', 'eu', 'cze', 'north_america', 'north america', 'constructor' ], asn: [ '64496', 'AS64496', 'as1', '0', '4294967295', '4294967296', 'AS', '-1', '1.5' ],
+		country_url: [ 'https://lists.example.org/{country}.txt', '/etc/{country}', 'https://lists.example.org/cz.txt', 'https://lists.example.org/{asn}.txt' ],
+		asn_url: [ 'https://lists.example.org/{asn}.txt', 'file:///etc/{asn}', 'https://lists.example.org/{ASN}.txt' ],
 		format: [ 'auto', 'plain', 'csv', 'csv:2', 'csv:64', 'csv:0', 'csv:65', 'csv:2:;', 'csv:2:tab', 'csv:2:x', 'csv:2:.', 'csv:2:::', 'csv:2::', 'csv:+2', 'csv:', 'spamhaus',
 			'dshield', 'ranges', 'rir', 'rir:CZ', 'rir:cz', 'rir:', 'suricata', 'json' ],
 		interval: [ '12h', '10m', '599', '600s', '30d', '31d', '0', 'x' ], max_age: DURATIONS, enabled: FLAG, use: [ 'deny' ], direction: [ 'both' ],

@@ -30,7 +30,7 @@ test('the rights name exactly the methods that diswall rpcd has', { skip: !BINAR
 });
 
 test('reading rights change nothing', () => {
-	for (const method of [ 'allow', 'disallow', 'block', 'unblock', 'clear', 'kick', 'resync', 'restore' ])
+	for (const method of [ 'allow', 'disallow', 'block', 'unblock', 'clear', 'kick', 'resync', 'restore', 'switch' ])
 		assert.ok(!ACL.read.ubus.diswall.includes(method) && ACL.write.ubus.diswall.includes(method), method);
 
 	/* The file has a password in it. rpcd: a list under `write` would not let even the owner's login read. */

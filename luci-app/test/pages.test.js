@@ -296,6 +296,98 @@ test('who has no list is told what one is, and none is switched on', () => on('l
 	assert.strictEqual(await page.locator('.cbi-section-table-row[data-section-id]').count(), 0);
 }));
 
+test('a card switches its list on and off, with what it costs said before', REAL, () => on('lists', {}, async page => {
+	const card = page.locator('[data-list=dshield]');
+
+	await card.getByText(/About 20 networks, .* of this router's .* free\./).waitFor();
+	await card.getByText('Licence: CC BY-NC-SA 2.5').waitFor();
+	await card.getByText('Not for commercial use.').waitFor();
+	await card.getByRole('switch').click();
+	await page.getByText(/dshield is switched on: .*not for commercial use/).waitFor();
+	assert.match(fs.readFileSync(world.config, 'utf8'), /config list 'dshield'\n\tlist url 'https:\/\/feeds.dshield.org\/block.txt'\n/);
+	/* The table below has it too. */
+	await page.locator('.cbi-section-table-row[data-section-id=dshield]').waitFor();
+	await until('the card', async () => card.getByRole('switch').isChecked());
+	await card.getByRole('switch').click();
+	await page.getByText('dshield is switched off').waitFor();
+	assert.match(fs.readFileSync(world.config, 'utf8'), /option enabled '0'/);
+}));
+
+/* What the router has not the memory for cannot be switched on, and nobody is led astray by a page's data. */
+function withCards(method, result) {
+	if (method == 'diswall.lists') {
+		const found = name => result[1].lists.find(item => item.name == name);
+
+		Object.assign(result[1], { memory_free: 58e6 });
+		Object.assign(found('vpndc'), { memory: 5e6, refusal: 'vpndc takes about 5.0 MB' });
+		Object.assign(found('spamhaus'), { home: 'javascript:window.pwned=1', about: '<img src=x onerror="window.pwned=1">', category: 'constructor' });
+	}
+
+	return result;
+}
+
+test('cards stop what does not fit, and what they say is no markup', async () => {
+	for (const viewport of [ PHONE, { width: 768, height: 900 }, { width: 1400, height: 900 } ])
+		await on('lists', { viewport, twist: withCards }, async page => {
+			for (const summary of await page.locator('.diswall-catalogue summary').all())
+				if (!await summary.evaluate(node => node.parentNode.open))
+					await summary.click();
+
+			const card = page.locator('[data-list=vpndc]');
+
+			await card.getByText(/42,500 networks, 5 MB of this router's 58 MB free/).waitFor();
+			await card.getByText(/It does not fit: vpndc takes about 5.0 MB/).waitFor();
+			assert.strictEqual(await card.getByRole('switch').isDisabled(), true);
+			assert.strictEqual(await page.locator('[data-list]').count(), 45);
+			assert.strictEqual(await page.locator('[data-list=spamhaus] a').count(), 0);
+			assert.strictEqual(await page.evaluate(() => window.pwned), undefined);
+			assert.strictEqual(await page.locator('#view img').count(), 0);
+
+			const [ width, shown ] = await page.evaluate(() => [ document.documentElement.scrollWidth, document.documentElement.clientWidth ]);
+
+			assert.ok(width <= shown, `${width} pixels wide, ${shown} shown`);
+
+			if (process.env.SHOTS)
+				await page.screenshot({ path: process.env.SHOTS + '/lists-' + viewport.width + '.png', fullPage: true });
+		});
+});
+
+test('what is recommended is one click, countries come from a list with flags that are text', REAL, () => on('lists', {}, async page => {
+	await page.getByRole('button', { name: 'Switch on what is recommended for this router' }).click();
+	await page.getByText(/spamhaus is switched on/).waitFor();
+	await page.getByRole('button', { name: 'Switch on what is recommended' }).waitFor({ state: 'detached' });
+
+	const file = world.dir + '/cz.txt';
+
+	fs.writeFileSync(file, '192.0.3.0/24\n');
+	await page.getByLabel('Name of a new list').fill('czechs');
+	await page.getByLabel('Name of a new list').press('Enter');
+
+	const country = page.locator('.modal [data-name=country]');
+
+	const dropdown = country.locator('.cbi-dropdown');
+	const LABEL = '\u{1f1e8}\u{1f1ff} Czechia, about 2,237 networks';
+
+	if (await dropdown.count()) {
+		/* LuCI's own. */
+		await dropdown.click();
+		await dropdown.locator('li[data-value=cz]').first().click();
+	}
+	else {
+		assert.match(await country.locator('input').getAttribute('data-choices'), /^Africa, about [\d,]+ networks\n/);
+		await country.locator('input').fill('cz');
+		await country.locator('button').click();
+	}
+
+	await country.locator('.item').getByText(LABEL).waitFor();
+	await page.getByText(/does not keep hosts at home from calling there/).waitFor();
+	await page.locator('.modal [data-name=country_url] input').last().fill(world.dir + '/{country}.txt');
+	await page.locator('.modal').getByRole('button', { name: 'Save' }).click();
+	await page.locator('.cbi-page-actions').getByText('Save & Apply').first().click();
+	await until('the country in force', () => world.cli('check', '192.0.3.70').stdout.includes('czechs (Czechia)'));
+	await page.locator('.cbi-section-table-row[data-section-id=czechs]').getByText('\u{1f1e8}\u{1f1ff} Czechia').waitFor();
+}));
+
 test('a list is added under a name of its own, saved and applied', () => on('lists', {}, async page => {
 	fs.writeFileSync(world.dir + '/farm.txt', '192.0.3.1\n192.0.3.64/26\n');
 

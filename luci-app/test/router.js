@@ -255,7 +255,13 @@ class Router {
 		return { entries: directory.endsWith('/status/include') ? [ { name: '35_diswall.js', type: 'file' } ] : [] };
 	}
 
-	on_uci_get({ config }) { return { values: config == 'diswall' ? this.sections : {} }; }
+	on_uci_get({ config }) {
+		/* Others write it too, the face for example. */
+		if (config == 'diswall' && !this.changes && !this.unreadable)
+			this.read();
+
+		return { values: config == 'diswall' ? this.sections : {} };
+	}
 
 	/* As uci's reader: an open quote and it reads nothing. */
 	get unreadable() {

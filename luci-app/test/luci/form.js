@@ -146,7 +146,11 @@ const DynamicList = AbstractValue.extend({
 	renderWidget: function(section, id) {
 		const list = E('div', { 'class': 'cbi-dynlist' });
 		const input = E('input', { 'class': 'cbi-input-text', 'id': id, 'type': 'text', 'placeholder': this.placeholder || '' });
-		const item = value => E('div', { 'class': 'item', 'data-value': value, 'click': ev => ev.currentTarget.remove() }, [ value ]);
+		const label = value => (this.keys.find(key => key[0] == value) || [ value, value ])[1];
+		const item = value => E('div', { 'class': 'item', 'data-value': value, 'click': ev => ev.currentTarget.remove() }, [ label(value) ]);
+
+		/* LuCI offers them in a list of its own below the field. */
+		input.setAttribute('data-choices', this.keys.map(key => key[1]).join('\n'));
 		const add = () => {
 			if (input.value)
 				list.insertBefore(item(input.value), input.parentNode);
@@ -365,7 +369,7 @@ const FormMap = baseclass.extend({
 
 	reset: function() {
 		return Promise.all(this.sections.map(section => section.renderContents())).then(nodes =>
-			this.node.replaceChildren(E('h2', {}, [ this.title ]),
+			this.node.replaceChildren(this.title ? E('h2', {}, [ this.title ]) : '',
 				E('div', { 'class': 'cbi-map-descr' }, [ this.description || '' ]), ...nodes));
 	},
 

@@ -50,6 +50,14 @@ return baseclass.extend({
 		});
 	},
 
+	/* As LuCI's: what is not saved is lost. */
+	unload: function(config) {
+		delete configs[config];
+		added = added.filter(entry => entry.config != config);
+		removed = removed.filter(entry => entry.config != config);
+		changed.forEach((change, key) => change.config == config && changed.delete(key));
+	},
+
 	sections: function(config, type) {
 		return Object.values(configs[config] || {}).filter(found => !type || found['.type'] == type)
 			.sort((a, b) => a['.index'] - b['.index']);

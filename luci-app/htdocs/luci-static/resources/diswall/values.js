@@ -1,5 +1,6 @@
 'use strict';
 'require baseclass';
+'require diswall.countries as countries';
 
 /*
  * Checks of single values, by the rules of the daemon's own configuration reader: what a page accepts
@@ -228,6 +229,15 @@ return baseclass.extend({
 
 	place: rule(isPlace, () =>
 		_('Expecting an address such as https://lists.example.org/drop.txt without a name and password in it, or the path of a file')),
+
+	country: rule(countries.isPlace, () => _('Expecting the two letters of a country, or a continent such as europe')),
+
+	asn: rule(value => /^(AS|as)?[0-9]{1,10}$/.test(value) && Number(value.replace(/^AS/i, '')) >= 1 && Number(value.replace(/^AS/i, '')) <= 4294967295,
+		() => _('Expecting the number of an autonomous system')),
+
+	countryPlace: rule(value => isPlace(value) && value.includes('{country}'), () => _('Expecting an address with %s in it').format('{country}')),
+
+	asnPlace: rule(value => isPlace(value) && value.includes('{asn}'), () => _('Expecting an address with %s in it').format('{asn}')),
 
 	listFormat: rule(isListFormat, () =>
 		_('Expecting auto, plain, csv, csv:2, spamhaus, dshield, ranges, rir:CZ or suricata')),

@@ -5,12 +5,14 @@
 'require ui';
 'require uci';
 'require diswall.api as api';
+'require diswall.catalogue as catalogue';
+'require diswall.countries as countries';
 'require diswall.file as file';
 'require diswall.text as text';
 'require diswall.values as values';
 
 /*
- * Lists of addresses and networks that are fetched: a row for each section of the file, with what the daemon says
+ * Lists of addresses and networks that are fetched: the catalogue's cards, and below a row for each section of the file, with what the daemon says
  * of the list of that name beside it, and a dialog for what it is and what it is for. The figures are asked for every
  * 5 seconds; the form stays as it is meanwhile.
  */
@@ -62,6 +64,14 @@ function condition(feed, source, name) {
 	}
 }
 
+/* The countries and autonomous systems that a list is made of. */
+function places(name) {
+	const words = [].concat(uci.get('diswall', name, 'country') || []);
+	const numbers = [].concat(uci.get('diswall', name, 'asn') || []).map(number => 'AS' + String(number).replace(/^AS/i, ''));
+
+	return words.map(countries.title).concat(numbers).join(', ');
+}
+
 /* What the cells of one list say. */
 function cells(name, status) {
 	const feed = status && status.feeds.find(candidate => candidate.list && candidate.name == name);
@@ -70,7 +80,10 @@ function cells(name, status) {
 	const state = status ? condition(feed, source, name) : { kind: 'off', word: _('Unknown'), notes: [] };
 
 	return {
-		entries: source ? text.counted(source.v4 + source.v6, source.networks) : '–',
+		entries: [
+			h('div', {}, source ? text.counted(source.v4 + source.v6, source.networks) : '–'),
+			places(name) ? h('div', { 'class': 'diswall-said' }, places(name)) : ''
+		],
 		fetched: feed && feed.last_message !== null
 			? h('span', { 'title': text.moment(feed.last_message) }, text.ago(status.now, feed.last_message))
 			: entries ? _('kept from before') : '–',
@@ -88,11 +101,11 @@ function cells(name, status) {
 /* What a list is, for who has none. */
 function introduction() {
 	return h('div', { 'class': 'diswall-intro' },
-		h('p', {}, _('A list is a file of addresses and networks that somebody keeps on the web, or that lies on this router. diswall fetches it now and then and blocks what is on it, exempts it from blocking, or lets nobody else in. None is switched on by itself.')),
+		h('p', {}, _('A list is a file of addresses and networks that somebody keeps on the web, or that lies on this router. diswall fetches it now and then and blocks what is on it, exempts it from blocking, or lets nobody else in. None is switched on by itself. The cards above are lists that others keep for everybody; here are your own.')),
 		h('p', {}, _('For example:')),
 		h('ul', {},
-			h('li', {}, _('"drop": networks in the hands of criminals, as Spamhaus lists them. The address is https://www.spamhaus.org/drop/drop_v4.json, and all the rest may stay as it is.')),
-			h('li', {}, _('"doh": servers that answer names past your own resolver. A list of them, with the direction "to what is listed" and the ports 443 and 853, keeps the hosts at home from asking them.'))),
+			h('li', {}, _('"farm": a list whose address you have from somebody. All the rest may stay as it is.')),
+			h('li', {}, _('"away": the networks of some countries, and no address. With the use "lets nobody else in" they are the only ones that may come.'))),
 		h('p', {}, _('`diswall list-test ADDRESS` on the command line shows what would be read of it. The manual has more under "Lists".')));
 }
 
@@ -167,7 +180,12 @@ function what(option) {
 	option(form.Flag, 'enabled', _('Enabled'), _('Off: not fetched, and not in force.'), { default: '1', rmempty: false });
 	option(form.DynamicList, 'url', _('Addresses'),
 		_('https, http, or the path of a file on this router. Several together are one list.'),
-		{ rmempty: false, placeholder: 'https://lists.example.org/drop.txt', validate: values.place });
+		{ optional: true, placeholder: 'https://lists.example.org/drop.txt', validate: values.place });
+	option(form.DynamicList, 'country', _('Countries'),
+		_('Countries and continents whose networks belong to the list. A list that only looks at what comes from there does not keep hosts at home from calling there: for that the direction is "both".'),
+		{ optional: true, placeholder: 'cz', values: countries.choices().map(choice => [ choice[0], withSize(choice) ]), validate: values.country });
+	option(form.DynamicList, 'asn', _('Autonomous systems'), _('Numbers of providers whose networks belong to the list.'),
+		{ optional: true, placeholder: '64496', validate: values.asn });
 	option(form.ListValue, 'use', _('Use'),
 		_('What becomes of what is listed. With "lets nobody else in", addresses you allow, your own network and calls from inside go on.'), {
 			default: 'block', values: [ ...USES ].map(use => [ use[0], use[1]() ]), modalonly: null,
@@ -180,6 +198,13 @@ function what(option) {
 		{ placeholder: 'auto', validate: values.listFormat });
 	option(form.Value, 'interval', _('Fetch every'), _('A tenth more or less, from 10m to 30d.'),
 		{ placeholder: '12h', validate: values.interval });
+}
+
+/* A country with about how many networks it has, before anybody chooses it. */
+function withSize(choice) {
+	const [ v4, v6 ] = countries.networks([ choice[0] ]);
+
+	return _('%s, about %s networks').format(choice[1], text.number(v4 + v6));
 }
 
 function where(option) {
@@ -208,6 +233,10 @@ function how(option) {
 	option(form.Value, 'login', _('Login'),
 		_('For a server that wants one: name:password, or the path of a file that has it.'),
 		{ optional: true, password: true, validate: values.listLogin });
+	option(form.DynamicList, 'country_url', _('Addresses of countries'), _('Where a country\'s networks are, with {country} for its letters; empty for ipdeny.com.'),
+		{ optional: true, placeholder: 'https://lists.example.org/{country}.txt', validate: values.countryPlace });
+	option(form.DynamicList, 'asn_url', _('Addresses of autonomous systems'), _('Where their networks are, with {asn} for the number; empty for ipverse.'),
+		{ optional: true, placeholder: 'https://lists.example.org/{asn}.txt', validate: values.asnPlace });
 	option(form.Value, 'max_age', _('Keep for'),
 		_('A list that could not be fetched for longer lapses; 0 for never.'),
 		{ placeholder: '30d', validate: values.durationOrNone });
@@ -217,7 +246,7 @@ function how(option) {
 
 return view.extend({
 	load: function() {
-		return Promise.all([ api.status(), file.load() ]);
+		return Promise.all([ api.status(), file.load(), api.lists() ]);
 	},
 
 	render: function(answers) {
@@ -227,7 +256,7 @@ return view.extend({
 		this.places = new Map();
 		this.trouble = h('div', { 'role': 'status', 'aria-live': 'polite' });
 
-		const map = new form.Map('diswall', _('Lists'), _('Addresses and networks from lists that others keep.'));
+		const map = new form.Map('diswall', '', _('Lists that are in the file of this router, those of the cards too.'));
 
 		file.guard(this, map, answers[1]);
 
@@ -251,7 +280,23 @@ return view.extend({
 		this.show(answers[0]);
 		poll.add(() => api.status().then(status => this.show(status)), REFRESH);
 
-		return map.render().then(node => h('div', { 'class': 'diswall' }, answers[1].notice, this.trouble, node));
+		/* The cards write the file themselves: what uci knows of it is old then. */
+		const cards = new catalogue.Catalogue(map.readonly, () => {
+			uci.unload('diswall');
+			return Promise.all([ map.load(), api.status() ]).then(answers => {
+				this.status = answers[1].failed ? null : answers[1];
+				return map.reset();
+			});
+		});
+
+		cards.show(answers[2]);
+		return map.render().then(node => h('div', { 'class': 'diswall' }, answers[1].notice, this.trouble,
+			h('h2', {}, _('Lists')),
+			h('div', { 'class': 'cbi-map-descr' }, _('Addresses and networks from lists that others keep.')),
+			cards.node,
+			h('h3', {}, _('Lists of this router')),
+			h('p', {}, _('"From what is listed" blocks who calls in, and not the hosts at home that call out: whoever wants both directions, of a country for example, chooses "both".')),
+			node));
 	},
 
 	/* Where one figure of a list stands; filled anew with every status. LuCI makes its cells anew now and then. */

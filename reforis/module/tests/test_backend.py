@@ -92,6 +92,15 @@ class Ubus(unittest.TestCase):
         self.assertEqual(stopped, {"failed": {"code": "not_running", "message": "m"}})
         self.assertEqual(self.code('echo \'{"error":{"code":7}}\''), "failed")
 
+    def test_a_question_whose_answer_was_lost_is_put_once_more_and_a_change_is_not(self):
+        with tempfile.TemporaryDirectory() as place:
+            script = f"""echo >>{place}/asked; [ "$(wc -l <{place}/asked)" -gt 1 ] || exit 251; echo '{{"state":"off","done":[]}}'"""
+            self.assertEqual(self.asked(script)["state"], "off")
+            os.unlink(f"{place}/asked")
+            self.assertEqual(self.code(script, "unblock"), "timeout")
+            self.assertEqual(Path(f"{place}/asked").read_text("utf-8"), "\n")
+        self.assertEqual(self.code("exit 5"), "timeout")
+
     def test_an_answer_of_another_version_has_every_field_of_its_type(self):
         for method, (mark, readers) in ANSWERS.items():
             for value in ["null", "7", '"<script>"', "[1,null,{}]", "{}"]:

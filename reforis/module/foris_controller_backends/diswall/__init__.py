@@ -148,16 +148,25 @@ class DiswallUbus(BaseCmdLine):
 
     UBUS = "/bin/ubus"
 
+    #: UBUS_STATUS_NO_DATA, as number and as ubus' program ends with it: rpcd lost the answer among many calls at once.
+    LOST = (5, 251)
+
+    #: What may be asked again.
+    READING = ("status", "history", "events", "check", "allowances", "lists")
+
     def call(self, method, data=None):
+        # The arguments are one word of JSON: no shell sees them.
+        command = (self.UBUS, "call", "diswall", method, json.dumps(data or {}))
         try:
-            # The arguments are one word of JSON: no shell sees them.
-            code, output, _ = self._run_command(self.UBUS, "call", "diswall", method, json.dumps(data or {}))
+            code, output, _ = self._run_command(*command)
+            if code in self.LOST and method in self.READING:
+                code, output, _ = self._run_command(*command)
         except (BackendCommandFailed, OSError) as error:
             return failure("missing", str(error))
         # UBUS_STATUS_NOT_FOUND, METHOD_NOT_FOUND, TIMEOUT.
         if code in (3, 4):
             return failure("missing")
-        if code == 7:
+        if code == 7 or code in self.LOST:
             return failure("timeout")
         try:
             answer = json.loads(output.decode("utf-8")) if code == 0 else None

@@ -38,7 +38,7 @@ function about(list) {
     ].filter(([count]) => count).map(([count, text]) => say(text, number(count)));
     const terms = list.commercial === false ? _("not for commercial use") : "";
     const told = [...size, word(RISKS, list.risk), say(_("licence: %s"), list.licence), terms].filter(Boolean);
-    return `${list.about} ${told.join("; ")}.`;
+    return `${list.about} (${told.join("; ")})`;
 }
 
 function Category({ name, lists, onSwitch }) {

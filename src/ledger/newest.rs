@@ -49,14 +49,8 @@ impl<'a, K: Key> Timeline<'a> for Single<'a, K> {
 struct Networks<'a>(Vec<BanView<'a>>);
 
 impl<'a> Networks<'a> {
-    fn new(filter: &Filter, each: &mut dyn FnMut(&mut dyn FnMut(BanView<'a>))) -> Box<dyn Timeline<'a> + 'a> {
-        let mut bans = Vec::new();
-        each(&mut |ban| {
-            let family = if ban.net.addr().is_ipv4() { 4 } else { 6 };
-            if filter.family.is_none_or(|wanted| wanted == family) {
-                bans.push(ban);
-            }
-        });
+    fn boxed(filter: &Filter, mut bans: Vec<BanView<'a>>) -> Box<dyn Timeline<'a> + 'a> {
+        bans.retain(|ban| filter.family.is_none_or(|wanted| wanted == if ban.net.addr().is_ipv4() { 4 } else { 6 }));
         bans.sort_by_key(|ban| ban.start);
         Box::new(Networks(bans))
     }
@@ -103,12 +97,16 @@ impl Ledger {
             |each: &Source| each.holds() != Holds::Listed && filter.source.is_none_or(|wanted| wanted == *each);
         for source in self.sources().filter(wanted) {
             let Place::Book(index) = self.place(source) else {
-                timelines.push(Networks::new(filter, &mut |f| self.for_each_ban(now, Some(source), f)));
+                let mut bans = Vec::new();
+                self.for_each_ban(now, Some(source), &mut |ban| bans.push(ban));
+                timelines.push(Networks::boxed(filter, bans));
                 continue;
             };
             let book = &self.books[index];
             if book.nets.len() > 0 {
-                timelines.push(Networks::new(filter, &mut |f| self.for_each_range(book, now, f)));
+                let mut bans = Vec::new();
+                self.for_each_range(book, now, &mut |ban| bans.push(ban));
+                timelines.push(Networks::boxed(filter, bans));
             }
             if filter.family != Some(6) {
                 timelines.push(Box::new(Single { ledger: self, source, table: &book.v4 }));

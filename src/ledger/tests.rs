@@ -640,5 +640,5 @@ fn a_source_outside_bans_addresses_and_networks_with_ends_and_reasons() {
     follow(&mut sets, out);
     // This one has expired there by itself.
     assert!(sets.remove(&(nets, range("2001:db8:9::", "2001:db8:9:ffff:ffff:ffff:ffff:ffff"))).is_some());
-    assert_eq!(sets.keys().collect::<Vec<_>>(), [&(nets, range("172.0.0.0", "172.0.0.0")); 0]);
+    assert!(sets.is_empty(), "{sets:?}");
 }

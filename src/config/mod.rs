@@ -47,7 +47,7 @@ impl Settings {
 
     /// Whether a ban of this source begins anew with every packet of the banned host.
     pub fn refreshes(&self, source: Source) -> bool {
-        [(Source::SCAN, self.feeds.scan.refresh), (Source::NATS, self.feeds.nats.refresh)].contains(&(source, true))
+        self.feeds.refreshes().contains(&(source, true))
     }
 
     /// The address or name and port of every feed that is switched on.

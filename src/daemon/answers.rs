@@ -319,16 +319,17 @@ impl Daemon {
         let limit = limit(query.limit, 100)? as usize;
         let view = WallView::read();
         let wanted = query.search.as_deref().unwrap_or_default().trim().to_lowercase();
-        let origin = match query.origin.as_deref() {
-            None => None,
-            Some(name @ ("config" | "command" | "nats")) => Some(name),
-            Some(other) => {
-                return Err(Refusal::invalid(format!("'{other}' is no origin; accepted: config, command, nats")));
-            }
-        };
+        let origins = [AllowOrigin::Config, AllowOrigin::Command, AllowOrigin::Nats];
+        let origin = query.origin.as_deref().map(|name| {
+            origins.into_iter().find(|origin| origin.name() == name).ok_or_else(|| {
+                let names = origins.map(AllowOrigin::name).join(", ");
+                Refusal::invalid(format!("'{name}' is no origin; accepted: {names}"))
+            })
+        });
+        let origin = origin.transpose()?;
         let mut all: Vec<AllowanceView<'_>> = self.ledger.allowances(view.now).collect();
         let total = all.len() as u64;
-        all.retain(|each| origin.is_none_or(|origin| origin == origin_name(each.origin)));
+        all.retain(|each| origin.is_none_or(|origin| origin == each.origin));
         all.retain(|each| {
             wanted.is_empty()
                 || value::written(each.net).contains(&wanted)
@@ -456,19 +457,10 @@ fn protocol_name(number: u8) -> String {
     }
 }
 
-fn origin_name(origin: AllowOrigin) -> &'static str {
-    match origin {
-        AllowOrigin::Config => "config",
-        AllowOrigin::Command => "command",
-        AllowOrigin::Nats => "nats",
-        AllowOrigin::List(source) => source.name(),
-    }
-}
-
 fn allowance_view(allowance: &AllowanceView<'_>, view: &WallView) -> Allowance {
     Allowance {
         address: value::written(allowance.net),
-        origin: origin_name(allowance.origin).into(),
+        origin: allowance.origin.name().into(),
         comment: Some(allowance.comment).filter(|text| !text.is_empty()).map(Into::into),
         until: allowance.end.map(|end| view.of(end)),
         left: allowance.end.map(|end| end.since(view.now).into()),

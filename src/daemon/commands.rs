@@ -346,13 +346,12 @@ impl Daemon {
             let mut row = row(net, String::new());
             if origins.contains(&AllowOrigin::Command) {
                 self.apply(Event::Disallow { origin: AllowOrigin::Command, net });
-                row.sources.push("command".into());
+                row.sources.push(AllowOrigin::Command.name().into());
                 gone.push(net);
                 told(|| format!("allow: {} is no longer allowed", value::written(net)));
             }
-            if origins.contains(&AllowOrigin::Nats) {
-                row.sources.push("nats".into());
-            }
+            let of_feeds = origins.iter().filter(|origin| origin.source().and_then(AllowOrigin::of_feed).is_some());
+            row.sources.extend(of_feeds.map(|origin| origin.name().into()));
             let stands = self.standing(net, "");
             if stands.allowed || stands.blocked {
                 row.text = stands.text;

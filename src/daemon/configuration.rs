@@ -13,7 +13,7 @@ use crate::feed::lists;
 use crate::ledger::ListPlan;
 use crate::limiter;
 use crate::memory;
-use crate::model::{AllowOrigin, Event, Source};
+use crate::model::{AllowOrigin, Event};
 
 /// Lines in a minute about the configuration: each interface that comes up may have it read again.
 const LINES: u32 = 200;
@@ -145,11 +145,11 @@ impl Daemon {
         self.surroundings.look_up(&self.settings);
         for source in self.feeds.configure(old, &self.settings) {
             self.apply(Event::Lapse { source });
-            if source == Source::NATS {
-                self.apply(Event::AllowList { origin: AllowOrigin::Nats, list: Vec::new() });
+            if let Some(origin) = AllowOrigin::of_feed(source) {
+                self.apply(Event::AllowList { origin, list: Vec::new() });
             }
         }
-        let sends = self.settings.feeds.nats.send_statistics && self.feeds.publisher().is_some();
+        let sends = self.feeds.publisher().is_some_and(|publisher| publisher.sends().1);
         self.hourly.configure(sends, clock::wall());
         if let Some(old) = old {
             self.tell_lists(old);

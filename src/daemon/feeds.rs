@@ -261,10 +261,11 @@ impl Feeds {
         Some(refused(NAME, &why, long).losing(lost))
     }
 
-    /// The way out, while DisWall's feed runs.
+    /// The way out, while its feed runs.
     pub fn publisher(&self) -> Option<Ref<'_, nats::Publisher>> {
-        let publisher = Ref::filter_map(self.start.publisher.borrow(), Option::as_ref).ok()?;
-        self.is_running(Source::NATS).then_some(publisher)
+        let running = |(source, _): &&(Source, nats::Publisher)| self.is_running(*source);
+        let way = self.start.publisher.borrow();
+        Ref::filter_map(way, |way| way.as_ref().filter(running).map(|(_, publisher)| publisher)).ok()
     }
 
     /// Asks feeds for a fresh list; returns those that run and were asked.

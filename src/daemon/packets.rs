@@ -59,7 +59,8 @@ impl Packets {
 
     /// Binds, closes or changes the group as the settings say. Needs the runtime.
     pub fn configure(&mut self, settings: &Settings) {
-        let wanted = settings.main.enabled && (settings.feeds.scan.enabled || settings.feeds.nats.refresh);
+        let refreshes = settings.feeds.refreshes().iter().any(|(_, refresh)| *refresh);
+        let wanted = settings.main.enabled && (settings.feeds.scan.enabled || refreshes);
         let group = wanted.then_some(settings.feeds.scan.nflog_group);
         if group != self.group || matches!(self.link, Link::Broken(..)) {
             // Closed first: the group that follows may be the same.

@@ -119,15 +119,6 @@ const PARTS: [Face; 13] = [
     Face { due: Daemon::next_expiry, on_time: Daemon::expire, troubles: Daemon::cut_troubles, ..NOTHING },
 ];
 
-/// Where Turris' own client (`sentinel-dynfw-client` of Turris OS 9) puts the same list; empty while it is stopped.
-const TURRIS_TABLE: &str = "turris-sentinel";
-const TURRIS_SETS: [&str; 2] = ["dynfw_4", "dynfw_6"];
-
-/// What it means that both run: two lists in memory, and an allowance that holds for one of them.
-const TURRIS_TWICE: &str = "two programs block the same list: Turris' sentinel-dynfw-client runs too, so that what is \
-     allowed here stays blocked there; end it with `/etc/init.d/sentinel-dynfw-client disable` and `… stop`, or this \
-     one with option enabled '0' in config dynfw";
-
 /// What is wrong, as `status` tells it.
 #[derive(Default)]
 pub(super) struct Troubles(Vec<Problem>);
@@ -200,12 +191,12 @@ impl Daemon {
     }
 
     fn feed_troubles(&self, troubles: &mut Troubles) {
-        if self.feeds.is_running(Source::DYNFW) && TURRIS_SETS.iter().any(|set| firewall::holds_any(TURRIS_TABLE, set))
-        {
-            troubles.warn("feed.dynfw", TURRIS_TWICE);
-        }
         for slot in self.feeds.slots() {
             let name = slot.source();
+            let twin = slot.feed.twin.filter(|_| slot.handle.is_some());
+            if let Some(twin) = twin.filter(|twin| twin.sets.iter().any(|set| firewall::holds_any(twin.table, set))) {
+                troubles.warn(&format!("feed.{name}"), twin.text);
+            }
             if let FeedState::Waiting { error, .. } | FeedState::Partial { error, .. } = &slot.state {
                 troubles.warn(&format!("feed.{name}"), &format!("{name}: {error}"));
             }

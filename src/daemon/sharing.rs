@@ -29,14 +29,9 @@ impl Daemon {
 
     /// What there is to share.
     pub(super) fn sharing(&self) -> Sharing {
-        let nats = &self.settings.feeds.nats;
-        let publisher = self.feeds.publisher();
-        Sharing {
-            bans: publisher.is_some() && nats.share_bans,
-            statistics: publisher.is_some() && nats.send_statistics,
-            account: publisher.is_some().then(|| nats.client_name.clone()),
-            queued: publisher.map_or(0, |publisher| publisher.queued() as u64),
-        }
+        let Some(publisher) = self.feeds.publisher() else { return Sharing::default() };
+        let (bans, statistics) = publisher.sends();
+        Sharing { bans, statistics, account: Some(publisher.account().into()), queued: publisher.queued() as u64 }
     }
 }
 

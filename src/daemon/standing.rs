@@ -125,7 +125,7 @@ fn allowance(net: IpNet, each: &AllowanceView<'_>, now: Moment) -> String {
     let who = match each.origin {
         AllowOrigin::Config => "the configuration",
         AllowOrigin::Command => "you",
-        AllowOrigin::Nats => "DisWall",
+        AllowOrigin::Nats => Source::NATS.title(),
         AllowOrigin::List(source) => source.name(),
     };
     let comment = if each.comment.is_empty() { String::new() } else { format!(" ({})", each.comment) };

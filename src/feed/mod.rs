@@ -123,6 +123,16 @@ pub struct Terms<'s> {
     pub list: Option<ListUse>,
 }
 
+/// Another program that blocks what a feed blocks.
+pub struct Twin {
+    /// Its table, of the family inet.
+    pub table: &'static str,
+    /// Its sets; they are empty while it is stopped.
+    pub sets: &'static [&'static str],
+    /// What it means that both run, and how to end one.
+    pub text: &'static str,
+}
+
 /// A running feed, as the daemon holds it. Dropping it ends the feed.
 #[derive(Debug)]
 pub struct Handle {

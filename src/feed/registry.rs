@@ -11,7 +11,7 @@ use super::intake::Intake;
 use super::lists::{self, Context};
 use super::nats::{self, Publisher};
 use super::settings::Settings;
-use super::{Handle, Terms, Updates, crowdsec, dynfw};
+use super::{Handle, Terms, Twin, Updates, crowdsec, dynfw};
 use crate::model::Source;
 
 /// One kind of feed. Where a function takes a source, it is one of those that `sources` names.
@@ -30,6 +30,8 @@ pub struct Feed {
     pub same: fn(&Settings, &Settings, Source) -> bool,
     /// Whether it keeps something in `state_dir`, so that it starts anew with another one.
     pub keeps: bool,
+    /// Another program that may do the same on this machine.
+    pub twin: Option<&'static Twin>,
     /// Starts it; the path is `state_dir`.
     pub start: fn(&Settings, Source, &Path, &Start) -> Handle,
 }
@@ -42,8 +44,8 @@ pub struct Start {
     pub intake: Intake,
     /// Where it posts.
     pub updates: Updates,
-    /// Where one that takes reports from this router puts its way out.
-    pub publisher: Rc<RefCell<Option<Publisher>>>,
+    /// Where one that takes reports from this router puts its way out, beside whose it is.
+    pub publisher: Rc<RefCell<Option<(Source, Publisher)>>>,
     /// What lists have in common.
     pub lists: Rc<Context>,
 }
@@ -62,6 +64,7 @@ static FEEDS: [Feed; 4] = [
         },
         same: |old, new, _| old.dynfw == new.dynfw,
         keeps: true,
+        twin: Some(&dynfw::TWIN),
         start: |settings, _, state_dir, start| {
             dynfw::start(&settings.dynfw, state_dir, start.intake.clone(), start.updates.clone())
         },
@@ -78,10 +81,11 @@ static FEEDS: [Feed; 4] = [
         },
         same: |old, new, _| old.nats == new.nats,
         keeps: false,
-        start: |settings, _, _, start| {
+        twin: None,
+        start: |settings, source, _, start| {
             let (intake, updates) = (start.intake.clone(), start.updates.clone());
             let (handle, publisher) = nats::start(&settings.nats, &start.host_name, intake, updates);
-            start.publisher.replace(Some(publisher));
+            start.publisher.replace(Some((source, publisher)));
             handle
         },
     },
@@ -94,6 +98,7 @@ static FEEDS: [Feed; 4] = [
         terms: |Settings { crowdsec, .. }, _| Terms { encrypted: crowdsec.is_encrypted(), ..Terms::default() },
         same: |old, new, _| old.crowdsec == new.crowdsec,
         keeps: false,
+        twin: None,
         start: |settings, _, _, start| crowdsec::start(&settings.crowdsec, start.intake.clone(), start.updates.clone()),
     },
     Feed {
@@ -105,6 +110,7 @@ static FEEDS: [Feed; 4] = [
         terms: |settings, source| list(settings, source).map_or_else(Terms::default, lists::Settings::terms),
         same: |old, new, source| list(old, source) == list(new, source),
         keeps: true,
+        twin: None,
         start: |settings, source, state_dir, start| {
             let list = list(settings, source).cloned().unwrap_or_else(|| lists::Settings::new(source.name()));
             lists::start(list, state_dir, Rc::clone(&start.lists), start.updates.clone())

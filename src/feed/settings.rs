@@ -5,6 +5,7 @@
 //! they go.
 
 use super::{crowdsec, dynfw, lists, login, nats, scan};
+use crate::model::Source;
 use crate::options::Row;
 use crate::options::section::names;
 
@@ -25,6 +26,18 @@ pub struct Settings {
     pub logwatch: Vec<login::Logwatch>,
     /// `config list`, in file order; those that are switched off are not here.
     pub lists: Vec<lists::Settings>,
+}
+
+impl Settings {
+    /// The sources whose bans may begin anew with every packet of the banned host, and whether they do.
+    pub fn refreshes(&self) -> [(Source, bool); 2] {
+        [(Source::SCAN, self.scan.refresh), (Source::NATS, self.nats.refresh)]
+    }
+
+    /// Nothing that needs to be told of single packets any more.
+    pub fn tell_no_packets(&mut self) {
+        (self.scan.enabled, self.scan.refresh, self.nats.refresh) = (false, false, false);
+    }
 }
 
 /// The feeds' types of sections, in the order in which people are told of them.

@@ -149,8 +149,8 @@ fn accepted(
         let mut parts: Vec<&str> = Vec::new();
         if without_log {
             parts.push("scan detection and logging (packages kmod-nfnetlink-log, kmod-nft-core)");
-            (less.feeds.scan.enabled, less.feeds.scan.refresh, less.feeds.nats.refresh, less.main.log_drops) =
-                (false, false, false, false);
+            less.feeds.tell_no_packets();
+            less.main.log_drops = false;
             less.block.iter_mut().for_each(|block| block.log = false);
         }
         if without_nat {

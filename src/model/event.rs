@@ -39,6 +39,31 @@ pub enum AllowOrigin {
     List(Source),
 }
 
+impl AllowOrigin {
+    /// What a feed of this source allows, where it does.
+    pub fn of_feed(source: Source) -> Option<AllowOrigin> {
+        [AllowOrigin::Nats].into_iter().find(|origin| origin.source() == Some(source))
+    }
+
+    /// Whose feed or list it is of; `None`: the owner's own.
+    pub const fn source(self) -> Option<Source> {
+        match self {
+            AllowOrigin::Config | AllowOrigin::Command => None,
+            AllowOrigin::Nats => Some(Source::NATS),
+            AllowOrigin::List(source) => Some(source),
+        }
+    }
+
+    /// Its name in JSON and on the command line.
+    pub const fn name(self) -> &'static str {
+        match (self, self.source()) {
+            (_, Some(source)) => source.name(),
+            (AllowOrigin::Config, None) => "config",
+            (_, None) => "command",
+        }
+    }
+}
+
 /// What the entries of a list are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum ListUse {

@@ -24,6 +24,7 @@ use crate::control::protocol::{
 };
 use crate::firewall::routes::{self, Role};
 use crate::ledger::OWNER;
+use crate::model::AllowOrigin;
 use crate::options::value;
 use crate::programs;
 
@@ -255,10 +256,10 @@ impl Steer {
             Err(error) => return Err(error.into_refusal()),
         };
         for (row, outcome) in done.done.iter_mut().zip(&written.outcomes) {
-            let from_feed = row.sources.iter().any(|origin| origin == "nats");
-            row.sources.retain(|origin| origin != "nats");
+            let from_feed = row.sources.iter().any(|origin| origin == AllowOrigin::Nats.name());
+            row.sources.retain(|origin| origin != AllowOrigin::Nats.name());
             if *outcome == Outcome::Removed {
-                row.sources.push("config".into());
+                row.sources.push(AllowOrigin::Config.name().into());
             }
             let rest = if from_feed { "; DisWall's own allowance stays" } else { "" };
             // What is true all the same.

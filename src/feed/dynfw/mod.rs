@@ -16,3 +16,13 @@ pub mod wire;
 
 pub use client::start;
 pub use settings::Settings;
+
+/// Turris' own client (`sentinel-dynfw-client` of Turris OS 9) of the same list: two lists in memory, and an allowance
+/// that holds for one of them.
+pub const TWIN: super::Twin = super::Twin {
+    table: "turris-sentinel",
+    sets: &["dynfw_4", "dynfw_6"],
+    text: "two programs block the same list: Turris' sentinel-dynfw-client runs too, so that what is allowed here stays \
+           blocked there; end it with `/etc/init.d/sentinel-dynfw-client disable` and `… stop`, or this one with option \
+           enabled '0' in config dynfw",
+};

@@ -86,6 +86,7 @@ struct Flight {
 /// The daemon's end of the queue; clones share it.
 #[derive(Clone, Debug)]
 pub struct Publisher {
+    account: Rc<str>,
     share_bans: bool,
     send_statistics: bool,
     queue: Rc<RefCell<VecDeque<Outgoing>>>,
@@ -99,6 +100,7 @@ impl Publisher {
     /// What the settings allow to be sent.
     pub(super) fn new(settings: &Settings) -> Publisher {
         Publisher {
+            account: settings.client_name.as_str().into(),
             share_bans: settings.share_bans,
             send_statistics: settings.send_statistics,
             queue: Rc::default(),
@@ -160,6 +162,16 @@ impl Publisher {
     /// Whether something is to be shared at all.
     pub fn is_open(&self) -> bool {
         self.share_bans || self.send_statistics
+    }
+
+    /// Whether bans, and whether statistics are sent.
+    pub fn sends(&self) -> (bool, bool) {
+        (self.share_bans, self.send_statistics)
+    }
+
+    /// The login that it is sent by.
+    pub fn account(&self) -> &str {
+        &self.account
     }
 
     /// The subjects that the server refuses at the moment.

@@ -440,6 +440,10 @@ impl Kernel {
             let text = format!("set {name} is not as it must be ({difference}); delete it and reload the firewall");
             return Ok(State::Error(text));
         }
+        let gone = firewall.remove_former(&structure.former)?;
+        if gone > 0 {
+            log::info!("firewall: {gone} sets of lists that are no more were taken away");
+        }
         let made = structure.missing.len();
         if made > 0 {
             firewall.create_sets(&structure.missing)?;

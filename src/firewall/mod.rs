@@ -294,6 +294,25 @@ impl Firewall {
         }
     }
 
+    /// Takes sets of lists that are no more away, with what the rules brought along for them. One that a rule still
+    /// names stays. Returns how many are gone.
+    ///
+    /// # Errors
+    /// [`Error::Netlink`].
+    pub fn remove_former(&mut self, former: &[String]) -> Result<usize, Error> {
+        let failed = |cause| Error::Netlink { doing: "taking sets away", cause };
+        let mut gone = 0;
+        for set in former {
+            let requests = sets::removal(&self.names, set, &mut || self.socket.next_sequence());
+            let mut refused = None;
+            for request in requests {
+                refused = transact(&mut self.socket, &request).map_err(failed)?;
+            }
+            gone += usize::from(refused.is_none());
+        }
+        Ok(gone)
+    }
+
     /// Reads the named counters of the table; those that do not exist are not in the result.
     ///
     /// # Errors

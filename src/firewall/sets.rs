@@ -3,12 +3,12 @@
 use std::fmt::Write as _;
 use std::io;
 
-use super::batch::{INET, boundary, nft};
+use super::batch::{INET, boundary, nft, single};
 use super::error::Error;
 use super::names::{Family, Names, SetKey};
 use super::netlink::{
     Attributes, Dump, Message, NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_REQUEST, Socket, be32, close_message,
-    open_netfilter, put_str, text,
+    open_netfilter, put, put_str, text,
 };
 use super::sys::{self, SetDefinition};
 use super::ways::{self, Ways};
@@ -62,6 +62,8 @@ pub struct Structure {
     pub missing: Vec<SetKey>,
     /// Sets that exist with other flags or another type. A different `size` is no difference.
     pub wrong: Vec<WrongSet>,
+    /// Sets that are as a list's must be, and of no list that there is.
+    pub former: Vec<String>,
 }
 
 impl Structure {
@@ -95,20 +97,25 @@ pub(super) fn structure(socket: &mut Socket, names: &Names) -> Result<Structure,
     }
     for _ in 0..super::ATTEMPTS {
         let mut found: Vec<(SetKey, SetDefinition)> = Vec::new();
+        let mut former = Vec::new();
         let sequence = socket.next_sequence();
         let mut request = Vec::new();
         let start = open_netfilter(&mut request, GETSET, NLM_F_REQUEST | NLM_F_DUMP, sequence, INET, 0);
         put_str(&mut request, SET_TABLE, &names.table);
         close_message(&mut request, start);
-        let outcome = socket.dump(&request, &mut |message| {
-            found.extend(read_set(message, names));
+        let outcome = socket.dump(&request, &mut |message| match read_set(message, names) {
+            Some((_, Some(key), definition)) => found.push((key, definition)),
+            Some((name, None, definition)) if is_of_list(name, names, &definition) => {
+                former.push(String::from_utf8_lossy(name).into_owned());
+            }
+            _ => {}
         });
         match outcome {
             Ok(Dump::Complete) => {
                 let Some(ways) = ways::read(socket, names).map_err(failed)? else { continue };
                 let has = |chain: String| ways.has_rules(&chain);
                 let (rules, scans, cuts) = (has(names.entry_chain()), has(names.scan_chain()), has(names.cut_chain()));
-                return Ok(Structure { rules, scans, cuts, ways, ..compare(names, &found) });
+                return Ok(Structure { rules, scans, cuts, ways, former, ..compare(names, &found) });
             }
             Ok(Dump::Interrupted) => {}
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -133,7 +140,8 @@ fn table_exists(socket: &mut Socket, names: &Names) -> io::Result<bool> {
     }
 }
 
-fn read_set(message: &Message<'_>, names: &Names) -> Option<(SetKey, SetDefinition)> {
+/// A set of our table: its name, which of ours it is, and what it is like.
+fn read_set<'m>(message: &Message<'m>, names: &Names) -> Option<(&'m [u8], Option<SetKey>, SetDefinition)> {
     if message.kind != NEWSET {
         return None;
     }
@@ -141,7 +149,7 @@ fn read_set(message: &Message<'_>, names: &Names) -> Option<(SetKey, SetDefiniti
     if text(attributes.get(SET_TABLE)?) != names.table.as_bytes() {
         return None;
     }
-    let key = names.find(text(attributes.get(SET_NAME)?))?;
+    let name = text(attributes.get(SET_NAME)?);
     let number = |kind| attributes.get(kind).and_then(be32).unwrap_or(0);
     let size = attributes.get(SET_DESC).and_then(|desc| Attributes(desc).get(SET_DESC_SIZE)).and_then(be32);
     let definition = SetDefinition {
@@ -150,7 +158,49 @@ fn read_set(message: &Message<'_>, names: &Names) -> Option<(SetKey, SetDefiniti
         key_len: number(SET_KEY_LEN),
         size: size.unwrap_or(0),
     };
-    Some((key, definition))
+    Some((name, names.find(name), definition))
+}
+
+/// Whether a set that is none of ours could be one of a list that was. What rules fill is no list's.
+fn is_of_list(name: &[u8], names: &Names, definition: &SetDefinition) -> bool {
+    let rest = name.strip_prefix(names.prefix.as_bytes()).and_then(|rest| rest.strip_prefix(b"_"));
+    let key_type = match rest.and_then(<[u8]>::last) {
+        Some(b'4') => TYPE_IPADDR,
+        Some(b'6') => TYPE_IP6ADDR,
+        _ => return false,
+    };
+    definition.key_type == key_type && [FLAG_TIMEOUT, FLAG_INTERVAL | FLAG_TIMEOUT].contains(&definition.flags)
+}
+
+/// Transactions that take away what the rules brought along for a set of [`Structure::former`]: the chains of its list,
+/// its counter, and at last the set. The kernel refuses what a rule still names.
+pub(super) fn removal(names: &Names, set: &str, sequence: &mut dyn FnMut() -> u32) -> Vec<Vec<u8>> {
+    const DELCHAIN: u16 = nft(5);
+    const CHAIN_NAME: u16 = 3;
+    const DELOBJ: u16 = nft(20);
+    const OBJ_TYPE: u16 = 3;
+    const COUNTER: u32 = 1;
+    const DELSET: u16 = nft(11);
+    let mut remove = |kind, attribute, name: &str| {
+        let sequence = sequence();
+        single(sequence, &mut |buffer| {
+            let start = open_netfilter(buffer, kind, NLM_F_REQUEST, sequence, INET, 0);
+            put_str(buffer, SET_TABLE, &names.table);
+            put_str(buffer, attribute, name);
+            if kind == DELOBJ {
+                put(buffer, OBJ_TYPE, &COUNTER.to_be_bytes());
+            }
+            close_message(buffer, start);
+        })
+    };
+    let list = set.get(names.prefix.len() + 1..).unwrap_or_default();
+    let (list, digit) = list.split_at_checked(list.len().saturating_sub(1)).unwrap_or_default();
+    // Of what has zones of its own, the chain that jumps to the others first.
+    let of_zones = ["", digit].into_iter().flat_map(|end| ["_from.", "_to."].map(|side| [side, list, end]));
+    let chains = of_zones.map(|name| [&names.prefix, &*name.concat()].concat()).chain([[set, "_hit"].concat()]);
+    let chains = chains.map(|chain| remove(DELCHAIN, CHAIN_NAME, &chain)).collect::<Vec<_>>();
+    let rest = [remove(DELOBJ, SET_NAME, set), remove(DELSET, SET_NAME, set)];
+    chains.into_iter().chain(rest).collect()
 }
 
 fn compare(names: &Names, found: &[(SetKey, SetDefinition)]) -> Structure {

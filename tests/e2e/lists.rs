@@ -8,7 +8,7 @@ use tempfile::NamedTempFile;
 
 use crate::packets::{BAD, BOTH, DEADLINE, ECHO, GOOD, INSIDE, Lab, ROUTER, TALK, WORSE, Wrapping, ways_in, ways_out};
 use crate::support::flow::{Attempt, Flows, expect_all, expect_each};
-use crate::support::{Daemon, nft_set_elements, run, wait_for, wait_until, web};
+use crate::support::{Daemon, nft, nft_set_elements, run, wait_for, wait_until, web};
 
 /// The networks of BAD and WORSE, which GOOD is not in.
 const NETWORKS: &str = "198.51.100.64/26 # a farm\n2001:db8:bad::/48\n";
@@ -198,6 +198,48 @@ fn a_list_may_hold_in_a_zone_of_its_own() {
         // In the zone outside it does not hold.
         (Some(&lab.wan), &ways_in(BAD, ECHO), "open"),
     ]);
+}
+
+/// Everything in the kernel that has the list's name.
+fn traces(name: &str) -> Vec<String> {
+    let ruleset = nft(&["-s", "list", "ruleset"]);
+    let names = |line: &&str| line.split(['_', '.', '4', '6', ' ', '"']).any(|word| word == name);
+    ruleset.lines().filter(names).map(str::to_owned).collect()
+}
+
+#[test]
+fn a_list_that_is_gone_leaves_nothing_in_the_kernel() {
+    let lab = Lab::build();
+    let text = format!("{}\n{NETWORKS}\n", GOOD[0]);
+    let (_file, farm) = of_file("farm", &text, "\toption log_drops '1'\n");
+    let (_other, stays) = of_file("stays", &text, "");
+    let section = |own: &str| format!("{}\n{stays}{own}", crate::packets::NO_FEED);
+    let daemon = lab.daemon(Wrapping::Standalone, "", &format!("{stays}{farm}"));
+    wait_live(&daemon, "farm");
+    wait_live(&daemon, "stays");
+    let held = |name: &str| nft_set_elements(name).len();
+    wait_until(DEADLINE, "all is in force", || held("diswall_farm4") == 1 && held("diswall_farm.net6") == 1);
+    // While rules name them, they stay as they are, and nothing is wrong.
+    daemon.configure("", &section(""));
+    daemon.reload();
+    let of_firewall = |daemon: &Daemon| daemon.status()["firewall"]["state"].clone();
+    wait_until(DEADLINE, "the daemon has it", || !daemon.status()["sources"].to_string().contains("farm"));
+    wait_until(DEADLINE, "the firewall is in order", || of_firewall(&daemon) == "ok");
+    assert!(!traces("farm").is_empty());
+    // A reload of the firewall leaves sets; its own rules name this one no more.
+    daemon.load_rules();
+    wait_until(DEADLINE, "nothing of it is left", || traces("farm").is_empty());
+    assert_eq!((held("diswall_stays4"), held("diswall_stays.net6")), (1, 1));
+    // The other order: the rules first, as the service does it.
+    daemon.configure("", &section(&farm));
+    daemon.load_rules();
+    daemon.reload();
+    wait_until(DEADLINE, "it is back", || held("diswall_farm4") == 1);
+    daemon.configure("", &section(""));
+    daemon.load_rules();
+    daemon.reload();
+    wait_until(DEADLINE, "nothing of it is left", || traces("farm").is_empty());
+    assert_eq!(of_firewall(&daemon), "ok");
 }
 
 const SERVER: &str = r#"

@@ -3,12 +3,14 @@
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
+use std::process::Command;
+use std::time::Duration;
 
 use tempfile::NamedTempFile;
 
 use crate::packets::{BAD, BOTH, DEADLINE, ECHO, GOOD, INSIDE, Lab, ROUTER, TALK, WORSE, Wrapping, ways_in, ways_out};
 use crate::support::flow::{Attempt, Flows, expect_all, expect_each};
-use crate::support::{Daemon, nft, nft_set_elements, run, wait_for, wait_until, web};
+use crate::support::{Daemon, Proc, nft, nft_set_elements, run, wait_for, wait_until, web};
 
 /// The networks of BAD and WORSE, which GOOD is not in.
 const NETWORKS: &str = "198.51.100.64/26 # a farm\n2001:db8:bad::/48\n";
@@ -301,4 +303,50 @@ fn a_list_is_fetched_kept_asked_for_again_and_never_replaced_by_rubbish() {
     assert_eq!(feed(&daemon, "web")["state"], "live");
     let in_ram = run("stat", &["-f", "-c", "%T", &daemon.state_dir().display().to_string()]).trim() == "tmpfs";
     assert_eq!(kept() != before, in_ram);
+}
+
+#[test]
+fn a_list_that_has_not_changed_leaves_the_kernel_alone() {
+    let _netns = crate::support::Netns::enter();
+    let place = tempfile::tempdir().expect("a place");
+    let put = |text: &str| fs::write(place.path().join("list"), text).expect("written");
+    let many: String = (0..100).map(|n| format!("198.51.100.{0}\n2001:db8:{0}::/48\n", 2 * n)).collect();
+    put(&many);
+    let server = web::serve(SERVER, place.path(), "8091", None);
+    let section = "config list 'web'\n\toption url 'http://127.0.0.1:8091/list'\n";
+    let daemon = Daemon::start("", &format!("{}{section}", crate::packets::NO_FEED));
+    wait_live(&daemon, "web");
+    assert_eq!(server.line(DEADLINE), "/list 200");
+    let held = || (nft_set_elements("diswall_web4").len(), nft_set_elements("diswall_web.net6").len());
+    wait_until(DEADLINE, "all are in force", || held() == (100, 100));
+    let monitor = Proc::spawn(Command::new("stdbuf").args(["-oL", "nft", "monitor"]));
+    // It listens as soon as it tells of this.
+    let mark = |name: &str| drop(nft(&["add", "table", "inet", name]));
+    let mut tries = 0;
+    wait_until(DEADLINE, "nft listens", || {
+        tries += 1;
+        mark(&format!("begins{tries}"));
+        monitor.try_line(Duration::from_millis(100)).is_some_and(|line| line.contains("begins"))
+    });
+    let fetch = || {
+        let before = feed(&daemon, "web")["lists"].as_u64().expect("a number");
+        daemon.cli(&["resync", "web"]);
+        assert_eq!(server.line(DEADLINE), "/list 200");
+        wait_until(DEADLINE, "it is taken", || feed(&daemon, "web")["lists"] == before + 1);
+    };
+    // What the monitor has told of the sets and of the daemon's transactions until this mark.
+    let told = |name: &str| {
+        mark(name);
+        let lines = std::iter::from_fn(|| Some(monitor.line(DEADLINE)).filter(|line| !line.contains(name)));
+        lines.filter(|line| line.contains("diswall")).collect::<Vec<_>>()
+    };
+    fetch();
+    assert_eq!(told("unchanged"), [""; 0]);
+    assert_eq!(held(), (100, 100));
+    // What has changed goes over in one transaction, and that alone.
+    put(&many.replace("198.51.100.8\n", ""));
+    fetch();
+    wait_until(DEADLINE, "one has gone", || held() == (99, 100));
+    let lines = told("changed");
+    assert!(lines.len() == 2 && lines[0].contains("198.51.100.8") && lines[1].contains("generation"), "{lines:?}");
 }

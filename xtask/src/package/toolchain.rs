@@ -28,7 +28,8 @@ pub fn prepare(target: &Cross) -> Result<()> {
     let libraries = place.join("lib").join(target.tools);
     write_tools(target, &place.join("bin"), &python, &libraries)?;
     build_stubs(target, &python, &libraries)?;
-    build_environ(target, &python, &libraries)
+    build_environ(target, &python, &libraries)?;
+    build_unwinder(target, &python, &libraries)
 }
 
 /// Whether the daemon speaks TLS to a NATS server.
@@ -128,7 +129,7 @@ fn install_zig(place: &Path) -> Result<PathBuf> {
 }
 
 /// `PREFIX-gcc` and `PREFIX-ar`. rustc thinks it talks to gcc: it brings start files and libraries along
-/// that zig has its own of, and the names of gcc's unwinder for LLVM's.
+/// that zig has its own of, and gcc's unwinder, in place of which it gets [`build_unwinder`]'s.
 fn write_tools(target: &Cross, bin: &Path, python: &Path, libraries: &Path) -> Result<()> {
     let python = python.display();
     let gcc = format!(
@@ -139,7 +140,7 @@ for argument; do
 	case $argument in
 	*crt1.o | *crti.o | *crtn.o | *crtbegin*.o | *crtend*.o | -lgcc | -lc | --target=*) ;;
 	-nostartfiles | -nodefaultlibs) ;;
-	-lgcc_s | -lgcc_eh) set -- "$@" -lunwind ;;
+	-lgcc_s | -lgcc_eh) set -- "$@" {libraries}/unwinder.o ;;
 	-lenviron) set -- "$@" {libraries}/environ.o ;;
 	*) set -- "$@" "$argument" ;;
 	esac
@@ -191,13 +192,57 @@ fn build_stubs(target: &Cross, python: &Path, libraries: &Path) -> Result<()> {
 fn build_environ(target: &Cross, python: &Path, libraries: &Path) -> Result<()> {
     const NAMES: [&str; 3] = ["environ", "_environ", "___environ"];
     let alias = |name| format!("extern __typeof(__environ) {name} __attribute__((alias(\"__environ\")));\n");
-    let (source, object) = (libraries.join("environ.c"), libraries.join("environ.o"));
     let text = format!("char **__environ;\n{}", NAMES.map(alias).concat());
+    build_object(target, python, libraries, "environ", &text)
+}
+
+/// An unwinder that finds no frame. These programs have no tables to unwind by and end at a panic, so LLVM's
+/// finds none either, and is 29 KB. The message of a panic asks it for frames when RUST_BACKTRACE is set; what
+/// nobody can reach ends the program.
+fn build_unwinder(target: &Cross, python: &Path, libraries: &Path) -> Result<()> {
+    const UNREACHED: [&str; 18] = [
+        "_Unwind_DeleteException",
+        "_Unwind_FindEnclosingFunction",
+        "_Unwind_ForcedUnwind",
+        "_Unwind_GetCFA",
+        "_Unwind_GetDataRelBase",
+        "_Unwind_GetGR",
+        "_Unwind_GetIP",
+        "_Unwind_GetIPInfo",
+        "_Unwind_GetLanguageSpecificData",
+        "_Unwind_GetRegionStart",
+        "_Unwind_GetTextRelBase",
+        "_Unwind_RaiseException",
+        "_Unwind_Resume",
+        "_Unwind_SetGR",
+        "_Unwind_SetIP",
+        "_Unwind_VRS_Get",
+        "_Unwind_VRS_Set",
+        "__gnu_unwind_frame",
+    ];
+    // ARM's tables, which C objects have, name these.
+    const ROUTINES: [&str; 3] = ["__aeabi_unwind_cpp_pr0", "__aeabi_unwind_cpp_pr1", "__aeabi_unwind_cpp_pr2"];
+    const END_OF_STACK: u8 = 5;
+    let unreached = UNREACHED
+        .iter()
+        .chain(&ROUTINES)
+        .map(|name| format!("__attribute__((weak)) void {name}(void) {{ __builtin_trap(); }}\n"));
+    let text = format!(
+        "__attribute__((weak)) int _Unwind_Backtrace(void) {{ return {END_OF_STACK}; }}\n{}",
+        unreached.collect::<String>()
+    );
+    build_object(target, python, libraries, "unwinder", &text)
+}
+
+/// An object out of one text, which is linked into the program.
+fn build_object(target: &Cross, python: &Path, libraries: &Path, name: &str, text: &str) -> Result<()> {
+    let (source, object) = (libraries.join(format!("{name}.c")), libraries.join(format!("{name}.o")));
     if !write_if_other(&source, text.as_bytes(), 0o644)? && object.exists() {
         return Ok(());
     }
     let mut zig = command(&python.to_string_lossy(), &["-m", "ziglang", "cc"]);
-    run(zig.args(target.zig).args(["-c", "-Os", "-o"]).arg(object).arg(source))
+    zig.args(target.zig).args(["-c", "-Os", "-ffunction-sections", "-fno-unwind-tables"]);
+    run(zig.args(["-fno-asynchronous-unwind-tables", "-o"]).arg(object).arg(source))
 }
 
 /// The directory of a dependency's source, as cargo has it.

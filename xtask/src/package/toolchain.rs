@@ -130,11 +130,13 @@ fn install_zig(place: &Path) -> Result<PathBuf> {
 
 /// `PREFIX-gcc` and `PREFIX-ar`. rustc thinks it talks to gcc: it brings start files and libraries along
 /// that zig has its own of, and gcc's unwinder, in place of which it gets [`build_unwinder`]'s.
+/// zig refuses options of its linker that it does not know, so that the linker is asked itself where there are any.
 fn write_tools(target: &Cross, bin: &Path, python: &Path, libraries: &Path) -> Result<()> {
     let python = python.display();
     let gcc = format!(
         r#"#!/bin/sh
 # Written by cargo xtask package: zig, called the way gcc is.
+linker=
 for argument; do
 	shift
 	case $argument in
@@ -142,10 +144,16 @@ for argument; do
 	-nostartfiles | -nodefaultlibs) ;;
 	-lgcc_s | -lgcc_eh) set -- "$@" {libraries}/unwinder.o ;;
 	-lenviron) set -- "$@" {libraries}/environ.o ;;
+	-Wl,--icf=* | -Wl,--bp-compression-sort=* | -Wl,-O*) linker="$linker ${{argument#-Wl,}}" ;;
 	*) set -- "$@" "$argument" ;;
 	esac
 done
-exec {python} -m ziglang cc {zig} -L{libraries} "$@"
+set -- {zig} -L{libraries} "$@"
+[ "$linker" ] || exec {python} -m ziglang cc "$@"
+said=$(ZIG_VERBOSE_LINK=1 {python} -m ziglang cc "$@" 2>&1)
+call=$(printf '%s\n' "$said" | sed -n 's/^ld\.lld //p' | tail -n 1)
+[ "$call" ] || {{ printf '%s\n' "$said" >&2; exit 1; }}
+exec {python} -m ziglang ld.lld $call $linker
 "#,
         zig = target.zig.join(" "),
         libraries = libraries.display(),

@@ -366,7 +366,7 @@ test('what is recommended is one click, countries come from a list with flags th
 	const country = page.locator('.modal [data-name=country]');
 
 	const dropdown = country.locator('.cbi-dropdown');
-	const LABEL = '\u{1f1e8}\u{1f1ff} Czechia, about 2,237 networks';
+	const LABEL = '\u{1f1e8}\u{1f1ff} Czechia, about 2,237 networks, 458 kB';
 
 	if (await dropdown.count()) {
 		/* LuCI's own. */
@@ -374,7 +374,7 @@ test('what is recommended is one click, countries come from a list with flags th
 		await dropdown.locator('li[data-value=cz]').first().click();
 	}
 	else {
-		assert.match(await country.locator('input').getAttribute('data-choices'), /^Africa, about [\d,]+ networks\n/);
+		assert.match(await country.locator('input').getAttribute('data-choices'), /^Africa, about [\d,]+ networks, [\d.]+ MB\n/);
 		await country.locator('input').fill('cz');
 		await country.locator('button').click();
 	}

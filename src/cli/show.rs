@@ -241,7 +241,8 @@ fn allowance_line(allowance: &Allowance) -> String {
 pub fn reason(reason: &Reason) -> String {
     let text = clean(reason.text.as_deref().unwrap_or_default());
     match reason.kind.as_str() {
-        "listed" => "on the list".into(),
+        "listed" if text.is_empty() => "on the list".into(),
+        "listed" => format!("on the list of {text}"),
         "announced" => "announced".into(),
         "tagged" => format!("announced: {text}"),
         "port" => {

@@ -436,7 +436,8 @@ pub struct ErrorAnswer {
 pub struct Reason {
     /// `listed`, `announced`, `tagged`, `port`, `login` or `comment`.
     pub kind: String,
-    /// Tag, service or comment; a stranger may have written it.
+    /// Tag, service or comment; a stranger may have written it. Of `listed`, where it is asked about one address: the
+    /// countries of the list.
     pub text: Option<String>,
     /// `tcp`, `udp`, `icmp`, or the protocol's number.
     pub protocol: Option<String>,

@@ -18,7 +18,7 @@ use crate::control::protocol::{
     SourceCounts, Status, Totals, WatchQuery,
 };
 use crate::control::server::{Question, Reply, StreamFilter};
-use crate::feed::{FeedState, lists};
+use crate::feed::FeedState;
 use crate::firewall::rules;
 use crate::json::{self, Json};
 use crate::ledger::{AllowanceView, BanView, Filter, Force, Outcome, ReasonRef, Sort};
@@ -256,10 +256,23 @@ impl Daemon {
         }
     }
 
+    /// The countries and autonomous systems of a list that is made of them.
+    fn places(&self, source: Source) -> Option<String> {
+        self.settings.feeds.lists.iter().find(|list| list.source == source)?.title()
+    }
+
+    /// As [`Self::ban_view`], with the places of a list that has the address.
+    fn placed_view(&self, ban: &BanView<'_>, view: &WallView) -> Ban {
+        let mut shown = self.ban_view(ban, view);
+        if matches!(ban.reason, ReasonRef::Listed) {
+            shown.reason.text = self.places(ban.source);
+        }
+        shown
+    }
+
     /// A source's name; of a list of places with what it has, so that the owner hears which country it is.
     fn called(&self, source: Source) -> String {
-        let list = self.settings.feeds.lists.iter().find(|list| list.source == source);
-        match list.and_then(lists::Settings::title) {
+        match self.places(source) {
             Some(title) => [source.name(), " (", &title, ")"].concat(),
             None => source.name().to_owned(),
         }
@@ -302,7 +315,7 @@ impl Daemon {
             address: address.to_string(),
             verdict: word.into(),
             sentence,
-            bans: verdict.bans.iter().map(|ban| self.ban_view(ban, &view)).collect(),
+            bans: verdict.bans.iter().map(|ban| self.placed_view(ban, &view)).collect(),
             allowances: verdict.allowances.iter().map(|allowance| allowance_view(allowance, &view)).collect(),
             rules,
             protected: verdict.protection.map(|net| net.why.to_string()),

@@ -132,7 +132,7 @@ function sourceBadge(source) {
 function reason(given) {
 	switch (given.kind) {
 	case 'listed':
-		return _('on its list');
+		return given.text ? _('on its list of %s').format(given.text) : _('on its list');
 	case 'announced':
 		return _('announced');
 	case 'tagged':

@@ -200,11 +200,11 @@ function what(option) {
 		{ placeholder: '12h', validate: values.interval });
 }
 
-/* A country with about how many networks it has, before anybody chooses it. */
+/* A country with about how many networks it has and what they take, before anybody chooses it: see src/owner/catalogue.rs. */
 function withSize(choice) {
 	const [ v4, v6 ] = countries.networks([ choice[0] ]);
 
-	return _('%s, about %s networks').format(choice[1], text.number(v4 + v6));
+	return _('%s, about %s networks, %s').format(choice[1], text.number(v4 + v6), text.bytes(178 * v4 + 266 * v6));
 }
 
 function where(option) {

@@ -85,7 +85,7 @@ test("five thousand allowances come a page at a time, are searched, added and ta
     await place.getByRole("alert").first().waitFor();
 }));
 
-test("two browsers change settings without undoing one another", async () => {
+test("two browsers change settings without undoing one another", OWN, async () => {
     const [first, second] = await Promise.all([world.open("settings"), world.open("settings")]);
     await first.getByLabel("Without feeds").waitFor();
     await second.getByLabel("Turris DynFW").waitFor();

@@ -695,6 +695,17 @@ fn the_index_is_what_apk_makes_itself() {
     assert!(said("theirs.adb").contains("file-size"));
 }
 
+#[test]
+fn the_feed_takes_every_part_of_the_workspace_along() {
+    let read = |path: &str| fs::read_to_string(crate::root().join(path)).unwrap();
+    let manifest = read("Cargo.toml");
+    let (_, members) = manifest.split_once("members = [").unwrap();
+    let (members, _) = members.split_once(']').unwrap();
+    for member in members.split(", ").map(|member| member.trim_matches('"')) {
+        assert!(read("openwrt/Makefile").contains(&format!("$(CHECKOUT)/{member} ")), "cargo would look for {member}");
+    }
+}
+
 /// Keys as CONTRIBUTING.md says to make them.
 fn keys(scratch: &Scratch) -> sign::Keys {
     let in_place = |program: &str, args: &[&str]| printed(Command::new(program).args(args).current_dir(&scratch.0));

@@ -194,3 +194,25 @@ fn whatever_it_answers_what_was_decided_stays() {
     until("it was asked again", || feed(&daemon)["messages"].as_u64().unwrap() >= 4);
     assert!(is_live(&daemon) && blocked("203.0.113.7").is_some());
 }
+
+#[test]
+fn more_taken_back_than_there_can_be_is_answered_by_asking_for_everything() {
+    let _netns = Netns::enter();
+    let decision = |id: u32, address: &str| {
+        format!(r#"{{"duration":"1h","id":{id},"scenario":"s","scope":"ip","type":"ban","value":"{address}"}}"#)
+    };
+    let both = format!("{},{}", decision(1, "203.0.113.7"), decision(2, "203.0.113.8"));
+    let gone = vec![decision(3, "203.0.113.9"); 100].join(",");
+    let left = decision(1, "203.0.113.7");
+    answers(vec![
+        answer(&format!(r#"{{"new":[{both}],"deleted":[]}}"#)),
+        answer(&format!(r#"{{"new":[],"deleted":[{gone}]}}"#)),
+        answer(&format!(r#"{{"new":[{left}],"deleted":[]}}"#)),
+        answer(r#"{"new":[],"deleted":[]}"#),
+    ]);
+    let off = "config dynfw 'dynfw'\n\toption enabled '0'\nconfig nats 'nats'\n\toption enabled '0'\n";
+    let _daemon = Daemon::start("\toption max_entries '50'\n", &format!("{off}{SECTION}{KEY}"));
+    until("the list is taken", || blocked("203.0.113.8").is_some());
+    until("what is no longer in the list is free", || blocked("203.0.113.8").is_none());
+    assert!(blocked("203.0.113.7").is_some());
+}

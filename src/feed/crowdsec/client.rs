@@ -84,6 +84,8 @@ struct Found<'a> {
     fresh: Vec<Row>,
     deleted: Vec<IpNet>,
     deleted_ids: Vec<u64>,
+    /// More was taken back than there can be here.
+    overflow: bool,
     /// The highest number in it.
     top: u64,
     /// Decisions beyond the highest known.
@@ -114,6 +116,10 @@ impl Found<'_> {
         }
         let id = decision.id;
         if part == Part::Deleted {
+            self.overflow = self.deleted.len().max(self.deleted_ids.len()) >= self.most;
+            if self.overflow {
+                return;
+            }
             if self.numbered {
                 self.deleted_ids.push(id)
             } else {
@@ -180,9 +186,10 @@ impl Client {
             due = Instant::now() + self.settings.interval;
             let whole = asked || whole_at <= Instant::now();
             // What is new since the last question comes first: what is there beyond it was told to somebody else.
-            let first = if whole && self.highest.is_none() { Ok(()) } else { self.ask(false).await };
+            let first = if whole && self.highest.is_none() { Ok(true) } else { self.ask(false).await };
+            let whole = whole || matches!(first, Ok(false));
             let asked = match first {
-                Ok(()) if whole => self.ask(true).await,
+                Ok(_) if whole => self.ask(true).await,
                 first => first,
             };
             if let Err(failure) = asked {
@@ -198,8 +205,8 @@ impl Client {
         }
     }
 
-    /// Asks once, and posts what came.
-    async fn ask(&mut self, whole: bool) -> Result<(), Failure> {
+    /// Asks once, and posts what came; `false`: it was more than is held, so everything must be asked for.
+    async fn ask(&mut self, whole: bool) -> Result<bool, Failure> {
         let mut found = Found {
             texts: &mut self.texts,
             captcha: self.settings.captcha,
@@ -212,6 +219,7 @@ impl Client {
             fresh: Vec::new(),
             deleted: Vec::new(),
             deleted_ids: Vec::new(),
+            overflow: false,
             top: 0,
             newer: 0,
             refused: 0,
@@ -229,6 +237,9 @@ impl Client {
             return Err("a decision in its answer is no JSON".into());
         }
         wrong.map_or_else(|| reader.finish(), Err).map_err(|error| Failure::Other(error.to_string()))?;
+        if found.overflow {
+            return Ok(false);
+        }
         let Found { rows, fresh, deleted, deleted_ids, top, newer, refused, foreign, refusal, now, most, .. } = found;
         self.gauges.messages.set(self.gauges.messages.get() + 1);
         self.note(refused + reader.long, foreign, refusal, whole).await;
@@ -238,7 +249,7 @@ impl Client {
         } else {
             self.post_changes(rows, fresh, (deleted, deleted_ids), now, most).await;
         }
-        Ok(())
+        Ok(true)
     }
 
     /// Says what could not be followed.

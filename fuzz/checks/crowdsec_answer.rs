@@ -5,7 +5,7 @@
 
 use diswall::feed::crowdsec::decision;
 use diswall::feed::crowdsec::http::Answer;
-use diswall::feed::crowdsec::stream::{MOST, Part, Reader};
+use diswall::feed::crowdsec::stream::{Change, MOST, Reader};
 
 /// Panics where a reader breaks a promise. The first byte says whether it is HTTP or the answer's body, the second
 /// how it is cut.
@@ -31,7 +31,7 @@ fn http(text: &[u8], size: usize) -> Heard {
     (answer.status, body, result.and_then(|()| answer.finish()))
 }
 
-type Read = (Vec<(Part, Vec<u8>)>, bool, u64);
+type Read = (Vec<(Change, Vec<u8>)>, bool, u64);
 
 fn body(text: &[u8], size: usize) -> Read {
     let (mut reader, mut found) = (Reader::default(), Vec::new());

@@ -5,7 +5,7 @@ use std::io::{self, Read};
 
 use super::{Failure, ListTest, Outcome, show};
 use crate::exit;
-use crate::feed::fetch::{self, Request};
+use crate::feed::fetch::{self, Wanted};
 use crate::feed::lists::read::{Reason, Refused};
 use crate::feed::lists::{Format, Reader, Summary, Verdict};
 use crate::json;
@@ -59,7 +59,7 @@ fn from_file(path: &str, push: &mut dyn FnMut(&[u8]) -> bool) -> io::Result<()> 
 fn from_web(url: &str, push: &mut dyn FnMut(&[u8]) -> bool) -> Result<(), String> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| error.to_string())?;
-    runtime.block_on(fetch::fetch(&Request::new(url), push)).map(drop)
+    runtime.block_on(fetch::fetch(&Wanted::new(url), push)).map(drop)
 }
 
 /// What is kept of the entries.

@@ -13,7 +13,7 @@ use super::query::{AllowanceView, BanView, Force};
 use super::reason::ReasonRef;
 use super::{Applied, Counts, Ledger, Place};
 use crate::model::entries::{ARRAYS, Masks};
-use crate::model::{AllowOrigin, Cursor, Entries, Lifetime, ListUse, Part, Range, SetChange, SetId, Source};
+use crate::model::{AllowOrigin, Cursor, Entries, Lifetime, ListUse, Range, SetChange, SetId, Shape, Source};
 
 /// Why a list of those who alone may come blocks all others.
 const UNLISTED: &str = "not on the list of those who may come";
@@ -66,10 +66,10 @@ impl Listing {
 }
 
 /// The part of a list that a pair of sets holds.
-pub(super) const fn part_of(set: SetId) -> Part {
+pub(super) const fn part_of(set: SetId) -> Shape {
     match set {
-        SetId::Nets(_) => Part::Nets,
-        _ => Part::Hosts,
+        SetId::Nets(_) => Shape::Nets,
+        _ => Shape::Hosts,
     }
 }
 

@@ -12,7 +12,7 @@ use super::range::Range;
 
 /// Single addresses, or what is more than one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Part {
+pub enum Shape {
     /// Single addresses.
     Hosts,
     /// Ranges of two addresses or more.
@@ -58,8 +58,8 @@ pub struct Entries {
 }
 
 /// Every part of every family, in the order in which they are shown and kept.
-pub const ARRAYS: [(Part, Family); 4] =
-    [(Part::Hosts, Family::V4), (Part::Nets, Family::V4), (Part::Hosts, Family::V6), (Part::Nets, Family::V6)];
+pub const ARRAYS: [(Shape, Family); 4] =
+    [(Shape::Hosts, Family::V4), (Shape::Nets, Family::V4), (Shape::Hosts, Family::V6), (Shape::Nets, Family::V6)];
 
 /// One of the arrays.
 #[derive(Clone, Copy)]
@@ -155,24 +155,24 @@ impl Entries {
             + 32 * self.nets6.capacity()
     }
 
-    fn array(&self, part: Part, family: Family) -> Array<'_> {
+    fn array(&self, part: Shape, family: Family) -> Array<'_> {
         match (part, family) {
-            (Part::Hosts, Family::V4) => Array::Hosts4(&self.hosts4),
-            (Part::Nets, Family::V4) => Array::Nets4(&self.nets4),
-            (Part::Hosts, Family::V6) => Array::Hosts6(&self.hosts6),
-            (Part::Nets, Family::V6) => Array::Nets6(&self.nets6),
+            (Shape::Hosts, Family::V4) => Array::Hosts4(&self.hosts4),
+            (Shape::Nets, Family::V4) => Array::Nets4(&self.nets4),
+            (Shape::Hosts, Family::V6) => Array::Hosts6(&self.hosts6),
+            (Shape::Nets, Family::V6) => Array::Nets6(&self.nets6),
         }
     }
 
     /// The entries of a part and family, without what the mask has; those before `from` are left out, and of one
     /// that `from` lies in, what is before it.
-    pub fn pieces<'a>(&'a self, part: Part, family: Family, from: u128, masks: Masks<'a>) -> Pieces<'a> {
+    pub fn pieces<'a>(&'a self, part: Shape, family: Family, from: u128, masks: Masks<'a>) -> Pieces<'a> {
         let array = self.array(part, family);
         Pieces { array, at: array.from(from), mask: masks[family as usize], from, over: false }
     }
 
     /// Whether exactly this range is one of the pieces.
-    pub fn has_piece(&self, part: Part, range: Range, masks: Masks<'_>) -> bool {
+    pub fn has_piece(&self, part: Shape, range: Range, masks: Masks<'_>) -> bool {
         let (family, first) = number(range.first);
         let (_, last) = number(range.last);
         let array = self.array(part, family);
@@ -190,7 +190,7 @@ impl Entries {
     /// The entry that has the address.
     pub fn find(&self, address: IpAddr) -> Option<Range> {
         let (family, wanted) = number(address);
-        [Part::Nets, Part::Hosts].into_iter().find_map(|part| {
+        [Shape::Nets, Shape::Hosts].into_iter().find_map(|part| {
             let array = self.array(part, family);
             let (first, last) = array.get(array.from(wanted)).filter(|&(first, _)| first <= wanted)?;
             Some(Range::of(family, first, last))
@@ -202,7 +202,7 @@ impl Entries {
     pub fn complement(&self) -> Entries {
         let gaps = |family: Family| {
             let (hosts, nets) =
-                (self.pieces(Part::Hosts, family, 0, [&[]; 2]), self.pieces(Part::Nets, family, 0, [&[]; 2]));
+                (self.pieces(Shape::Hosts, family, 0, [&[]; 2]), self.pieces(Shape::Nets, family, 0, [&[]; 2]));
             let mut gaps = Vec::new();
             let (mut next, mut any) = (Some(0u128), false);
             for (first, last) in merged(hosts, nets) {
@@ -226,7 +226,13 @@ impl Entries {
 
     /// What distinguishes these from `before`, each with the masks that hold: what is to go (`false`), then what
     /// is to come, for each family of the part.
-    pub fn changes(&self, masks: Masks<'_>, before: (&Entries, Masks<'_>), part: Part, f: &mut dyn FnMut(bool, Range)) {
+    pub fn changes(
+        &self,
+        masks: Masks<'_>,
+        before: (&Entries, Masks<'_>),
+        part: Shape,
+        f: &mut dyn FnMut(bool, Range),
+    ) {
         let (before, before_masks) = before;
         for family in Family::ALL {
             let old = || before.pieces(part, family, 0, before_masks);
@@ -379,7 +385,7 @@ mod tests {
     }
 
     fn all(entries: &Entries, masks: Masks<'_>) -> BTreeSet<u128> {
-        let parts = [Part::Hosts, Part::Nets];
+        let parts = [Shape::Hosts, Shape::Nets];
         parts.into_iter().flat_map(|part| entries.pieces(part, Family::V4, 0, masks)).flat_map(|(a, b)| a..=b).collect()
     }
 
@@ -392,7 +398,7 @@ mod tests {
         let mut builder = Builder::new(9);
         builder.take(Range::of(Family::V6, 5, u128::MAX));
         let entries = builder.finish().unwrap();
-        assert_eq!(entries.pieces(Part::Nets, Family::V6, 0, [&[], &[(9, u128::MAX)]]).collect::<Vec<_>>(), [(5, 8)]);
+        assert_eq!(entries.pieces(Shape::Nets, Family::V6, 0, [&[], &[(9, u128::MAX)]]).collect::<Vec<_>>(), [(5, 8)]);
         assert_eq!(entries.complement().nets6, [(0, 4)]);
     }
 
@@ -439,7 +445,7 @@ mod tests {
             let kept: BTreeSet<u128> = truth(&ranges).into_iter()
                 .filter(|n| !mask.iter().any(|&(low, high)| (low..=high).contains(n))).collect();
             prop_assert_eq!(all(&entries, masks), kept);
-            for part in [Part::Hosts, Part::Nets] {
+            for part in [Shape::Hosts, Shape::Nets] {
                 let pieces: Vec<_> = entries.pieces(part, Family::V4, 0, masks).collect();
                 prop_assert!(pieces.windows(2).all(|two| two[0].1 < two[1].0));
                 for first in (0u128..420).step_by(3) {

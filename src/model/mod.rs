@@ -12,7 +12,7 @@ pub mod set;
 pub mod source;
 pub mod special;
 
-pub use entries::{Builder, Entries, Part};
+pub use entries::{Builder, Entries, Shape};
 pub use event::{AllowOrigin, Entry, Event, Lifetime, List, ListUse, Listed, Reason, Run, TAG_MAX};
 pub use family::Family;
 pub use range::Range;

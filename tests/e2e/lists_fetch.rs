@@ -9,7 +9,7 @@ use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use diswall::feed::fetch::{Outcome, Request, Validators, fetch};
+use diswall::feed::fetch::{Outcome, Validators, Wanted, fetch};
 use tempfile::TempDir;
 
 use crate::support::{Authority, Mount, Netns, Proc, own_mounts, wait_for, web};
@@ -129,7 +129,7 @@ impl Alone {
 }
 
 /// What came of a request, and what the sink got.
-fn get(request: &Request<'_>) -> (Result<Outcome, String>, Vec<u8>) {
+fn get(request: &Wanted<'_>) -> (Result<Outcome, String>, Vec<u8>) {
     let mut body = Vec::new();
     let outcome = run(request, &mut |piece| {
         assert!(!piece.is_empty() && piece.len() <= 64 << 10, "{} bytes at once", piece.len());
@@ -140,7 +140,7 @@ fn get(request: &Request<'_>) -> (Result<Outcome, String>, Vec<u8>) {
 }
 
 /// As the daemon runs: by an account that may do nothing. No program is left behind, not even as a zombie.
-fn run(request: &Request<'_>, sink: &mut (dyn FnMut(&[u8]) -> bool + Send)) -> Result<Outcome, String> {
+fn run(request: &Wanted<'_>, sink: &mut (dyn FnMut(&[u8]) -> bool + Send)) -> Result<Outcome, String> {
     let by_another = || {
         let another = rustix::thread::Uid::from_raw(65_534);
         rustix::thread::set_thread_res_uid(another, another, another).expect("another account");
@@ -165,7 +165,7 @@ fn url(path: &str) -> String {
 }
 
 /// A request that is made, the beginning of what it gives, and a part of it if it is refused.
-fn refused(program: &Alone, request: &Request<'_>, why: &str) {
+fn refused(program: &Alone, request: &Wanted<'_>, why: &str) {
     let began = Instant::now();
     let (outcome, body) = get(request);
     let refusal = outcome.expect_err(request.url);
@@ -177,7 +177,7 @@ fn refused(program: &Alone, request: &Request<'_>, why: &str) {
 }
 
 fn taken(program: &Alone, url: &str) -> (Validators, Vec<u8>) {
-    match get(&Request::new(url)) {
+    match get(&Wanted::new(url)) {
         (Ok(Outcome::Body { validators, length }), body) => {
             assert_eq!(body.len() as u64, length, "{}, {url}", program.name);
             (validators, body)
@@ -195,7 +195,7 @@ fn lists_come(name: &'static str) {
     let (validators, body) = taken(&program, &url("/list"));
     assert!(body.starts_with(b"192.0.2.0\n192.0.2.1\n") && body.len() as u64 == LENGTH, "{} bytes", body.len());
     assert_eq!(next(&server), "/list|-|-|-");
-    let again = |path: &str| get(&Request { before: validators.clone(), ..Request::new(&url(path)) });
+    let again = |path: &str| get(&Wanted { before: validators.clone(), ..Wanted::new(&url(path)) });
     assert_eq!(again("/list"), (Ok(Outcome::NotModified), Vec::new()), "{name}");
     let asked = next(&server);
     if program.is("uclient-fetch") {
@@ -207,7 +207,7 @@ fn lists_come(name: &'static str) {
     assert!(matches!(outcome, Ok(Outcome::Body { length: LENGTH, .. })) && body.len() as u64 == LENGTH, "{outcome:?}");
     // Marks that are kept somewhere may be anything by now.
     let forged = Validators { etag: Some("\"x\"\r\nX-Evil: 1".into()), modified: Some("-".repeat(300)) };
-    assert!(get(&Request { before: forged, ..Request::new(&url("/list")) }).0.is_ok());
+    assert!(get(&Wanted { before: forged, ..Wanted::new(&url("/list")) }).0.is_ok());
     next(&server);
     assert_eq!(next(&server), "/list|-|-|-");
     let marks = taken(&program, &url("/marks")).0;
@@ -221,11 +221,11 @@ fn lists_come(name: &'static str) {
     if program.is("curl") {
         assert_eq!(taken(&program, &chunks).1.len() as u64, LENGTH);
     } else {
-        refused(&program, &Request::new(&chunks), "cannot tell that nothing was cut: install curl");
+        refused(&program, &Wanted::new(&chunks), "cannot tell that nothing was cut: install curl");
     }
     // Who needs no more is heard.
     let large = url("/large");
-    let request = Request { most: 1 << 30, ..Request::new(&large) };
+    let request = Wanted { most: 1 << 30, ..Wanted::new(&large) };
     assert_eq!(run(&request, &mut |_| false), Ok(Outcome::Enough), "{name}");
 }
 
@@ -261,7 +261,7 @@ fn bad_answers_are_no_lists(name: &'static str) {
         ("/304", "status 304"),
         ("/login", "wants a login"),
     ] {
-        refused(&program, &Request::new(&url(path)), why);
+        refused(&program, &Wanted::new(&url(path)), why);
     }
     let second = Duration::from_secs(1);
     let minute = Duration::from_secs(60);
@@ -273,13 +273,13 @@ fn bad_answers_are_no_lists(name: &'static str) {
         ("/trickle", second, "did not send all of it within 1 s"),
         ("/cut-chunks", minute, if uclient { "sent nothing for 1 s" } else { cut }),
     ] {
-        refused(&program, &Request { most: 1 << 20, silence: second, time, ..Request::new(&url(path)) }, why);
+        refused(&program, &Wanted { most: 1 << 20, silence: second, time, ..Wanted::new(&url(path)) }, why);
     }
-    refused(&program, &Request::new("http://127.0.0.1:1/list"), "cannot be reached");
+    refused(&program, &Wanted::new("http://127.0.0.1:1/list"), "cannot be reached");
     let unknown = if program.is("curl") { "has no address" } else { "cannot be reached" };
-    refused(&program, &Request::new("http://lists.invalid/list"), unknown);
+    refused(&program, &Wanted::new("http://lists.invalid/list"), unknown);
     for url in ["ftp://127.0.0.1/", "-O/tmp/x", "http://127.0.0.1:8080/ -O/tmp/x", "http://me:me@127.0.0.1:8080/list"] {
-        refused(&program, &Request::new(url), "the address");
+        refused(&program, &Wanted::new(url), "the address");
     }
 }
 
@@ -315,7 +315,7 @@ fn logins(name: &'static str, login: &str) {
     let file = file.to_string_lossy();
     for login in [login, &file] {
         let (place, elsewhere) = (url("/login"), url("/login-elsewhere"));
-        let with = |url| Request { login: Some(login), ..Request::new(url) };
+        let with = |url| Wanted { login: Some(login), ..Wanted::new(url) };
         if program.is("uclient-fetch") {
             refused(&program, &with(&place), "install curl");
             continue;
@@ -324,11 +324,11 @@ fn logins(name: &'static str, login: &str) {
         assert!(matches!(outcome, Ok(Outcome::Body { length: LENGTH, .. })), "{name}: {outcome:?} {body:?}");
         refused(&program, &with(&elsewhere), "login");
         assert_eq!(second.line(DEADLINE), "/login|-|-|-", "{name}: the login went to another");
-        refused(&program, &Request { login: Some("me:wrong"), ..Request::new(&place) }, "does not take the login");
+        refused(&program, &Wanted { login: Some("me:wrong"), ..Wanted::new(&place) }, "does not take the login");
     }
     for login in ["", "me", ":x", "me:x\ny", "/no/such/file", "me: x"] {
         if !program.is("uclient-fetch") || login.starts_with('/') {
-            refused(&program, &Request { login: Some(login), ..Request::new(&url("/login")) }, "the login");
+            refused(&program, &Wanted { login: Some(login), ..Wanted::new(&url("/login")) }, "the login");
         }
     }
 }
@@ -349,16 +349,16 @@ fn https_stays_https() {
 fn https(name: &'static str, ca: &Path, good: &str, other: &str) {
     let Some(program) = Alone::with(name) else { return };
     let _servers = [serve("8080", None), serve("8443", Some(good)), serve("8444", Some(other))];
-    let refuses = |path: &str, why: &str| refused(&program, &Request::new(&format!("https://localhost:{path}")), why);
+    let refuses = |path: &str, why: &str| refused(&program, &Wanted::new(&format!("https://localhost:{path}")), why);
     let uclient = program.is("uclient-fetch");
     refuses("8443/list", if uclient { "" } else { "could not prove who it is" });
     let _trusted = Mount::bind(ca, Path::new("/etc/ssl/certs/ca-certificates.crt"));
     // Its TLS loses a race with a server as near as this one now and then.
     let patient = |url: &str| match uclient {
         true => wait_for(DEADLINE, url, || {
-            get(&Request::new(url)).0.ok().filter(|outcome| matches!(outcome, Outcome::Body { length: LENGTH, .. }))
+            get(&Wanted::new(url)).0.ok().filter(|outcome| matches!(outcome, Outcome::Body { length: LENGTH, .. }))
         }),
-        false => get(&Request::new(url)).0.expect(url),
+        false => get(&Wanted::new(url)).0.expect(url),
     };
     for path in ["list", "to-list"] {
         let url = format!("https://localhost:8443/{path}");
@@ -371,7 +371,7 @@ fn https(name: &'static str, ca: &Path, good: &str, other: &str) {
         refuses("8443/to-plain", if program.is("curl") { "not allowed" } else { "not followed" });
     }
     refuses("8444/list", if uclient { "" } else { "could not prove who it is" });
-    let secure = Request { secure: true, ..Request::new("http://127.0.0.1:8080/list") };
+    let secure = Wanted { secure: true, ..Wanted::new("http://127.0.0.1:8080/list") };
     refused(&program, &secure, "only https://");
 }
 
@@ -382,22 +382,22 @@ fn files_of_the_routers_are_lists_too() {
     let name = path.to_string_lossy().into_owned();
     let url = format!("file://{name}");
     let files = Alone { name: "no program", _mounts: Vec::new(), _netns: Netns::enter() };
-    refused(&files, &Request::new(&url), "No such file");
+    refused(&files, &Wanted::new(&url), "No such file");
     fs::write(&path, "192.0.2.1\n".repeat(10_000)).expect("a file");
     let (validators, body) = taken(&files, &url);
     assert_eq!(body.len(), 100_000);
     assert_eq!(taken(&files, &name).0, validators);
-    let before = |path| Request { before: validators.clone(), ..Request::new(path) };
+    let before = |path| Wanted { before: validators.clone(), ..Wanted::new(path) };
     assert_eq!(get(&before(&url)).0, Ok(Outcome::NotModified));
     fs::write(&path, "192.0.2.2\n").expect("a file");
     assert!(matches!(get(&before(&url)).0, Ok(Outcome::Body { length: 10, .. })));
-    refused(&files, &Request { most: 9, ..Request::new(&url) }, "more than 9 bytes");
-    refused(&files, &Request::new("/dev/zero"), "it is no file");
-    refused(&files, &Request::new(&directory.path().to_string_lossy()), "it is no file");
+    refused(&files, &Wanted { most: 9, ..Wanted::new(&url) }, "more than 9 bytes");
+    refused(&files, &Wanted::new("/dev/zero"), "it is no file");
+    refused(&files, &Wanted::new(&directory.path().to_string_lossy()), "it is no file");
     let pipe = directory.path().join("pipe");
     crate::support::run("mkfifo", &[&pipe.to_string_lossy()]);
-    refused(&files, &Request::new(&pipe.to_string_lossy()), "it is no file");
+    refused(&files, &Wanted::new(&pipe.to_string_lossy()), "it is no file");
 
     fs::set_permissions(&path, Permissions::from_mode(0o600)).expect("mode");
-    refused(&files, &Request::new(&url), "must be open to others");
+    refused(&files, &Wanted::new(&url), "must be open to others");
 }

@@ -8,13 +8,13 @@ use ipnet::IpNet;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, sleep_until};
 
-use super::decision::{self, Kind, Refusal};
+use super::decision::{self, Kind, Unfit};
 use super::gather::{Rows, Texts};
 use super::known::{Known, Row};
-use super::lapi::{self, Failure};
+use super::lapi::{self, NoAnswer};
 use super::metrics::Metrics;
 use super::settings::Settings;
-use super::stream::{self, Part};
+use super::stream::{self, Change};
 use crate::feed::backoff::Backoff;
 use crate::feed::intake::Intake;
 use crate::feed::{FeedState, Gauges, Handle, Update, Updates};
@@ -98,24 +98,24 @@ struct Found<'a> {
 }
 
 impl Found<'_> {
-    fn take(&mut self, part: Part, text: &[u8]) {
+    fn take(&mut self, part: Change, text: &[u8]) {
         let decision = match decision::read(text) {
             Ok(decision) => decision,
             Err(None) => {
                 self.broken = true;
                 return;
             }
-            Err(Some(Refusal::Foreign)) => {
-                self.foreign += u64::from(part == Part::New);
+            Err(Some(Unfit::Foreign)) => {
+                self.foreign += u64::from(part == Change::New);
                 return;
             }
             Err(Some(refusal)) => return self.refuse(text, refusal),
         };
-        if decision.kind == Kind::Captcha && !self.captcha || part == Part::Deleted && self.whole {
+        if decision.kind == Kind::Captcha && !self.captcha || part == Change::Deleted && self.whole {
             return;
         }
         let id = decision.id;
-        if part == Part::Deleted {
+        if part == Change::Deleted {
             self.overflow = self.deleted.len().max(self.deleted_ids.len()) >= self.most;
             if self.overflow {
                 return;
@@ -127,7 +127,7 @@ impl Found<'_> {
             }
             return;
         }
-        let Some(left) = decision.left else { return self.refuse(text, Refusal::Bad) };
+        let Some(left) = decision.left else { return self.refuse(text, Unfit::Bad) };
         let Some(left) = u32::try_from(left).ok().filter(|left| *left > 0) else { return };
         self.top = self.top.max(id);
         self.newer += u32::from(self.highest.is_some_and(|highest| id > highest));
@@ -141,9 +141,9 @@ impl Found<'_> {
         }
     }
 
-    fn refuse(&mut self, text: &[u8], refusal: Refusal) {
+    fn refuse(&mut self, text: &[u8], refusal: Unfit) {
         self.refused += 1;
-        let what = if refusal == Refusal::Wide { "is too wide" } else { "cannot be read" };
+        let what = if refusal == Unfit::Wide { "is too wide" } else { "cannot be read" };
         self.refusal.get_or_insert_with(|| {
             let text = outside::clean(&String::from_utf8_lossy(text), outside::SENTENCE / 2);
             format!("a decision {what}: {text}")
@@ -174,7 +174,7 @@ impl Client {
     }
 
     /// Follows what is decided until something fails.
-    async fn follow(&mut self, backoff: &mut Backoff) -> Failure {
+    async fn follow(&mut self, backoff: &mut Backoff) -> NoAnswer {
         let mut whole_at = Instant::now();
         let mut due = whole_at;
         loop {
@@ -206,7 +206,7 @@ impl Client {
     }
 
     /// Asks once, and posts what came; `false`: it was more than is held, so everything must be asked for.
-    async fn ask(&mut self, whole: bool) -> Result<bool, Failure> {
+    async fn ask(&mut self, whole: bool) -> Result<bool, NoAnswer> {
         let mut found = Found {
             texts: &mut self.texts,
             captcha: self.settings.captcha,
@@ -236,7 +236,7 @@ impl Client {
         if found.broken {
             return Err("a decision in its answer is no JSON".into());
         }
-        wrong.map_or_else(|| reader.finish(), Err).map_err(|error| Failure::Other(error.to_string()))?;
+        wrong.map_or_else(|| reader.finish(), Err).map_err(|error| NoAnswer::Other(error.to_string()))?;
         if found.overflow {
             return Ok(false);
         }
@@ -362,16 +362,16 @@ impl Client {
 }
 
 /// What went wrong, and what to do, for people.
-fn sentence(failure: Failure) -> String {
+fn sentence(failure: NoAnswer) -> String {
     match failure {
-        Failure::Other(text) => format!("the local API: {text}"),
-        Failure::Status(401 | 403) => format!("the local API does not know the key (status 403): {NO_KEY}"),
-        Failure::Status(404) => {
+        NoAnswer::Other(text) => format!("the local API: {text}"),
+        NoAnswer::Status(401 | 403) => format!("the local API does not know the key (status 403): {NO_KEY}"),
+        NoAnswer::Status(404) => {
             "there is no local API at this address (status 404): option url ends before /v1/".into()
         }
-        Failure::Status(status @ 300..=399) => {
+        NoAnswer::Status(status @ 300..=399) => {
             format!("the local API leads elsewhere (status {status}), which is not followed: mend option url")
         }
-        Failure::Status(status) => format!("the local API answered with status {status}: CrowdSec's log says why"),
+        NoAnswer::Status(status) => format!("the local API answered with status {status}: CrowdSec's log says why"),
     }
 }

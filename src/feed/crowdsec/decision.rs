@@ -39,7 +39,7 @@ pub struct Decision {
 
 /// Why a decision is not followed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Refusal {
+pub enum Unfit {
     /// It is about something that is no address, or about something else than a ban.
     Foreign,
     /// It is no decision, or its address is none.
@@ -52,7 +52,7 @@ pub enum Refusal {
 ///
 /// # Errors
 /// Why it is not followed; `None`: the text is no JSON.
-pub fn read(text: &[u8]) -> Result<Decision, Option<Refusal>> {
+pub fn read(text: &[u8]) -> Result<Decision, Option<Unfit>> {
     let text = str::from_utf8(text).map_err(|_| None)?;
     let mut from = json::Reader::new(text);
     let (mut id, mut left) = (None, None);
@@ -81,17 +81,17 @@ pub fn read(text: &[u8]) -> Result<Decision, Option<Refusal>> {
         what.as_ref().is_some_and(|what| what.eq_ignore_ascii_case(word))
     };
     if !is(&scope, "ip") && !is(&scope, "range") {
-        return Err(Some(Refusal::Foreign));
+        return Err(Some(Unfit::Foreign));
     }
     let kind = match () {
         () if is(&kind, "ban") => Kind::Ban,
         () if is(&kind, "captcha") => Kind::Captcha,
-        () => return Err(Some(Refusal::Foreign)),
+        () => return Err(Some(Unfit::Foreign)),
     };
-    let net = value.as_deref().and_then(net).ok_or(Some(Refusal::Bad))?;
+    let net = value.as_deref().and_then(net).ok_or(Some(Unfit::Bad))?;
     let widest = if net.addr().is_ipv4() { WIDEST.0 } else { WIDEST.1 };
     if net.prefix_len() < widest {
-        return Err(Some(Refusal::Wide));
+        return Err(Some(Unfit::Wide));
     }
     Ok(Decision {
         id: id.unwrap_or(0),
@@ -217,16 +217,16 @@ mod tests {
             assert_eq!(with(scope, value, "ban", "1s"), Ok((net.to_string(), Some(1))), "{value}");
         }
         for (scope, value, kind, duration, refusal) in [
-            ("AS", "64496", "ban", "1s", Refusal::Foreign),
-            ("Country", "XX", "ban", "1s", Refusal::Foreign),
-            ("username", "x", "ban", "1s", Refusal::Foreign),
-            ("Ip", "203.0.113.9", "throttle", "1s", Refusal::Foreign),
-            ("Ip", "", "ban", "1s", Refusal::Bad),
-            ("Ip", "203.0.113.256", "ban", "1s", Refusal::Bad),
-            ("Range", "203.0.113.0/33", "ban", "1s", Refusal::Bad),
-            ("Range", "0.0.0.0/0", "ban", "1s", Refusal::Wide),
-            ("Range", "12.0.0.0/7", "ban", "1s", Refusal::Wide),
-            ("Range", "2000::/3", "ban", "1s", Refusal::Wide),
+            ("AS", "64496", "ban", "1s", Unfit::Foreign),
+            ("Country", "XX", "ban", "1s", Unfit::Foreign),
+            ("username", "x", "ban", "1s", Unfit::Foreign),
+            ("Ip", "203.0.113.9", "throttle", "1s", Unfit::Foreign),
+            ("Ip", "", "ban", "1s", Unfit::Bad),
+            ("Ip", "203.0.113.256", "ban", "1s", Unfit::Bad),
+            ("Range", "203.0.113.0/33", "ban", "1s", Unfit::Bad),
+            ("Range", "0.0.0.0/0", "ban", "1s", Unfit::Wide),
+            ("Range", "12.0.0.0/7", "ban", "1s", Unfit::Wide),
+            ("Range", "2000::/3", "ban", "1s", Unfit::Wide),
         ] {
             assert_eq!(with(scope, value, kind, duration), Err(Some(refusal)), "{value}");
         }
@@ -236,6 +236,6 @@ mod tests {
         for text in [&br#"{"id":1"#[..], b"[]", b"{\"id\":\xff}", br#"{"value":1}"#, br#"{} {}"#] {
             assert_eq!(read(text), Err(None));
         }
-        assert_eq!(read(b"{}"), Err(Some(Refusal::Foreign)));
+        assert_eq!(read(b"{}"), Err(Some(Unfit::Foreign)));
     }
 }

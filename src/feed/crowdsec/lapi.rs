@@ -12,7 +12,7 @@ use tokio::time::timeout;
 use super::http::Answer;
 use super::settings::{self, Settings};
 use crate::feed::connect::{self, Unreached};
-use crate::feed::fetch::{self, Pass, Request};
+use crate::feed::fetch::{self, Pass, Wanted};
 use crate::outside;
 
 /// How long each step of a connection may take, and how long nothing may come.
@@ -29,27 +29,27 @@ pub type Sink<'a> = &'a mut dyn FnMut(&[u8]) -> bool;
 
 /// Why there is no answer.
 #[derive(Debug)]
-pub enum Failure {
+pub enum NoAnswer {
     /// It answered with another status than 200 and 201.
     Status(u16),
     /// Anything else, in a sentence.
     Other(String),
 }
 
-impl From<&str> for Failure {
-    fn from(text: &str) -> Failure {
-        Failure::Other(text.into())
+impl From<&str> for NoAnswer {
+    fn from(text: &str) -> NoAnswer {
+        NoAnswer::Other(text.into())
     }
 }
 
 /// Asks for a path below the local API's address; with a body, that is told (POST). What comes goes into the sink.
-pub async fn ask(settings: &Settings, path: &str, body: Option<&str>, sink: Sink<'_>) -> Result<(), Failure> {
-    let key = key(settings).map_err(Failure::Other)?;
+pub async fn ask(settings: &Settings, path: &str, body: Option<&str>, sink: Sink<'_>) -> Result<(), NoAnswer> {
+    let key = key(settings).map_err(NoAnswer::Other)?;
     let url = [settings.url.trim_end_matches('/'), "/", path].concat();
     if url.starts_with("https://") {
         return by_program(settings, &url, key, body, sink).await;
     }
-    let late = |_| Failure::Other(format!("it did not send all of its answer within {} s", WHOLE.as_secs()));
+    let late = |_| NoAnswer::Other(format!("it did not send all of its answer within {} s", WHOLE.as_secs()));
     timeout(WHOLE, plain(settings, &url, key.as_deref(), body, sink)).await.map_err(late)?
 }
 
@@ -68,24 +68,24 @@ async fn by_program(
     key: Option<String>,
     body: Option<&str>,
     sink: Sink<'_>,
-) -> Result<(), Failure> {
+) -> Result<(), NoAnswer> {
     let header = key.map(|key| format!("X-Api-Key: {key}"));
     let pass = Pass { header, certificate: settings.cert.as_deref(), key: settings.key.as_deref(), body };
-    let request = Request {
+    let request = Wanted {
         pass: Some(&pass),
         secure: true,
         list: false,
         most: MOST,
         time: WHOLE,
         silence: PATIENCE,
-        ..Request::new(url)
+        ..Wanted::new(url)
     };
     match fetch::fetch(&request, sink).await {
         Ok(_) => Ok(()),
         Err(text) => {
             let status =
                 text.rsplit_once("answered with status ").and_then(|(_, status)| status.get(..3)?.parse().ok());
-            Err(status.map_or_else(|| Failure::Other(outside::clean(&text, outside::SENTENCE)), Failure::Status))
+            Err(status.map_or_else(|| NoAnswer::Other(outside::clean(&text, outside::SENTENCE)), NoAnswer::Status))
         }
     }
 }
@@ -96,17 +96,17 @@ async fn plain(
     key: Option<&str>,
     body: Option<&str>,
     sink: Sink<'_>,
-) -> Result<(), Failure> {
+) -> Result<(), NoAnswer> {
     let mut connection = connect(settings).await?;
     let question = question(url, key, body);
     let sent = timeout(PATIENCE, connection.write_all(question.as_bytes())).await;
     sent.map_err(|_| "it takes no question")?
-        .map_err(|error| Failure::Other(format!("it could not be asked: {error}")))?;
+        .map_err(|error| NoAnswer::Other(format!("it could not be asked: {error}")))?;
     let (mut answer, mut piece, mut length, mut wants) = (Answer::default(), vec![0; PIECE], 0, true);
     while wants && !answer.is_whole() {
         let read = timeout(PATIENCE, connection.read(&mut piece)).await;
-        let read = read.map_err(|_| Failure::Other(format!("it sent nothing for {} s", PATIENCE.as_secs())))?;
-        let count = read.map_err(|error| Failure::Other(format!("the answer was cut: {error}")))?;
+        let read = read.map_err(|_| NoAnswer::Other(format!("it sent nothing for {} s", PATIENCE.as_secs())))?;
+        let count = read.map_err(|error| NoAnswer::Other(format!("the answer was cut: {error}")))?;
         if count == 0 {
             answer.finish()?;
             break;
@@ -117,7 +117,7 @@ async fn plain(
         }
         answer.push(piece.get(..count).unwrap_or_default(), &mut |bytes| wants = wants && sink(bytes))?;
         if let Some(status) = answer.status.filter(|status| !matches!(status, 200 | 201)) {
-            return Err(Failure::Status(status));
+            return Err(NoAnswer::Status(status));
         }
         // A long answer from this very machine is always there: others have their turn.
         tokio::task::yield_now().await;
@@ -125,10 +125,10 @@ async fn plain(
     Ok(())
 }
 
-async fn connect(settings: &Settings) -> Result<TcpStream, Failure> {
+async fn connect(settings: &Settings) -> Result<TcpStream, NoAnswer> {
     let (host, port) = settings.server();
     let open = async |address| TcpStream::connect(address).await.map_err(|cause| Unreached::Connect(address, cause));
-    connect::first(host, port, PATIENCE, open).await.map_err(|error| Failure::Other(error.to_string()))
+    connect::first(host, port, PATIENCE, open).await.map_err(|error| NoAnswer::Other(error.to_string()))
 }
 
 /// The text of a question.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::lapi::{self, Failure};
+use super::lapi::{self, NoAnswer};
 use super::settings::Settings;
 use crate::calendar;
 use crate::feed::Gauges;
@@ -41,8 +41,8 @@ impl Metrics {
         let outcome = lapi::ask(settings, "v1/usage-metrics", Some(&text), &mut |_| true).await;
         self.due = Some(Instant::now() + EVERY);
         match outcome {
-            Ok(()) | Err(Failure::Status(201)) => (self.told, self.dropped) = (now, dropped),
-            Err(Failure::Status(404)) => self.due = None,
+            Ok(()) | Err(NoAnswer::Status(201)) => (self.told, self.dropped) = (now, dropped),
+            Err(NoAnswer::Status(404)) => self.due = None,
             Err(_) => {}
         }
     }

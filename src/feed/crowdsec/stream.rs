@@ -15,7 +15,7 @@ const KEY: usize = 16;
 
 /// Which list an object is in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Part {
+pub enum Change {
     /// What is to be blocked from now on.
     New,
     /// What is not to be blocked any more.
@@ -65,7 +65,7 @@ enum State {
 #[derive(Debug)]
 pub struct Reader {
     state: State,
-    part: Option<Part>,
+    part: Option<Change>,
     /// The object or key at hand.
     held: Vec<u8>,
     /// Lists and objects open in the value at hand.
@@ -89,7 +89,7 @@ impl Reader {
     ///
     /// # Errors
     /// It cannot be such an answer.
-    pub fn push(&mut self, bytes: &[u8], each: &mut dyn FnMut(Part, &[u8])) -> Result<(), Error> {
+    pub fn push(&mut self, bytes: &[u8], each: &mut dyn FnMut(Change, &[u8])) -> Result<(), Error> {
         for byte in bytes {
             self.byte(*byte, each).ok_or(Error::Unexpected(self.at))?;
             self.at += 1;
@@ -106,7 +106,7 @@ impl Reader {
     }
 
     /// `None`: it does not belong there.
-    fn byte(&mut self, byte: u8, each: &mut dyn FnMut(Part, &[u8])) -> Option<()> {
+    fn byte(&mut self, byte: u8, each: &mut dyn FnMut(Change, &[u8])) -> Option<()> {
         let blank = matches!(byte, b' ' | b'\t' | b'\n' | b'\r');
         match self.state {
             State::InKey => self.key(byte)?,
@@ -150,8 +150,8 @@ impl Reader {
     fn key(&mut self, byte: u8) -> Option<()> {
         if byte == b'"' && !self.escaped {
             self.part = match &*self.held {
-                b"new" => Some(Part::New),
-                b"deleted" => Some(Part::Deleted),
+                b"new" => Some(Change::New),
+                b"deleted" => Some(Change::Deleted),
                 _ => None,
             };
             self.state = State::Colon;
@@ -165,7 +165,7 @@ impl Reader {
         (byte >= 0x20).then_some(())
     }
 
-    fn object(&mut self, byte: u8, each: &mut dyn FnMut(Part, &[u8])) -> Option<()> {
+    fn object(&mut self, byte: u8, each: &mut dyn FnMut(Change, &[u8])) -> Option<()> {
         if self.held.len() <= MOST {
             self.held.push(byte);
         }
@@ -214,7 +214,7 @@ mod tests {
 
     use super::*;
 
-    type Read = Result<Vec<(Part, Value)>, Error>;
+    type Read = Result<Vec<(Change, Value)>, Error>;
 
     fn read(text: &str, piece: usize) -> Read {
         let (mut reader, mut found) = (Reader::default(), Vec::new());
@@ -234,7 +234,7 @@ mod tests {
             format!("{{ \"deleted\" : [ {one} ] ,\n\"links\":{{\"next\":[1,\"}}\"]}}, \"new\" : [{two}] }}\n"),
         ] {
             for piece in [1, 2, 7, 4096] {
-                let expected = vec![(Part::Deleted, one.clone()), (Part::New, two.clone())];
+                let expected = vec![(Change::Deleted, one.clone()), (Change::New, two.clone())];
                 assert_eq!(read(&text, piece), Ok(expected), "{text}");
             }
         }
@@ -300,7 +300,7 @@ mod tests {
             let text = format!("{{{}}}", pairs.join(","));
             let mut expected = Vec::new();
             for key in keys {
-                let part = match key { "new" => Part::New, "deleted" => Part::Deleted, _ => continue };
+                let part = match key { "new" => Change::New, "deleted" => Change::Deleted, _ => continue };
                 expected.extend(list.as_array().unwrap().iter().map(|object| (part, object.clone())));
             }
             prop_assert_eq!(read(&text, piece), Ok(expected));

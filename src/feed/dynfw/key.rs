@@ -14,7 +14,7 @@ use omq_proto::CurvePublicKey;
 use tokio::time::Instant;
 
 use super::settings::Settings;
-use crate::feed::fetch::{self, Request};
+use crate::feed::fetch::{self, Wanted};
 use crate::own;
 
 /// How long the server must have refused the key.
@@ -114,7 +114,7 @@ fn kept(file: &Path, configured: &str) -> Option<String> {
 /// Fetches a published key with the router's own program for HTTPS. The error is a sentence.
 pub async fn fetch(url: &str) -> Result<String, String> {
     let mut text = Vec::new();
-    let request = Request { secure: true, list: false, most: FILE_MAX, time: FETCH_MAX, ..Request::new(url) };
+    let request = Wanted { secure: true, list: false, most: FILE_MAX, time: FETCH_MAX, ..Wanted::new(url) };
     let mut sink = |piece: &[u8]| {
         text.extend_from_slice(piece);
         true

@@ -45,12 +45,12 @@ const GZIP: [u8; 2] = [0x1f, 0x8b];
 /// What is said of an answer that is too large.
 const LARGE: &str = "sent more than is taken";
 
-/// Takes the pieces of a body, up to [`struct@Request`]'s limit; `false`: no more is wanted.
+/// Takes the pieces of a body, up to [`Wanted`]'s limit; `false`: no more is wanted.
 pub type Sink<'a> = &'a mut dyn FnMut(&[u8]) -> bool;
 
 /// What to get, and within which bounds.
 #[derive(Debug)]
-pub struct Request<'a> {
+pub struct Wanted<'a> {
     /// `https://…`, `http://…`, `file:///…` or the path of a file.
     pub url: &'a str,
     /// For basic authentication: name and password with a colon between them, or the path of a file that has
@@ -75,10 +75,10 @@ pub struct Request<'a> {
     pub silence: Duration,
 }
 
-impl<'a> Request<'a> {
+impl<'a> Wanted<'a> {
     /// A list of at most 64 MB, within ten minutes.
-    pub fn new(url: &'a str) -> Request<'a> {
-        Request {
+    pub fn new(url: &'a str) -> Wanted<'a> {
+        Wanted {
             url,
             login: None,
             before: Validators::default(),
@@ -130,7 +130,7 @@ impl Validators {
 /// How it ended.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// There is nothing new since [`Request::before`].
+    /// There is nothing new since [`Wanted::before`].
     NotModified,
     /// There is no such thing.
     Missing,
@@ -157,7 +157,7 @@ pub fn check(url: &str) -> Result<(), String> {
 ///
 /// # Errors
 /// A sentence for people. What went into the sink before is then of no use.
-pub async fn fetch(request: &Request<'_>, sink: Sink<'_>) -> Result<Outcome, String> {
+pub async fn fetch(request: &Wanted<'_>, sink: Sink<'_>) -> Result<Outcome, String> {
     match address::place(request.url)? {
         Place::File(path) => from_file(path, request, sink).await,
         Place::Web(url) if request.secure && !is_secure(url) => Err("only https:// is trusted with it".into()),
@@ -175,7 +175,7 @@ enum Answer {
     Moved(String),
 }
 
-async fn from_web(url: &str, request: &Request<'_>, sink: Sink<'_>) -> Result<Outcome, String> {
+async fn from_web(url: &str, request: &Wanted<'_>, sink: Sink<'_>) -> Result<Outcome, String> {
     let (program, path) = Program::find()?;
     let login = request.login.map(login).transpose()?;
     if (login.is_some() || request.pass.is_some()) && !program.keeps_secrets() {
@@ -246,7 +246,7 @@ pub fn first_line(path: &Path) -> io::Result<String> {
 struct Run<'a> {
     program: &'static Program,
     question: &'a Question<'a>,
-    request: &'a Request<'a>,
+    request: &'a Wanted<'a>,
     /// Unix seconds.
     began: u64,
     said: Said,
@@ -256,7 +256,7 @@ struct Run<'a> {
 }
 
 impl<'a> Run<'a> {
-    fn new(program: &'static Program, question: &'a Question<'a>, request: &'a Request<'a>) -> Run<'a> {
+    fn new(program: &'static Program, question: &'a Question<'a>, request: &'a Wanted<'a>) -> Run<'a> {
         let began = calendar::now();
         Run { program, question, request, began, said: Said::new(program.indent), length: 0, start: [0; 2] }
     }
@@ -427,7 +427,7 @@ fn mark(file: &File) -> io::Result<String> {
     Ok(format!("{}.{}.{}.{}.{}", data.dev(), data.ino(), data.len(), data.mtime(), data.mtime_nsec()))
 }
 
-async fn from_file(path: &Path, request: &Request<'_>, sink: Sink<'_>) -> Result<Outcome, String> {
+async fn from_file(path: &Path, request: &Wanted<'_>, sink: Sink<'_>) -> Result<Outcome, String> {
     let unread = |error: io::Error| {
         let open = "; it must be open to others, and each directory above it";
         let more = if error.kind() == io::ErrorKind::PermissionDenied { open } else { "" };

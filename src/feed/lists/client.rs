@@ -14,7 +14,7 @@ use super::settings::{Address, Settings};
 use super::store::{self, Facts};
 use super::{Context, Reader, Summary, Verdict, judge};
 use crate::feed::backoff::Backoff;
-use crate::feed::fetch::{self, Outcome, Request, Validators};
+use crate::feed::fetch::{self, Outcome, Validators, Wanted};
 use crate::feed::{FeedState, Gauges, Handle, Update, Updates};
 use crate::model::{Builder, Entries, Event};
 use crate::whole_file::Crc;
@@ -79,7 +79,7 @@ enum Fetched {
 }
 
 /// What one address of several gave.
-enum Part {
+enum Got {
     /// It has not changed.
     Same,
     /// There is nothing.
@@ -225,13 +225,13 @@ impl Client {
             let before = parts.as_ref().and_then(|parts| parts.get(at)).cloned();
             let got = self.part(address, before.clone().flatten().unwrap_or_default(), &mut read).await?;
             // From the first that has changed on nothing is known any more.
-            if !matches!((&got, &before), (Part::Same, _) | (Part::Missing, Some(None))) {
+            if !matches!((&got, &before), (Got::Same, _) | (Got::Missing, Some(None))) {
                 parts = None;
             }
             fresh.push(match got {
-                Part::Same => None,
-                Part::Missing => Some(None),
-                Part::New(validators) => Some(Some(validators)),
+                Got::Same => None,
+                Got::Missing => Some(None),
+                Got::New(validators) => Some(Some(validators)),
             });
         }
         if parts.is_some() {
@@ -243,8 +243,8 @@ impl Client {
                 Some(fresh) => fresh,
                 // It was the same, and others were not.
                 None => match self.part(address, Validators::default(), &mut read).await? {
-                    Part::New(validators) => Some(validators),
-                    Part::Missing | Part::Same => None,
+                    Got::New(validators) => Some(validators),
+                    Got::Missing | Got::Same => None,
                 },
             });
         }
@@ -276,10 +276,10 @@ impl Client {
     }
 
     /// Reads what one address has.
-    async fn part(&self, address: &Address, before: Validators, read: &mut Read) -> Result<Part, String> {
+    async fn part(&self, address: &Address, before: Validators, read: &mut Read) -> Result<Got, String> {
         // It is for those whom the owner named.
         let login = self.settings.login.as_deref().filter(|_| address.of.is_none());
-        let request = Request { login, before, may_lack: address.of.is_some(), ..Request::new(&address.url) };
+        let request = Wanted { login, before, may_lack: address.of.is_some(), ..Wanted::new(&address.url) };
         let mut reader = Reader::new(self.settings.format);
         let mut take = |range| read.builder.take(range);
         let named = |error: String| match &address.of {
@@ -288,8 +288,8 @@ impl Client {
         };
         let validators =
             match fetch::fetch(&request, &mut |bytes| reader.push(bytes, &mut take)).await.map_err(named)? {
-                Outcome::NotModified => return Ok(Part::Same),
-                Outcome::Missing => return Ok(Part::Missing),
+                Outcome::NotModified => return Ok(Got::Same),
+                Outcome::Missing => return Ok(Got::Missing),
                 Outcome::Body { validators, .. } => validators,
                 Outcome::Enough => Validators::default(),
             };
@@ -300,7 +300,7 @@ impl Client {
         if let Some(text) = self.note_refused(&summary) {
             read.refused.get_or_insert(text);
         }
-        Ok(Part::New(validators))
+        Ok(Got::New(validators))
     }
 
     /// Counts the lines that could not be read; a sentence if there were any.

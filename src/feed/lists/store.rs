@@ -6,7 +6,7 @@ use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
 use crate::feed::fetch::Validators;
-use crate::model::entries::{ARRAYS, Part};
+use crate::model::entries::{ARRAYS, Shape};
 use crate::model::{Builder, Entries, Range};
 use crate::own;
 use crate::whole_file::{self, Crc};
@@ -58,7 +58,7 @@ pub fn write(path: &Path, facts: &Facts, entries: &Entries) -> io::Result<()> {
             let mut before = 0;
             for (first, last) in pieces() {
                 out.number(first - before)?;
-                if part == Part::Nets {
+                if part == Shape::Nets {
                     out.number(last - first)?;
                 }
                 before = last;
@@ -84,7 +84,7 @@ pub fn read(path: &Path, most: u64) -> Option<(Facts, Entries)> {
         let mut before = 0u128;
         for _ in 0..input.number()? {
             let first = before.checked_add(input.number()?)?;
-            before = if part == Part::Nets { first.checked_add(input.number()?)? } else { first };
+            before = if part == Shape::Nets { first.checked_add(input.number()?)? } else { first };
             if before > family.max() {
                 return None;
             }

@@ -31,10 +31,10 @@ pub struct Pattern {
     pieces: Vec<Piece>,
 }
 
-type Piece = Vec<Part>;
+type Piece = Vec<Token>;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Part {
+enum Token {
     Text(Box<[u8]>),
     Host,
     Port,
@@ -89,7 +89,7 @@ impl Pattern {
     /// Compiles a pattern.
     pub fn new(text: &str) -> Result<Pattern, BadPattern> {
         let pattern = Pattern::sentence(text)?;
-        pattern.pieces.iter().flatten().any(|part| *part == Part::Host).then_some(pattern).ok_or(MISSING)
+        pattern.pieces.iter().flatten().any(|part| *part == Token::Host).then_some(pattern).ok_or(MISSING)
     }
 
     /// Compiles a pattern that may be without an address.
@@ -98,16 +98,16 @@ impl Pattern {
             return Err(BadPattern("is too long; a pattern has at most 512 bytes"));
         }
         let pieces = text.split('*').map(piece).collect::<Result<Vec<Piece>, _>>()?;
-        if pieces.iter().flatten().filter(|part| **part == Part::Host).count() > 1 {
+        if pieces.iter().flatten().filter(|part| **part == Token::Host).count() > 1 {
             return Err(MISSING);
         }
         let (last, others) = pieces.split_last().map_or((&[][..], &[][..]), |(last, others)| (&last[..], others));
         let inner = last.iter().rev().skip(1);
-        if others.iter().flatten().chain(inner).any(|part| *part == Part::Rest) {
+        if others.iter().flatten().chain(inner).any(|part| *part == Token::Rest) {
             return Err(BadPattern("has <REST> before its end; write * there"));
         }
         // Where to look for a piece is found by its first text.
-        let unfixed = |piece: &Piece| !matches!(piece.first(), None | Some(Part::Text(_)));
+        let unfixed = |piece: &Piece| !matches!(piece.first(), None | Some(Token::Text(_)));
         if pieces.iter().skip(1).any(unfixed) {
             return Err(BadPattern("has <HOST>, <WORD> or <NUM> right after a *; write fixed text between them"));
         }
@@ -131,7 +131,7 @@ impl Pattern {
     /// The byte that every message of this kind begins with; `None`: it may be any.
     pub fn first(&self) -> Option<u8> {
         match self.pieces.first()?.first()? {
-            Part::Text(text) => text.first().copied(),
+            Token::Text(text) => text.first().copied(),
             _ => None,
         }
     }
@@ -139,13 +139,13 @@ impl Pattern {
     /// Does it need the message's end? Then a message that was cut is none of these.
     pub fn needs_end(&self) -> bool {
         let Some(first) = self.pieces.first() else { return true };
-        let open = self.pieces.len() > 1 || first.last() == Some(&Part::Rest);
-        !(open && first.contains(&Part::Host))
+        let open = self.pieces.len() > 1 || first.last() == Some(&Token::Rest);
+        !(open && first.contains(&Token::Host))
     }
 
     /// Does an attacker's text stand on either side of the address?
     pub fn is_inner(&self) -> bool {
-        self.pieces.iter().skip(1).rev().skip(1).any(|piece| piece.contains(&Part::Host))
+        self.pieces.iter().skip(1).rev().skip(1).any(|piece| piece.contains(&Token::Host))
     }
 
     /// What the message says, if it is one of these.
@@ -180,14 +180,14 @@ impl Pattern {
 
 /// One piece of a pattern into its parts.
 fn piece(text: &str) -> Result<Piece, BadPattern> {
-    const NAMES: [(&str, Part); 7] = [
-        ("<HOST>", Part::Host),
-        ("<PORT>", Part::Port),
-        ("<WORD>", Part::Word),
-        ("<NAME>", Part::Name),
-        ("<NUM>", Part::Number),
-        ("<TIMES>", Part::Times),
-        ("<REST>", Part::Rest),
+    const NAMES: [(&str, Token); 7] = [
+        ("<HOST>", Token::Host),
+        ("<PORT>", Token::Port),
+        ("<WORD>", Token::Word),
+        ("<NAME>", Token::Name),
+        ("<NUM>", Token::Number),
+        ("<TIMES>", Token::Times),
+        ("<REST>", Token::Rest),
     ];
     let mut parts = Piece::new();
     let mut rest = text;
@@ -198,7 +198,7 @@ fn piece(text: &str) -> Result<Piece, BadPattern> {
             continue;
         }
         let end = NAMES.iter().filter_map(|(name, _)| rest.find(name)).min().unwrap_or(rest.len());
-        parts.push(Part::Text(rest.as_bytes()[..end].into()));
+        parts.push(Token::Text(rest.as_bytes()[..end].into()));
         rest = &rest[end..];
     }
     for pair in parts.windows(2) {
@@ -212,39 +212,39 @@ fn piece(text: &str) -> Result<Piece, BadPattern> {
 /// After a `*` the piece is looked for from the message's end: does it find an address's beginning, and not
 /// the `:` in its middle?
 fn begins(piece: &Piece) -> bool {
-    let Some(host) = piece.iter().position(|part| *part == Part::Host) else { return true };
+    let Some(host) = piece.iter().position(|part| *part == Token::Host) else { return true };
     piece.iter().take(host).any(|part| part.is_apart())
 }
 
 /// Does the address end for certain before a word or a `*`, which an attacker could make to go on like it?
 fn ends(piece: &Piece, followed: bool) -> bool {
-    let mut after = piece.iter().skip_while(|part| **part != Part::Host);
+    let mut after = piece.iter().skip_while(|part| **part != Token::Host);
     if after.next().is_none() {
         return true;
     }
-    let decisive = after.find(|part| part.is_apart() || matches!(part, Part::Word | Part::Name | Part::Rest));
-    decisive.map_or(!followed, Part::is_apart)
+    let decisive = after.find(|part| part.is_apart() || matches!(part, Token::Word | Token::Name | Token::Rest));
+    decisive.map_or(!followed, Token::is_apart)
 }
 
-impl Part {
+impl Token {
     /// Text that no address can contain as a whole.
     fn is_apart(&self) -> bool {
-        matches!(self, Part::Text(text) if !text.iter().copied().all(is_address))
+        matches!(self, Token::Text(text) if !text.iter().copied().all(is_address))
     }
 }
 
 /// Can the second part be told from the first?
-fn follows(pair: &[Part]) -> bool {
-    let [first, Part::Text(text)] = pair else { return matches!(pair, [Part::Text(_), _]) };
+fn follows(pair: &[Token]) -> bool {
+    let [first, Token::Text(text)] = pair else { return matches!(pair, [Token::Text(_), _]) };
     let next = text.first().copied().unwrap_or_default();
     match first {
-        Part::Text(_) => true,
-        Part::Rest => false,
+        Token::Text(_) => true,
+        Token::Rest => false,
         // A colon or a dot may follow: the address then ends at the last one.
-        Part::Host => !next.is_ascii_hexdigit(),
-        Part::Word => !is_word(next),
-        Part::Name => !is_name(next),
-        Part::Number | Part::Port | Part::Times => !next.is_ascii_digit(),
+        Token::Host => !next.is_ascii_hexdigit(),
+        Token::Word => !is_word(next),
+        Token::Name => !is_name(next),
+        Token::Number | Token::Port | Token::Times => !next.is_ascii_digit(),
     }
 }
 
@@ -263,20 +263,20 @@ fn is_address(byte: u8) -> bool {
 }
 
 /// Matches a piece at the beginning of the message; what is left of it.
-fn match_here<'m>(piece: &[Part], message: &'m [u8], reading: &mut Reading) -> Option<&'m [u8]> {
+fn match_here<'m>(piece: &[Token], message: &'m [u8], reading: &mut Reading) -> Option<&'m [u8]> {
     let mut rest = message;
     for (index, part) in piece.iter().enumerate() {
         rest = match part {
-            Part::Text(text) => rest.strip_prefix(&**text)?,
-            Part::Word => skip(rest, is_word)?,
-            Part::Name => skip(rest, is_name)?,
-            Part::Number => skip(rest, |byte| byte.is_ascii_digit())?,
-            Part::Port => number(rest, &mut reading.found.port)?,
-            Part::Times => number(rest, &mut reading.found.times)?,
-            Part::Rest => b"",
-            Part::Host => {
+            Token::Text(text) => rest.strip_prefix(&**text)?,
+            Token::Word => skip(rest, is_word)?,
+            Token::Name => skip(rest, is_name)?,
+            Token::Number => skip(rest, |byte| byte.is_ascii_digit())?,
+            Token::Port => number(rest, &mut reading.found.port)?,
+            Token::Times => number(rest, &mut reading.found.times)?,
+            Token::Rest => b"",
+            Token::Host => {
                 let next = match piece.get(index + 1) {
-                    Some(Part::Text(text)) => text.first().copied(),
+                    Some(Token::Text(text)) => text.first().copied(),
                     _ => None,
                 };
                 if reading.names {
@@ -293,15 +293,15 @@ fn match_here<'m>(piece: &[Part], message: &'m [u8], reading: &mut Reading) -> O
 }
 
 /// The piece's leftmost place; what follows it. An address must have no second place.
-fn match_first<'m>(piece: &[Part], message: &'m [u8], reading: &mut Reading) -> Option<&'m [u8]> {
-    let Some(Part::Text(text)) = piece.first() else { return Some(message) };
+fn match_first<'m>(piece: &[Token], message: &'m [u8], reading: &mut Reading) -> Option<&'m [u8]> {
+    let Some(Token::Text(text)) = piece.first() else { return Some(message) };
     let places = message.windows(text.len()).enumerate().filter(|(_, window)| *window == &**text);
     let mut matching = places.filter_map(|(at, _)| {
         let mut found = *reading;
         Some((match_here(piece, message.get(at..)?, &mut found)?, found))
     });
     let (rest, found) = matching.next()?;
-    if piece.contains(&Part::Host) && matching.next().is_some() {
+    if piece.contains(&Token::Host) && matching.next().is_some() {
         return None;
     }
     *reading = found;
@@ -309,8 +309,8 @@ fn match_first<'m>(piece: &[Part], message: &'m [u8], reading: &mut Reading) -> 
 }
 
 /// The piece's place at the very end; the rightmost, if there were several.
-fn match_end(piece: &[Part], message: &[u8], reading: &mut Reading) -> Option<()> {
-    let Some(Part::Text(text)) = piece.first() else { return Some(()) };
+fn match_end(piece: &[Token], message: &[u8], reading: &mut Reading) -> Option<()> {
+    let Some(Token::Text(text)) = piece.first() else { return Some(()) };
     let places = message.windows(text.len()).enumerate().rev().filter(|(_, window)| *window == &**text);
     places.map(|(at, _)| at).find_map(|at| {
         let mut found = *reading;

@@ -81,7 +81,7 @@ fields!(Info { tls_required, tls_available, max_payload });
 
 /// A message that came on one of our subscriptions, borrowed from the buffer.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Message<'a> {
+pub struct Delivery<'a> {
     /// The subscription, by the number we gave it.
     pub sid: u32,
     /// The full subject.
@@ -106,7 +106,7 @@ pub enum Operation<'a> {
     /// Something is refused. Whether the connection ends is the server's choice.
     Err(&'a str),
     /// A message.
-    Message(Message<'a>),
+    Message(Delivery<'a>),
 }
 
 /// Cuts the server's bytes into operations.
@@ -170,7 +170,7 @@ impl Decoder {
         let payload = rest.get(..end - body_start - headers.len()).unwrap_or_default();
         match Header::parse(line.trim_ascii_end())? {
             Header::Message { sid, subject, .. } => {
-                Ok(Some(Operation::Message(Message { sid, subject, payload, status: status(headers) })))
+                Ok(Some(Operation::Message(Delivery { sid, subject, payload, status: status(headers) })))
             }
             _ => Err(ProtocolError::Frame),
         }
@@ -373,7 +373,7 @@ mod tests {
     }
 
     fn message(sid: u32, subject: &str, payload: &[u8], status: Option<u16>) -> String {
-        format!("{:?}", Operation::Message(Message { sid, subject, payload, status }))
+        format!("{:?}", Operation::Message(Delivery { sid, subject, payload, status }))
     }
 
     #[test]

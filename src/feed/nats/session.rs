@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use ipnet::IpNet;
 
-use super::protocol::{self, Message};
+use super::protocol::{self, Delivery};
 use super::subscriptions::{Attempt, PAUSES, Subscriptions, sid};
 use super::wire::{self, AllowReader, BlockReader, DEFAULT_SECONDS, Subjects, Taken, WireError};
 use crate::feed::backoff::Backoff;
@@ -473,14 +473,14 @@ impl Session {
     }
 
     /// A message came.
-    pub fn message(&mut self, message: &Message<'_>, now: Instant, out: &mut Output) {
+    pub fn message(&mut self, message: &Delivery<'_>, now: Instant, out: &mut Output) {
         while self.message_step(message, now, out) {}
     }
 
     /// A message came: takes it, or the next piece of a long list. `true`: there is more in it, and this is to
     /// be called with it again, after others have had their turn.
     #[must_use]
-    pub fn message_step(&mut self, message: &Message<'_>, now: Instant, out: &mut Output) -> bool {
+    pub fn message_step(&mut self, message: &Delivery<'_>, now: Instant, out: &mut Output) -> bool {
         // A server could say anything under a number that this login does not have: an allowance to all.
         if !self.subscriptions.has(message.sid) {
             return false;
@@ -516,7 +516,7 @@ impl Session {
     }
 
     /// As [`Session::message_step`].
-    fn reply(&mut self, message: &Message<'_>, now: Instant, out: &mut Output) -> bool {
+    fn reply(&mut self, message: &Delivery<'_>, now: Instant, out: &mut Output) -> bool {
         let awaited = |request: &ListRequest| request.is_asked() && request.reply == message.subject;
         let which = if awaited(&self.block) {
             Which::Block
@@ -783,7 +783,7 @@ mod tests {
         }
 
         fn says(&mut self, sid: u32, subject: &str, payload: &[u8]) -> Vec<String> {
-            let message = Message { sid, subject, payload, status: None };
+            let message = Delivery { sid, subject, payload, status: None };
             self.session.message(&message, self.now, &mut self.out);
             self.posted()
         }
@@ -1106,7 +1106,7 @@ mod tests {
                 (["SUB", _, sid], _) => drop(self.served.insert(sid.parse().unwrap())),
                 (["PUB", subject, ..], 0) => self.says(&format!("Permissions Violation for Publish to \"{subject}\"")),
                 (["PUB", _, reply, _], 3..) if self.served.contains(&sid::INBOX) => {
-                    let message = Message { sid: sid::INBOX, subject: reply, payload: b"", status: None };
+                    let message = Delivery { sid: sid::INBOX, subject: reply, payload: b"", status: None };
                     self.talk.session.message(&message, self.talk.now, &mut self.talk.out);
                 }
                 _ => {}

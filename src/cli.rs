@@ -578,12 +578,12 @@ fn in_force(path: &Path) -> Result<Loaded, Failure> {
 /// The control socket's path, also from a configuration with errors, so that `status` can tell what the
 /// running daemon thinks of it.
 fn control_path(given: Option<PathBuf>) -> PathBuf {
-    Settings::control_in(&config_path(given))
+    last_good::control(&config_path(given))
 }
 
 fn status(command: Status) -> Outcome {
     let config = config_path(command.config);
-    let answer: protocol::Status = match client::ask(&Settings::control_in(&config), &Request::Status(Nothing {})) {
+    let answer: protocol::Status = match client::ask(&last_good::control(&config), &Request::Status(Nothing {})) {
         Err(error @ ClientError::Unreachable { .. }) => return Err(why_none(error, &config)),
         answer => answer?,
     };

@@ -9,10 +9,10 @@
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use super::read::read_bounded;
-use super::{DEFAULT_PATH, Loaded, Problems, Settings};
+use super::read::{control_of, read_bounded};
+use super::{DEFAULT_PATH, Loaded, Main, Problems, Settings};
 
 /// Root's directory for what outlasts a reboot.
 const DIRECTORY: &str = "/etc/diswall";
@@ -29,6 +29,14 @@ pub fn text(config: &Path) -> Option<Vec<u8>> {
         return None;
     }
     (is_roots(DIRECTORY) && is_roots(PATH)).then(|| read_bounded(Path::new(PATH)).ok()).flatten()
+}
+
+/// The control socket that the file at `config` names, even where the rest of it has errors; else that of the last
+/// good one, else the default. Lets the command line find a daemon that runs on with a former configuration.
+pub fn control(config: &Path) -> PathBuf {
+    let file = read_bounded(config).unwrap_or_default();
+    let named = control_of(&file).or_else(|| control_of(&text(config)?));
+    named.unwrap_or_else(|| Main::default().control)
 }
 
 /// Could nobody but root have made it what it is?

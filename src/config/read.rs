@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::listed::{ALLOW, BLOCK, read_allow, read_block};
-use super::{Allow, Block, Main, Settings, last_good, main};
+use super::{Allow, Block, Settings, main};
 use crate::feed::settings::ROWS as OF_FEEDS;
 use crate::options::section::names;
 use crate::options::uci::{self, Section, Value};
@@ -88,15 +88,6 @@ impl Settings {
         }
     }
 
-    /// The control socket that the file names, even where the rest of it has errors; else that of the last
-    /// good one, else the default. Lets the command line find a daemon that runs on with a former
-    /// configuration.
-    pub fn control_in(path: &Path) -> PathBuf {
-        let file = read_bounded(path).unwrap_or_default();
-        let named = control_of(&file).or_else(|| control_of(&last_good::text(path)?));
-        named.unwrap_or_else(|| Main::default().control)
-    }
-
     /// Reads a configuration from its text; `file_name` is for the messages, `in_force` as for
     /// [`Settings::load`].
     pub fn parse(text: &[u8], file_name: &str, in_force: &[u8]) -> Loaded {
@@ -165,7 +156,7 @@ fn settings_of<'t>(
     settings
 }
 
-fn control_of(text: &[u8]) -> Option<PathBuf> {
+pub(super) fn control_of(text: &[u8]) -> Option<PathBuf> {
     let (sections, _) = uci::sections(text);
     let named = sections.iter().filter(|section| section.kind == "diswall").flat_map(|section| &section.options);
     named.filter(|entry| entry.name == "control").find_map(|entry| match &entry.value {

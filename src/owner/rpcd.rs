@@ -11,7 +11,7 @@ use std::path::Path;
 use super::handout;
 use super::steer::{BlockOptions, Steer};
 use super::trial;
-use crate::config::{Settings, last_good};
+use crate::config::last_good;
 use crate::control::client::{self, ClientError};
 use crate::control::protocol::{
     ClearCommand, Done, DoneRow, ErrorAnswer, ExemptCommand, KickCommand, Refusal, Request, UnbanCommand,
@@ -113,7 +113,7 @@ fn try_lines(arguments: &str, config: &Path) -> Result<String, Refusal> {
 /// Only what the method knows of the arguments is said to the daemon.
 fn pass_on(method: &str, arguments: &str, config: &Path) -> Result<String, Refusal> {
     let request = Request::new(method, arguments).map_err(wrong_argument)?;
-    let answer = client::ask_line(&Settings::control_in(config), &request.to_line());
+    let answer = client::ask_line(&last_good::control(config), &request.to_line());
     answer.map(|line| line.trim_end().to_string()).map_err(ClientError::into_refusal)
 }
 

@@ -15,7 +15,7 @@ use ipnet::IpNet;
 
 use super::catalogue::{self, Budget, Catalogue, Item};
 use super::edit::{self, EditError, Edited, Outcome};
-use crate::config::{Action, Allow, Block, Proto, Settings, last_good};
+use crate::config::{Action, Allow, Block, Proto, last_good};
 use crate::control::arguments::{PART, comment, holder, nets, vet};
 use crate::control::client::{self, ClientError};
 use crate::control::protocol::{
@@ -311,7 +311,7 @@ impl Steer {
     }
 
     fn control(&self) -> PathBuf {
-        Settings::control_in(&self.config)
+        last_good::control(&self.config)
     }
 
     /// Edits the configuration and has the rules take it. A daemon that does not run takes it at start.

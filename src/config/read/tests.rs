@@ -4,8 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::*;
-use crate::config::Main;
-use crate::config::{Action, Direction, MAX_NAMES, Named, PortRange, Proto, States};
+use crate::config::{Action, Direction, MAX_NAMES, Main, Named, PortRange, Proto, States};
 use crate::feed::login::LogSource;
 use crate::feed::login::attempts::Limit;
 use crate::feed::{self, crowdsec, dynfw, lists, nats, scan};

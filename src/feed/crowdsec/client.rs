@@ -26,6 +26,8 @@ const LONGEST: Duration = Duration::from_secs(120);
 /// Everything is asked for again after so long: what was lost on the way, or taken back without a word because
 /// something shorter is left, is put right.
 const WHOLE: Duration = Duration::from_secs(3600);
+/// A question is followed by a pause of so many times what it took, less one.
+const BUSY: u32 = 5;
 /// What is said of a local API that wants no questions of ours.
 const NO_KEY: &str = "`cscli bouncers add NAME`, where CrowdSec runs, makes a key for this router; option api_key \
                       (or api_key_file) is where it belongs";
@@ -183,7 +185,7 @@ impl Client {
                 () = sleep_until(due) => false,
                 () = self.resync.notified() => true,
             };
-            due = Instant::now() + self.settings.interval;
+            let begin = Instant::now();
             let whole = asked || whole_at <= Instant::now();
             // What is new since the last question comes first: what is there beyond it was told to somebody else.
             let first = if whole && self.highest.is_none() { Ok(true) } else { self.ask(false).await };
@@ -195,6 +197,8 @@ impl Client {
             if let Err(failure) = asked {
                 return failure;
             }
+            // Answers that keep the router busy come at longer intervals.
+            due = begin + self.settings.interval.max(begin.elapsed() * BUSY);
             if whole {
                 whole_at = Instant::now() + WHOLE;
             }

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv4Net};
 
 use crate::json;
 use crate::model::TAG_MAX;
@@ -105,9 +105,13 @@ pub fn read(text: &[u8]) -> Result<Decision, Option<Unfit>> {
 /// An address or a network, as the ledger spells it.
 fn net(value: &str) -> Option<IpNet> {
     let value = value.trim();
-    let net = value.parse::<IpNet>().or_else(|_| value.parse::<IpAddr>().map(|address| address.to_canonical().into()));
+    let net = value.parse::<IpNet>().or_else(|_| value.parse::<IpAddr>().map(IpNet::from));
     match net.ok()? {
-        IpNet::V6(net) if net.prefix_len() == 128 => Some(IpAddr::V6(net.addr()).to_canonical().into()),
+        // IPv4 in the clothes of IPv6 is as wide as what it stands for.
+        IpNet::V6(net) => match net.addr().to_ipv4_mapped().zip(net.prefix_len().checked_sub(96)) {
+            Some((address, length)) => Some(Ipv4Net::new(address, length).ok()?.trunc().into()),
+            None => Some(net.trunc().into()),
+        },
         net => Some(net.trunc()),
     }
 }
@@ -150,7 +154,7 @@ fn duration(text: &str) -> Option<i64> {
             break;
         }
     }
-    let seconds = (nanoseconds + 999_999_999) / 1_000_000_000;
+    let seconds = nanoseconds.checked_add(999_999_999)? / 1_000_000_000;
     let seconds = i64::try_from(seconds).unwrap_or(i64::MAX);
     Some(if negative { -seconds } else { seconds })
 }
@@ -212,6 +216,7 @@ mod tests {
             ("Ip", "::ffff:203.0.113.9", "203.0.113.9/32"),
             ("Ip", "::ffff:203.0.113.9/128", "203.0.113.9/32"),
             ("range", "203.0.113.9", "203.0.113.9/32"),
+            ("range", "::ffff:203.0.113.7/120", "203.0.113.0/24"),
             ("range", "12.0.0.0/8", "12.0.0.0/8"),
         ] {
             assert_eq!(with(scope, value, "ban", "1s"), Ok((net.to_string(), Some(1))), "{value}");
@@ -227,9 +232,14 @@ mod tests {
             ("Range", "0.0.0.0/0", "ban", "1s", Unfit::Wide),
             ("Range", "12.0.0.0/7", "ban", "1s", Unfit::Wide),
             ("Range", "2000::/3", "ban", "1s", Unfit::Wide),
+            ("Range", "::ffff:0:0/96", "ban", "1s", Unfit::Wide),
+            ("Range", "::ffff:0:0/97", "ban", "1s", Unfit::Wide),
         ] {
             assert_eq!(with(scope, value, kind, duration), Err(Some(refusal)), "{value}");
         }
+        // Hours and nanoseconds that are one short of what a number of 128 bits holds.
+        let longest = format!("{}h170141183460469231731687303715884105727ns", "0".repeat(24));
+        assert_eq!(with("Ip", "203.0.113.9", "ban", &longest).map(|found| found.1), Ok(None));
         assert_eq!(with("Ip", "203.0.113.9", "ban", "soon").map(|found| found.1), Ok(None));
         assert_eq!(with("Ip", "203.0.113.9", "ban", "-3s").map(|found| found.1), Ok(Some(-3)));
         assert_eq!(with("Ip", "203.0.113.9", "ban", "99999999h").map(|found| found.1), Ok(Some(315_619_200)));

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 use tokio::task::spawn_blocking;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout};
 
 use super::settings::{Address, Settings};
 use super::store::{self, Facts};
@@ -28,6 +28,11 @@ const LATER: Duration = Duration::from_secs(60);
 /// First and longest wait after a fetch that failed.
 const RETRY_FIRST: Duration = Duration::from_secs(30);
 const RETRY_LONGEST: Duration = Duration::from_secs(3600);
+
+/// How long all addresses of a list together may take, for other lists wait for their turn, and each of many: a
+/// country has some hundred kilobytes.
+const WHOLE: Duration = Duration::from_secs(30 * 60);
+const PLACE: Duration = Duration::from_secs(60);
 
 /// Starts the list's task. Must be called inside a `LocalSet`; it runs until the handle is dropped.
 pub fn start(settings: Settings, state_dir: &Path, context: Rc<Context>, updates: Updates) -> Handle {
@@ -119,7 +124,8 @@ impl Client {
             let fetched = {
                 let context = Rc::clone(&self.context);
                 let _turn = context.turn.acquire().await;
-                self.fetch(asked).await
+                let late = |_| Err(format!("not all of its addresses were read in {} minutes", WHOLE.as_secs() / 60));
+                timeout(WHOLE, self.fetch(asked)).await.unwrap_or_else(late)
             };
             let taken = match fetched {
                 Ok(fetched) => self.take(fetched, asked).await,
@@ -279,7 +285,10 @@ impl Client {
     async fn part(&self, address: &Address, before: Validators, read: &mut Read) -> Result<Got, String> {
         // It is for those whom the owner named.
         let login = self.settings.login.as_deref().filter(|_| address.of.is_none());
-        let request = Wanted { login, before, may_lack: address.of.is_some(), ..Wanted::new(&address.url) };
+        let mut request = Wanted { login, before, may_lack: address.of.is_some(), ..Wanted::new(&address.url) };
+        if address.of.is_some() {
+            request.time = PLACE;
+        }
         let mut reader = Reader::new(self.settings.format);
         let mut take = |range| read.builder.take(range);
         let named = |error: String| match &address.of {

@@ -604,3 +604,13 @@ fn what_a_second_section_may_not_say_is_not_kept_of_the_first() {
     assert_eq!(kept.settings, loaded.settings);
     assert!(!loaded.options.contains("secret"), "{}", loaded.options);
 }
+
+#[test]
+fn no_list_has_the_name_of_another_source() {
+    for name in ["dynfw", "nats", "scan", "manual", "crowdsec", "allow"] {
+        let text = format!("config list '{name}'\n\tlist url '/tmp/x'\nconfig crowdsec 'c'\n");
+        let loaded = Settings::parse(text.as_bytes(), "f", &[]);
+        assert!(loaded.settings.feeds.lists.is_empty(), "{name}");
+        assert!(loaded.problems.to_string().contains("that name is taken"), "{}", loaded.problems);
+    }
+}

@@ -496,7 +496,8 @@ impl Side {
     }
 
     fn family_chain(self, prefix: &str, label: &str, family: Family) -> String {
-        format!("{}{}", self.chain(prefix, label), family.digit())
+        // The label last: a list's own name may end with the digit.
+        format!("{}{}{label}", self.chain(prefix, ""), family.digit())
     }
 
     fn field(self, family: Family) -> &'static str {
@@ -622,5 +623,34 @@ fn set_flags(set: SetId) -> &'static str {
         set if set.is_interval() => "interval,timeout",
         SetId::Ban(source) if source.is_own() => "dynamic,timeout",
         _ => "timeout",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Settings;
+
+    #[test]
+    fn no_two_lists_share_a_chain_whatever_they_are_called() {
+        let list = |name: &str, zone: &str| {
+            format!(
+                "config list '{name}'\n\tlist url '/tmp/{name}'\n\tlist zone '{zone}'\n\toption direction 'src-dst'\n"
+            )
+        };
+        for states in ["new", "all"] {
+            let lists = [("x", "guest"), ("x4", "lan"), ("x6", "wan"), ("here", "dmz"), ("here_x", "lan")];
+            let lists: String = lists.iter().map(|(name, zone)| list(name, zone)).collect();
+            let text = format!("config diswall 'main'\n\toption states '{states}'\n{lists}");
+            let loaded = Settings::parse(text.as_bytes(), "diswall", &[]);
+            assert!(!loaded.problems.has_errors(), "{}", loaded.problems);
+            let text = for_fw4(&loaded.settings, &[]);
+            let mut chains: Vec<&str> =
+                text.lines().filter_map(|line| line.trim_start().strip_prefix("chain ")?.strip_suffix(" {")).collect();
+            let all = chains.len();
+            chains.sort_unstable();
+            chains.dedup();
+            assert!(all > 30 && chains.len() == all, "{text}");
+        }
     }
 }

@@ -196,7 +196,8 @@ pub(super) fn removal(names: &Names, set: &str, sequence: &mut dyn FnMut() -> u3
     let list = set.get(names.prefix.len() + 1..).unwrap_or_default();
     let (list, digit) = list.split_at_checked(list.len().saturating_sub(1)).unwrap_or_default();
     // Of what has zones of its own, the chain that jumps to the others first.
-    let of_zones = ["", digit].into_iter().flat_map(|end| ["_from.", "_to."].map(|side| [side, list, end]));
+    let parts = ["_here", "", digit].into_iter();
+    let of_zones = parts.flat_map(|part| ["_from", "_to"].map(|side| [side, part, ".", list]));
     let chains = of_zones.map(|name| [&names.prefix, &*name.concat()].concat()).chain([[set, "_hit"].concat()]);
     let chains = chains.map(|chain| remove(DELCHAIN, CHAIN_NAME, &chain)).collect::<Vec<_>>();
     let rest = [remove(DELOBJ, SET_NAME, set), remove(DELSET, SET_NAME, set)];

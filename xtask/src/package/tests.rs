@@ -286,6 +286,15 @@ fn the_local_api_of_crowdsecs_bouncer_is_taken_over_once() {
     assert!(said("two programs block the same") && said("disable") && !said("a-key"), "{log}");
     assert!(sh(&root, "uci set diswall.crowdsec.enabled=0; . /etc/uci-defaults/60_diswall"));
     assert!(root.read("uci").contains("diswall.crowdsec.enabled=0\n"), "taken over a second time");
+    // Who has set it up here has chosen.
+    for own in ["api_key=own", "api_key_file=/etc/key", "cert=/etc/cert"] {
+        let own = format!("diswall.crowdsec=crowdsec\ndiswall.crowdsec.{own}\n");
+        let root = router("crowdsec-own", &format!("{FRESH}{own}{bouncer}"));
+        root.write("etc/config/diswall", "config diswall 'main'\n", 0o600);
+        assert!(sh(&root, ". /etc/uci-defaults/60_diswall"));
+        let uci = root.read("uci");
+        assert!(uci.contains(&own) && !uci.contains("diswall.crowdsec.url"), "{uci}");
+    }
     // Switched off, or without a key, there is nothing to take over; it may come later.
     for other in [bouncer.replace("enabled=1", "enabled=0"), bouncer.replace("a-key", "")] {
         let root = router("crowdsec-off", &format!("{FRESH}{other}"));

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use super::{Failure, Lists, Outcome, config_path, exit, show, steer};
+use crate::outside;
 use crate::owner::catalogue::{self, Catalogue, Item, megabytes};
 use crate::owner::steer::Steer;
 
@@ -65,7 +66,8 @@ fn table(catalogue: &Catalogue) {
             (_, _, Some(_)) => "!",
             _ => "",
         };
-        show::say(&row([&item.name, on, &hosts, &networks, &memory, &item.risk, &item.title]));
+        let line = row([&item.name, on, &hosts, &networks, &memory, &item.risk, &item.title]);
+        show::say(&outside::clean(&line, outside::SENTENCE));
     }
     let (free, room) = (megabytes(catalogue.memory_free), catalogue.room);
     show::say(&format!(
@@ -106,6 +108,6 @@ fn describe(item: &Item) {
     ];
     let also = item.also.iter().map(|url| ("", url.as_str()));
     for (name, text) in rows.into_iter().chain(also).filter(|(_, text)| !text.is_empty()) {
-        show::say(&format!("{name:<12}{text}"));
+        show::say(&format!("{name:<12}{}", outside::clean(text, outside::SENTENCE)));
     }
 }

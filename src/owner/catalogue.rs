@@ -181,7 +181,7 @@ impl Budget {
             budget.room = budget.room.saturating_sub(match held {
                 // It has not come yet.
                 0 => {
-                    budget.taken += expected.and_then(Item::bytes).unwrap_or(0);
+                    budget.taken = budget.taken.saturating_add(expected.and_then(Item::bytes).unwrap_or(0));
                     expected.and_then(Item::room).unwrap_or(0)
                 }
                 held => held,

@@ -168,10 +168,12 @@ pub fn edit(path: &Path, request: &Edit<'_>) -> Result<Edited, EditError> {
         // What was there before the first try is what the owner is told.
         let outcomes = first.get_or_insert_with(|| plan.outcomes.clone());
         if plan.steps.is_empty() {
+            are_in_force(request, &plan.loaded)?;
             return Ok(Edited { outcomes: std::mem::take(outcomes), rules, text: old, loaded: plan.loaded });
         }
         let text = text::apply(&old, &plan.steps).map_err(EditError::Refused)?;
         let loaded = plan.verify(&text, &kept).map_err(EditError::Refused)?;
+        are_in_force(request, &loaded)?;
         rules |= alters_rules(&plan.loaded.settings, &loaded.settings);
         locked.write(&old, &text)?;
         if locked.lasts(&text)? {
@@ -180,6 +182,17 @@ pub fn edit(path: &Path, request: &Edit<'_>) -> Result<Edited, EditError> {
     }
     let path = path.display();
     Err(EditError::Refused(format!("another program writes {path} again and again; the change did not last")))
+}
+
+/// A list is switched on only if what its section says is in force.
+fn are_in_force(request: &Edit<'_>, loaded: &Loaded) -> Result<(), EditError> {
+    let Edit::Enable(new) = request else { return Ok(()) };
+    let is_on = |list: &&NewList| loaded.settings.feeds.lists.iter().any(|on| on.source.name() == list.name);
+    let Some(NewList { name, .. }) = new.iter().find(|list| !is_on(list)) else { return Ok(()) };
+    let of_it = format!("config list '{name}'");
+    let why = loaded.problems.list.iter().find(|problem| problem.message.contains(&of_it));
+    let why = why.map_or(String::new(), |problem| format!(": {}", problem.message));
+    Err(EditError::Refused(format!("config list '{name}' would not be in force, so nothing was changed{why}")))
 }
 
 /// Brings to an end what a killed edit or `uci`, or a power failure, left beside the configuration at

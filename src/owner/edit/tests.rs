@@ -486,3 +486,17 @@ proptest! {
         prop_assert_eq!(String::from_utf8_lossy(&without), text);
     }
 }
+
+#[test]
+fn a_list_that_would_not_be_in_force_is_not_switched_on() {
+    for (name, url) in [("spamhaus", "www.example.org/drop.txt"), ("manual", "https://a.example/x")] {
+        let text = format!("config list '{name}'\n\tlist url '{url}'\n\toption enabled '0'\n");
+        for text in [text.clone(), text.replace("'0'", "'1'")] {
+            let config = Config::new(&text);
+            let error = config.edit(&Edit::Enable(&[NewList { name: name.into(), options: vec![] }]));
+            let error = error.expect_err("a refusal").to_string();
+            assert!(error.contains(&format!("config list '{name}' would not be in force")), "{error}");
+            assert_eq!(config.text(), text);
+        }
+    }
+}

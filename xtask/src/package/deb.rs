@@ -14,8 +14,9 @@ use crate::{Result, setup};
 const PROGRAM: &str = "target/release/diswall";
 
 /// Where each file goes, and its mode.
-const FILES: [(&str, &str, u32); 9] = [
+const FILES: [(&str, &str, u32); 10] = [
     ("openwrt/files/diswall.config", "etc/config/diswall", 0o640),
+    ("openwrt/files/catalogue.json", "usr/share/diswall/catalogue.json", 0o644),
     ("contrib/debian/diswall.service", "usr/lib/systemd/system/diswall.service", 0o644),
     ("contrib/debian/diswall.sysusers", "usr/lib/sysusers.d/diswall.conf", 0o644),
     ("contrib/debian/diswall.tmpfiles", "usr/lib/tmpfiles.d/diswall.conf", 0o644),

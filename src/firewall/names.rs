@@ -33,6 +33,24 @@ pub(super) const fn address_family(family: Family) -> u8 {
     }
 }
 
+/// Whether a banned address is looked for as the sender or as the receiver.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Side {
+    From,
+    To,
+}
+
+impl Side {
+    pub(super) const ALL: [Side; 2] = [Side::From, Side::To];
+
+    const fn name(self) -> &'static str {
+        match self {
+            Side::From => "from",
+            Side::To => "to",
+        }
+    }
+}
+
 /// The names that the configuration chooses (`table`, `set_prefix`), and of whose sets they are.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Names {
@@ -76,12 +94,34 @@ impl Names {
 
     /// Name of the chain that every packet from a guarded device goes through: `diswall_from`.
     pub fn entry_chain(&self) -> String {
-        format!("{}_from", self.prefix)
+        self.side_chain(Side::From, "")
     }
 
     /// Name of the chain that packets for the router itself go through before: `diswall_from_here`.
     pub fn here_chain(&self) -> String {
-        format!("{}_from_here", self.prefix)
+        self.here_chain_of(Side::From, "")
+    }
+
+    /// Name of the chain that looks for addresses of one side: `diswall_to`. The label is empty, or a list's own that
+    /// has zones of its own: `diswall_to.name`. It stands last: a list's name may end with a digit.
+    pub(super) fn side_chain(&self, side: Side, label: &str) -> String {
+        format!("{}_{}{label}", self.prefix, side.name())
+    }
+
+    /// The same for what is the router's own, before: `diswall_to_here.name`.
+    pub(super) fn here_chain_of(&self, side: Side, label: &str) -> String {
+        format!("{}_{}_here{label}", self.prefix, side.name())
+    }
+
+    /// The same for one family: `diswall_to4.name`.
+    pub(super) fn family_chain(&self, side: Side, label: &str, family: Family) -> String {
+        format!("{}_{}{}{label}", self.prefix, side.name(), family.digit())
+    }
+
+    /// Name of the chain that packets of a set of this name end in, where a rule has no room for all that happens to
+    /// them: `diswall_dynfw4_hit`.
+    pub(super) fn hit_chain(set: &str) -> String {
+        format!("{set}_hit")
     }
 
     /// Name of our own chain at a hook, where there is no fw4: `diswall_input`.

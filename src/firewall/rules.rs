@@ -11,7 +11,7 @@ mod scan;
 
 pub use scan::{SEEN, SEEN_AGAIN, SEEN_AGAIN_BARE, SEEN_BARE, SNAP_LENGTH};
 
-use super::names::{Family, Names, SetKey};
+use super::names::{Family, Names, SetKey, Side};
 use crate::config::{Action, Block, Direction, Main, PortRange, Proto, Settings, States};
 use crate::feed::lists::{self, settings::Sides};
 use crate::memory;
@@ -169,10 +169,10 @@ impl<'a> Text<'a> {
         let prefix = &self.names.prefix;
         let mut chains: Vec<String> = Hook::ALL.iter().map(|hook| hook.base_chain(prefix)).collect();
         for Guard { label, .. } in self.guards() {
-            for side in [Side::From, Side::To] {
-                chains.push(self.here_chain(side, &label));
-                chains.push(side.chain(prefix, &label));
-                chains.extend(Family::ALL.map(|family| side.family_chain(prefix, &label, family)));
+            for side in Side::ALL {
+                chains.push(self.names.here_chain_of(side, &label));
+                chains.push(self.names.side_chain(side, &label));
+                chains.extend(Family::ALL.map(|family| self.names.family_chain(side, &label, family)));
             }
         }
         for family in Family::ALL {
@@ -224,15 +224,15 @@ impl<'a> Text<'a> {
                 for family in Family::ALL {
                     self.check(&guard, side, family);
                 }
-                let (prefix, label) = (self.names.prefix.clone(), &guard.label);
-                self.line(1, &format!("chain {} {{", side.chain(&prefix, label)));
+                let label = &guard.label;
+                self.line(1, &format!("chain {} {{", self.names.side_chain(side, label)));
                 // One decision by family, so that a packet meets only its own family's look-ups.
                 self.line(
                     2,
                     &format!(
                         "meta nfproto vmap {{ ipv4 : jump {}, ipv6 : jump {} }}",
-                        side.family_chain(&prefix, label, Family::V4),
-                        side.family_chain(&prefix, label, Family::V6)
+                        self.names.family_chain(side, label, Family::V4),
+                        self.names.family_chain(side, label, Family::V6)
                     ),
                 );
                 self.line(1, "}");
@@ -246,11 +246,11 @@ impl<'a> Text<'a> {
     /// Where a hook's packets are sent to be looked up: the router's own by way of what lets its pots be called.
     fn entry(&self, hook: Hook, side: Side, label: &str) -> String {
         let is_here = hook != Hook::Forward && self.has_here(side);
-        if is_here { self.here_chain(side, label) } else { side.chain(&self.names.prefix, label) }
+        if is_here { self.names.here_chain_of(side, label) } else { self.names.side_chain(side, label) }
     }
 
     fn check(&mut self, guard: &Guard<'_>, side: Side, family: Family) {
-        self.line(1, &format!("chain {} {{", side.family_chain(&self.names.prefix, &guard.label, family)));
+        self.line(1, &format!("chain {} {{", self.names.family_chain(side, &guard.label, family)));
         self.exempt(side, family);
         let settings = self.settings;
         if guard.is_main && side == Side::From {
@@ -324,7 +324,7 @@ impl<'a> Text<'a> {
     }
 
     fn hit_chain(&self, source: Source, family: Family) -> String {
-        format!("{}_hit", self.names.set(ban_set(source, family)))
+        Names::hit_chain(&self.names.set(ban_set(source, family)))
     }
 
     fn hit(&mut self, source: Source, family: Family) {
@@ -479,27 +479,7 @@ fn looks_at(list: &lists::Settings, side: Side) -> bool {
     }
 }
 
-/// Whether a banned address is looked for as the sender or as the receiver.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Side {
-    From,
-    To,
-}
-
 impl Side {
-    fn chain(self, prefix: &str, label: &str) -> String {
-        let name = match self {
-            Side::From => "from",
-            Side::To => "to",
-        };
-        format!("{prefix}_{name}{label}")
-    }
-
-    fn family_chain(self, prefix: &str, label: &str, family: Family) -> String {
-        // The label last: a list's own name may end with the digit.
-        format!("{}{}{label}", self.chain(prefix, ""), family.digit())
-    }
-
     fn field(self, family: Family) -> &'static str {
         match (self, family) {
             (Side::From, Family::V4) => "ip saddr",

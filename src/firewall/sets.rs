@@ -5,7 +5,7 @@ use std::io;
 
 use super::batch::{INET, boundary, nft, single};
 use super::error::Error;
-use super::names::{Family, Names, SetKey};
+use super::names::{Family, Names, SetKey, Side};
 use super::netlink::{
     Attributes, Dump, Message, NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_REQUEST, Socket, be32, close_message,
     open_netfilter, put, put_str, text,
@@ -196,9 +196,12 @@ pub(super) fn removal(names: &Names, set: &str, sequence: &mut dyn FnMut() -> u3
     let list = set.get(names.prefix.len() + 1..).unwrap_or_default();
     let (list, digit) = list.split_at_checked(list.len().saturating_sub(1)).unwrap_or_default();
     // Of what has zones of its own, the chain that jumps to the others first.
-    let parts = ["_here", "", digit].into_iter();
-    let of_zones = parts.flat_map(|part| ["_from", "_to"].map(|side| [side, part, ".", list]));
-    let chains = of_zones.map(|name| [&names.prefix, &*name.concat()].concat()).chain([[set, "_hit"].concat()]);
+    let label = [".", list].concat();
+    let family = if digit == "4" { Family::V4 } else { Family::V6 };
+    let here = Side::ALL.map(|side| names.here_chain_of(side, &label));
+    let entries = Side::ALL.map(|side| names.side_chain(side, &label));
+    let families = Side::ALL.map(|side| names.family_chain(side, &label, family));
+    let chains = here.into_iter().chain(entries).chain(families).chain([Names::hit_chain(set)]);
     let chains = chains.map(|chain| remove(DELCHAIN, CHAIN_NAME, &chain)).collect::<Vec<_>>();
     let rest = [remove(DELOBJ, SET_NAME, set), remove(DELSET, SET_NAME, set)];
     chains.into_iter().chain(rest).collect()

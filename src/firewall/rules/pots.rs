@@ -15,18 +15,14 @@ const MARKED: &str = "meta mark 0x72 meta l4proto tcp ct status dnat return";
 const PORTS: &str = "{ 21, 23, 25, 80, 587 }";
 
 impl Text<'_> {
-    /// The chain between a hook of the router's own packets and `side`'s look-ups.
-    pub(super) fn here_chain(&self, side: Side, label: &str) -> String {
-        format!("{}_here{label}", side.chain(&self.names.prefix, ""))
-    }
-
     /// Whether packets from the router itself can be a pot's answers and yet be looked at.
     pub(super) fn has_here(&self, side: Side) -> bool {
         side == Side::From || self.settings.main.states == States::All
     }
 
+    /// The chain between a hook of the router's own packets and `side`'s look-ups.
     pub(super) fn here(&mut self, side: Side, label: &str) {
-        let (chain, next) = (self.here_chain(side, label), side.chain(&self.names.prefix, label));
+        let (chain, next) = (self.names.here_chain_of(side, label), self.names.side_chain(side, label));
         self.line(1, &format!("chain {chain} {{"));
         self.pots();
         // What a flow's first packet was let through for is not said by the next ones. Which flows a banned host

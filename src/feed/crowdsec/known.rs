@@ -39,6 +39,10 @@ impl Known {
     /// These are gone, and then those have come; at most `most` are kept. What became of those they are about, and
     /// how many were not kept.
     pub fn change(&mut self, deleted: &[u64], fresh: Vec<Row>, now: u32, most: usize) -> (Vec<Change>, u32) {
+        if deleted.is_empty() && fresh.is_empty() {
+            // The usual answer. What is over meanwhile goes with the next one that says something.
+            return (Vec::new(), 0);
+        }
         let mut touched: Vec<IpNet> = fresh.iter().map(|row| row.net).collect();
         let fresh = sorted(fresh);
         let mut gone = deleted.to_vec();

@@ -85,7 +85,11 @@ async fn by_program(
         Err(text) => {
             let status =
                 text.rsplit_once("answered with status ").and_then(|(_, status)| status.get(..3)?.parse().ok());
-            Err(status.map_or_else(|| NoAnswer::Other(outside::clean(&text, outside::SENTENCE)), NoAnswer::Status))
+            match status {
+                Some(201) => Ok(()),
+                Some(status) => Err(NoAnswer::Status(status)),
+                None => Err(NoAnswer::Other(outside::clean(&text, outside::SENTENCE))),
+            }
         }
     }
 }

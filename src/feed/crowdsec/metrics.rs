@@ -41,7 +41,7 @@ impl Metrics {
         let outcome = lapi::ask(settings, "v1/usage-metrics", Some(&text), &mut |_| true).await;
         self.due = Some(Instant::now() + EVERY);
         match outcome {
-            Ok(()) | Err(NoAnswer::Status(201)) => (self.told, self.dropped) = (now, dropped),
+            Ok(()) => (self.told, self.dropped) = (now, dropped),
             Err(NoAnswer::Status(404)) => self.due = None,
             Err(_) => {}
         }

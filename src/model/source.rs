@@ -104,8 +104,13 @@ impl Source {
     /// Those that every router has, in the order in which people are told of them.
     pub const BUILT_IN: [Source; 4] = [Source::DYNFW, Source::NATS, Source::SCAN, Source::MANUAL];
 
+    /// Those that a configuration may have besides.
+    pub const CONFIGURED: [Source; 1] = [Source::CROWDSEC];
+
     /// All that have a row of their own, whether a configuration has them or not: no list is called so.
-    pub const NAMED: [Source; 5] = [Source::DYNFW, Source::NATS, Source::SCAN, Source::MANUAL, Source::CROWDSEC];
+    pub fn named() -> impl Iterator<Item = Source> {
+        Source::BUILT_IN.into_iter().chain(Source::CONFIGURED)
+    }
 
     /// A list of that name (see [`Row::name`]). What stands for a name stays in memory for good: a name costs
     /// some hundred bytes, once.

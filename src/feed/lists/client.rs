@@ -29,9 +29,9 @@ const LATER: Duration = Duration::from_secs(60);
 const RETRY_FIRST: Duration = Duration::from_secs(30);
 const RETRY_LONGEST: Duration = Duration::from_secs(3600);
 
-/// How long all addresses of a list together may take, for other lists wait for their turn, and each of many: a
-/// country has some hundred kilobytes.
+/// How long all addresses of a list together may take, for other lists wait for their turn.
 const WHOLE: Duration = Duration::from_secs(30 * 60);
+/// How long the address of one place may take: a country has some hundred kilobytes.
 const PLACE: Duration = Duration::from_secs(60);
 
 /// Starts the list's task. Must be called inside a `LocalSet`; it runs until the handle is dropped.

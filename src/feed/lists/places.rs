@@ -343,6 +343,23 @@ mod tests {
         assert_eq!((place("CZ").unwrap(), place("uk").unwrap()), ("cz", "gb"));
     }
 
+    /// LuCI has a table of its own, with sizes, of those that have networks.
+    #[test]
+    fn luci_knows_the_same_places() {
+        let page = include_str!("../../../luci-app/htdocs/luci-static/resources/diswall/countries.js");
+        let rows = page.lines().filter_map(|line| line.strip_prefix("\t[ '")?.split_once("', '"));
+        let rows: Vec<_> = rows.filter(|(_, countries)| countries.contains(':')).collect();
+        assert_eq!(rows.len(), CONTINENTS.len());
+        for (continent, countries) in rows {
+            let known = letters(place(continent).unwrap());
+            for country in
+                countries.split(' ').filter_map(|entry| entry.get(..2)).filter(|word| *word != "]," && *word != "]")
+            {
+                assert!(known.contains(&country), "{country} is not of {continent}");
+            }
+        }
+    }
+
     #[test]
     fn a_country_that_is_none_is_refused_with_the_nearest() {
         for (text, near) in [

@@ -150,7 +150,7 @@ pub const SECTION: Many<Settings, Settings> = Many {
 
 fn build(mut list: Settings, section: &mut Checks<'_, '_>) -> Result<Option<Settings>, LeftOut> {
     let name = section.own_name()?;
-    if TAKEN.contains(&name.as_str()) || Source::NAMED.iter().any(|source| source.name() == name) {
+    if TAKEN.contains(&name.as_str()) || Source::named().any(|source| source.name() == name) {
         return Err(section.refuse(None, format!("config list '{name}': that name is taken; give the list another")));
     }
     list.source = Source::list(&name);

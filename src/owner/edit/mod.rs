@@ -168,7 +168,6 @@ pub fn edit(path: &Path, request: &Edit<'_>) -> Result<Edited, EditError> {
         // What was there before the first try is what the owner is told.
         let outcomes = first.get_or_insert_with(|| plan.outcomes.clone());
         if plan.steps.is_empty() {
-            are_in_force(request, &plan.loaded)?;
             return Ok(Edited { outcomes: std::mem::take(outcomes), rules, text: old, loaded: plan.loaded });
         }
         let text = text::apply(&old, &plan.steps).map_err(EditError::Refused)?;
@@ -288,6 +287,9 @@ impl Plan {
             }
             Edit::Enable(new) => new.iter().try_for_each(|list| plan.enable(list))?,
             Edit::Disable(names) => names.iter().for_each(|name| plan.disable(name)),
+        }
+        if plan.steps.is_empty() {
+            are_in_force(request, &plan.loaded)?;
         }
         Ok(plan)
     }

@@ -44,7 +44,7 @@ class Notice(unittest.TestCase):
         self.program("diswall", f"#!/bin/sh\n{second}\necho '{answer}'\nexit {status}\n")
         paths = {"NOTICES": str(self.notices), "SAID": str(self.place / "said"), "PATIENCE": "0"}
         environment = {**os.environ, **paths, "PATH": f"{self.place}:{os.environ['PATH']}", **more}
-        subprocess.run([NOTICE], env=environment, check=True)
+        subprocess.run([NOTICE], env=environment, check=True, timeout=60)
 
     def count(self, what="message_en"):
         return len(list(self.notices.glob(f"*/{what}")))
@@ -62,6 +62,16 @@ class Notice(unittest.TestCase):
         self.assertEqual((self.count(), self.count("displayed")), (2, 1))
         self.look('{"state":"local"}')
         self.assertEqual((self.count(), self.count("displayed")), (2, 2))
+
+    def test_a_directory_of_notices_that_others_can_write_to_is_not_read(self):
+        trap = self.notices / "1-1"
+        trap.mkdir(parents=True)
+        os.mkfifo(trap / "message_en")
+        self.notices.chmod(0o777)
+        self.look("", 3)
+        self.assertTrue((self.place / "said").exists())
+        self.look('{"state":"protected"}')
+        self.assertFalse((trap / "displayed").exists())
 
     def test_what_was_dismissed_is_not_said_again(self):
         self.look("", 3)

@@ -33,6 +33,7 @@ const CALLS = [
 		&& !JSON.stringify(answer).includes('client_pass')) ],
 	[ 'try', { lines: [ 'sshd[1]: Failed password for root from 203.0.113.5 port 1 ssh2' ] },
 		answer => assert.ok(answer.lines[0].verdict == 'counted' && answer.lines[0].address == '203.0.113.5') ],
+	[ 'reload', {}, answer => assert.match(answer.done[0].text, /started/) ],
 	[ 'lists', {}, answer => assert.ok(answer.memory_free > 0 && answer.lists.find(item => item.name == 'spamhaus').networks > 0) ],
 	[ 'switch', { names: [ 'dshield' ], on: false }, answer => assert.strictEqual(answer.done[0].text, 'dshield was not switched on') ],
 	[ 'kick', ONE, answer => assert.strictEqual(answer.done[0].connections, 0) ],
@@ -53,6 +54,7 @@ const WRONG = [
 ];
 
 test('every method of the face answers', REAL, async () => {
+	world.script('exit 0');
 	/* A daemon that has just reread its configuration is still taking the list. */
 	await until('the daemon', async () => (await call('status', {})).state == 'protected');
 	/* No last good configuration is kept for this file: see below. */

@@ -6,7 +6,9 @@
  */
 
 const assert = require('node:assert');
+const { spawnSync } = require('node:child_process');
 const fs = require('node:fs');
+const path = require('node:path');
 const test = require('node:test');
 const { world, on } = require('./stage.js');
 const { until, BINARY } = require('./world.js');
@@ -567,6 +569,57 @@ test('a stopped daemon is said, and its return noticed', REAL, async () => {
 		await page.locator('.diswall-answer').waitFor();
 		await world.startDaemon();
 		await page.getByText(/^Protected: /).waitFor();
+	});
+});
+
+/* The script is the router's: what it is asked, and that the page shows what came of it. */
+test('what is not in force is mended by a button', REAL, async () => {
+	const asked = path.join(world.dir, 'asked');
+
+	world.script('echo "$*" >> ' + asked + '; echo "diswall: no such zone" >&2; exit 3');
+	await world.stopDaemon();
+	await on('overview', {}, async page => {
+		await page.getByText('diswall is not running', { exact: true }).waitFor();
+		assert.strictEqual(await page.getByRole('heading', { name: 'Newest bans' }).isVisible(), false);
+		await page.getByRole('button', { name: 'Start diswall' }).click();
+		await page.getByText(/reload ended with exit status: 3: diswall: no such zone/).waitFor();
+		assert.strictEqual(fs.readFileSync(asked, 'utf8'), 'reload\n');
+
+		/* What it starts goes on with its output open, as a service does. */
+		world.script('sleep 600 & echo $! > ' + asked);
+		await page.getByRole('button', { name: 'Start diswall' }).click();
+		await until('the button', async () => fs.readFileSync(asked, 'utf8') != 'reload\n' && page.getByRole('button', { name: 'Start diswall' }).isEnabled());
+		process.kill(Number(fs.readFileSync(asked, 'utf8')));
+		await world.startDaemon();
+		await page.getByText(/^Protected: /).waitFor();
+		await page.getByRole('heading', { name: 'Newest bans' }).waitFor();
+	});
+
+	spawnSync('nft', [ 'delete', 'table', 'inet', 'fw4' ]);
+	world.script('%s rules --standalone --config %s | nft -f -'.replace('%s', BINARY).replace('%s', world.config));
+	await on('overview', {}, async page => {
+		await page.getByText('Meanwhile: nothing is blocked there').waitFor();
+		assert.strictEqual(await page.getByText('What to do:').count(), 0);
+		await page.getByRole('button', { name: 'Load the rules again' }).click();
+		await page.getByText(/^Protected: /).waitFor();
+	});
+	assert.strictEqual((await world.router.face('reload', { lines: [ 'x' ] })).error, undefined);
+});
+
+test('without the service\'s script its absence is said', REAL, async () => {
+	world.script(null);
+
+	const { error } = await world.router.face('reload', {});
+
+	assert.match(error.message, /init\.d\/diswall was not run: No such file/);
+});
+
+test('a mistake in the file is said once, with the way to the settings', REAL, async () => {
+	await world.reset("config block\n\toption ip '1.2.3.400'\n");
+	await on('overview', {}, async page => {
+		await page.getByText(/1\.2\.3\.400 is neither/).waitFor();
+		await page.getByRole('link', { name: 'Open the settings' }).waitFor();
+		assert.strictEqual(await page.getByText(/1\.2\.3\.400/).count(), 1);
 	});
 });
 

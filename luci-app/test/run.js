@@ -16,7 +16,7 @@ const { spawnSync } = require('node:child_process');
 if (process.env.DISWALL && !process.env.DISWALL_NAMESPACE) {
 	process.env.DISWALL = require('node:path').resolve(process.env.DISWALL);
 
-	const inside = spawnSync('unshare', [ '--net', 'sh', '-c', 'ip link set lo up && exec "$0" "$@"', process.execPath, ...process.execArgv, __filename ],
+	const inside = spawnSync('unshare', [ '--net', '--mount', 'sh', '-c', 'ip link set lo up && exec "$0" "$@"', process.execPath, ...process.execArgv, __filename ],
 		{ stdio: 'inherit', env: Object.assign({}, process.env, { DISWALL_NAMESPACE: '1' }) });
 
 	process.exit(inside.status ?? 1);

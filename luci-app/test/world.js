@@ -193,6 +193,21 @@ ${more}`);
 		});
 	}
 
+	/* What the router has as the service's script; `null`: none. It is seen in this namespace alone. */
+	script(text) {
+		const place = path.join(this.dir, 'init.d');
+
+		if (!fs.existsSync(place)) {
+			fs.mkdirSync(place);
+			spawnSync('mount', [ '--bind', place, '/etc/init.d' ]);
+		}
+
+		if (text === null)
+			return fs.rmSync(path.join(place, 'diswall'), { force: true });
+
+		fs.writeFileSync(path.join(place, 'diswall'), '#!/bin/sh\n' + text + '\n', { mode: 0o755 });
+	}
+
 	async stopDaemon() {
 		const ended = new Promise(resolve => this.daemon.once('exit', resolve));
 

@@ -7,5 +7,6 @@ pub mod catalogue;
 pub mod edit;
 pub mod handout;
 pub mod rpcd;
+pub mod service;
 pub mod steer;
 pub mod trial;

@@ -9,6 +9,7 @@ use std::io::Read;
 use std::path::Path;
 
 use super::handout;
+use super::service;
 use super::steer::{BlockOptions, Steer};
 use super::trial;
 use crate::config::last_good;
@@ -23,7 +24,7 @@ use crate::options::value;
 const ARGUMENTS_MAX: u64 = 64 * 1024;
 
 /// The methods with a sample of each argument, from which rpcd takes the types.
-pub const METHODS: &str = r#"{"status":{},"feeds":{},"bans":{"source":"text","search":"text","family":4,"sort":"text","desc":true,"offset":0,"limit":50},"check":{"address":"text"},"allowances":{"origin":"text","search":"text","offset":0,"limit":100},"history":{"hours":168},"events":{"cursor":"text","limit":50,"kinds":["text"]},"allow":{"addresses":["text"],"comment":"text","timeout":3600},"disallow":{"addresses":["text"]},"block":{"addresses":["text"],"comment":"text","timeout":3600,"action":"text","force":true,"by":"text"},"unblock":{"addresses":["text"],"source":"text","by":"text"},"clear":{"by":"text"},"kick":{"addresses":["text"]},"resync":{"source":"text"},"config":{},"restore":{},"lists":{},"switch":{"names":["text"],"on":true,"force":true},"try":{"lines":["text"]}}"#;
+pub const METHODS: &str = r#"{"status":{},"feeds":{},"bans":{"source":"text","search":"text","family":4,"sort":"text","desc":true,"offset":0,"limit":50},"check":{"address":"text"},"allowances":{"origin":"text","search":"text","offset":0,"limit":100},"history":{"hours":168},"events":{"cursor":"text","limit":50,"kinds":["text"]},"allow":{"addresses":["text"],"comment":"text","timeout":3600},"disallow":{"addresses":["text"]},"block":{"addresses":["text"],"comment":"text","timeout":3600,"action":"text","force":true,"by":"text"},"unblock":{"addresses":["text"],"source":"text","by":"text"},"clear":{"by":"text"},"kick":{"addresses":["text"]},"resync":{"source":"text"},"config":{},"restore":{},"reload":{},"lists":{},"switch":{"names":["text"],"on":true,"force":true},"try":{"lines":["text"]}}"#;
 
 /// Methods that the daemon answers itself, with their arguments as they come.
 const PASSED_ON: [&str; 8] = ["status", "feeds", "bans", "check", "allowances", "history", "events", "resync"];
@@ -73,6 +74,7 @@ fields!(SwitchArguments { names, on, force });
 pub fn call(method: &str, config: &Path, catalogue: &Path, arguments: &mut dyn Read) -> String {
     let answer = read_arguments(arguments).and_then(|arguments| match method {
         "config" => Ok(json::to_string(&handout::of(config))),
+        "reload" => service::reload().map(|done| json::to_string(&done)),
         "try" => try_lines(&arguments, config),
         "lists" => Steer::new(config).catalogue(catalogue).map(|(catalogue, _)| json::to_string(&catalogue)),
         "switch" => {

@@ -24,6 +24,7 @@ const PARAMS = {
 	resync: [ 'source' ],
 	config: [],
 	restore: [],
+	reload: [],
 	lists: [],
 	switch: [ 'names', 'on', 'force' ],
 	try: [ 'lines' ]
@@ -137,6 +138,7 @@ const ANSWERS = {
 		sections: listOf({ kind: text, name: text, options: listOf({ name: text, list: value => value === true, values: texts }) })
 	},
 	restore: DONE,
+	reload: DONE,
 	lists: { memory_free: count, room: count, lists: listOf(ITEM) },
 	switch: DONE,
 	try: { lines: listOf({ line: count, program: text, service: text, address: text, tries: count, verdict: text, why: text }) }
@@ -157,7 +159,7 @@ function read(method, reply) {
 
 	if (text(error.code))
 		return failure(error.code, error.code == 'not_running'
-			? _('The diswall service is not running. It can be started under System → Startup.')
+			? _('The diswall service is not running.')
 			: text(error.message) || _('The request failed.'));
 
 	if (!isObject(reply) || !((MARK[method] || 'done') in reply))

@@ -167,7 +167,9 @@ function draw(history, measure, title, width) {
 		svg('svg', {
 			viewBox: '0 0 %d %d'.format(width, HEIGHT), 'class': 'diswall-chart', role: 'img', 'aria-label': summary
 		}, [].concat(axis(top, width), ticks(bars, step, width), bars.map((bar, index) => column(bar, index, step, top, many)))),
-		h('p', { 'class': 'diswall-legend' }, sources.map(source => [ text.sourceBadge(source), ' ' ])),
+		h('p', { 'class': 'diswall-legend' }, sources.map(source => [ text.sourceBadge(source), ' ' ]),
+			bars.some(bar => bar.total === null) ? h('span', { 'class': 'diswall-source' },
+				h('span', { 'class': 'diswall-dot diswall-uncounted', 'aria-hidden': 'true' }), _('not counted')) : ''),
 		table(bars, sources, many));
 }
 

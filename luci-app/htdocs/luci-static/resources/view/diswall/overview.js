@@ -84,7 +84,42 @@ function sharing(given) {
 	return given.bans ? _('What this router bans is sent to DisWall.') : _('Hourly statistics are sent to DisWall.');
 }
 
-/* What is not in force: why, what is lost, what to do. */
+/* Parts that the firewall's rules carry: where they are not in force, the service loads them anew. */
+function isOfRules(part) {
+	return part.name.startsWith('zone.') || [ 'devices', 'scan', 'disconnect' ].includes(part.name);
+}
+
+/* What has the service start what is not running, and load the rules that are not in force. */
+function mendButton(label) {
+	return h('p', { 'class': 'diswall-actions' }, h('button', {
+		'class': 'btn cbi-button cbi-button-action important', 'type': 'button', 'data-mend': '',
+		'disabled': L.hasViewPermission() === true ? null : ''
+	}, label));
+}
+
+/* The one listener for it: notices are made anew whenever one of them differs. */
+function mendOnClick(place, then) {
+	place.addEventListener('click', event => {
+		const button = event.target.closest('[data-mend]');
+
+		if (!button)
+			return;
+
+		button.disabled = true;
+		button.classList.add('spinning');
+		api.reload().then(answer => {
+			button.disabled = false;
+			button.classList.remove('spinning');
+
+			if (answer.failed)
+				text.tell(ui, answer.failed.message, 'danger');
+
+			return then();
+		});
+	});
+}
+
+/* What is not in force: why, what is lost, what to do where no button does it. */
 function partNotice(part) {
 	const state = text.partState(part.state);
 
@@ -92,16 +127,18 @@ function partNotice(part) {
 		h('strong', {}, text.partTitle(part.name)), ' ', h('span', { 'class': 'diswall-pill diswall-' + state.kind }, state.name()),
 		part.why ? h('div', {}, part.why) : '',
 		part.lost ? h('div', {}, _('Meanwhile: %s').format(part.lost)) : '',
-		part.remedy ? h('div', {}, _('What to do: %s').format(part.remedy)) : '');
+		part.remedy && !isOfRules(part) ? h('div', {}, _('What to do: %s').format(part.remedy)) : '');
 }
 
 function problems(status) {
-	const wrong = status.parts.filter(part => part.state != 'in_force');
+	/* What is wrong with the file is said above, with all its lines. */
+	const wrong = status.parts.filter(part => part.state != 'in_force' && part.name != 'config');
 	/* What concerns a feed stands on its card, what a part says is said. */
-	const rest = status.problems.filter(problem => !problem.key.startsWith('feed.')
+	const rest = status.problems.filter(problem => !problem.key.startsWith('feed.') && problem.key != 'config'
 		&& !wrong.some(part => part.why && problem.text.includes(part.why)));
+	const mend = wrong.some(part => part.state == 'broken' && isOfRules(part)) ? [ mendButton(_('Load the rules again')) ] : [];
 
-	return wrong.map(partNotice).concat(rest.map(problem => problem.severity == 'notice' ? h('p', {}, problem.text)
+	return mend.concat(wrong.map(partNotice), rest.map(problem => problem.severity == 'notice' ? h('p', {}, problem.text)
 		: h('p', { 'class': 'diswall-problem diswall-' + (problem.severity == 'error' ? 'bad' : 'warn') }, problem.text)));
 }
 
@@ -233,7 +270,14 @@ return view.extend({
 			chart: h('div', {}),
 			newest: h('div', {})
 		};
+		/* What there is nothing to say of while nobody counts. */
+		this.places.figures = h('div', {},
+			h('div', { 'class': 'cbi-section' },
+				h('h3', {}, _('By the hour')), this.renderChoices(), this.places.chart),
+			h('div', { 'class': 'cbi-section' },
+				h('h3', {}, _('Newest bans')), this.places.newest));
 		this.box = check.box(L.hasViewPermission() === true);
+		mendOnClick(this.places.problems, () => api.status().then(status => this.showStatus(status)));
 
 		const page = h('div', { 'class': 'diswall' },
 			h('h2', {}, 'diswall'),
@@ -243,10 +287,7 @@ return view.extend({
 			this.places.cards,
 			h('div', { 'class': 'cbi-section' },
 				h('h3', {}, _('Why is this address blocked?')), this.box.node),
-			h('div', { 'class': 'cbi-section' },
-				h('h3', {}, _('By the hour')), this.renderChoices(), this.places.chart),
-			h('div', { 'class': 'cbi-section' },
-				h('h3', {}, _('Newest bans')), this.places.newest),
+			this.places.figures,
 			h('p', { 'class': 'diswall-note' },
 				_('The addresses of Turris DynFW are licensed CC BY-NC-SA 4.0 by CZ.NIC: not for commercial use.')));
 
@@ -313,19 +354,21 @@ return view.extend({
 			return wrong ? undefined : this.put('file', this.wrong = '');
 
 		this.wrong = true;
-		return api.config().then(answer => this.places.file.replaceChildren(h('div', {}, answer.failed ? '' : file.notice(answer))));
+		return api.config().then(answer => this.places.file.replaceChildren(answer.failed ? '' : file.notice(answer),
+			h('p', {}, h('a', { 'class': 'btn cbi-button cbi-button-action', 'href': L.url('admin/services/diswall/settings') }, _('Open the settings')))));
 	},
 
 	showStatus: function(status) {
-		this.showFile(status.failed ? status.failed.code == 'not_running'
-			: status.parts.some(part => part.name == 'config' && part.state == 'broken'));
+		this.showFile(!status.failed && (status.problems.some(problem => problem.key == 'config')
+			|| status.parts.some(part => part.name == 'config' && part.state == 'broken')));
+		this.places.figures.hidden = !!status.failed;
 
 		if (status.failed) {
 			const stopped = status.failed.code == 'not_running';
 
-			this.put('banner', banner(stopped ? 'bad' : 'warn',
-				stopped ? _('diswall is not running') : _('The state is unknown'), status.failed.message));
-			this.put('problems', []);
+			this.put('banner', banner(stopped ? 'bad' : 'warn', stopped ? _('diswall is not running') : _('The state is unknown'),
+				stopped ? _('Who was blocked stays blocked until the time for it is over. Nobody new is blocked.') : status.failed.message));
+			this.put('problems', stopped ? [ mendButton(_('Start diswall')) ] : []);
 			this.put('cards', []);
 			return;
 		}

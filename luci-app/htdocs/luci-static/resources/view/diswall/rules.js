@@ -16,7 +16,8 @@ const PROTOCOLS = new Map([ [ 'tcp', () => 'TCP' ], [ 'udp', () => 'UDP' ], [ 'i
 const ACTIONS = new Map([ [ 'drop', () => _('drop silently') ], [ 'reject', () => _('reject') ] ]);
 
 function logPatterns(map) {
-	const section = map.section(grid.Section, 'logwatch', _('Failed log-ins of other programs'));
+	const section = map.section(grid.Section, 'logwatch', _('Failed log-ins of other programs'),
+		_('diswall knows the log lines of ssh, LuCI, mail, telephony, VPN and common web services. A pattern teaches it those of another program; try it on a line below.'));
 
 	section.anonymous = true;
 	section.addremove = true;

@@ -1,7 +1,7 @@
 //! What the machine must have beside Rust: finds what is missing and installs it. On Debian and Ubuntu,
 //! as root, with apt-get; elsewhere it names what to install. Every other subcommand calls it first.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use crate::Result;
@@ -99,6 +99,12 @@ pub const TEST: &[Need] = &[
     program("fish", "fish", "completes words"),
 ];
 
+/// To run a hub: a newer nats-server than Debian's, see [`nats_server`].
+pub const HUB: &[Need] = &[
+    python("ensurepip", "python3-venv", "a place of its own for nats-server"),
+    program("flock", "util-linux", "lets one of several install it"),
+];
+
 /// Whom the bench measures beside diswall, with what Debian recommends to them.
 pub const RIVALS: &[Need] = &[
     program("fail2ban-server", "fail2ban", "bans by log lines, measured beside ours"),
@@ -174,6 +180,12 @@ pub fn ensure(groups: &[&[Need]]) -> Result<()> {
 pub fn unpack(package: &str) -> Result<String> {
     let root = output(&mut command("sh", &["tests/parts/lapi.sh", "target/debian", package]))?;
     Ok(root.trim().to_owned())
+}
+
+/// The path of a nats-server whose buckets' keys can time out, which Debian's cannot; installed below `target`.
+pub fn nats_server() -> Result<PathBuf> {
+    ensure(&[HUB])?;
+    output(&mut command("sh", &["tests/parts/nats.sh", "target"])).map(|path| PathBuf::from(path.trim()))
 }
 
 /// rustfmt and clippy, which a minimal Rust lacks.

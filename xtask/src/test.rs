@@ -160,6 +160,7 @@ fn run_all(args: &[String]) -> Result<()> {
     setup::ensure(&[setup::BUILD, setup::RUN, setup::TEST, setup::PACK])?;
     setup::ensure_rust_components()?;
     setup::unpack("crowdsec")?;
+    setup::nats_server()?;
 
     let mut report = Report::default();
     report.check("formatting", |_| plain(&["fmt", "--all", "--check"]));

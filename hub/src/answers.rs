@@ -1,0 +1,183 @@
+//! Answers init requests of routers that know no hub, and the greeting of those that do.
+//!
+//! One at a time, from a list that is a few seconds old at most: a fleet that comes back at once is answered from one
+//! reading of the bucket. What waits is bounded; a router that gets no answer asks again.
+
+use std::collections::HashSet;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::{Duration, Instant};
+
+use async_nats::Message;
+use bytes::Bytes;
+use diswall::feed::nats::wire::{DEFAULT_LOGIN, MAX_SECONDS};
+use log::warn;
+use tokio::sync::mpsc;
+
+use crate::address;
+use crate::allow;
+use crate::ban::Claim;
+use crate::changes;
+use crate::error::Result;
+use crate::hub::Hub;
+use crate::revoke;
+use crate::subject::Parts;
+
+/// Requests that wait.
+const WAITING: usize = 4096;
+
+/// How old the list may be.
+const AGE: Duration = Duration::from_secs(3);
+
+/// The shared login gets bans that hold longer than this, in seconds.
+pub const DAY: u64 = 86_400;
+
+/// Bytes of a reply that are left to a login's own bans.
+const OWN: usize = 64 * 1024;
+
+/// The way to whoever answers. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Answers(mpsc::Sender<Ask>);
+
+#[derive(Debug)]
+enum Ask {
+    Hello(Message),
+    Init(Parts, Message),
+}
+
+impl Answers {
+    /// Starts answering.
+    pub fn start(hub: Arc<Hub>) -> Answers {
+        let (sender, mut asked) = mpsc::channel(WAITING);
+        tokio::spawn(async move {
+            let mut shared = Shared::default();
+            while let Some(ask) = asked.recv().await {
+                if let Err(error) = answer(&hub, &mut shared, ask).await {
+                    warn!("a router gets no answer: {error}");
+                }
+            }
+        });
+        Answers(sender)
+    }
+
+    /// A router asks whether there is a hub.
+    pub fn hello(&self, hub: &Hub, message: Message) {
+        self.ask(hub, "hello", Ask::Hello(message));
+    }
+
+    /// A router asks for a list.
+    pub fn init(&self, hub: &Hub, parts: &Parts, message: Message) {
+        self.ask(hub, &parts.login, Ask::Init(parts.clone(), message));
+    }
+
+    fn ask(&self, hub: &Hub, login: &str, ask: Ask) {
+        if self.0.try_send(ask).is_err() {
+            hub.complaints.about(login, "asks", || "more is asked than can be answered; some must ask again".into());
+        }
+    }
+}
+
+async fn answer(hub: &Arc<Hub>, shared: &mut Shared, ask: Ask) -> Result<()> {
+    let (message, body) = match ask {
+        Ask::Hello(message) => {
+            hub.counts.hellos.fetch_add(1, Relaxed);
+            (message, changes::hello(hub).await?.into())
+        }
+        Ask::Init(parts, message) => {
+            hub.counts.inits.fetch_add(1, Relaxed);
+            let body = match parts.list.as_str() {
+                "whitelist" => allow::lines(&hub.store, &parts.login, hub.clock.now()).await?.into(),
+                _ => block(hub, shared, &parts.login).await?,
+            };
+            (message, body)
+        }
+    };
+    if let Some(reply) = message.reply {
+        let sent = hub.store.client.publish(reply, body).await;
+        sent.map_err(|error| crate::error::Error::Away(error.to_string()))?;
+    }
+    Ok(())
+}
+
+/// What holds for everybody, as lines.
+#[derive(Default)]
+struct Shared {
+    at: Option<Instant>,
+    all: String,
+    long: String,
+}
+
+impl Shared {
+    async fn refresh(&mut self, hub: &Hub) -> Result<()> {
+        if self.at.is_some_and(|at| at.elapsed() < AGE) {
+            return Ok(());
+        }
+        let room = hub.store.client.server_info().max_payload.saturating_sub(OWN);
+        let (now, most) = (hub.clock.now(), room / 16);
+        let mut bans: Vec<(u64, IpAddr)> = Vec::new();
+        hub.store
+            .bans
+            .scan(">", 1, |record| {
+                let left = record.left(now).filter(|left| *left > 0 && !record.gone);
+                bans.extend(left.zip(address::of_key(&record.key)));
+                if bans.len() > 2 * most {
+                    longest(&mut bans, most);
+                }
+            })
+            .await?;
+        longest(&mut bans, most);
+        (self.all, self.long) = (String::new(), String::new());
+        for (left, ip) in bans {
+            if self.all.len() + 64 < room {
+                line(&mut self.all, ip, left);
+                if left > DAY {
+                    line(&mut self.long, ip, left);
+                }
+            }
+        }
+        self.at = Some(Instant::now());
+        Ok(())
+    }
+}
+
+/// Those that hold longest, should not all fit into a message.
+fn longest(bans: &mut Vec<(u64, IpAddr)>, most: usize) {
+    bans.sort_unstable_by(|one, other| other.cmp(one));
+    bans.truncate(most);
+}
+
+fn line(lines: &mut String, ip: IpAddr, seconds: u64) {
+    use std::fmt::Write;
+    if !lines.is_empty() {
+        lines.push('\n');
+    }
+    // Writing to a text cannot fail.
+    let _ = write!(lines, "{ip} timeout {}", seconds.min(MAX_SECONDS.into()));
+}
+
+/// The shared list, and what the login itself reported and nobody else takes from it.
+async fn block(hub: &Hub, shared: &mut Shared, login: &str) -> Result<Bytes> {
+    shared.refresh(hub).await?;
+    if login == DEFAULT_LOGIN {
+        return Ok(Bytes::copy_from_slice(shared.long.as_bytes()));
+    }
+    let (now, mut own, mut seen) = (hub.clock.now(), String::new(), HashSet::new());
+    for filter in revoke::claims(login) {
+        hub.store
+            .claims
+            .scan(&filter, 1, |record| {
+                let left = Claim::decode(&record.value)
+                    .map(|claim| (claim.time + u64::from(claim.seconds)).saturating_sub(now));
+                let Some((ip, _)) = address::of_claim(&record.key).filter(|_| !record.gone) else { return };
+                if let Some(left) = left.filter(|left| *left > 0)
+                    && own.len() + 64 < OWN
+                    && seen.insert(ip)
+                {
+                    line(&mut own, ip, left);
+                }
+            })
+            .await?;
+    }
+    Ok([shared.all.as_str(), "\n", &own].concat().into())
+}

@@ -1,0 +1,177 @@
+//! The hub's configuration file: TOML, every key with a default but where nats-server is.
+//!
+//! A key that nobody knows is refused, for it is a slip of the pen. Read at the start; what changes while the hub
+//! runs (reporters, allowances) stands in nats-server.
+
+use std::fs;
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+
+use ipnet::IpNet;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer};
+
+/// Where it is unless a command names another.
+pub const PLACE: &str = "/etc/diswall-hub/hub.toml";
+
+/// The whole file.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// How to reach nats-server.
+    pub nats: Nats,
+    /// Whom to believe.
+    #[serde(default)]
+    pub trust: Trust,
+    /// How much nats-server keeps, and how often.
+    #[serde(default)]
+    pub store: Store,
+}
+
+/// `[nats]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Nats {
+    /// Addresses, tried in turn: `nats://HOST:4222`, or `tls://HOST:4222`.
+    pub servers: Vec<String>,
+    /// The hub's own login.
+    pub user: Option<String>,
+    /// Its password.
+    pub password: Option<String>,
+    /// A file with it, which only the hub can read.
+    pub password_file: Option<PathBuf>,
+    /// A file with the seed of an NKEY, in place of login and password.
+    pub nkey_file: Option<PathBuf>,
+    /// Certificate authorities to believe, in place of the system's.
+    pub ca_file: Option<PathBuf>,
+}
+
+/// `[trust]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Trust {
+    /// Logins whose word is enough.
+    pub honeypots: Vec<String>,
+    /// How many different logins must report an address otherwise.
+    pub quorum: usize,
+    /// Within how many seconds.
+    pub window: u64,
+    /// Reports that are taken of one login in an hour.
+    pub bans_per_hour: u32,
+    /// Allowances that are kept for one login.
+    pub allowances: usize,
+    /// Addresses and networks that no report gets past.
+    #[serde(deserialize_with = "nets")]
+    pub never: Vec<IpNet>,
+}
+
+impl Default for Trust {
+    fn default() -> Trust {
+        Trust {
+            honeypots: Vec::new(),
+            quorum: 2,
+            window: 3600,
+            bans_per_hour: 200,
+            allowances: 1000,
+            never: Vec::new(),
+        }
+    }
+}
+
+/// `[store]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Store {
+    /// Copies of everything: 1 on one server, 3 on three.
+    pub replicas: usize,
+    /// What the largest of the streams may take on disk.
+    pub megabytes: i64,
+}
+
+impl Default for Store {
+    fn default() -> Store {
+        Store { replicas: 1, megabytes: 256 }
+    }
+}
+
+impl Config {
+    /// Reads and checks the file.
+    ///
+    /// # Errors
+    /// A sentence for the owner.
+    pub fn read(path: &Path) -> Result<Config, String> {
+        let text = fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
+        Config::parse(&text).map_err(|error| format!("{}: {error}", path.display()))
+    }
+
+    fn parse(text: &str) -> Result<Config, String> {
+        let config: Config = toml::from_str(text).map_err(|error| error.to_string().trim_end().to_owned())?;
+        let trust = &config.trust;
+        if config.nats.servers.is_empty() {
+            return Err("[nats] servers names none".into());
+        }
+        if !(1..=16).contains(&trust.quorum) {
+            return Err(format!("[trust] quorum is {}; 1 to 16 can be", trust.quorum));
+        }
+        if !(60..=7 * 86_400).contains(&trust.window) {
+            return Err(format!("[trust] window is {} seconds; a minute to a week can be", trust.window));
+        }
+        if !matches!(config.store.replicas, 1 | 3 | 5) {
+            return Err(format!("[store] replicas is {}; 1, 3 or 5 can be", config.store.replicas));
+        }
+        if !(16..=1 << 20).contains(&config.store.megabytes) {
+            return Err(format!("[store] megabytes is {}; 16 or more can be", config.store.megabytes));
+        }
+        Ok(config)
+    }
+}
+
+/// An address or a network.
+///
+/// # Errors
+/// It is none.
+pub fn net(text: &str) -> Result<IpNet, String> {
+    let address = text.parse::<IpAddr>().map(IpNet::from);
+    address.or_else(|_| text.parse()).map_err(|_| format!("\"{text}\" is no address and no network"))
+}
+
+fn nets<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<IpNet>, D::Error> {
+    let texts = Vec::<String>::deserialize(from)?;
+    texts.iter().map(|text| net(text).map_err(D::Error::custom)).collect()
+}
+
+/// What a file with a secret holds: its first line.
+///
+/// # Errors
+/// It cannot be read, or is empty.
+pub fn secret(path: &Path) -> Result<String, String> {
+    let text = fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
+    match text.lines().next().map(str::trim) {
+        Some(line) if !line.is_empty() => Ok(line.to_owned()),
+        _ => Err(format!("{} is empty", path.display())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn little_is_enough_and_slips_are_told() {
+        let config = Config::parse("[nats]\nservers = [\"nats://127.0.0.1:4222\"]\n").unwrap();
+        assert_eq!((config.trust.quorum, config.trust.window, config.store.replicas), (2, 3600, 1));
+        for (bad, told) in [
+            ("", "nats"),
+            ("[nats]\nservers = []", "names none"),
+            ("[nats]\nservers = [\"x\"]\n[trust]\nqorum = 3", "qorum"),
+            ("[nats]\nservers = [\"x\"]\n[trust]\nquorum = 0", "quorum is 0"),
+            ("[nats]\nservers = [\"x\"]\n[trust]\nnever = [\"lan\"]", "never"),
+            ("[nats]\nservers = [\"x\"]\n[store]\nreplicas = 2", "replicas is 2"),
+        ] {
+            let error = Config::parse(bad).unwrap_err();
+            assert!(error.contains(told), "{bad}: {error}");
+        }
+    }
+}

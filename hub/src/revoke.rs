@@ -1,0 +1,73 @@
+//! Takes back everything that one login said, and believes it no more.
+//!
+//! Bans that stand on nobody else end at once; the routers are told by whichever hub tells the changes.
+
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use futures_util::stream;
+
+use crate::address;
+use crate::config::Trust;
+use crate::error::Result;
+use crate::judge::judge_again;
+use crate::store::{Put, Store};
+
+/// Addresses that are judged again at a time.
+const AT_ONCE: usize = 64;
+
+/// After this a replica that was behind has what the leader has.
+const SETTLED: Duration = Duration::from_millis(500);
+
+/// What a revocation did.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Revoked {
+    /// Addresses that the login had reported.
+    pub claims: usize,
+    /// Bans that ended.
+    pub ended: usize,
+}
+
+/// See the module's head.
+///
+/// # Errors
+/// nats-server is away or says no; what was done until then stays done, and it can be done again.
+pub async fn revoke(store: &Store, trust: &Trust, login: &str, now: u64) -> Result<Revoked> {
+    store.reporters.put(login, format!("revoked|{now}"), Put::default()).await?;
+    let mut done = Revoked::default();
+    for pass in 0..2 {
+        if pass > 0 {
+            tokio::time::sleep(SETTLED).await;
+        }
+        let mut addresses = Vec::new();
+        for filter in claims(login) {
+            store
+                .claims
+                .scan(&filter, 1, |record| addresses.extend(address::of_claim(&record.key).map(|(ip, _)| ip)))
+                .await?;
+        }
+        done.claims = done.claims.max(addresses.len());
+        let judged = stream::iter(addresses).map(|ip| judge_again(store, trust, ip)).buffer_unordered(AT_ONCE);
+        for ended in judged.collect::<Vec<_>>().await {
+            done.ended += usize::from(ended?);
+        }
+    }
+    for filter in claims(login) {
+        store.claims.remove(&filter).await?;
+    }
+    store.counts.remove(&format!("{login}.>")).await?;
+    Ok(done)
+}
+
+/// Believes it again from now on.
+///
+/// # Errors
+/// nats-server is away or says no.
+pub async fn trust_again(store: &Store, login: &str, now: u64) -> Result<()> {
+    store.reporters.put(login, format!("trusted|{now}"), Put::default()).await.map(drop)
+}
+
+/// Every claim of a login.
+pub fn claims(login: &str) -> [String; 2] {
+    [format!("v4.*.*.*.*.{login}"), format!("v6.*.{login}")]
+}

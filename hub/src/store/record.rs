@@ -1,0 +1,166 @@
+//! A message of a bucket's stream, read from the two forms in which nats-server gives it.
+
+use async_nats::{HeaderMap, Message};
+use bytes::Bytes;
+use serde_json::Value;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+use crate::error::{Error, Result};
+
+/// A key, and what it holds.
+#[derive(Clone, Debug)]
+pub struct Record {
+    /// Without the bucket's name.
+    pub key: String,
+    /// Its number in the stream.
+    pub revision: u64,
+    /// When it was written, Unix seconds of the nats-server's clock.
+    pub written: u64,
+    /// Seconds from then until it ends; `None`: it has no end.
+    pub ttl: Option<u64>,
+    /// Empty where it is gone.
+    pub value: Bytes,
+    /// It was taken back by hand, or it ended.
+    pub gone: bool,
+}
+
+impl Record {
+    /// Seconds that are left of it; `None`: it has no end.
+    pub fn left(&self, now: u64) -> Option<u64> {
+        // Of two clocks that differ by a little, none makes it longer than it is.
+        self.ttl.map(|ttl| (self.written + ttl).saturating_sub(now).min(ttl))
+    }
+
+    /// From an answer of `STREAM.MSG.GET`: headers and body in base64. `prefix` is the subject without the key.
+    ///
+    /// # Errors
+    /// It has another form.
+    pub fn of_answer(prefix: &str, message: &Value) -> Result<Record> {
+        let strange = || Error::Refused("nats-server answers with a message of another form".into());
+        let text = |name: &str| message.get(name).and_then(Value::as_str);
+        let decoded = |name: &str| text(name).map_or(Some(Vec::new()), base64);
+        let headers = decoded("hdrs").ok_or_else(strange)?;
+        let headers = String::from_utf8_lossy(&headers).into_owned();
+        let header = |name: &str| {
+            let mut lines = headers.split("\r\n").filter_map(|line| line.split_once(':'));
+            lines.find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value.trim().to_owned())
+        };
+        let key = text("subject").and_then(|subject| subject.strip_prefix(prefix)).ok_or_else(strange)?;
+        Ok(Record {
+            key: key.to_owned(),
+            revision: message.get("seq").and_then(Value::as_u64).ok_or_else(strange)?,
+            written: text("time").and_then(unix).ok_or_else(strange)?,
+            ttl: header("Nats-TTL").as_deref().and_then(seconds),
+            value: decoded("data").ok_or_else(strange)?.into(),
+            gone: header("KV-Operation").is_some_and(|operation| operation != "PUT")
+                || header("Nats-Marker-Reason").is_some(),
+        })
+    }
+
+    /// From a message of a direct get. `None`: it has another form.
+    pub fn of_message(prefix: &str, message: &Message) -> Option<Record> {
+        let headers = message.headers.as_ref()?;
+        let header = |name: &str| text(headers, name);
+        Some(Record {
+            key: header("Nats-Subject")?.strip_prefix(prefix)?.to_owned(),
+            revision: header("Nats-Sequence")?.parse().ok()?,
+            written: unix(header("Nats-Time-Stamp")?)?,
+            ttl: header("Nats-TTL").and_then(seconds),
+            value: message.payload.clone(),
+            gone: header("KV-Operation").is_some_and(|operation| operation != "PUT")
+                || header("Nats-Marker-Reason").is_some(),
+        })
+    }
+}
+
+/// A header's text.
+pub fn text<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
+    headers.get(name).map(|value| value.as_str())
+}
+
+/// RFC 3339 as Unix seconds.
+pub fn unix(time: &str) -> Option<u64> {
+    OffsetDateTime::parse(time, &Rfc3339).ok().and_then(|time| time.unix_timestamp().try_into().ok())
+}
+
+/// `900`, `15m0s` or `1h0m0s` as seconds: nats-server writes durations as Go does.
+fn seconds(text: &str) -> Option<u64> {
+    if let Ok(seconds) = text.parse() {
+        return Some(seconds);
+    }
+    let mut all = 0u64;
+    let mut number = String::new();
+    for c in text.chars() {
+        match c {
+            '0'..='9' | '.' => number.push(c),
+            _ => {
+                let unit = match c {
+                    'h' => 3600,
+                    'm' => 60,
+                    's' => 1,
+                    _ => return None,
+                };
+                let whole = number.split('.').next().and_then(|number| number.parse::<u64>().ok())?;
+                all = all.saturating_add(whole.saturating_mul(unit));
+                number.clear();
+            }
+        }
+    }
+    (number.is_empty() && !text.is_empty()).then_some(all)
+}
+
+/// The standard alphabet with padding.
+fn base64(text: &str) -> Option<Vec<u8>> {
+    let mut out = Vec::with_capacity(text.len() / 4 * 3);
+    let (mut bits, mut held) = (0u32, 0u32);
+    for byte in text.bytes().take_while(|byte| *byte != b'=') {
+        let value = match byte {
+            b'A'..=b'Z' => byte - b'A',
+            b'a'..=b'z' => byte - b'a' + 26,
+            b'0'..=b'9' => byte - b'0' + 52,
+            b'+' => 62,
+            b'/' => 63,
+            _ => return None,
+        };
+        bits = bits << 6 | u32::from(value);
+        held += 6;
+        if held >= 8 {
+            held -= 8;
+            out.push((bits >> held) as u8);
+            bits &= (1 << held) - 1;
+        }
+    }
+    Some(out)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn an_answer_is_read() {
+        let message = json!({
+            "subject": "$KV.b.v4.192.0.2.1", "seq": 7, "time": "2026-11-28T02:41:53.25Z",
+            "hdrs": "TkFUUy8xLjANCk5hdHMtVFRMOiAxaDBtNXMNCg0K", "data": "OTAwfHNzaHww",
+        });
+        let record = Record::of_answer("$KV.b.", &message).unwrap();
+        assert_eq!((record.key.as_str(), record.revision, record.ttl), ("v4.192.0.2.1", 7, Some(3605)));
+        assert_eq!((&record.value[..], record.gone), (&b"900|ssh|0"[..], false));
+        assert_eq!(record.left(record.written + 5), Some(3600));
+        assert_eq!(record.left(record.written + 5000), Some(0));
+        for bad in [json!({}), json!({"subject": "x", "seq": 1, "time": "2026-11-28T02:41:53Z"})] {
+            assert!(Record::of_answer("$KV.b.", &bad).is_err());
+        }
+    }
+
+    #[test]
+    fn durations_as_go_writes_them() {
+        assert_eq!(["900", "15m0s", "1h0m0s", "1.5s"].map(seconds), [Some(900), Some(900), Some(3600), Some(1)]);
+        assert_eq!(["", "never", "5x", "5m3"].map(seconds), [None, None, None, None]);
+    }
+}

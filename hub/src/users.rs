@@ -1,0 +1,117 @@
+//! A router's login: what nats-server must know of it, and what the router must.
+//!
+//! The permissions are what makes a reporter a reporter: a login can write on its own subjects alone.
+
+use std::io::Read;
+
+use diswall::feed::nats::wire::{DEFAULT_LOGIN, token};
+
+use crate::subject::FLEET;
+
+/// Letters and digits of a password: 143 bits.
+const LENGTH: usize = 24;
+
+/// How the router proves who it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Proof {
+    /// A password, which nats-server's configuration has too.
+    Password,
+    /// A key pair: nothing secret crosses the wire, and nothing secret is in nats-server's configuration.
+    Nkey,
+}
+
+/// What to paste where.
+///
+/// # Errors
+/// The name cannot be a login; or there is nothing random.
+pub fn add(login: &str, proof: Proof, servers: &[String]) -> Result<String, String> {
+    token(login).map_err(|error| error.to_string())?;
+    if login == DEFAULT_LOGIN || login == FLEET || login.contains(['\'', '"', '\\']) {
+        return Err(format!("\"{login}\" cannot be a router's login"));
+    }
+    let (known, router) = match proof {
+        Proof::Password => {
+            let password = password()?;
+            (
+                format!("user: \"{login}\", password: \"{password}\""),
+                format!("uci set diswall.nats.client_pass='{password}'"),
+            )
+        }
+        Proof::Nkey => {
+            let pair = nkeys::KeyPair::new_user();
+            let seed = pair.seed().map_err(|error| error.to_string())?;
+            let put = "install -d -m 750 -g diswall /etc/diswall\n(umask 037; echo SEED > /etc/diswall/nkey; chgrp diswall \
+                       /etc/diswall/nkey)\nuci set diswall.nats.nkey_file='/etc/diswall/nkey'";
+            (format!("nkey: {}", pair.public_key()), put.replace("SEED", &seed))
+        }
+    };
+    Ok(format!(
+        "# For nats-server's configuration, among the users; then: nats-server --signal reload\n{}\n\n# For the \
+         router, as root\n{}{router}\nuci set diswall.nats.enabled='1'\nuci set diswall.nats.client_name='{login}'\nuci \
+         set diswall.nats.share_bans='1'\nuci commit diswall\nservice diswall reload\n",
+        entry(login, &known),
+        place(servers)
+    ))
+}
+
+/// What a login may do. `publish: []` would forbid nothing, so every list names something.
+fn entry(login: &str, known: &str) -> String {
+    format!(
+        "{{ {known}, permissions: {{\n    publish: {{ allow: [\"diswall.*.{login}.*.*\", \"diswall.hub.hello\", \
+         \"$JS.API.DIRECT.GET.KV_diswall_bans\"] }}\n    subscribe: {{ allow: [\"_INBOX.>\", \"diswall.*.{login}.*.*\", \
+         \"diswall.hub.changes\", \"diswall.blacklist.new\", \"diswall.blacklist.*.add.*\"] }} }} }}"
+    )
+}
+
+fn place(servers: &[String]) -> String {
+    let Some(server) = servers.first() else { return String::new() };
+    let is_tls = server.starts_with("tls://");
+    let host = server.rsplit_once("://").map_or(server.as_str(), |(_, host)| host);
+    let host = host.rsplit_once('@').map_or(host, |(_, host)| host).trim_end_matches('/');
+    let (host, port) = host.rsplit_once(':').unwrap_or((host, "4222"));
+    let host = host.trim_matches(['[', ']']);
+    let mut lines = String::new();
+    if host.starts_with("127.") || host == "localhost" || host == "::1" {
+        lines.push_str("# (the hub's own nats-server: give its address as routers see it)\n");
+    }
+    lines.push_str(&format!("uci set diswall.nats.server='{host}'\nuci set diswall.nats.port='{port}'\n"));
+    if is_tls {
+        lines.push_str("uci set diswall.nats.tls='1'\n");
+    }
+    lines
+}
+
+fn password() -> Result<String, String> {
+    let told = |error: std::io::Error| format!("/dev/urandom: {error}");
+    let mut random = std::fs::File::open("/dev/urandom").map_err(told)?.bytes();
+    let mut password = String::new();
+    while password.len() < LENGTH {
+        let byte = random.next().ok_or("/dev/urandom ended")?.map_err(told)?;
+        // 62 characters; what is above four times that would make some likelier.
+        if let Some(character) = (byte < 248).then(|| ALPHABET.get(usize::from(byte % 62))).flatten() {
+            password.push(char::from(*character));
+        }
+    }
+    Ok(password)
+}
+
+const ALPHABET: &[u8; 62] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn names_that_cannot_be_logins_are_refused() {
+        for bad in ["", "a.b", "*", "default", "_fleet", "a'b", "a\"b", "a b"] {
+            assert!(add(bad, Proof::Password, &[]).is_err(), "{bad}");
+        }
+        let text = add("alice", Proof::Password, &["tls://hub.example.net:4223".into()]).unwrap();
+        for line in ["diswall.nats.server='hub.example.net'", "diswall.nats.port='4223'", "diswall.nats.tls='1'"] {
+            assert!(text.contains(line), "{text}");
+        }
+        assert_ne!(text, add("alice", Proof::Password, &[]).unwrap());
+    }
+}

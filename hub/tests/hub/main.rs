@@ -1,0 +1,9 @@
+//! The real program against real nats-servers: routers are real clients with the permissions that
+//! `diswall-hub user add` gives them.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod changes;
+mod commands;
+mod support;
+mod trust;
+mod versions;

@@ -1,0 +1,110 @@
+//! Whose word counts, and for whom: one captured router cannot ban anybody for the others.
+
+use crate::support::{Site, wait_for};
+
+const TRUST: &str = "[trust]\nhoneypots = [\"pot\"]\nbans_per_hour = 50\nnever = [\"198.51.100.0/24\"]\n";
+
+#[tokio::test]
+async fn a_ban_for_all_needs_two_reporters_or_a_honeypot() {
+    let mut site = Site::new(&["alice", "bob", "pot"]).await;
+    let _hub = site.hub(TRUST).await;
+    let (alice, mut bob, pot) = (site.router("alice").await, site.router("bob").await, site.router("pot").await);
+    // A customer's address, by one captured router, from ten hosts and a hundred times.
+    for number in 0..40 {
+        let subject = format!("diswall.blacklist.alice.add.host{}", number % 10);
+        alice.client.publish(subject, "203.0.113.5|ssh".into()).await.unwrap();
+    }
+    alice.report("203.0.113.7", "ssh").await;
+    bob.report("203.0.113.7", "telnet").await;
+    pot.report("2001:db9::7", "smtp").await;
+    bob.until("both are banned", |bans| bans.len() >= 2).await;
+    assert_eq!(bob.bans.get("203.0.113.7").map(String::as_str), Some("900 telnet"));
+    assert_eq!(bob.bans.get("2001:db9::7").map(String::as_str), Some("900 smtp"));
+    wait_for("all is judged", async || site.run(&["check", "203.0.113.5"]).await.contains("reported by alice")).await;
+    assert!(site.run(&["check", "203.0.113.5"]).await.starts_with("203.0.113.5 is not banned"));
+    // Its own routers have it.
+    let own = alice.init("black").await;
+    assert!(own.contains("203.0.113.5 timeout ") && own.contains("203.0.113.7 timeout "), "{own}");
+    assert!(!bob.init("black").await.contains("203.0.113.5"));
+}
+
+#[tokio::test]
+async fn nobody_reports_in_anothers_name_or_tells_in_the_hubs() {
+    let mut site = Site::new(&["alice", "bob"]).await;
+    let _hub = site.hub("").await;
+    let (alice, mut bob) = (site.router("alice").await, site.router("bob").await);
+    alice.report("203.0.113.7", "").await;
+    for subject in ["diswall.blacklist.bob.add.x", "$KV.diswall_bans.v4.203.0.113.7", "diswall.blacklist.new"] {
+        alice.client.publish(subject, "203.0.113.7|900|0".into()).await.unwrap();
+    }
+    for subject in ["diswall.hub.told", "diswall.hub.changes"] {
+        alice.client.publish(subject, "0 99 0\n+203.0.113.7 900 x\n".into()).await.unwrap();
+    }
+    alice.client.flush().await.unwrap();
+    bob.report("203.0.113.9", "").await;
+    alice.report("203.0.113.9", "").await;
+    bob.until("what both say is banned", |bans| bans.contains_key("203.0.113.9")).await;
+    assert_eq!(bob.bans.len(), 1, "{:?}", bob.bans);
+    assert!(bob.is_whole());
+}
+
+#[tokio::test]
+async fn some_addresses_are_never_banned() {
+    let mut site = Site::new(&["alice", "pot"]).await;
+    let hub = site.hub(TRUST).await;
+    let (mut alice, pot) = (site.router("alice").await, site.router("pot").await);
+    site.run(&["allow", "203.0.113.0/25"]).await;
+    wait_for("the allowance is known", async || alice.init("white").await.contains("203.0.113.0/25")).await;
+    wait_for("the hub keeps to it", async || hub.said().contains("the fleet allows 1 ")).await;
+    let rubbish = ["", "rubbish", "203.0.113.0/24", "0.0.0.0/0", "203.0.113.300", "\u{1b}[2J|x"];
+    let never = [
+        "192.168.1.1",
+        "10.0.0.1",
+        "127.0.0.1",
+        "::1",
+        "224.0.0.1",
+        "fe80::1",
+        "198.51.100.9",
+        "203.0.113.5",
+        "0.0.0.0",
+        "::ffff:10.0.0.1",
+    ];
+    for body in rubbish.iter().chain(&never) {
+        pot.say("black", "add", body).await;
+    }
+    pot.report("203.0.113.200", "<b>x").await;
+    alice.until("one is banned", |bans| !bans.is_empty()).await;
+    assert_eq!(alice.bans.iter().next().map(|(ip, rest)| format!("{ip} {rest}")), Some("203.0.113.200 900 bx".into()));
+    assert_eq!(alice.bans.len(), 1);
+    assert!(hub.said().contains("pot: 192.168.1.1 is reported, which is never banned (private)"), "{}", hub.said());
+    assert_eq!(hub.said().matches("never banned").count(), 1, "said once:\n{}", hub.said());
+}
+
+#[tokio::test]
+async fn a_flood_by_one_costs_the_others_nothing() {
+    let mut site = Site::new(&["alice", "bob", "carol"]).await;
+    let hub = site.hub(TRUST).await;
+    let (alice, mut bob, carol) = (site.router("alice").await, site.router("bob").await, site.router("carol").await);
+    let flood = tokio::spawn(async move {
+        for number in 0..100_000u32 {
+            let body = format!("{}|ssh", std::net::Ipv4Addr::from_bits(0x2d00_0000 + number));
+            alice.client.publish("diswall.blacklist.alice.add.h", body.into()).await.unwrap();
+        }
+        alice.client.flush().await.unwrap();
+    });
+    for number in 0..20 {
+        let address = format!("203.0.113.{number}");
+        bob.report(&address, "ssh").await;
+        carol.report(&address, "ssh").await;
+    }
+    bob.until("the others' bans are there", |bans| bans.len() == 20).await;
+    flood.await.unwrap();
+    wait_for("the limit is told", async || hub.said().contains("alice: more than 50 reports in this hour")).await;
+    assert_eq!(hub.said().matches("more than 50 reports").count(), 1, "{}", hub.said());
+    let claims = site.run(&["status"]).await;
+    let claims =
+        claims.lines().find(|line| line.contains(" claims")).unwrap().split(' ').next().unwrap().parse::<u32>();
+    let claims = claims.unwrap();
+    assert!(claims <= 50 + 40, "{claims}");
+    assert!(hub.memory() < 40_000, "{} KB", hub.memory());
+}

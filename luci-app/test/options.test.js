@@ -27,8 +27,8 @@ const REST = {
 };
 
 const LISTS = [ 'zone', 'device', 'honeypot_port', 'ban_time', 'service', 'program', 'pattern', 'dest_port', 'scopes', 'origins', 'scenarios_containing', 'scenarios_not_containing', 'types', 'country', 'asn', 'country_url', 'asn_url' ];
-/* url is a list of config list alone. */
-const isList = (type, option) => LISTS.includes(option) || type == 'list' && option == 'url';
+/* url is a list of config list alone, server of config nats. */
+const isList = (type, option) => LISTS.includes(option) || type == 'list' && option == 'url' || type == 'nats' && option == 'server';
 const FLAG = 'flag';
 
 const NETS = [ '192.0.2.7', '192.0.2.0/24', '192.0.2.7/24', '192.0.2.7/33', '256.1.1.1', '01.2.3.4', '1.2.3', '1.2.3.4 5', ' 192.0.2.7',
@@ -64,6 +64,7 @@ const VALUES = {
 		enabled: FLAG, server: SERVERS, port: PORTS, client_name: [ 'default', 'a.b', 'a b', 'a*', 'a>', 'a'.repeat(64), 'a'.repeat(65), 'ä' ],
 		client_pass: [ 'default', 'with blank', 'x'.repeat(256), 'x'.repeat(257) ],
 		hostname: [ 'router', 'my.router', 'my router', 'a'.repeat(65) ], tls: FLAG, ca_file: [ '/etc/ssl/ca.pem', 'ca.pem' ],
+		nkey_file: PATHS, quorum: [ '0', '2', '16', '17', '-1', '1.5', 'two' ],
 		share_bans: FLAG, send_statistics: FLAG, refresh: FLAG
 	},
 	crowdsec: {

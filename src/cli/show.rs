@@ -186,6 +186,11 @@ fn feed_line(feed: &Feed, now: u64, width: usize) -> String {
     let server = match (&feed.list, feed.server.as_str()) {
         (Some(usage), "") => format!("a file, {usage}"),
         (Some(usage), host) => format!("{host}, {usage}"),
+        (None, host) if feed.hub => {
+            let heard = feed.hub_heard.map(|at| duration::text(now.saturating_sub(at)));
+            let heard = heard.map_or("not heard of yet".into(), |ago| format!("heard {ago} ago"));
+            format!("{host}:{}, hub, {heard}", feed.port)
+        }
         (None, host) => format!("{host}:{}", feed.port),
     };
     format!("{:<width$}{:<14} {:>7}  {last:<12}  {server}", feed.name, feed.state, feed.entries)

@@ -53,7 +53,7 @@ impl Settings {
     /// The address or name and port of every feed that is switched on.
     pub fn feed_servers(&self) -> impl Iterator<Item = (&str, u16)> {
         let on = registry::all(&self.feeds).filter(|(feed, source)| self.lets_run(feed, *source));
-        on.map(|(feed, source)| (feed.server)(&self.feeds, source)).filter(|(host, _)| !host.is_empty())
+        on.flat_map(|(feed, source)| (feed.servers)(&self.feeds, source)).filter(|(host, _)| !host.is_empty())
     }
 
     /// Whether all of it together wants this feed of this source to run.

@@ -506,7 +506,7 @@ pub struct Feed {
     /// `off`, `connecting`, `synchronising`, `live`, `partial` (connected; the server refuses a part of what
     /// the feed asks for) or `waiting`.
     pub state: String,
-    /// As configured.
+    /// As configured; of several the one that it is connected to, or tries.
     pub server: String,
     /// As configured.
     pub port: u16,
@@ -542,6 +542,10 @@ pub struct Feed {
     pub lapses_in: Option<u64>,
     /// DisWall: the login.
     pub account: Option<String>,
+    /// DisWall: it follows a hub, not DisWall's server.
+    pub hub: bool,
+    /// With it: moment of the hub's last sign of life.
+    pub hub_heard: Option<u64>,
     /// A list: what its entries are: `block`, `allow` or `only`.
     pub list: Option<String>,
     /// What the owner should know.
@@ -930,6 +934,8 @@ fields!(Feed {
     max_age,
     lapses_in,
     account,
+    hub,
+    hub_heard,
     list,
     notices,
 });

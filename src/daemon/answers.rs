@@ -173,8 +173,11 @@ impl Daemon {
             }
         }
         .into();
-        let (server, port) = (slot.feed.server)(&self.settings.feeds, slot.source());
-        (feed.server, feed.port) = (server.into(), port);
+        let servers = (slot.feed.servers)(&self.settings.feeds, slot.source());
+        let at = slot.handle.as_ref().map_or(0, |handle| handle.gauges.server.get());
+        if let Some(&(server, port)) = servers.get(at).or(servers.first()) {
+            (feed.server, feed.port) = (server.into(), port);
+        }
         if let Some(handle) = &slot.handle {
             let gauges = &handle.gauges;
             feed.messages = gauges.messages.get();
@@ -183,6 +186,8 @@ impl Daemon {
             feed.lists = gauges.lists.get();
             feed.resyncs = gauges.resyncs.get();
             feed.last_message = gauges.last_message.get().map(|at| view.of_boot(at));
+            feed.hub = gauges.hub.get();
+            feed.hub_heard = gauges.hub_heard.get().map(|at| view.of_boot(at));
             feed.last_refusal = gauges.last_refusal.borrow().clone();
             feed.serial = Some(gauges.serial.get()).filter(|serial| *serial > 0);
         }

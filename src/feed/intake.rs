@@ -38,6 +38,11 @@ impl Intake {
         self.most.get()
     }
 
+    /// Whether a list can ban this address.
+    pub fn may_ban(&self, address: IpAddr) -> bool {
+        (self.may_ban)(address)
+    }
+
     /// An empty list, with room for so many IPv4 entries, if they may be as many.
     pub fn begin(&self, v4: usize) -> Reading {
         let most = self.most.get();

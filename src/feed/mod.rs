@@ -106,6 +106,12 @@ pub struct Gauges {
     pub dropped: Cell<(u64, u64)>,
     /// See `dropped`.
     pub entries: Cell<u64>,
+    /// It follows a hub, not DisWall's server.
+    pub hub: Cell<bool>,
+    /// Seconds of `CLOCK_BOOTTIME` at the hub's last sign of life; `None` before the first.
+    pub hub_heard: Cell<Option<u64>>,
+    /// Which of the configured servers it is connected to, or tries.
+    pub server: Cell<usize>,
     /// Why the last refused message was refused.
     pub last_refusal: RefCell<Option<String>>,
 }

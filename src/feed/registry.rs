@@ -22,8 +22,8 @@ pub struct Feed {
     pub enabled: fn(&Settings, Source) -> bool,
     /// Whether nothing of it comes over the network, so that `local_only` lets it run.
     pub local: fn(&Settings, Source) -> bool,
-    /// Name or address and port of its server; the name is empty where there is none.
-    pub server: fn(&Settings, Source) -> (&str, u16),
+    /// Name or address and port of each of its servers, one at least; the name is empty where there is none.
+    pub servers: fn(&Settings, Source) -> Vec<(&str, u16)>,
     /// What people are told of its connection.
     pub terms: fn(&Settings, Source) -> Terms<'_>,
     /// Whether it goes by the same options in both, so that it need not start anew.
@@ -56,7 +56,7 @@ static FEEDS: [Feed; 4] = [
         sources: |_| vec![Source::DYNFW],
         enabled: |settings, _| settings.dynfw.enabled,
         local: |_, _| false,
-        server: |settings, _| (&settings.dynfw.server, settings.dynfw.port),
+        servers: |settings, _| vec![(&settings.dynfw.server, settings.dynfw.port)],
         terms: |Settings { dynfw, .. }, _| Terms {
             encrypted: dynfw.server_key.is_some(),
             max_age: Some(dynfw.max_age),
@@ -73,7 +73,7 @@ static FEEDS: [Feed; 4] = [
         sources: |_| vec![Source::NATS],
         enabled: |settings, _| settings.nats.enabled,
         local: |_, _| false,
-        server: |settings, _| (&settings.nats.server, settings.nats.port),
+        servers: |Settings { nats, .. }, _| nats.servers.iter().map(|server| (server.as_str(), nats.port)).collect(),
         terms: |Settings { nats, .. }, _| Terms {
             encrypted: nats.tls,
             account: Some(&nats.client_name),
@@ -94,7 +94,7 @@ static FEEDS: [Feed; 4] = [
         sources: |settings| Vec::from_iter(settings.crowdsec.enabled.then_some(Source::CROWDSEC)),
         enabled: |_, _| true,
         local: |Settings { crowdsec, .. }, _| crowdsec.is_local(),
-        server: |Settings { crowdsec, .. }, _| crowdsec.server(),
+        servers: |Settings { crowdsec, .. }, _| vec![crowdsec.server()],
         terms: |Settings { crowdsec, .. }, _| Terms { encrypted: crowdsec.is_encrypted(), ..Terms::default() },
         same: |old, new, _| old.crowdsec == new.crowdsec,
         keeps: false,
@@ -106,7 +106,7 @@ static FEEDS: [Feed; 4] = [
         // Those that are switched off are not there.
         enabled: |_, _| true,
         local: |settings, source| list(settings, source).is_some_and(lists::Settings::is_local),
-        server: |settings, source| list(settings, source).map_or(("", 0), lists::Settings::server),
+        servers: |settings, source| list(settings, source).map(lists::Settings::server).into_iter().collect(),
         terms: |settings, source| list(settings, source).map_or_else(Terms::default, lists::Settings::terms),
         same: |old, new, source| list(old, source) == list(new, source),
         keeps: true,

@@ -196,8 +196,13 @@ mod tests {
     #[test]
     fn whatever_sounds_like_a_secret_is_one_or_is_known_not_to_be() {
         // The last two are paths.
-        const PUBLIC: &[(&str, &str)] =
-            &[("dynfw", "server_key"), ("dynfw", "key_url"), ("crowdsec", "api_key_file"), ("crowdsec", "key")];
+        const PUBLIC: &[(&str, &str)] = &[
+            ("dynfw", "server_key"),
+            ("dynfw", "key_url"),
+            ("nats", "nkey_file"),
+            ("crowdsec", "api_key_file"),
+            ("crowdsec", "key"),
+        ];
         for kind in kinds() {
             for (option, secret) in options_of(kind) {
                 let sounds = ["pass", "key", "token", "secret", "cred"].iter().any(|word| option.contains(word));

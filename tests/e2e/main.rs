@@ -17,6 +17,7 @@ mod fail2ban;
 mod firewall;
 mod flows;
 mod forged;
+mod hub;
 mod installed;
 mod key;
 mod lacking;

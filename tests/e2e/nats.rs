@@ -373,7 +373,7 @@ fn tls_is_used_and_its_authority_checked() {
     let _netns = Netns::enter();
     let server = NatsServer::with_tls();
     let tls = |server_name: &str, ca_file: &str| nats::Settings {
-        server: server_name.into(),
+        servers: vec![server_name.into()],
         tls: true,
         ca_file: Some(server.file(ca_file)),
         ..settings("alice", "wonder")

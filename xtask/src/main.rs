@@ -8,7 +8,6 @@ mod demo;
 mod docs;
 mod emulate;
 mod files;
-mod fleet;
 mod licences;
 mod machine;
 mod measure;
@@ -39,14 +38,13 @@ pub struct Subcommand {
     pub run: fn(&[String]) -> Result<()>,
 }
 
-const SUBCOMMANDS: [Subcommand; 9] = [
+const SUBCOMMANDS: [Subcommand; 8] = [
     demo::SUBCOMMAND,
     test::SUBCOMMAND,
     bench::SUBCOMMAND,
     package::SUBCOMMAND,
     emulate::SUBCOMMAND,
     machine::SUBCOMMAND,
-    fleet::SUBCOMMAND,
     docs::SUBCOMMAND,
     release::SUBCOMMAND,
 ];

@@ -128,6 +128,8 @@ config nats 'nats'
 	option hostname 'router'
 	option tls '1'
 	option ca_file '/etc/ssl/ca.pem'
+	option nkey_file '/etc/diswall/nats.nk'
+	option quorum '3'
 	option share_bans '1'
 	option send_statistics '1'
 	option refresh '1'
@@ -223,13 +225,15 @@ config block
             },
             nats: nats::Settings {
                 enabled: false,
-                server: "nats.example.org".into(),
+                servers: vec!["nats.example.org".into()],
                 port: 4223,
                 client_name: "me".into(),
                 client_pass: "it's".into(),
                 hostname: Some("router".into()),
                 tls: true,
                 ca_file: Some("/etc/ssl/ca.pem".into()),
+                nkey_file: Some("/etc/diswall/nats.nk".into()),
+                quorum: 3,
                 share_bans: true,
                 send_statistics: true,
                 refresh: true,
@@ -561,7 +565,7 @@ fn an_account_is_not_told_to_a_server_that_was_not_meant() {
         let former = format!("config nats 'nats'\n\toption server 'a.example'\n{}", account.replace("'me'", "'you'"));
         let nats = over(&text, &former).settings.feeds.nats;
         assert_eq!(
-            (nats.server == "diswall.stream", nats.client_name.as_str(), nats.share_bans),
+            (nats.servers == ["diswall.stream"], nats.client_name.as_str(), nats.share_bans),
             (false, "you", true),
             "{bad}"
         );

@@ -7,7 +7,7 @@
 
 mod client;
 pub mod decision;
-mod gather;
+pub(in crate::feed) mod gather;
 pub mod http;
 mod known;
 mod lapi;

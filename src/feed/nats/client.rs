@@ -54,7 +54,8 @@ pub fn start(settings: &Settings, system_hostname: &str, intake: Intake, updates
         resync: Rc::clone(&resync),
         backoff: Backoff::new(DELAYS.0, DELAYS.1),
         session: None,
-        cleartext_posted: false,
+        at: 0,
+        cleartext_posted: None,
     };
     let task = tokio::task::spawn_local(async move {
         // The only error is that the daemon no longer listens: then there is nothing left to do.
@@ -94,7 +95,10 @@ struct Client {
     backoff: Backoff,
     /// The latest session, for what it has posted still stands.
     session: Option<Session>,
-    cleartext_posted: bool,
+    /// Which of the servers it is connected to, or tries.
+    at: usize,
+    /// To which of them credentials travel readable, as was posted.
+    cleartext_posted: Option<usize>,
 }
 
 impl Client {
@@ -108,7 +112,8 @@ impl Client {
         };
         loop {
             self.state(FeedState::Connecting).await?;
-            let error = match Link::open(&self.settings).await {
+            self.gauges.server.set(self.at);
+            let mut error = match Link::open(&self.settings, self.server()).await {
                 Ok(link) => {
                     let since = Instant::now();
                     let end = self.serve(link, &subjects).await;
@@ -122,6 +127,10 @@ impl Client {
                 }
                 Err(error) => error.to_string(),
             };
+            if self.settings.servers.len() > 1 {
+                error = format!("{}: {error}", self.server());
+                self.at = (self.at + 1) % self.settings.servers.len();
+            }
             let delay = self.backoff.delay();
             let retry_in = u32::try_from(delay.as_secs()).unwrap_or(u32::MAX).saturating_add(1);
             self.state(FeedState::Waiting { error, retry_in }).await?;
@@ -130,6 +139,10 @@ impl Client {
                 () = self.resync.notified() => {}
             }
         }
+    }
+
+    fn server(&self) -> &str {
+        self.settings.servers.get(self.at).map_or("", String::as_str)
     }
 
     /// Runs a session over a new connection until it breaks.
@@ -156,6 +169,7 @@ impl Client {
         let shared_login = self.settings.client_name == DEFAULT_LOGIN;
         let (subjects, gauges) = (Rc::clone(subjects), Rc::clone(&self.gauges));
         let mut session = Session::new(subjects, gauges, self.intake.clone(), shared_login, inbox, link.max_payload());
+        session.set_quorum(self.settings.quorum);
         if let Some(before) = self.session.take() {
             session.succeed(&before);
             self.gauges.resyncs.set(self.gauges.resyncs.get() + 1);
@@ -169,11 +183,12 @@ impl Client {
     /// Says that the connection is up, and whether credentials travel readable, if they are somebody's.
     async fn greet(&mut self, link: &Link) -> Result<(), DaemonGone> {
         self.state(FeedState::Synchronising).await?;
-        let readable = !link.is_encrypted() && self.settings.client_name != DEFAULT_LOGIN;
+        let secret = self.settings.client_name != DEFAULT_LOGIN && self.settings.nkey_file.is_none();
+        let readable = (!link.is_encrypted() && secret).then_some(self.at);
         if readable != self.cleartext_posted {
             self.cleartext_posted = readable;
-            let text = readable.then(|| {
-                let server = &self.settings.server;
+            let text = readable.map(|_| {
+                let server = self.server();
                 format!("the DisWall password travels unencrypted to {server}; option tls asks for encryption")
             });
             self.post(Update::Notice { key: notice::CLEARTEXT, text }).await?;
@@ -234,6 +249,10 @@ impl Conversation<'_> {
                 gauges.messages.set(gauges.messages.get() + 1);
                 gauges.last_message.set(Some(uptime::seconds()));
                 while self.session.message_step(&message, now, out) {
+                    // What a piece says is passed on before the next: a message may say much.
+                    for update in out.updates.drain(..) {
+                        self.client.post(update).await?;
+                    }
                     tokio::task::yield_now().await;
                 }
             }

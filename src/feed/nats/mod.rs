@@ -7,6 +7,8 @@
 //! [`start`] and the [`Publisher`] it gives.
 
 mod client;
+mod hub;
+mod nkey;
 pub mod protocol;
 mod publisher;
 pub mod session;

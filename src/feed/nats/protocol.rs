@@ -75,9 +75,11 @@ pub struct Info {
     pub tls_available: bool,
     /// Longest body it takes and passes on, in bytes; 0 when it does not say.
     pub max_payload: u64,
+    /// What a login with a key is to sign; empty where no login has one.
+    pub nonce: String,
 }
 
-fields!(Info { tls_required, tls_available, max_payload });
+fields!(Info { tls_required, tls_available, max_payload, nonce });
 
 /// A message that came on one of our subscriptions, borrowed from the buffer.
 #[derive(Debug, PartialEq, Eq)]
@@ -88,6 +90,8 @@ pub struct Delivery<'a> {
     pub subject: &'a str,
     /// The body.
     pub payload: &'a [u8],
+    /// The headers as they came, with the line before them; none in most messages.
+    pub headers: &'a [u8],
     /// The status in the headers, if there is one; 503 means that nobody listens to a request's subject.
     pub status: Option<u16>,
 }
@@ -170,7 +174,7 @@ impl Decoder {
         let payload = rest.get(..end - body_start - headers.len()).unwrap_or_default();
         match Header::parse(line.trim_ascii_end())? {
             Header::Message { sid, subject, .. } => {
-                Ok(Some(Operation::Message(Delivery { sid, subject, payload, status: status(headers) })))
+                Ok(Some(Operation::Message(Delivery { sid, subject, payload, headers, status: status(headers) })))
             }
             _ => Err(ProtocolError::Frame),
         }
@@ -281,8 +285,17 @@ pub const PING: &[u8] = b"PING\r\n";
 /// Says that this side does.
 pub const PONG: &[u8] = b"PONG\r\n";
 
+/// By what a login proves itself.
+pub enum Login<'a> {
+    /// User and password.
+    Password(&'a str, &'a str),
+    /// A public key, and the server's nonce signed with it: neither has a character that JSON would quote.
+    Key(&'a str, &'a str),
+}
+
 /// CONNECT, the client's first line. `echo` off: the server does not send us what we publish.
-pub fn connect(out: &mut Vec<u8>, user: &str, password: &str, encrypted: bool) {
+pub fn connect(out: &mut Vec<u8>, login: &Login<'_>, encrypted: bool) {
+    let (user, password) = if let Login::Password(user, password) = login { (*user, *password) } else { ("", "") };
     let connect = Connect {
         tls_required: encrypted,
         user: user.into(),
@@ -296,7 +309,19 @@ pub fn connect(out: &mut Vec<u8>, user: &str, password: &str, encrypted: bool) {
         ..Connect::default()
     };
     out.extend_from_slice(b"CONNECT ");
-    out.extend_from_slice(json::to_string(&connect).as_bytes());
+    let mut connect = json::to_string(&connect);
+    if let Login::Key(public, signature) = login {
+        connect.truncate(connect.trim_end_matches('}').len());
+        for (name, value) in [("nkey", public), ("sig", signature)] {
+            connect.push_str(",\"");
+            connect.push_str(name);
+            connect.push_str("\":\"");
+            connect.push_str(value);
+            connect.push('"');
+        }
+        connect.push('}');
+    }
+    out.extend_from_slice(connect.as_bytes());
     out.extend_from_slice(b"\r\n");
 }
 
@@ -338,6 +363,11 @@ pub fn subscribe(out: &mut Vec<u8>, subject: &str, sid: u32) {
     let _ = write!(out, "SUB {subject} {sid}\r\n");
 }
 
+/// UNSUB: no more messages under the number `sid`.
+pub fn unsubscribe(out: &mut Vec<u8>, sid: u32) {
+    let _ = write!(out, "UNSUB {sid}\r\n");
+}
+
 /// PUB: a message, with the subject where a reply is expected, if one is.
 pub fn publish(out: &mut Vec<u8>, subject: &str, reply: Option<&str>, payload: &[u8]) {
     let (space, reply) = if let Some(reply) = reply { (" ", reply) } else { ("", "") };
@@ -372,8 +402,9 @@ mod tests {
         shown
     }
 
-    fn message(sid: u32, subject: &str, payload: &[u8], status: Option<u16>) -> String {
-        format!("{:?}", Operation::Message(Delivery { sid, subject, payload, status }))
+    fn message(sid: u32, subject: &str, payload: &[u8], headers: &[u8]) -> String {
+        let status = (headers.len() > 14).then_some(503);
+        format!("{:?}", Operation::Message(Delivery { sid, subject, payload, headers, status }))
     }
 
     #[test]
@@ -383,17 +414,17 @@ mod tests {
             MSG a.b 1 4\r\n\r\n\xff.\r\nMSG a.b 2 _INBOX.x 0\r\n\r\nPING\r\nmsg\ta  3  1\r\nx\r\n\
             HMSG _INBOX.x 9 16 16\r\nNATS/1.0 503\r\n\r\n\r\nHMSG a 4 reply 12 15\r\nNATS/1.0\r\n\r\nabc\r\n\
             -ERR 'Permissions Violation for Publish to \"a.b\"'\r\n-ERR\r\n";
-        let info = Info { tls_required: true, tls_available: false, max_payload: 1_048_576 };
+        let info = Info { tls_required: true, tls_available: false, max_payload: 1_048_576, nonce: String::new() };
         let expected = [
             format!("{:?}", Operation::Info(info)),
             "Ok".into(),
             "Pong".into(),
-            message(1, "a.b", b"\r\n\xff.", None),
-            message(2, "a.b", b"", None),
+            message(1, "a.b", b"\r\n\xff.", b""),
+            message(2, "a.b", b"", b""),
             "Ping".into(),
-            message(3, "a", b"x", None),
-            message(9, "_INBOX.x", b"", Some(503)),
-            message(4, "a", b"abc", None),
+            message(3, "a", b"x", b""),
+            message(9, "_INBOX.x", b"", b"NATS/1.0 503\r\n\r\n"),
+            message(4, "a", b"abc", b"NATS/1.0\r\n\r\n"),
             format!("{:?}", Operation::Err("Permissions Violation for Publish to \"a.b\"")),
             format!("{:?}", Operation::Err("")),
         ];
@@ -447,7 +478,7 @@ mod tests {
     #[test]
     fn what_is_said_to_the_server() {
         let mut out = Vec::new();
-        connect(&mut out, "al\"ice", "p\r\n", true);
+        connect(&mut out, &Login::Password("al\"ice", "p\r\n"), true);
         subscribe(&mut out, "diswall.blacklist.new", 1);
         publish(&mut out, "a.b", Some("_INBOX.x"), b"empty");
         publish(&mut out, "a.b", None, b"");

@@ -8,6 +8,8 @@
 //! The shared login `default` only receives: its password is known to everybody, so that what "other
 //! routers of the login" add, take back or allow is what any stranger wants.
 
+mod hub;
+
 use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::rc::Rc;
@@ -15,8 +17,10 @@ use std::time::{Duration, Instant};
 
 use ipnet::IpNet;
 
+use self::hub::{Hub, Peer};
+use super::hub::wire as words;
 use super::protocol::{self, Delivery};
-use super::subscriptions::{Attempt, PAUSES, Subscriptions, sid};
+use super::subscriptions::{Attempt, PAUSES, Purpose, Subscriptions, sid};
 use super::wire::{self, AllowReader, BlockReader, DEFAULT_SECONDS, Subjects, Taken, WireError};
 use crate::feed::backoff::Backoff;
 use crate::feed::intake::Intake;
@@ -139,13 +143,19 @@ impl ListRequest {
         }
     }
 
+    /// What comes from now on is newer than the list that is asked for now.
+    fn begin(&mut self) {
+        self.reply.clear();
+        self.held.clear();
+        (self.overflown, self.stale) = (false, false);
+    }
+
     fn ask(&mut self, subject: &str, inbox: &str, now: Instant, out: &mut Output) {
+        self.begin();
         self.asked += 1;
         let name = if self.which == Which::Block { 'b' } else { 'a' };
         self.reply = format!("{inbox}.{name}{}", self.asked);
         self.stage = Stage::Asked(now + REPLY);
-        self.held.clear();
-        (self.overflown, self.stale) = (false, false);
         protocol::publish(&mut out.bytes, subject, Some(&self.reply), b"empty");
     }
 
@@ -231,6 +241,8 @@ enum Proof {
     Subscription(Attempt),
     /// That the login may ask; with the number of the request.
     Request(Which, u32),
+    /// That the login may ask the hub; with the number of the question.
+    Hub(u32),
     /// That the login may publish what the router shares.
     Publish,
 }
@@ -263,6 +275,7 @@ pub struct Session {
     block_reader: Option<BlockReader>,
     allow_reader: Option<AllowReader>,
     subscriptions: Subscriptions,
+    hub: Hub,
     /// What the PONGs to come prove, and when each was asked for.
     awaited: VecDeque<(Proof, Instant)>,
     /// A complaint was posted.
@@ -286,7 +299,8 @@ impl Session {
         max_payload: u64,
     ) -> Session {
         Session {
-            subscriptions: Subscriptions::new(&subjects, &inbox, shared_login),
+            subscriptions: Subscriptions::new(),
+            hub: Hub::new(),
             awaited: VecDeque::new(),
             complained: false,
             listed: false,
@@ -312,11 +326,24 @@ impl Session {
         self.allow.complained = before.allow.complained;
         self.complained = before.complained;
         self.refusals.review = before.refusals.review;
+        self.hub.told = before.hub.told.clone();
     }
 
-    /// Subscribes, then asks. `FeedState::Synchronising` was posted before.
+    /// Finds out who is there, subscribes, then asks. `FeedState::Synchronising` was posted before.
     pub fn open(&mut self, now: Instant, out: &mut Output) {
-        self.subscribe(now, out);
+        if self.shared_login {
+            self.follow_server(false, now, out);
+        } else {
+            self.look_for_hub(now, out);
+        }
+    }
+
+    /// No hub is there; whether one may come.
+    fn follow_server(&mut self, listens: bool, now: Instant, out: &mut Output) {
+        self.hub.peer = Peer::Server;
+        self.gauges.hub.set(false);
+        self.gauges.hub_heard.set(None);
+        self.need(Purpose::Server(listens), now, out);
         if self.shared_login {
             // What an own login allowed before does not hold for this one.
             out.event(Event::AllowList { origin: AllowOrigin::Nats, list: Vec::new() });
@@ -342,6 +369,9 @@ impl Session {
 
     /// Asks for both lists where no reply is awaited. Without an inbox none can come: then when that is back.
     fn ask(&mut self, now: Instant, out: &mut Output) {
+        if matches!(self.hub.peer, Peer::Unknown(_)) {
+            return;
+        }
         for which in [Which::Block, Which::Allow] {
             let wanted = which == Which::Block || !self.shared_login;
             if wanted && !self.subscriptions.lacks_inbox() && !self.request(which).is_asked() {
@@ -351,6 +381,9 @@ impl Session {
     }
 
     fn ask_for(&mut self, which: Which, now: Instant, out: &mut Output) {
+        if which == Which::Block && self.hub.peer == Peer::Hub {
+            return self.ask_for_hubs_list(now, out);
+        }
         let (request, subject) = match which {
             Which::Block => (&mut self.block, &self.subjects.block_init),
             Which::Allow => (&mut self.allow, &self.subjects.allow_init),
@@ -396,7 +429,7 @@ impl Session {
                     request.denied = false;
                 }
             }
-            Some((Proof::Alive, _)) | None => {}
+            Some((Proof::Hub(_) | Proof::Alive, _)) | None => {}
         }
         self.review(now, out);
         false
@@ -420,6 +453,9 @@ impl Session {
             let wait = due.map_or(0, |due| due.saturating_duration_since(now).as_secs());
             let retry_in = u32::try_from(wait).unwrap_or(u32::MAX).saturating_add(1);
             FeedState::Partial { error, lost, retry_in }
+        } else if self.hub.away {
+            let retry_in = u32::try_from(REPLY.as_secs()).unwrap_or(u32::MAX);
+            FeedState::Waiting { error: self.hub.absence(), retry_in }
         } else if self.listed && self.subscriptions.all_in_force() {
             FeedState::Live
         } else {
@@ -448,8 +484,9 @@ impl Session {
             errors.push(format!("subscribe {subject} ({why})"));
             losses.push(lost);
         }
+        let block_list = if self.hub.peer == Peer::Hub { self.hub.subject } else { &self.subjects.block_init };
         for (request, subject, lost) in [
-            (&self.block, &self.subjects.block_init, "the block list does not come"),
+            (&self.block, block_list, "the block list does not come"),
             (&self.allow, &self.subjects.allow_init, "the allow list does not come"),
         ] {
             if request.denied {
@@ -491,6 +528,7 @@ impl Session {
             sid::BLOCK_ADD => wire::shared_ban(message.payload).map(|(address, tag)| {
                 let reason =
                     tag.map_or(Reason::Announced, |tag| Reason::Tagged(outside::clean(tag, wire::TAG_MAX).into()));
+                self.told(address, now);
                 self.block.change(ban(address.into(), Lifetime::Seconds(DEFAULT_SECONDS), reason), out);
             }),
             sid::BLOCK_DEL => wire::unban(message.payload).map(|address| self.unban(address, out)),
@@ -501,6 +539,15 @@ impl Session {
             sid::ALLOW_DEL => wire::allowed(message.payload)
                 .map(|net| self.allow.change(Event::Disallow { origin: AllowOrigin::Nats, net }, out)),
             sid::INBOX => return self.reply(message, now, out),
+            sid::HUB_INBOX => {
+                self.hub_reply(message, now, out);
+                Ok(())
+            }
+            sid::CHANGES => match self.changes(message, now, out) {
+                Ok(more) => return more,
+                Err(refusal) => Err(refusal),
+            },
+            sid::REPORTS => self.report(message, now, out),
             _ => Ok(()),
         };
         if let Err(refusal) = taken {
@@ -512,6 +559,7 @@ impl Session {
 
     /// This router has taken back a ban of the login's: as if another router of it had.
     pub fn unban(&mut self, address: IpAddr, out: &mut Output) {
+        self.hub.told.remove(address);
         self.block.change(Event::Unban { source: Source::NATS, net: address.into() }, out);
     }
 
@@ -583,7 +631,9 @@ impl Session {
         let again = self.request(which).overflown || self.request(which).stale;
         self.request(which).settle(out);
         self.review(now, out);
-        if again {
+        if again && self.hub.peer == Peer::Hub {
+            self.take_anew(now);
+        } else if again {
             self.gauges.resyncs.set(self.gauges.resyncs.get() + 1);
             self.ask(now, out);
         }
@@ -632,11 +682,15 @@ impl Session {
             Proof::Subscription(attempt) => {
                 let why = if named.is_some() { "denied".into() } else { outside::clean(text, SUBJECT) };
                 self.subscriptions.refuse(attempt.sid, &why, now);
+                if attempt.sid == sid::HUB_INBOX {
+                    self.hub_denied(now, out);
+                }
                 if self.subscriptions.lacks_inbox() {
                     self.block.withdraw(out);
                     self.allow.withdraw(out);
                 }
             }
+            Proof::Hub(_) => self.hub_denied(now, out),
             Proof::Request(which, _) => {
                 if self.request(which).is_asked() {
                     self.request(which).deny(now, out);
@@ -652,6 +706,9 @@ impl Session {
         let subjects = &self.subjects;
         if !publish {
             return self.subscriptions.named(subject).map(Proof::Subscription);
+        }
+        if [words::HELLO, words::KEPT].contains(&subject) {
+            return Some(Proof::Hub(0));
         }
         if *subject == subjects.block_init {
             return Some(Proof::Request(Which::Block, 0));
@@ -673,7 +730,13 @@ impl Session {
 
     /// When [`Session::tick`] is due.
     pub fn timer(&self) -> Option<Instant> {
-        let timers = [self.block.timer(), self.allow.timer(), self.refusals.review, self.subscriptions.timer()];
+        let timers = [
+            self.block.timer(),
+            self.allow.timer(),
+            self.refusals.review,
+            self.subscriptions.timer(),
+            self.hub.timer(),
+        ];
         timers.into_iter().flatten().min()
     }
 
@@ -682,10 +745,14 @@ impl Session {
         if self.subscriptions.timer().is_some_and(|due| due <= now) {
             self.subscribe(now, out);
         }
+        self.tick_hub(now, out);
         for which in [Which::Block, Which::Allow] {
             match self.request(which).stage {
                 Stage::Asked(until) if until <= now => {
                     let why = self.unanswered();
+                    if which == Which::Block {
+                        self.hub.forget();
+                    }
                     self.request(which).fail(&why, now, out);
                 }
                 Stage::Pausing(until) if until <= now => self.ask_for(which, now, out),
@@ -705,7 +772,7 @@ impl Session {
 
     fn unanswered(&self) -> String {
         let mut why = format!("the service has not answered within {} s", REPLY.as_secs());
-        if self.max_payload > 0 {
+        if self.max_payload > 0 && self.hub.peer != Peer::Hub {
             why.push_str(&format!(" (a list of more than {} bytes cannot pass this server)", self.max_payload));
         }
         why
@@ -756,7 +823,27 @@ mod tests {
             );
             let mut talk = Talk { session, gauges, now: Instant::now(), out: Output::default() };
             talk.session.open(talk.now, &mut talk.out);
+            if !shared {
+                talk.finds_no_hub();
+            }
             talk
+        }
+
+        /// The server lets this login neither listen to a hub nor ask for one.
+        fn finds_no_hub(&mut self) {
+            assert_eq!(
+                self.sent(),
+                "SUB _INBOX.x.hub.* 8\r\nSUB diswall.hub.changes 7\r\nPUB diswall.hub.hello _INBOX.x.hub.1 1\r\n1\r\n"
+            );
+            self.session.pong(self.now, &mut self.out);
+            for denied in ["Subscription to \"diswall.hub.changes\"", "Publish to \"diswall.hub.hello\""] {
+                self.refuses(&format!("Permissions Violation for {denied}"));
+                self.session.pong(self.now, &mut self.out);
+            }
+            assert!(self.posted().is_empty());
+            let ends = b"UNSUB 8\r\nUNSUB 7\r\n";
+            assert!(self.out.bytes.starts_with(ends));
+            self.out.bytes.drain(..ends.len());
         }
 
         /// What was sent since the last call, one operation a line, without the PINGs between them.
@@ -783,7 +870,7 @@ mod tests {
         }
 
         fn says(&mut self, sid: u32, subject: &str, payload: &[u8]) -> Vec<String> {
-            let message = Delivery { sid, subject, payload, status: None };
+            let message = Delivery { sid, subject, payload, headers: b"", status: None };
             self.session.message(&message, self.now, &mut self.out);
             self.posted()
         }
@@ -1106,7 +1193,8 @@ mod tests {
                 (["SUB", _, sid], _) => drop(self.served.insert(sid.parse().unwrap())),
                 (["PUB", subject, ..], 0) => self.says(&format!("Permissions Violation for Publish to \"{subject}\"")),
                 (["PUB", _, reply, _], 3..) if self.served.contains(&sid::INBOX) => {
-                    let message = Delivery { sid: sid::INBOX, subject: reply, payload: b"", status: None };
+                    let message =
+                        Delivery { sid: sid::INBOX, subject: reply, payload: b"", headers: b"", status: None };
                     self.talk.session.message(&message, self.talk.now, &mut self.talk.out);
                 }
                 _ => {}

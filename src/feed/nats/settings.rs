@@ -5,21 +5,23 @@
 use std::path::PathBuf;
 
 use crate::options::value::{self, BadValue, Checked, is_host_name, refuse};
-use crate::options::{Checks, Single, one, secret};
+use crate::options::{Checks, Single, one, secret, texts};
 
 /// `config nats 'nats'`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Settings {
     /// `enabled`.
     pub enabled: bool,
-    /// `server`: name or address.
-    pub server: String,
+    /// `server`: names or addresses, tried in turn; one at least.
+    pub servers: Vec<String>,
     /// `port`.
     pub port: u16,
     /// `client_name`: the DisWall login.
     pub client_name: String,
     /// `client_pass`.
     pub client_pass: String,
+    /// `nkey_file`: has the seed of the key in it by which the server knows the login, in place of the password.
+    pub nkey_file: Option<PathBuf>,
     /// `hostname`: the host part of subjects; `None`: the router's, dots to underscores (and `openwrt`
     /// with the `default` account).
     pub hostname: Option<String>,
@@ -31,6 +33,8 @@ pub struct Settings {
     pub share_bans: bool,
     /// `send_statistics`: publish hourly counts.
     pub send_statistics: bool,
+    /// `quorum`: other logins that must report an address before it is banned while a hub is away; 0: none will do.
+    pub quorum: u8,
     /// `refresh`: a ban's time starts again with every packet of the banned address.
     pub refresh: bool,
 }
@@ -39,15 +43,17 @@ impl Default for Settings {
     fn default() -> Settings {
         Settings {
             enabled: true,
-            server: "diswall.stream".into(),
+            servers: vec!["diswall.stream".into()],
             port: 4222,
             client_name: "default".into(),
             client_pass: "default".into(),
+            nkey_file: None,
             hostname: None,
             tls: false,
             ca_file: None,
             share_bans: false,
             send_statistics: false,
+            quorum: 2,
             refresh: false,
         }
     }
@@ -58,15 +64,17 @@ pub const SECTION: Single<Settings> = Single {
     name: "nats",
     options: &[
         one("enabled", |nats, given| given.set(&mut nats.enabled, value::boolean)),
-        one("server", |nats, given| given.set(&mut nats.server, value::server)),
+        texts("server", |nats, given| given.add(&mut nats.servers, value::server)),
         one("port", |nats, given| given.set(&mut nats.port, value::port)),
         one("client_name", |nats, given| given.set(&mut nats.client_name, client_name)),
         secret("client_pass", |nats, given| given.set(&mut nats.client_pass, client_pass)),
+        one("nkey_file", |nats, given| given.set(&mut nats.nkey_file, |text| value::path(text).map(Some))),
         one("hostname", |nats, given| given.set(&mut nats.hostname, |text| host_part(text).map(Some))),
         one("tls", |nats, given| given.set(&mut nats.tls, value::boolean)),
         one("ca_file", |nats, given| given.set(&mut nats.ca_file, |text| value::path(text).map(Some))),
         one("share_bans", |nats, given| given.set(&mut nats.share_bans, value::boolean)),
         one("send_statistics", |nats, given| given.set(&mut nats.send_statistics, value::boolean)),
+        one("quorum", |nats, given| given.set(&mut nats.quorum, quorum)),
         one("refresh", |nats, given| given.set(&mut nats.refresh, value::boolean)),
     ],
     check,
@@ -77,7 +85,7 @@ const TO_WHOM: [&str; 3] = ["server", "tls", "ca_file"];
 /// All that says where the server is.
 const WHERE: [&str; 4] = ["server", "port", "tls", "ca_file"];
 /// What is told.
-const TOLD: [&str; 4] = ["client_name", "client_pass", "share_bans", "send_statistics"];
+const TOLD: [&str; 5] = ["client_name", "client_pass", "nkey_file", "share_bans", "send_statistics"];
 
 fn check(nats: &mut Settings, section: &mut Checks<'_, '_>) {
     if nats.tls && !section.is_bad("tls") && !cfg!(feature = "tls") {
@@ -91,13 +99,13 @@ fn check(nats: &mut Settings, section: &mut Checks<'_, '_>) {
 
 /// What the owner's server may be told is not told to another, or unencrypted.
 fn withhold_account(nats: &mut Settings, section: &mut Checks<'_, '_>) {
-    let Settings { client_name, client_pass, share_bans, send_statistics, .. } = Settings::default();
-    *nats = Settings { client_name, client_pass, share_bans, send_statistics, ..std::mem::take(nats) };
+    let Settings { client_name, client_pass, nkey_file, share_bans, send_statistics, .. } = Settings::default();
+    *nats = Settings { client_name, client_pass, nkey_file, share_bans, send_statistics, ..std::mem::take(nats) };
     section.forget(&TOLD);
     if section.had_former() {
         // An account belongs to its server, so the former server comes with it.
-        let Settings { server, port, tls, ca_file, .. } = Settings::default();
-        *nats = Settings { server, port, tls, ca_file, ..std::mem::take(nats) };
+        let Settings { servers, port, tls, ca_file, .. } = Settings::default();
+        *nats = Settings { servers, port, tls, ca_file, ..std::mem::take(nats) };
         section.forget(&WHERE);
         section.put_back(&WHERE, &SECTION, nats);
         section.put_back(&TOLD, &SECTION, nats);
@@ -105,6 +113,14 @@ fn withhold_account(nats: &mut Settings, section: &mut Checks<'_, '_>) {
     let message = "until it is certain which server is meant and how, it is told no account and no bans but those of \
                    the configuration that was in force";
     section.warn(None, message.to_owned());
+}
+
+/// How many logins must agree: 0 to 16.
+fn quorum(value: &str) -> Checked<u8> {
+    match value.parse() {
+        Ok(number @ 0..=16) => Ok(number),
+        _ => refuse(value, "is no number of logins; write 0 (nothing is taken) to 16"),
+    }
 }
 
 /// A DisWall login: it becomes one token of a NATS subject, so no blanks, dots, `*` or `>`.
@@ -157,6 +173,10 @@ mod tests {
         assert_eq!(client_pass("it's é").as_deref(), Ok("it's é"));
         let said = refusal(client_pass("secret\n"));
         assert!(!said.contains("secret"), "a password must not be repeated: {said}");
+        for text in ["", "-1", "17", "two"] {
+            assert!(refusal(quorum(text)).contains("0 (nothing is taken) to 16"), "{text}");
+        }
+        assert_eq!((quorum("0"), quorum("16")), (Ok(0), Ok(16)));
         assert_eq!(host_part("router.example.org").as_deref(), Ok("router.example.org"));
         for text in ["", "a b", "*", ">", "a..b"] {
             assert!(refusal(host_part(text)).contains("is no host name"), "{text}");

@@ -7,6 +7,7 @@
 
 use std::time::{Duration, Instant};
 
+use super::hub::wire as hub;
 use super::protocol;
 use super::wire::Subjects;
 use crate::feed::backoff::Backoff;
@@ -22,17 +23,49 @@ pub(super) mod sid {
     pub const ALLOW_ADD: u32 = 4;
     pub const ALLOW_DEL: u32 = 5;
     pub const INBOX: u32 = 6;
+    pub const CHANGES: u32 = 7;
+    pub const HUB_INBOX: u32 = 8;
+    pub const REPORTS: u32 = 9;
 }
 
 /// What is lost without a subscription, by its number; and without an inbox, which comes last.
-const LOSSES: [(u32, &str); 6] = [
+const LOSSES: [(u32, &str); 9] = [
     (sid::NEW, "new bans do not arrive"),
     (sid::BLOCK_ADD, "bans of your other routers do not arrive"),
     (sid::BLOCK_DEL, "bans taken back elsewhere stay until they end"),
     (sid::ALLOW_ADD, "new allowances do not arrive"),
     (sid::ALLOW_DEL, "allowances taken back elsewhere stay"),
     (sid::INBOX, "no list can arrive"),
+    (sid::CHANGES, "new bans of the hub do not arrive"),
+    (sid::HUB_INBOX, "the hub's list cannot arrive"),
+    (sid::REPORTS, "bans of others do not arrive while the hub is away"),
 ];
+
+/// What a connection is there for, as far as is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// To find out whether a hub is there.
+    Question,
+    /// To follow DisWall's server; and to hear of a hub, where there may be one later.
+    Server(bool),
+    /// To follow a hub.
+    Hub,
+    /// To follow what routers report while their hub is away.
+    Exchange,
+}
+
+impl Purpose {
+    /// The subscriptions that it needs, in the order in which they are asked for.
+    fn needs(self) -> &'static [u32] {
+        use sid::{ALLOW_ADD, ALLOW_DEL, BLOCK_ADD, BLOCK_DEL, CHANGES, HUB_INBOX, INBOX, NEW, REPORTS};
+        match self {
+            Purpose::Question => &[HUB_INBOX, CHANGES],
+            Purpose::Server(_) => &[INBOX, NEW, BLOCK_ADD, BLOCK_DEL, ALLOW_ADD, ALLOW_DEL],
+            Purpose::Hub => &[HUB_INBOX, CHANGES, INBOX, BLOCK_ADD, BLOCK_DEL, ALLOW_ADD, ALLOW_DEL],
+            Purpose::Exchange => &[HUB_INBOX, CHANGES, INBOX, BLOCK_ADD, BLOCK_DEL, ALLOW_ADD, ALLOW_DEL, REPORTS],
+        }
+    }
+}
 
 /// One subscription.
 #[derive(Debug)]
@@ -44,6 +77,15 @@ struct Subscription {
     /// The attempt that was refused last and the reason, until one succeeds.
     refused: Option<(u32, String)>,
     in_force: bool,
+    /// It may be refused: a hub would be heard of on it, if there were one.
+    optional: bool,
+}
+
+impl Subscription {
+    /// It is needed and was refused.
+    fn is_missed(&self) -> bool {
+        self.refused.is_some() && !self.optional
+    }
 }
 
 /// All of a connection's subscriptions.
@@ -63,30 +105,53 @@ pub(super) struct Attempt {
 }
 
 impl Subscriptions {
-    /// Those of a login, none of them asked for.
-    pub fn new(subjects: &Subjects, inbox: &str, shared_login: bool) -> Subscriptions {
-        let mut all = vec![(sid::INBOX, format!("{inbox}.*")), (sid::NEW, subjects.new.clone())];
-        if !shared_login {
-            all.extend([
-                (sid::BLOCK_ADD, subjects.block_adds.clone()),
-                (sid::BLOCK_DEL, subjects.block_dels.clone()),
-                (sid::ALLOW_ADD, subjects.allow_adds.clone()),
-                (sid::ALLOW_DEL, subjects.allow_dels.clone()),
-            ]);
-        }
-        let all = all.into_iter().map(|(sid, subject)| Subscription {
-            sid,
-            subject,
-            attempt: 0,
-            refused: None,
-            in_force: false,
+    /// None.
+    pub fn new() -> Subscriptions {
+        Subscriptions { all: Vec::new(), backoff: Backoff::new(PAUSES.0, PAUSES.1), again: None }
+    }
+
+    /// Those that are needed from now on, of a login that shares, or of the shared login. What is not needed any
+    /// more ends: a server may count them.
+    pub fn need(&mut self, purpose: Purpose, subjects: &Subjects, inbox: &str, shared_login: bool, out: &mut Vec<u8>) {
+        let needs = if shared_login { &[sid::INBOX, sid::NEW] } else { purpose.needs() };
+        self.all.retain_mut(|each| {
+            if purpose == Purpose::Question {
+                return true;
+            }
+            let listens = purpose == Purpose::Server(true) && each.sid == sid::CHANGES;
+            each.optional = listens;
+            let stays = listens || needs.contains(&each.sid);
+            if !stays && each.attempt > 0 {
+                protocol::unsubscribe(out, each.sid);
+            }
+            stays
         });
-        Subscriptions { all: all.collect(), backoff: Backoff::new(PAUSES.0, PAUSES.1), again: None }
+        for &sid in needs {
+            if self.has(sid) {
+                continue;
+            }
+            let subject = match sid {
+                sid::INBOX => format!("{inbox}.*"),
+                sid::HUB_INBOX => format!("{inbox}.hub.*"),
+                sid::CHANGES => hub::CHANGES.to_owned(),
+                sid::REPORTS => hub::REPORTS.to_owned(),
+                sid::NEW => subjects.new.clone(),
+                sid::BLOCK_ADD => subjects.block_adds.clone(),
+                sid::BLOCK_DEL => subjects.block_dels.clone(),
+                sid::ALLOW_ADD => subjects.allow_adds.clone(),
+                _ => subjects.allow_dels.clone(),
+            };
+            let optional = purpose == Purpose::Question;
+            self.all.push(Subscription { sid, subject, attempt: 0, refused: None, in_force: false, optional });
+        }
+        if !self.any_refused() {
+            self.again = None;
+        }
     }
 
     /// Asks for all that were never asked for or are refused; `asked` is told of each, to send a PING behind it.
     pub fn ask(&mut self, now: Instant, bytes: &mut Vec<u8>, asked: &mut dyn FnMut(Attempt, &mut Vec<u8>)) {
-        for each in self.all.iter_mut().filter(|each| each.attempt == 0 || each.refused.is_some()) {
+        for each in self.all.iter_mut().filter(|each| each.attempt == 0 || each.is_missed()) {
             each.attempt += 1;
             protocol::subscribe(bytes, &each.subject, each.sid);
             asked(Attempt { sid: each.sid, number: each.attempt }, bytes);
@@ -122,7 +187,9 @@ impl Subscriptions {
         if let Some(each) = self.all.iter_mut().find(|each| each.sid == sid && !known(each)) {
             each.refused = Some((each.attempt, why.to_owned()));
             each.in_force = false;
-            self.again.get_or_insert_with(|| now + self.backoff.delay());
+            if !each.optional {
+                self.again.get_or_insert_with(|| now + self.backoff.delay());
+            }
         }
     }
 
@@ -138,15 +205,16 @@ impl Subscriptions {
 
     /// Whether every one is in force.
     pub fn all_in_force(&self) -> bool {
-        self.all.iter().all(|each| each.in_force)
+        self.all.iter().all(|each| each.in_force || each.optional)
     }
 
     /// Each refused subject with the reason and what is lost without it.
     pub fn refused(&self) -> impl Iterator<Item = (&str, &str, &'static str)> {
-        self.all.iter().filter_map(|each| {
+        self.all.iter().filter(|each| each.is_missed()).filter_map(|each| {
             let (_, why) = each.refused.as_ref()?;
             let lost = LOSSES.iter().find(|(sid, _)| *sid == each.sid).map_or("", |(_, lost)| *lost);
-            let subject = if each.sid == sid::INBOX { "_INBOX.>" } else { each.subject.as_str() };
+            let subject =
+                if matches!(each.sid, sid::INBOX | sid::HUB_INBOX) { "_INBOX.>" } else { each.subject.as_str() };
             Some((subject, why.as_str(), lost))
         })
     }
@@ -157,6 +225,6 @@ impl Subscriptions {
     }
 
     fn any_refused(&self) -> bool {
-        self.all.iter().any(|each| each.refused.is_some())
+        self.all.iter().any(Subscription::is_missed)
     }
 }

@@ -16,7 +16,8 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use super::protocol::{self, Decoder, Info, Operation, ProtocolError};
+use super::nkey::Nkey;
+use super::protocol::{self, Decoder, Info, Login, Operation, ProtocolError};
 use super::settings::Settings;
 use crate::feed::connect::{self, Unreached};
 use crate::outside;
@@ -45,6 +46,12 @@ pub enum ConnectError {
     CannotEncrypt(io::Error),
     /// The server refused the log-in. Its words.
     Login(String),
+    /// The router has no key to log in with. The whole sentence.
+    NoKey(String),
+    /// The server refused that key, whose public half this is. Its words.
+    Key(String, String),
+    /// No login of the server's has a key.
+    NoNonce(SocketAddr),
     /// The server refused something else. Its words.
     Refused(String),
 }
@@ -63,6 +70,13 @@ impl fmt::Display for ConnectError {
             ConnectError::CannotEncrypt(cause) => write!(f, "{cause}"),
             ConnectError::Login(text) => {
                 write!(f, "the server refused the user name or the password (client_name, client_pass): {text}")
+            }
+            ConnectError::NoKey(text) => f.write_str(text),
+            ConnectError::Key(public, text) => {
+                write!(f, "the server does not know the key of nkey_file, whose public half is {public}: {text}")
+            }
+            ConnectError::NoNonce(address) => {
+                write!(f, "{address}: the server has no login with a key, which option nkey_file is for")
             }
             ConnectError::Refused(text) => write!(f, "the server refused the connection: {text}"),
         }
@@ -135,9 +149,9 @@ pub struct Link {
 
 impl Link {
     /// Connects to the first of the server's addresses that answers, and logs in.
-    pub async fn open(settings: &Settings) -> Result<Link, ConnectError> {
-        let log_in = async |address| Link::log_in(settings, address).await;
-        connect::first(&settings.server, settings.port, CONNECT, log_in).await
+    pub async fn open(settings: &Settings, server: &str) -> Result<Link, ConnectError> {
+        let log_in = async |address| Link::log_in(settings, server, address).await;
+        connect::first(server, settings.port, CONNECT, log_in).await
     }
 
     /// Whether credentials and lists travel encrypted.
@@ -178,7 +192,7 @@ impl Link {
         timeout(WRITE, sent).await.map_err(|_| LinkError::Stuck)?.map_err(LinkError::Io)
     }
 
-    async fn log_in(settings: &Settings, address: SocketAddr) -> Result<Link, ConnectError> {
+    async fn log_in(settings: &Settings, server: &str, address: SocketAddr) -> Result<Link, ConnectError> {
         let failed = |cause| ConnectError::Io(address, cause);
         let tcp = TcpStream::connect(address).await;
         let tcp = tcp.map_err(|cause| ConnectError::Unreached(Unreached::Connect(address, cause)))?;
@@ -195,10 +209,19 @@ impl Link {
             if !info.tls_required && !info.tls_available {
                 return Err(ConnectError::NoTls(address));
             }
-            link = link.encrypt(settings, address).await?;
+            link = link.encrypt(settings, server, address).await?;
         }
+        let key = settings.nkey_file.as_deref().map(Nkey::read).transpose().map_err(ConnectError::NoKey)?;
+        if key.is_some() && info.nonce.is_empty() {
+            return Err(ConnectError::NoNonce(address));
+        }
+        let proof = key.map(|key| (key.public(), key.sign(&info.nonce)));
+        let login = match &proof {
+            Some((public, signature)) => Login::Key(public, signature),
+            None => Login::Password(&settings.client_name, &settings.client_pass),
+        };
         let mut hello = Vec::new();
-        protocol::connect(&mut hello, &settings.client_name, &settings.client_pass, link.encrypted);
+        protocol::connect(&mut hello, &login, link.encrypted);
         hello.extend_from_slice(protocol::PING);
         link.stream.write_all(&hello).await.map_err(failed)?;
         link.stream.flush().await.map_err(failed)?;
@@ -207,7 +230,10 @@ impl Link {
             Operation::Err(text) => Some(Err(refusal(text))),
             _ => None,
         });
-        accepted.await?;
+        accepted.await.map_err(|error| match (error, proof) {
+            (ConnectError::Login(text), Some((public, _))) => ConnectError::Key(public, text),
+            (error, _) => error,
+        })?;
         Ok(link)
     }
 
@@ -242,18 +268,18 @@ impl Link {
     }
 
     #[cfg(not(feature = "tls"))]
-    async fn encrypt(self, _: &Settings, _: SocketAddr) -> Result<Link, ConnectError> {
+    async fn encrypt(self, _: &Settings, _: &str, _: SocketAddr) -> Result<Link, ConnectError> {
         let why = "this diswall was built without TLS, which option tls or the server asks for";
         Err(ConnectError::CannotEncrypt(io::Error::new(io::ErrorKind::Unsupported, why)))
     }
 
     #[cfg(feature = "tls")]
-    async fn encrypt(self, settings: &Settings, address: SocketAddr) -> Result<Link, ConnectError> {
+    async fn encrypt(self, settings: &Settings, server: &str, address: SocketAddr) -> Result<Link, ConnectError> {
         // The server waits for our hello: bytes that are here already were not sent by it.
         if self.decoder.has_rest() {
             return Err(ConnectError::NotNats(address, ProtocolError::Frame));
         }
-        let stream = tls::encrypt(settings, address, self.stream).await?;
+        let stream = tls::encrypt(settings, server, address, self.stream).await?;
         Ok(Link { stream, decoder: Decoder::default(), encrypted: true, ..self })
     }
 }

@@ -56,6 +56,8 @@ pub enum WireError {
     Seconds(String),
     /// A line of a list that has another form.
     Form(String),
+    /// What a hub said and the form that it has not.
+    Word(String, &'static str),
     /// One allowance more than are taken: so many.
     TooMany(usize),
     /// A list in which not a single line was usable: so many lines, and what was wrong with the last.
@@ -71,6 +73,7 @@ impl fmt::Display for WireError {
             WireError::Everything(text) => write!(f, "\"{text}\" would allow every address"),
             WireError::Seconds(text) => write!(f, "\"{text}\" is no number of seconds above 0"),
             WireError::Form(text) => write!(f, "\"{text}\" is not of the form ADDRESS timeout SECONDS"),
+            WireError::Word(text, form) => write!(f, "\"{text}\" is not of the form {form}"),
             WireError::TooMany(most) => write!(f, "more than the {most} allowances that are taken"),
             WireError::Useless(lines, cause) => write!(f, "none of the list's {lines} lines is usable: {cause}"),
         }
@@ -385,11 +388,11 @@ fn split_line(line: &str) -> Result<(&str, Option<Lifetime>), WireError> {
     }
 }
 
-fn text(body: &[u8]) -> Result<&str, WireError> {
+pub(super) fn text(body: &[u8]) -> Result<&str, WireError> {
     std::str::from_utf8(body).map(str::trim).map_err(WireError::Encoding)
 }
 
-fn seconds(text: &str) -> Result<Lifetime, WireError> {
+pub(super) fn seconds(text: &str) -> Result<Lifetime, WireError> {
     let digits = text.trim();
     let number = digits.trim_start_matches('0');
     if number.is_empty() || !number.bytes().all(|byte| byte.is_ascii_digit()) {
@@ -400,7 +403,7 @@ fn seconds(text: &str) -> Result<Lifetime, WireError> {
 }
 
 /// A single address; `/32` and `/128` may say so.
-fn single(text: &str) -> Result<IpAddr, WireError> {
+pub(super) fn single(text: &str) -> Result<IpAddr, WireError> {
     let text = text.trim();
     if let Ok(address) = text.parse::<IpAddr>() {
         return Ok(address.to_canonical());
@@ -436,12 +439,12 @@ fn canonical(net: IpNet) -> IpNet {
 }
 
 /// The longest start of `text` that is at most `bytes` long and ends between characters.
-fn cut(text: &str, bytes: usize) -> &str {
+pub(super) fn cut(text: &str, bytes: usize) -> &str {
     text.get(..text.floor_char_boundary(bytes)).unwrap_or(text)
 }
 
 /// A refused text as an error may repeat it: short, and nothing in it that a terminal would obey.
-fn excerpt(text: &str) -> String {
+pub(super) fn excerpt(text: &str) -> String {
     let mut shown: String = text.chars().take(EXCERPT).flat_map(char::escape_debug).collect();
     if text.chars().nth(EXCERPT).is_some() {
         shown.push('…');

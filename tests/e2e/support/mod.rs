@@ -8,6 +8,7 @@ mod authority;
 mod daemon;
 mod diswall_service;
 pub mod flow;
+pub mod hub;
 pub mod lapi;
 mod mounts;
 pub mod nats_server;

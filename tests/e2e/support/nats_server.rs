@@ -10,7 +10,7 @@ use std::time::Duration;
 use diswall::feed::intake::Intake;
 use diswall::feed::nats::{self, Publisher, start};
 use diswall::feed::{FeedState, Handle, Update};
-use diswall::model::{AllowOrigin, Event, Lifetime, Reason, Source};
+use diswall::model::{AllowOrigin, Event, Lifetime, Reason, Run, Source};
 use ipnet::IpNet;
 use nix::sys::signal::Signal;
 use serde_json::Value;
@@ -197,7 +197,7 @@ fn url() -> String {
 /// The settings of a login.
 pub fn settings(login: &str, password: &str) -> nats::Settings {
     nats::Settings {
-        server: "127.0.0.1".into(),
+        servers: vec!["127.0.0.1".into()],
         port: PORT,
         client_name: login.into(),
         client_pass: password.into(),
@@ -270,9 +270,16 @@ impl Folded {
         match event {
             Event::List { source, list } if source == Source::NATS => {
                 self.lists += 1;
-                let v4 = list.v4.iter().map(|entry| (IpAddr::V4(entry.address), entry.lifetime));
-                let v6 = list.v6.iter().map(|entry| (IpAddr::V6(entry.address), entry.lifetime));
-                self.bans = v4.chain(v6).map(|(address, lifetime)| (address, (lifetime, Reason::Listed))).collect();
+                let why = |of: &dyn Fn(&Run) -> usize| -> Vec<Reason> {
+                    list.runs.iter().flat_map(|run| std::iter::repeat_n(run.reason.clone(), of(run))).collect()
+                };
+                let why4 = why(&|run| run.v4).into_iter().chain(std::iter::repeat(Reason::Listed));
+                let why6 = why(&|run| run.v6).into_iter().chain(std::iter::repeat(Reason::Listed));
+                let v4 =
+                    list.v4.iter().zip(why4).map(|(entry, why)| (IpAddr::V4(entry.address), (entry.lifetime, why)));
+                let v6 =
+                    list.v6.iter().zip(why6).map(|(entry, why)| (IpAddr::V6(entry.address), (entry.lifetime, why)));
+                self.bans = v4.chain(v6).collect();
             }
             Event::Ban { source, net, lifetime, reason } if source == Source::NATS => {
                 assert_eq!(net.prefix_len(), net.max_prefix_len(), "a feed bans single addresses");

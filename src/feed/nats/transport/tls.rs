@@ -19,11 +19,12 @@ use super::{ConnectError, Settings, Stream};
 /// The stream, encrypted, when the server's certificate is good for its name.
 pub(super) async fn encrypt(
     settings: &Settings,
+    server: &str,
     address: SocketAddr,
     stream: Box<dyn Stream>,
 ) -> Result<Box<dyn Stream>, ConnectError> {
-    let name = ServerName::try_from(settings.server.clone()).map_err(|_| {
-        let why = format!("\"{}\" cannot be the name in a certificate", settings.server);
+    let name = ServerName::try_from(server.to_owned()).map_err(|_| {
+        let why = format!("\"{server}\" cannot be the name in a certificate");
         ConnectError::CannotEncrypt(io::Error::new(io::ErrorKind::InvalidInput, why))
     })?;
     let config = client_config(settings).map_err(ConnectError::CannotEncrypt)?;

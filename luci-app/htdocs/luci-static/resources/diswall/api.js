@@ -75,6 +75,7 @@ const FEED = {
 	serial: optional, lists: count, resyncs: count, messages: count,
 	refused_messages: count, refused_addresses: count, last_refusal: text,
 	max_age: optional, lapses_in: optional, key: text, account: text, list: text,
+	hub: value => value === true, hub_heard: optional,
 	notices: listOf({ key: text, text: text })
 };
 

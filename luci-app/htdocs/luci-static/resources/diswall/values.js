@@ -261,6 +261,8 @@ return baseclass.extend({
 
 	decisionType: rule(value => [ 'ban', 'captcha' ].includes(value), () => _('Expecting one of %s').format('ban, captcha')),
 
+	quorum: rule(value => /^\+?[0-9]+$/.test(value) && +value <= 16, () => _('Expecting a number from 0 to 16')),
+
 	server: rule(isServer, () => _('Expecting a host name or an address, without a port')),
 
 	serverKey: rule(value => value == 'none' || /^[0-9A-Za-z.:+=^!/*?&<>()[\]{}@%$#-]{40}$/.test(value),

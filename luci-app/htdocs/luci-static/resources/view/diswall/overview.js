@@ -170,6 +170,8 @@ function feedLines(feed, now) {
 		feed.error,
 		feed.retry_in !== null ? _('Next try %s.').format(text.ahead(feed.retry_in)) : '',
 		feed.last_message !== null ? _('Last message %s.').format(text.ago(now, feed.last_message)) : '',
+		feed.hub ? (feed.hub_heard !== null ? _('It follows a hub, last heard of %s.').format(text.ago(now, feed.hub_heard))
+			: _('It follows a hub that has not been heard of yet.')) : '',
 		feed.lapses_in !== null ? _('Its bans lapse %s.').format(text.ahead(feed.lapses_in)) : '',
 		!feed.encrypted && !feed.notices.length ? _('The connection is not encrypted.') : ''
 	].concat(feed.notices.map(notice => notice.text));

@@ -105,12 +105,16 @@ function nats(section) {
 		h('p', {}, _('The server learns the router\'s address, account and host name. Nothing else is sent unless it is switched on below.'))
 	]);
 	option(form.Flag, 'enabled', _('Enabled'), _('Block what DisWall lists.'), YES);
-	option(form.Value, 'server', _('Server'), _('Host name or address.'), { placeholder: 'diswall.stream', validate: values.server });
+	option(form.DynamicList, 'server', _('Servers'), _('Host name or address: DisWall\'s server, or those of a hub of your own. Several are tried in turn.'),
+		{ placeholder: 'diswall.stream', validate: values.server });
 	option(form.Value, 'port', _('Port'), _('TCP port of the server.'), { placeholder: '4222', validate: values.port });
 	option(form.Value, 'client_name', _('Account'), _('Your login at DisWall, or "default".'),
 		{ placeholder: 'default', validate: values.clientName });
 	option(form.Value, 'client_pass', _('Password'), _('The account\'s password. Without encryption it can be read on its way.'),
 		{ placeholder: 'default', password: true, validate: values.clientPass });
+	option(form.Value, 'nkey_file', _('File with the login\'s key'),
+		_('In place of the password, at a server of your own: the seed of an NKEY. The key itself never crosses the wire.'),
+		{ optional: true, validate: values.path });
 	option(form.Value, 'hostname', _('Host name'),
 		_('What the server calls this router. By default its host name; with the account "default" only "openwrt".'),
 		{ optional: true, validate: values.hostPart });
@@ -121,6 +125,9 @@ function nats(section) {
 		_('Sends to DisWall, and so to its users, which addresses this router bans and why. Never what came from a feed.'), NO);
 	option(form.Flag, 'send_statistics', _('Send statistics'),
 		_('Sends to DisWall, every hour, how many addresses were banned and how many packets and bytes were dropped and accepted.'), NO);
+	option(form.Value, 'quorum', _('Others that must agree'),
+		_('While a hub of your own is away: so many other logins must report an address before it is banned. 0: nothing is taken from them.'),
+		{ placeholder: '2', validate: values.quorum });
 	option(form.Flag, 'refresh', _('Begin anew with every packet'),
 		_('The time of a ban starts again whenever the banned address tries something.'), NO);
 }

@@ -8,6 +8,7 @@ mod demo;
 mod docs;
 mod emulate;
 mod files;
+mod fleet;
 mod licences;
 mod machine;
 mod measure;
@@ -38,13 +39,14 @@ pub struct Subcommand {
     pub run: fn(&[String]) -> Result<()>,
 }
 
-const SUBCOMMANDS: [Subcommand; 8] = [
+const SUBCOMMANDS: [Subcommand; 9] = [
     demo::SUBCOMMAND,
     test::SUBCOMMAND,
     bench::SUBCOMMAND,
     package::SUBCOMMAND,
     emulate::SUBCOMMAND,
     machine::SUBCOMMAND,
+    fleet::SUBCOMMAND,
     docs::SUBCOMMAND,
     release::SUBCOMMAND,
 ];

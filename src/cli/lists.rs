@@ -59,7 +59,7 @@ fn from_file(path: &str, push: &mut dyn FnMut(&[u8]) -> bool) -> io::Result<()> 
 fn from_web(url: &str, push: &mut dyn FnMut(&[u8]) -> bool) -> Result<(), String> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| error.to_string())?;
-    runtime.block_on(fetch::fetch(&Wanted::new(url), push)).map(drop)
+    runtime.block_on(fetch::fetch(&Wanted::new(url), push)).map(drop).map_err(|failure| failure.text)
 }
 
 /// What is kept of the entries.

@@ -9,7 +9,7 @@ use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use diswall::feed::fetch::{Outcome, Validators, Wanted, fetch};
+use diswall::feed::fetch::{Failure, Outcome, Validators, Wanted, fetch};
 use tempfile::TempDir;
 
 use crate::support::{Authority, Mount, Netns, Proc, own_mounts, wait_for, web};
@@ -129,7 +129,7 @@ impl Alone {
 }
 
 /// What came of a request, and what the sink got.
-fn get(request: &Wanted<'_>) -> (Result<Outcome, String>, Vec<u8>) {
+fn get(request: &Wanted<'_>) -> (Result<Outcome, Failure>, Vec<u8>) {
     let mut body = Vec::new();
     let outcome = run(request, &mut |piece| {
         assert!(!piece.is_empty() && piece.len() <= 64 << 10, "{} bytes at once", piece.len());
@@ -140,7 +140,7 @@ fn get(request: &Wanted<'_>) -> (Result<Outcome, String>, Vec<u8>) {
 }
 
 /// As the daemon runs: by an account that may do nothing. No program is left behind, not even as a zombie.
-fn run(request: &Wanted<'_>, sink: &mut (dyn FnMut(&[u8]) -> bool + Send)) -> Result<Outcome, String> {
+fn run(request: &Wanted<'_>, sink: &mut (dyn FnMut(&[u8]) -> bool + Send)) -> Result<Outcome, Failure> {
     let by_another = || {
         let another = rustix::thread::Uid::from_raw(65_534);
         rustix::thread::set_thread_res_uid(another, another, another).expect("another account");
@@ -168,7 +168,9 @@ fn url(path: &str) -> String {
 fn refused(program: &Alone, request: &Wanted<'_>, why: &str) {
     let began = Instant::now();
     let (outcome, body) = get(request);
-    let refusal = outcome.expect_err(request.url);
+    let Failure { text: refusal, status, .. } = outcome.expect_err(request.url);
+    let said = status.is_some_and(|status| refusal.contains(&format!("status {status}")));
+    assert_eq!(refusal.contains("status "), said, "{refusal}: {status:?}");
     assert!(refusal.contains(why), "{}, {}: {refusal}", program.name, request.url);
     assert!(refusal.len() < 400 && !refusal.contains(['\n', '\u{1b}']), "{refusal}");
     assert!(!body.starts_with(b"<html>"), "{}, {}: an error page is no list", program.name, request.url);

@@ -80,18 +80,10 @@ async fn by_program(
         silence: PATIENCE,
         ..Wanted::new(url)
     };
-    match fetch::fetch(&request, sink).await {
-        Ok(_) => Ok(()),
-        Err(text) => {
-            let status =
-                text.rsplit_once("answered with status ").and_then(|(_, status)| status.get(..3)?.parse().ok());
-            match status {
-                Some(201) => Ok(()),
-                Some(status) => Err(NoAnswer::Status(status)),
-                None => Err(NoAnswer::Other(outside::clean(&text, outside::SENTENCE))),
-            }
-        }
-    }
+    fetch::fetch(&request, sink).await.map(drop).map_err(|failure| match failure.status {
+        Some(status) => NoAnswer::Status(status),
+        None => NoAnswer::Other(outside::clean(&failure.text, outside::SENTENCE)),
+    })
 }
 
 async fn plain(

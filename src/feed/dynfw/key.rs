@@ -119,7 +119,9 @@ pub async fn fetch(url: &str) -> Result<String, String> {
         text.extend_from_slice(piece);
         true
     };
-    fetch::fetch(&request, &mut sink).await.map_err(|error| format!("the published key cannot be fetched: {error}"))?;
+    fetch::fetch(&request, &mut sink)
+        .await
+        .map_err(|failure| format!("the published key cannot be fetched: {}", failure.text))?;
     let key = certificate(&String::from_utf8_lossy(&text));
     key.ok_or_else(|| format!("{url} holds no CURVE public key ({} bytes came)", text.len()))
 }

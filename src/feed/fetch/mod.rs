@@ -145,6 +145,23 @@ pub enum Outcome {
     Enough,
 }
 
+/// Why it did not end well.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// A sentence for people.
+    pub text: String,
+    /// What the server answered, if it was an answer that says no.
+    pub status: Option<u16>,
+    /// Seconds that it wants to be left alone.
+    pub retry_after: Option<u32>,
+}
+
+impl From<String> for Failure {
+    fn from(text: String) -> Failure {
+        Failure { text, status: None, retry_after: None }
+    }
+}
+
 /// Whether an address is one that can be fetched.
 ///
 /// # Errors
@@ -156,11 +173,13 @@ pub fn check(url: &str) -> Result<(), String> {
 /// Gets it.
 ///
 /// # Errors
-/// A sentence for people. What went into the sink before is then of no use.
-pub async fn fetch(request: &Wanted<'_>, sink: Sink<'_>) -> Result<Outcome, String> {
+/// What went into the sink before is then of no use.
+pub async fn fetch(request: &Wanted<'_>, sink: Sink<'_>) -> Result<Outcome, Failure> {
     match address::place(request.url)? {
-        Place::File(path) => from_file(path, request, sink).await,
-        Place::Web(url) if request.secure && !is_secure(url) => Err("only https:// is trusted with it".into()),
+        Place::File(path) => Ok(from_file(path, request, sink).await?),
+        Place::Web(url) if request.secure && !is_secure(url) => {
+            Err("only https:// is trusted with it".to_owned().into())
+        }
         Place::Web(url) => {
             let late = |_| format!("{} did not send all of it within {} s", host(url), request.time.as_secs());
             timeout(request.time, from_web(url, request, sink)).await.map_err(late)?
@@ -175,11 +194,11 @@ enum Answer {
     Moved(String),
 }
 
-async fn from_web(url: &str, request: &Wanted<'_>, sink: Sink<'_>) -> Result<Outcome, String> {
+async fn from_web(url: &str, request: &Wanted<'_>, sink: Sink<'_>) -> Result<Outcome, Failure> {
     let (program, path) = Program::find()?;
     let login = request.login.map(login).transpose()?;
     if (login.is_some() || request.pass.is_some()) && !program.keeps_secrets() {
-        return Err(format!("{} has no place for a secret that others cannot see: install curl", program.name));
+        return Err(format!("{} has no place for a secret that others cannot see: install curl", program.name).into());
     }
     let before = request.before.checked();
     let mut url = url.to_owned();
@@ -199,20 +218,21 @@ async fn from_web(url: &str, request: &Wanted<'_>, sink: Sink<'_>) -> Result<Out
         match run.follow(running, sink).await? {
             Answer::Outcome(outcome) => return Ok(outcome),
             Answer::Moved(next) if request.pass.is_some() => {
-                return Err(format!("{} leads to \"{}\", which is not followed", host(&url), shown(&next)));
+                return Err(format!("{} leads to \"{}\", which is not followed", host(&url), shown(&next)).into());
             }
             Answer::Moved(next) if is_secure(&url) && !is_secure(&next) => {
-                return Err(format!("{} leads from HTTPS to \"{}\", which is not followed", host(&url), shown(&next)));
+                let text = format!("{} leads from HTTPS to \"{}\", which is not followed", host(&url), shown(&next));
+                return Err(text.into());
             }
             Answer::Moved(next) => {
                 if !matches!(address::place(&next), Ok(Place::Web(_))) {
-                    return Err(format!("{} leads to \"{}\", which is no address", host(&url), shown(&next)));
+                    return Err(format!("{} leads to \"{}\", which is no address", host(&url), shown(&next)).into());
                 }
                 url = next;
             }
         }
     }
-    Err(format!("{} redirects again and again", host(&url)))
+    Err(format!("{} redirects again and again", host(&url)).into())
 }
 
 /// A name and a password, or what a file has of them.
@@ -262,7 +282,7 @@ impl<'a> Run<'a> {
     }
 
     /// Reads what comes, to the end.
-    async fn follow(&mut self, mut running: Running, sink: Sink<'_>) -> Result<Answer, String> {
+    async fn follow(&mut self, mut running: Running, sink: Sink<'_>) -> Result<Answer, Failure> {
         let mut body = vec![0; PIECE];
         let mut words = [0; 512];
         let (mut speaks, mut sends) = (true, true);
@@ -297,7 +317,7 @@ impl<'a> Run<'a> {
                     if !sends {
                         break;
                     }
-                    return Err(self.failure(&format!("sent nothing for {} s", self.request.silence.as_secs())));
+                    return Err(self.failure(&format!("sent nothing for {} s", self.request.silence.as_secs())).into());
                 }
             }
         }
@@ -314,18 +334,25 @@ impl<'a> Run<'a> {
         self.request.may_lack && matches!(self.said.status, Some(404 | 410))
     }
 
+    /// Whether the status says that it is what was asked for, or that what was told was taken.
+    fn is_good(&self) -> bool {
+        let told = self.request.pass.is_some_and(|pass| pass.body.is_some());
+        matches!(self.said.status, Some(200 | 203)) || told && matches!(self.said.status, Some(201..=204))
+    }
+
     /// Looks at a piece of a body; whether it belongs to what was asked for.
-    fn is_wanted(&mut self, piece: &[u8]) -> Result<bool, String> {
+    fn is_wanted(&mut self, piece: &[u8]) -> Result<bool, Failure> {
         if self.moved().is_some() {
             return Ok(false);
         }
-        if self.program.indent.is_some() && !matches!(self.said.status, Some(200 | 203)) {
+        if self.program.indent.is_some() && !self.is_good() {
             return Err(self.status());
         }
         let known = usize::try_from(self.length).unwrap_or(self.start.len());
         self.start.iter_mut().skip(known).zip(piece).for_each(|(start, byte)| *start = *byte);
         self.length += piece.len() as u64;
-        self.bounded().map(|()| true)
+        self.bounded()?;
+        Ok(true)
     }
 
     fn bounded(&self) -> Result<(), String> {
@@ -349,11 +376,12 @@ impl<'a> Run<'a> {
     }
 
     /// What the end means.
-    fn judge(&self, status: ExitStatus) -> Result<Answer, String> {
+    fn judge(&self, status: ExitStatus) -> Result<Answer, Failure> {
         let said = &self.said;
         match said.status {
             Some(304) if !self.question.before.are_none() => return Ok(Answer::Outcome(Outcome::NotModified)),
-            Some(200 | 203) | None => {}
+            _ if self.is_good() => {}
+            None => {}
             _ if self.lacks() => return Ok(Answer::Outcome(Outcome::Missing)),
             // It was on its way elsewhere, and says why it did not go on.
             Some(300..400) if self.program.sees_the_end() && !status.success() => {}
@@ -361,11 +389,13 @@ impl<'a> Run<'a> {
         }
         self.bounded()?;
         if let Some(length) = said.length.filter(|length| *length > self.length) {
-            return Err(self.failure(&format!("sent an answer that was cut: {} of {length} bytes", self.length)));
+            return Err(self
+                .failure(&format!("sent an answer that was cut: {} of {length} bytes", self.length))
+                .into());
         }
         if !status.success() {
             let words = status.code().map_or("could not be asked", |code| self.program.words(code, &said.last));
-            return Err(self.failure(words));
+            return Err(self.failure(words).into());
         }
         let marked = said.framed && self.program.sees_the_end();
         let counted = said.length.is_some() || said.counted;
@@ -375,7 +405,8 @@ impl<'a> Run<'a> {
                 host(self.question.url),
                 self.program.name,
                 if self.program.sees_the_end() { "" } else { ": install curl" }
-            ));
+            )
+            .into());
         }
         let validators = match self.program.indent {
             Some(_) => Validators { etag: said.etag.clone(), modified: said.modified.clone() },
@@ -384,15 +415,16 @@ impl<'a> Run<'a> {
         Ok(Answer::Outcome(Outcome::Body { validators, length: self.length }))
     }
 
-    fn status(&self) -> String {
-        match self.said.status {
+    fn status(&self) -> Failure {
+        let text = match self.said.status {
             Some(401) if self.request.login.is_none() => {
                 format!("{} wants a login (status 401)", host(self.question.url))
             }
             Some(401) => format!("{} does not take the login (status 401)", host(self.question.url)),
             Some(status) => format!("{} answered with status {status}", host(self.question.url)),
             None => self.failure("sent something that is no answer"),
-        }
+        };
+        Failure { text, status: self.said.status, retry_after: self.said.retry_after }
     }
 
     /// A sentence, with the program's own words.

@@ -29,6 +29,8 @@ pub struct Said {
     pub length: Option<u64>,
     /// Where it leads instead.
     pub location: Option<String>,
+    /// Seconds that it wants to be left alone.
+    pub retry_after: Option<u32>,
     /// Its end is marked: in chunks, or by HTTP/2 and above.
     pub framed: bool,
     /// The program knew how long the body would be, and saw all of it.
@@ -81,6 +83,7 @@ impl Said {
         self.framed = matches!(words.next(), Some("2" | "3"));
         self.status = words.next().and_then(|word| word.parse().ok());
         (self.etag, self.modified, self.length, self.location) = (None, None, None, None);
+        self.retry_after = None;
         self.in_head = true;
     }
 
@@ -91,6 +94,8 @@ impl Said {
             "etag" => self.etag = validator(value),
             "last-modified" => self.modified = validator(value),
             "content-length" => self.length = value.parse().ok(),
+            // A date, which it may be too, is not read.
+            "retry-after" => self.retry_after = value.parse().ok(),
             // One that was cut would lead elsewhere.
             "location" if line.len() < LINE => self.location = Some(value.to_owned()),
             "transfer-encoding" => self.framed |= value.to_ascii_lowercase().contains("chunked"),
@@ -141,13 +146,14 @@ mod tests {
     fn what_curl_shows() {
         let all = said(
             Some(""),
-            "HTTP/1.1 302 Found\r\nLocation: /x\r\nETag: \"old\"\r\n\r\nHTTP/2 200\r\netag: W/\"new\"\r\n\
+            "HTTP/1.1 302 Found\r\nLocation: /x\r\nETag: \"old\"\r\nRetry-After: 9\r\n\r\nHTTP/2 200\r\netag: W/\"new\"\r\n\
              Last-Modified: Sun, 06 Nov 1994 08:49:37 GMT\r\nContent-Length: 12\r\n\r\n\
              curl: (18) transfer closed with 50 bytes remaining to read\nMore details here\n",
         );
         assert_eq!((all.status, all.etag.as_deref(), all.length), (Some(200), Some("W/\"new\""), Some(12)));
         assert_eq!(all.modified.as_deref(), Some("Sun, 06 Nov 1994 08:49:37 GMT"));
-        assert_eq!((all.location, all.framed), (None, true));
+        assert_eq!((all.location, all.framed, all.retry_after), (None, true, None));
+        assert_eq!(said(Some(""), "HTTP/2 429\r\nretry-after: 120\r\n\r\n").retry_after, Some(120));
         assert_eq!(all.last, "curl: (18) transfer closed with 50 bytes remaining to read");
     }
 

@@ -295,13 +295,15 @@ impl Client {
             Some(of) => [of, ": ", &error].concat(),
             None => error,
         };
-        let validators =
-            match fetch::fetch(&request, &mut |bytes| reader.push(bytes, &mut take)).await.map_err(named)? {
-                Outcome::NotModified => return Ok(Got::Same),
-                Outcome::Missing => return Ok(Got::Missing),
-                Outcome::Body { validators, .. } => validators,
-                Outcome::Enough => Validators::default(),
-            };
+        let validators = match fetch::fetch(&request, &mut |bytes| reader.push(bytes, &mut take))
+            .await
+            .map_err(|failure| named(failure.text))?
+        {
+            Outcome::NotModified => return Ok(Got::Same),
+            Outcome::Missing => return Ok(Got::Missing),
+            Outcome::Body { validators, .. } => validators,
+            Outcome::Enough => Validators::default(),
+        };
         let summary = reader.finish(&mut take);
         if summary.verdict != Verdict::Usable {
             return Err(named(format!("what came is {}", summary.verdict)));

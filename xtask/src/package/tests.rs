@@ -272,18 +272,19 @@ fn the_switch_and_exceptions_of_turris_newer_client_are_taken_over_once() {
 
 #[test]
 fn the_local_api_of_crowdsecs_bouncer_is_taken_over_once() {
-    let bouncer = "crowdsec.@bouncer[0].enabled=1\ncrowdsec.@bouncer[0].api_key=a-key\n\
+    let bouncer = "crowdsec.@bouncer[0].enabled=1\ncrowdsec.@bouncer[0].api_key=a-key'$(touch /pwned)\n\
                    crowdsec.@bouncer[0].api_url=http://192.0.2.5:8080/\ncrowdsec.@bouncer[0].update_frequency=20s\n";
     let root = router("crowdsec", &format!("{FRESH}{bouncer}"));
     root.write("etc/config/diswall", "config diswall 'main'\n", 0o600);
     assert!(sh(&root, ". /etc/uci-defaults/60_diswall"));
     let uci = root.read("uci");
-    for line in ["enabled=1", "api_key=a-key", "url=http://192.0.2.5:8080/", "interval=20s"] {
+    for line in ["enabled=1", "api_key=a-key'$(touch /pwned)", "url=http://192.0.2.5:8080/", "interval=20s"] {
         assert!(uci.contains(&format!("diswall.crowdsec.{line}\n")), "no {line} in\n{uci}");
     }
     let log = root.read("log");
     let said = |word: &str| calls(&log, "logger").iter().any(|line| line.contains(word));
     assert!(said("two programs block the same") && said("disable") && !said("a-key"), "{log}");
+    assert!(!root.exists("pwned") && !root.read("seen").contains("a-key"), "{}", root.read("seen"));
     assert!(sh(&root, "uci set diswall.crowdsec.enabled=0; . /etc/uci-defaults/60_diswall"));
     assert!(root.read("uci").contains("diswall.crowdsec.enabled=0\n"), "taken over a second time");
     // Who has set it up here has chosen.
@@ -296,7 +297,7 @@ fn the_local_api_of_crowdsecs_bouncer_is_taken_over_once() {
         assert!(uci.contains(&own) && !uci.contains("diswall.crowdsec.url"), "{uci}");
     }
     // Switched off, or without a key, there is nothing to take over; it may come later.
-    for other in [bouncer.replace("enabled=1", "enabled=0"), bouncer.replace("a-key", "")] {
+    for other in [bouncer.replace("enabled=1", "enabled=0"), bouncer.replace("a-key'$(touch /pwned)", "")] {
         let root = router("crowdsec-off", &format!("{FRESH}{other}"));
         assert!(sh(&root, ". /etc/uci-defaults/60_diswall"));
         assert!(!root.exists("etc/diswall/taken-over"));
@@ -344,6 +345,7 @@ fn diswall_toml_is_taken_over() {
     assert_eq!(allowed.len(), 2, "{uci}");
     assert!(allowed[0].ends_with(".ip=192.0.2.7") && allowed[1].ends_with(".ip=198.51.100.0/24"), "{allowed:?}");
     assert!(!uci.contains("not ours") && !uci.contains("hostname"), "{uci}");
+    assert!(!root.read("seen").contains("p#a"), "{}", root.read("seen"));
     assert!(sh(&root, ". /etc/uci-defaults/60_diswall"));
     assert_eq!(root.read("uci"), uci, "taken over a second time");
 }

@@ -484,6 +484,10 @@ impl Daemon {
                     self.tell_state(feed, &state);
                 }
             }
+            Update::Cut(count) => {
+                self.ledger.note_cut(feed, count);
+                self.tell_cut(feed.name(), count);
+            }
             Update::Sighting { event, address } => self.journal.mention(Activity {
                 kind: "event".into(),
                 at: clock::wall(),
@@ -530,14 +534,15 @@ impl Daemon {
             .set_rooms(self.settings.feeds.lists.iter().map(|list| (list.source, room(list.source))).collect());
     }
 
-    fn tell_event(&mut self, told: journal::Told, applied: &Applied) {
-        if applied.cut > 0 {
-            let what = told.source().map_or("allow", Source::name);
-            // Each delta above the limit comes here.
-            limiter::warn((what, "cut"), || {
-                format!("{what}: {} entries cut; max_entries is {}", applied.cut, self.most)
-            });
+    /// Each delta above the limit comes here.
+    fn tell_cut(&self, what: &'static str, count: u32) {
+        if count > 0 {
+            limiter::warn((what, "cut"), || format!("{what}: {count} entries cut; max_entries is {}", self.most));
         }
+    }
+
+    fn tell_event(&mut self, told: journal::Told, applied: &Applied) {
+        self.tell_cut(told.source().map_or("allow", Source::name), applied.cut);
         if let Some(text) = told.list_line(applied) {
             self.tell(
                 log::Level::Info,

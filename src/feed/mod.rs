@@ -65,6 +65,8 @@ pub enum Update {
     Event(Event),
     /// The feed's state changed. Sent once for each change; the daemon logs it.
     State(FeedState),
+    /// So many entries were left out of what changed, because there is no room for them.
+    Cut(u32),
     /// Something that the feed's sensors saw, for whoever watches; nothing follows from it.
     Sighting {
         /// What it was, in the feed's word: `telnet_login`.

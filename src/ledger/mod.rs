@@ -323,6 +323,16 @@ impl Ledger {
         applied.renewed > 0
     }
 
+    /// So many entries of this source never came here, because there is no room for them; counted as cut until
+    /// its next list.
+    pub fn note_cut(&mut self, source: Source, count: u32) {
+        if let Place::Book(index) = self.place(source)
+            && let Some(book) = self.books.get_mut(index)
+        {
+            book.cut = book.cut.saturating_add(count);
+        }
+    }
+
     /// The router has seen this address offend: counts it and says for how long to ban it. The ban itself
     /// is an event like any other, with [`Source::SCAN`]. `None`: there is nothing to ban, because the
     /// address is banned by this source already (packets in flight are no new offence), is exempt, or is

@@ -216,3 +216,32 @@ fn more_taken_back_than_there_can_be_is_answered_by_asking_for_everything() {
     until("what is no longer in the list is free", || blocked("203.0.113.8").is_none());
     assert!(blocked("203.0.113.7").is_some());
 }
+
+/// Each decision is a row of its own, or only the longest about an address.
+#[test]
+fn what_is_beyond_the_limit_is_said_at_once() {
+    for dedup in ["1", "0"] {
+        let _netns = Netns::enter();
+        let decisions = |ids: std::ops::Range<u32>| {
+            let one = |id| {
+                format!(
+                    r#"{{"duration":"1h","id":{id},"scenario":"s","scope":"ip","type":"ban","value":"203.0.113.{id}"}}"#
+                )
+            };
+            answer(&format!(r#"{{"new":[{}],"deleted":[]}}"#, ids.map(one).collect::<Vec<_>>().join(",")))
+        };
+        answers(vec![decisions(1..11), decisions(11..111), answer(r#"{"new":[],"deleted":[]}"#)]);
+        let off = "config dynfw 'dynfw'\n\toption enabled '0'\nconfig nats 'nats'\n\toption enabled '0'\n";
+        let more = format!("{off}{SECTION}{KEY}\toption dedup '{dedup}'\n");
+        let daemon = Daemon::start("\toption max_entries '50'\n", &more);
+        let cut = |status: &serde_json::Value| {
+            let sources = status["sources"].as_array().unwrap();
+            sources.iter().find(|source| source["name"] == "crowdsec").unwrap()["cut"].as_u64().unwrap()
+        };
+        let blocked = || nft_set_elements("diswall_crowdsec4").len() as u64;
+        until("those beyond are counted", || cut(&daemon.status()) + blocked() == 110);
+        assert_eq!(blocked(), 50);
+        let status = daemon.status();
+        assert!(status.to_string().contains("entries are not in force, because max_entries is 50"), "{status:#}");
+    }
+}

@@ -98,6 +98,7 @@ impl Follower {
             }
             Update::Notice { key, text } => self.notices.push((key, text)),
             Update::Sighting { .. } => panic!("sightings come only when they were asked for"),
+            Update::Cut(_) => panic!("nothing is beyond the limit"),
         }
     }
 

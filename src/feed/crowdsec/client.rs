@@ -316,6 +316,7 @@ impl Client {
         now: u32,
         most: usize,
     ) {
+        let cut = rows.cut;
         let Some(known) = &mut self.known else {
             let mut new = Vec::new();
             if !deleted.is_empty() {
@@ -332,14 +333,21 @@ impl Client {
             for (net, seconds, why) in bans {
                 self.ban(net, seconds, why).await;
             }
-            return;
+            return self.tell_cut(cut).await;
         };
-        let (changes, _) = known.change(&deleted_ids, fresh, now, most);
+        let (changes, beyond) = known.change(&deleted_ids, fresh, now, most);
         for (net, kept) in changes {
             match kept {
                 None => self.unban(net).await,
                 Some((end, why)) => self.ban(net, end.saturating_sub(now), why).await,
             }
+        }
+        self.tell_cut(cut.saturating_add(beyond)).await;
+    }
+
+    async fn tell_cut(&mut self, count: u32) {
+        if count > 0 {
+            self.send(Update::Cut(count)).await;
         }
     }
 

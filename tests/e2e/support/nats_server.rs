@@ -263,6 +263,7 @@ impl Folded {
             Update::Notice { key, text: None } => drop(self.notices.remove(key)),
             Update::Event(event) => self.event(event),
             Update::Sighting { .. } => panic!("DisWall has no sensors"),
+            Update::Cut(_) => panic!("nothing is beyond the limit"),
         }
     }
 

@@ -281,6 +281,8 @@ pub struct Session {
     /// A complaint was posted.
     complained: bool,
     refusals: Refusals,
+    /// A block list was taken, on this connection or, from the same hub, on the one before.
+    has_list: bool,
     /// A block list was taken, and every change since then can have arrived.
     listed: bool,
     /// The state that was posted last, and until when nothing is tried again.
@@ -303,6 +305,7 @@ impl Session {
             hub: Hub::new(),
             awaited: VecDeque::new(),
             complained: false,
+            has_list: false,
             listed: false,
             state: FeedState::Synchronising,
             due: None,
@@ -327,6 +330,8 @@ impl Session {
         self.complained = before.complained;
         self.refusals.review = before.refusals.review;
         self.hub.told = before.hub.told.clone();
+        self.hub.whole = before.hub.handed_on().filter(|_| before.has_list);
+        self.has_list = self.hub.whole.is_some();
     }
 
     /// Finds out who is there, subscribes, then asks. `FeedState::Synchronising` was posted before.
@@ -613,6 +618,7 @@ impl Session {
     fn block_list(&mut self, taken: Taken<crate::model::List>, now: Instant, out: &mut Output) -> Option<String> {
         let (refused, last) = (taken.refused, taken.last_refusal);
         out.event(Event::List { source: Source::NATS, list: taken.list });
+        self.has_list = true;
         self.listed = !self.block.stale;
         self.taken(Which::Block, refused, last, now, out);
         None

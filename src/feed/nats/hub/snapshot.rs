@@ -1,4 +1,5 @@
-//! The hub's list as the NATS server hands it out, one batch of messages after the other.
+//! The hub's list, or what it changed since a sequence, as the NATS server hands it out: one batch of messages after
+//! the other.
 //!
 //! In the order of their sequences, so that what changes meanwhile comes again further on. How long a batch
 //! is follows the line: on a slow one a server would cut off who does not take it in time. Bounded: whatever
@@ -29,8 +30,12 @@ const LEAST: u64 = 65_536;
 /// What a message of the list was.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Step {
-    /// One more, or one that did not matter.
+    /// One more of the list, or one that did not matter.
     More,
+    /// Since that sequence this is banned, for so many seconds from now, and why.
+    Ban(IpAddr, u32, String),
+    /// Since that sequence this was taken back.
+    Unban(IpAddr),
     /// The batch has ended, and another is to be asked for.
     Next,
     /// That was all.
@@ -41,7 +46,8 @@ pub enum Step {
 #[derive(Debug)]
 pub struct Snapshot {
     intake: Intake,
-    rows: Rows,
+    /// The list; `None`: only changes are asked for.
+    rows: Option<Rows>,
     texts: Texts,
     /// The server's clock, Unix seconds, and when it said so.
     time: (u64, Instant),
@@ -59,14 +65,15 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
-    /// Nothing has come yet; `time` is the server's clock now, Unix seconds.
-    pub fn new(intake: &Intake, time: u64, now: Instant) -> Snapshot {
+    /// The whole list, or what came after a sequence. Nothing has come yet; `time` is the server's clock, Unix seconds,
+    /// and when it said so.
+    pub fn new(intake: &Intake, since: Option<u64>, time: (u64, Instant), now: Instant) -> Snapshot {
         Snapshot {
             intake: intake.clone(),
-            rows: Rows::default(),
+            rows: since.is_none().then(Rows::default),
             texts: Texts::default(),
-            time: (time, now),
-            next: 1,
+            time,
+            next: since.unwrap_or(0).saturating_add(1),
             batch: FIRST,
             asked: (now, 0),
             messages: 0,
@@ -94,14 +101,15 @@ impl Snapshot {
     /// Why no list will come of it.
     pub fn take(&mut self, message: &Delivery<'_>, now: Instant) -> Result<Step, String> {
         match message.status {
-            None => self.entry(message, now).map(|()| Step::More),
+            None => self.entry(message, now),
             Some(204) => match wire::number(message.headers, "Nats-Num-Pending") {
                 Some(0) => Ok(Step::End),
                 Some(pending) if self.asked.1 > 0 => {
                     if self.messages < LEAST.max(2 * self.intake.most() as u64) {
                         return Ok(Step::Next);
                     }
-                    self.rows.cut = self.rows.cut.saturating_add(u32::try_from(pending).unwrap_or(u32::MAX));
+                    let Some(rows) = &mut self.rows else { return Err("more has changed than a list has".into()) };
+                    rows.cut = rows.cut.saturating_add(u32::try_from(pending).unwrap_or(u32::MAX));
                     Ok(Step::End)
                 }
                 _ => Err("the server ends a part of the hub's list and names nothing behind it".into()),
@@ -112,7 +120,7 @@ impl Snapshot {
         }
     }
 
-    fn entry(&mut self, message: &Delivery<'_>, now: Instant) -> Result<(), String> {
+    fn entry(&mut self, message: &Delivery<'_>, now: Instant) -> Result<Step, String> {
         let sequence = wire::number(message.headers, "Nats-Sequence").filter(|sequence| *sequence >= self.next);
         let Some(sequence) = sequence else { return Err("the hub's list does not come in its order".into()) };
         self.next = sequence.saturating_add(1);
@@ -122,21 +130,29 @@ impl Snapshot {
         }
         self.messages += 1;
         let header = |name| wire::header(message.headers, name);
-        if header("KV-Operation").is_some() || header("Nats-Marker-Reason").is_some() {
-            return Ok(());
-        }
-        match wire::kept(header("Nats-Subject").unwrap_or_default(), message.payload) {
-            Ok((address, seconds, reason)) => {
+        let subject = header("Nats-Subject").unwrap_or_default();
+        let (by_hand, by_time) = (header("KV-Operation").is_some(), header("Nats-Marker-Reason").is_some());
+        let taken = if by_time {
+            return Ok(Step::More);
+        } else if by_hand {
+            wire::address(subject).map(|address| if self.rows.is_some() { Step::More } else { Step::Unban(address) })
+        } else {
+            wire::kept(subject, message.payload).map(|(address, seconds, reason)| {
                 let left = self.left(seconds, header("Nats-Time-Stamp").and_then(wire::unix_seconds), now);
-                let why = self.texts.number(&outside::clean(reason, super::super::wire::TAG_MAX));
+                let reason = outside::clean(reason, super::super::wire::TAG_MAX);
+                if self.rows.is_none() {
+                    return Step::Ban(address, left, reason);
+                }
+                let why = self.texts.number(&reason);
                 self.push(address, left, why);
-            }
-            Err(refusal) => {
-                self.refused = self.refused.saturating_add(1);
-                self.last_refusal = Some(refusal);
-            }
-        }
-        Ok(())
+                Step::More
+            })
+        };
+        Ok(taken.unwrap_or_else(|refusal| {
+            self.refused = self.refused.saturating_add(1);
+            self.last_refusal = Some(refusal);
+            Step::More
+        }))
     }
 
     /// What is left of so many seconds that began at that time of the server's; one that is still there has
@@ -148,23 +164,30 @@ impl Snapshot {
     }
 
     fn push(&mut self, address: IpAddr, seconds: u32, why: u16) {
-        if self.intake.may_ban(address) {
-            self.rows.push(address.into(), seconds, why, self.intake.most());
+        if let Some(rows) = &mut self.rows
+            && self.intake.may_ban(address)
+        {
+            rows.push(address.into(), seconds, why, self.intake.most());
         }
     }
 
-    /// The list, and in it what routers told of besides.
-    pub fn end(mut self, told: impl Iterator<Item = (IpAddr, u32)>) -> List {
+    /// The sequence of what came last; before the first the one that was asked from.
+    pub fn reached(&self) -> u64 {
+        self.next.saturating_sub(1)
+    }
+
+    /// The list, and in it what routers told of besides; `None`: only changes were asked for.
+    pub fn end(mut self, told: impl Iterator<Item = (IpAddr, u32)>) -> Option<List> {
         let why = self.texts.number("");
         for (address, seconds) in told {
             self.push(address, seconds, why);
         }
-        self.rows.into_list(&self.texts)
+        self.rows.map(|rows| rows.into_list(&self.texts))
     }
 
     /// Whether messages came and none of them was of use: an error in place of a list must not free anybody.
     pub fn is_useless(&self) -> bool {
-        self.refused > 0 && self.rows.len() == 0
+        self.refused > 0 && self.rows.as_ref().is_some_and(|rows| rows.len() == 0)
     }
 }
 
@@ -189,7 +212,8 @@ mod tests {
     #[test]
     fn batches_follow_each_other_until_nothing_is_left() {
         let now = Instant::now();
-        let mut snapshot = Snapshot::new(&Intake::new(100, |address| !address.is_loopback()), TIME + 100, now);
+        let mut snapshot =
+            Snapshot::new(&Intake::new(100, |address| !address.is_loopback()), None, (TIME + 100, now), now);
         assert_eq!(snapshot.ask(now), r#"{"seq":1,"batch":512,"next_by_subj":"$KV.diswall_bans.>"}"#);
         let take = |snapshot: &mut Snapshot, headers: &str, body: &str, status| {
             snapshot.take(&message(headers, body, status), now + Duration::from_secs(10))
@@ -204,7 +228,7 @@ mod tests {
         assert_eq!(take(&mut snapshot, &entry(13, "203.0.113.0/24", ""), "900|x|1", None), Ok(Step::More));
         assert_eq!(take(&mut snapshot, "NATS/1.0 204\r\nNats-Num-Pending: 0\r\n\r\n", "", Some(204)), Ok(Step::End));
         assert_eq!((snapshot.refused, snapshot.is_useless()), (1, false));
-        let list = snapshot.end([("203.0.113.7".parse().unwrap(), 50)].into_iter());
+        let list = snapshot.end([("203.0.113.7".parse().unwrap(), 50)].into_iter()).unwrap();
         let shown: Vec<String> =
             list.v4.iter().map(|listed| format!("{} {:?}", listed.address, listed.lifetime)).collect();
         assert_eq!(shown, ["203.0.113.1 Seconds(1890)", "203.0.113.2 Seconds(1)", "203.0.113.7 Seconds(50)"]);
@@ -213,9 +237,26 @@ mod tests {
     }
 
     #[test]
+    fn changes_since_a_sequence_come_one_by_one() {
+        let now = Instant::now();
+        let mut since = Snapshot::new(&Intake::new(100, |_| true), Some(41), (TIME, now), now);
+        assert!(since.ask(now).starts_with(r#"{"seq":42,"#));
+        let address = |text: &str| text.parse::<IpAddr>().unwrap();
+        let headers = entry(45, "203.0.113.1", "");
+        let banned = Step::Ban(address("203.0.113.1"), 900, "ssh".into());
+        assert_eq!(since.take(&message(&headers, "900|ssh|1", None), now), Ok(banned));
+        let headers = entry(46, "203.0.113.2", "KV-Operation: PURGE\r\n");
+        assert_eq!(since.take(&message(&headers, "", None), now), Ok(Step::Unban(address("203.0.113.2"))));
+        let headers = entry(47, "203.0.113.3", "Nats-Marker-Reason: MaxAge\r\n");
+        assert_eq!(since.take(&message(&headers, "", None), now), Ok(Step::More));
+        assert_eq!(since.take(&message("NATS/1.0 404\r\n\r\n", "", Some(404)), now), Ok(Step::End));
+        assert_eq!((since.reached(), since.end(std::iter::empty())), (47, None));
+    }
+
+    #[test]
     fn no_server_makes_it_endless() {
         let now = Instant::now();
-        let fresh = || Snapshot::new(&Intake::new(100, |_| true), TIME, now);
+        let fresh = || Snapshot::new(&Intake::new(100, |_| true), None, (TIME, now), now);
         let eob = "NATS/1.0 204\r\nNats-Num-Pending: 1000000000\r\n\r\n";
         let mut snapshot = fresh();
         let (mut sequence, mut asked) = (0, 0);
@@ -233,7 +274,7 @@ mod tests {
             }
         }
         assert!(asked < 20 && sequence < 2 * LEAST, "{asked} {sequence}");
-        let list = snapshot.end(std::iter::empty());
+        let list = snapshot.end(std::iter::empty()).unwrap();
         assert_eq!(list.v4.len(), 100);
         assert!(list.cut > 1_000_000_000);
 

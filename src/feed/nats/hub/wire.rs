@@ -56,17 +56,29 @@ pub fn hello(body: &[u8]) -> Result<Hello, WireError> {
     Ok(Hello { protocol, sequence, time, heartbeat })
 }
 
-/// What a message of changes begins with: it tells of what came after sequence `from`, up to `to`. Beside it,
-/// the bytes that this took.
+/// What a message of changes begins with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Heading {
+    /// It tells of what came after this sequence …
+    pub from: u64,
+    /// … up to this one.
+    pub to: u64,
+    /// The NATS server's clock, Unix seconds.
+    pub time: u64,
+    /// Bytes that this took.
+    pub bytes: usize,
+}
+
+/// Reads a [`Heading`].
 ///
 /// # Errors
 /// It has another form, or goes backwards.
-pub fn heading(body: &[u8]) -> Result<(u64, u64, usize), WireError> {
-    let end = body.iter().take(80).position(|byte| *byte == b'\n').map_or(body.len().min(80), |at| at + 1);
-    let text = wire::text(body.get(..end).unwrap_or_default())?;
+pub fn heading(body: &[u8]) -> Result<Heading, WireError> {
+    let bytes = body.iter().take(80).position(|byte| *byte == b'\n').map_or(body.len().min(80), |at| at + 1);
+    let text = wire::text(body.get(..bytes).unwrap_or_default())?;
     let mut numbers = text.split(' ').map(|word| word.parse::<u64>().ok());
     match (numbers.next().flatten(), numbers.next().flatten(), numbers.next().flatten(), numbers.next()) {
-        (Some(from), Some(to), Some(_time), None) if from <= to => Ok((from, to, end)),
+        (Some(from), Some(to), Some(time), None) if from <= to => Ok(Heading { from, to, time, bytes }),
         _ => Err(WireError::Word(wire::excerpt(text), "FROM TO TIME")),
     }
 }
@@ -99,15 +111,7 @@ pub fn change(line: &str) -> Result<Change<'_>, WireError> {
 /// # Errors
 /// Subject or body have another form.
 pub fn kept<'a>(subject: &str, body: &'a [u8]) -> Result<(IpAddr, u32, &'a str), WireError> {
-    let refused = || WireError::Word(wire::excerpt(subject), "v4.ADDRESS or v6.HEX");
-    let key = subject.strip_prefix(KEYS).ok_or_else(refused)?;
-    let address = match (key.strip_prefix("v4."), key.strip_prefix("v6.")) {
-        (Some(text), _) => IpAddr::V4(text.parse::<Ipv4Addr>().map_err(|_| refused())?),
-        (_, Some(hex)) if hex.len() == 32 && hex.bytes().all(|byte| byte.is_ascii_hexdigit()) => {
-            IpAddr::V6(Ipv6Addr::from_bits(u128::from_str_radix(hex, 16).map_err(|_| refused())?)).to_canonical()
-        }
-        _ => return Err(refused()),
-    };
+    let address = address(subject)?;
     let text = wire::text(body)?;
     let mut fields = text.split('|');
     let (seconds, reason) = (fields.next().unwrap_or_default(), fields.next().unwrap_or_default());
@@ -116,6 +120,23 @@ pub fn kept<'a>(subject: &str, body: &'a [u8]) -> Result<(IpAddr, u32, &'a str),
         Lifetime::Forever => wire::MAX_SECONDS,
     };
     Ok((address, seconds, wire::cut(reason.trim(), wire::TAG_MAX).trim_end()))
+}
+
+/// The address under whose key a message is kept.
+///
+/// # Errors
+/// The subject has another form.
+pub fn address(subject: &str) -> Result<IpAddr, WireError> {
+    let refused = || WireError::Word(wire::excerpt(subject), "v4.ADDRESS or v6.HEX");
+    let key = subject.strip_prefix(KEYS).ok_or_else(refused)?;
+    match (key.strip_prefix("v4."), key.strip_prefix("v6.")) {
+        (Some(text), _) => text.parse::<Ipv4Addr>().map(IpAddr::V4).map_err(|_| refused()),
+        (_, Some(hex)) if hex.len() == 32 && hex.bytes().all(|byte| byte.is_ascii_hexdigit()) => {
+            let bits = u128::from_str_radix(hex, 16).map_err(|_| refused())?;
+            Ok(IpAddr::V6(Ipv6Addr::from_bits(bits)).to_canonical())
+        }
+        _ => Err(refused()),
+    }
 }
 
 /// Sequence and time (Unix seconds) of what a hub kept last, from the answer to `LATEST`: no later than now by the
@@ -182,8 +203,9 @@ mod tests {
 
     #[test]
     fn changes_have_a_heading_and_lines() {
-        assert_eq!(heading(b"5 9 1795834000\n+203.0.113.1 60 ssh\n"), Ok((5, 9, 15)));
-        assert_eq!(heading(b"5 5 0"), Ok((5, 5, 5)));
+        let first = Heading { from: 5, to: 9, time: 1_795_834_000, bytes: 15 };
+        assert_eq!(heading(b"5 9 1795834000\n+203.0.113.1 60 ssh\n"), Ok(first));
+        assert_eq!(heading(b"5 5 0"), Ok(Heading { from: 5, to: 5, time: 0, bytes: 5 }));
         for bad in ["", "\n", "9 5 0\n", "1 2\n", "1 2 3 4\n", "-1 2 3\n", "18446744073709551616 0 0", "x"] {
             assert!(heading(bad.as_bytes()).is_err(), "{bad}");
         }

@@ -6,12 +6,13 @@
 //! DisWall's, and is followed as if there were no hubs; the first change that a hub tells of is looked into.
 //!
 //! A list comes from the server, not from the hub, after the changes have been subscribed: what the hub tells
-//! meanwhile is posted at once and again behind the list. A gap in the changes means a new list, after a pause by
-//! chance, for all routers of a fleet see the same gap.
+//! meanwhile is posted at once and again behind the list. After a gap in the changes, or a broken connection, only what
+//! changed since is asked for, after a pause by chance: all routers of a fleet see the same gap. What answers may lag
+//! behind what the hub has told of: then it is asked again.
 
 use super::super::hub::peers::{Peers, Told};
 use super::super::hub::snapshot::{Snapshot, Step};
-use super::super::hub::wire::{self as words, Change};
+use super::super::hub::wire::{self as words, Change, Heading};
 use super::super::subscriptions::Purpose;
 use super::*;
 
@@ -19,6 +20,10 @@ use super::*;
 const GAPS: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(120));
 /// Without a gap for so long, the next one's pause is a short one again.
 const STEADY: Duration = Duration::from_secs(600);
+/// What changed is asked for if that began no longer ago: for an hour the server knows what was taken back by hand.
+const SINCE: Duration = Duration::from_secs(3000);
+/// How often, and after what time each, the server is asked again when it lags behind the hub.
+const LAGS: (u8, Duration) = (3, Duration::from_secs(1));
 /// A hub is away after so many signs of life that did not come.
 const MISSED: u32 = 3;
 /// Bytes of a message of changes that are read at a time.
@@ -57,6 +62,13 @@ pub(super) struct Hub {
     pub quorum: u8,
     /// The sequence up to which its changes are known.
     sequence: Option<u64>,
+    /// Up to there nothing is lacking, and when that was so, while something behind it is.
+    pub whole: Option<(u64, Instant)>,
+    /// The sequence that a list or changes must reach, and how often they did not.
+    goal: u64,
+    lags: u8,
+    /// The server's clock, Unix seconds, and when it said so.
+    time: (u64, Instant),
     /// Messages in a row that are older than that.
     behind: u8,
     /// When it was last heard of, and how often it says something.
@@ -85,6 +97,10 @@ impl Hub {
             asked: 0,
             quorum: 2,
             sequence: None,
+            whole: None,
+            goal: 0,
+            lags: 0,
+            time: (0, now),
             behind: 0,
             heard: now,
             heartbeat: Duration::from_secs(5),
@@ -129,7 +145,17 @@ impl Hub {
         (self.awaits, self.snapshot) = (Awaits::Nothing, None);
     }
 
-    /// A new list is to be taken because of a gap, not at once.
+    /// What a later connection may begin with.
+    pub fn handed_on(&self) -> Option<(u64, Instant)> {
+        self.whole.or(self.sequence.map(|sequence| (sequence, self.heard))).filter(|_| self.peer == Peer::Hub)
+    }
+
+    /// From which sequence on changes suffice, in place of a list.
+    fn since(&self, now: Instant) -> Option<u64> {
+        self.whole.filter(|(_, when)| now.duration_since(*when) < SINCE).map(|(sequence, _)| sequence)
+    }
+
+    /// What lacks because of a gap is to be asked for, not at once.
     fn gap(&mut self, now: Instant) {
         if self.resync.is_none() {
             if self.resynced.is_none_or(|last| now.duration_since(last) > STEADY) {
@@ -192,6 +218,7 @@ impl Session {
     pub(super) fn ask_for_hubs_list(&mut self, now: Instant, out: &mut Output) {
         self.block.begin();
         (self.hub.resync, self.hub.sequence, self.hub.snapshot) = (None, None, None);
+        (self.hub.whole, self.hub.lags) = (None, 0);
         self.ask_hub(Awaits::Hello, now, out);
     }
 
@@ -218,11 +245,11 @@ impl Session {
             (Awaits::Hello, None) => match words::hello(message.payload) {
                 Ok(hello) if hello.protocol == words::PROTOCOL => {
                     self.hub.heartbeat = Duration::from_secs(hello.heartbeat);
-                    self.heard_of_hub(now);
+                    self.heard_of_hub(hello.time, now);
                     if self.hub.away {
                         self.hub_is_back(now, out);
                     }
-                    self.take_hubs_list(hello.sequence, hello.time, now, out);
+                    self.take_hubs_list(hello.sequence, now, out);
                 }
                 Ok(hello) => {
                     let why = format!(
@@ -243,7 +270,8 @@ impl Session {
             (Awaits::Latest, status) => match words::latest(message.headers, status) {
                 Some((sequence, time)) => {
                     self.hub.away = true;
-                    self.take_hubs_list(sequence, time, now, out);
+                    self.hub.time = (time, now);
+                    self.take_hubs_list(sequence, now, out);
                 }
                 None => self.no_latest(now, out),
             },
@@ -268,8 +296,9 @@ impl Session {
         self.follow_server(true, now, out);
     }
 
-    /// The list of before that sequence, or newer, begins to come.
-    fn take_hubs_list(&mut self, sequence: u64, time: u64, now: Instant, out: &mut Output) {
+    /// The list of that sequence, or newer, begins to come; or what changed, where the list of another connection's is
+    /// still there.
+    fn take_hubs_list(&mut self, sequence: u64, now: Instant, out: &mut Output) {
         if self.hub.peer != Peer::Hub {
             self.hub.peer = Peer::Hub;
             self.gauges.hub.set(true);
@@ -282,7 +311,14 @@ impl Session {
         }
         // What has been told of since the changes were subscribed is in the list that is asked for now.
         self.hub.sequence = Some(self.hub.sequence.unwrap_or(0).max(sequence));
-        self.hub.snapshot = Some(Snapshot::new(&self.intake, time, now));
+        let since = self.hub.since(now).filter(|since| *since <= sequence);
+        self.ask_kept(since, sequence, now, out);
+    }
+
+    /// Asks the server for what it keeps, all of it or what came after a sequence; it must reach `goal`.
+    fn ask_kept(&mut self, since: Option<u64>, goal: u64, now: Instant, out: &mut Output) {
+        (self.hub.whole, self.hub.goal) = (None, goal);
+        self.hub.snapshot = Some(Snapshot::new(&self.intake, since, self.hub.time, now));
         self.ask_hub(Awaits::Batch, now, out);
         self.review(now, out);
     }
@@ -295,6 +331,15 @@ impl Session {
         let Some(snapshot) = &mut self.hub.snapshot else { return };
         match snapshot.take(message, now) {
             Ok(Step::More) => self.give_time(now),
+            Ok(Step::Unban(address)) => {
+                self.hub.told.remove(address);
+                out.event(Event::Unban { source: Source::NATS, net: address.into() });
+                self.give_time(now);
+            }
+            Ok(Step::Ban(address, seconds, reason)) => {
+                out.event(ban(address.into(), Lifetime::Seconds(seconds), because(reason)));
+                self.give_time(now);
+            }
             Ok(Step::Next) => self.ask_hub(Awaits::Batch, now, out),
             Ok(Step::End) if snapshot.is_useless() => {
                 let why = snapshot.last_refusal.as_ref().map(ToString::to_string).unwrap_or_default();
@@ -304,8 +349,23 @@ impl Session {
                 let Some(mut snapshot) = self.hub.snapshot.take() else { return };
                 self.hub.forget();
                 let (refused, last) = (snapshot.refused, snapshot.last_refusal.take());
-                let list = snapshot.end(self.hub.told.holding(now));
-                self.block_list(Taken { list, refused, last_refusal: last }, now, out);
+                let reached = snapshot.reached();
+                match snapshot.end(self.hub.told.holding(now)) {
+                    Some(list) => {
+                        self.block_list(Taken { list, refused, last_refusal: last }, now, out);
+                    }
+                    None => {
+                        self.listed = !self.block.stale;
+                        self.taken(Which::Block, refused, last, now, out);
+                    }
+                }
+                if reached < self.hub.goal && self.hub.lags < LAGS.0 {
+                    self.hub.lags += 1;
+                    self.hub.whole.get_or_insert((reached, now));
+                    self.hub.resync.get_or_insert(now + LAGS.1);
+                } else {
+                    self.hub.lags = 0;
+                }
             }
             Err(why) => self.fail_block(&why, now, out),
         }
@@ -318,13 +378,15 @@ impl Session {
         self.review(now, out);
     }
 
-    /// The list lacks something: another is to be taken, not at once.
+    /// More changes came meanwhile than are kept: what changed since then is to be taken, not at once.
     pub(super) fn take_anew(&mut self, now: Instant) {
+        let goal = self.hub.goal;
+        self.hub.whole.get_or_insert((goal, now));
         self.hub.gap(now);
     }
 
-    fn heard_of_hub(&mut self, now: Instant) {
-        self.hub.heard = now;
+    fn heard_of_hub(&mut self, time: u64, now: Instant) {
+        (self.hub.heard, self.hub.time) = (now, (time, now));
         self.gauges.hub_heard.set(Some(crate::uptime::seconds()));
     }
 
@@ -347,11 +409,11 @@ impl Session {
             if body.len() > words::CHANGES_MAX {
                 return Err(WireError::Word(format!("{} bytes", body.len()), "at most 512 KiB"));
             }
-            let (from, to, heading) = words::heading(body)?;
-            if !self.are_news(from, to, now, out) {
+            let heading = words::heading(body)?;
+            if !self.are_news(&heading, now, out) {
                 return Ok(false);
             }
-            self.hub.read = heading;
+            self.hub.read = heading.bytes;
         }
         let rest = body.get(self.hub.read..).unwrap_or_default();
         let end = rest.iter().skip(PIECE).position(|byte| *byte == b'\n');
@@ -369,10 +431,7 @@ impl Session {
             match line.and_then(words::change) {
                 Ok(Change::Unban(address)) => self.unban(address, out),
                 Ok(Change::Ban(address, lifetime, reason)) => {
-                    let reason = match outside::clean(reason, wire::TAG_MAX) {
-                        tag if tag.is_empty() => Reason::Announced,
-                        tag => Reason::Tagged(tag.into()),
-                    };
+                    let reason = because(outside::clean(reason, wire::TAG_MAX));
                     self.block.change(ban(address.into(), lifetime, reason), out);
                 }
                 Err(refusal) => {
@@ -384,8 +443,9 @@ impl Session {
         Ok(more)
     }
 
-    /// A hub tells of what came after `from`, up to `to`: whether that is to be read.
-    fn are_news(&mut self, from: u64, to: u64, now: Instant, out: &mut Output) -> bool {
+    /// A hub tells of changes: whether they are to be read.
+    fn are_news(&mut self, heading: &Heading, now: Instant, out: &mut Output) -> bool {
+        let Heading { from, to, time, .. } = *heading;
         match self.hub.peer {
             // The list is asked for later.
             Peer::Unknown(_) => {
@@ -393,12 +453,13 @@ impl Session {
                 return false;
             }
             Peer::Server => {
-                self.take_anew(now);
+                self.hub.gap(now);
                 return false;
             }
             Peer::Hub => {}
         }
-        self.heard_of_hub(now);
+        let before = self.hub.heard;
+        self.heard_of_hub(time, now);
         if self.hub.away {
             self.hub_is_back(now, out);
         }
@@ -407,16 +468,18 @@ impl Session {
             // Once may be a late message; twice it is a stream that begins anew.
             self.hub.behind = self.hub.behind.saturating_add(1);
             if self.hub.behind >= 2 && !self.block.is_asked() {
-                self.take_anew(now);
+                self.hub.gap(now);
+                self.hub.whole = None;
             }
             return false;
         }
         self.hub.behind = 0;
         if from > known {
+            self.hub.whole.get_or_insert((known, before));
             if self.block.is_asked() {
                 self.block.stale = true;
             } else {
-                self.take_anew(now);
+                self.hub.gap(now);
             }
         }
         self.hub.sequence = Some(to);
@@ -471,10 +534,20 @@ impl Session {
                     self.ask_hub(Awaits::Hello, now, out);
                 }
                 Peer::Hub if !self.block.is_asked() && !self.subscriptions.lacks_inbox() => {
-                    self.ask_for(Which::Block, now, out);
+                    match (self.hub.since(now), self.hub.sequence) {
+                        (Some(since), Some(goal)) if self.has_list => {
+                            self.block.begin();
+                            self.ask_kept(Some(since), goal, now, out);
+                        }
+                        _ => self.ask_for(Which::Block, now, out),
+                    }
                 }
                 _ => {}
             }
         }
     }
+}
+
+fn because(tag: String) -> Reason {
+    if tag.is_empty() { Reason::Announced } else { Reason::Tagged(tag.into()) }
 }

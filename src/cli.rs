@@ -8,6 +8,7 @@ mod lists;
 mod logs;
 #[cfg(test)]
 mod reference;
+mod report;
 mod show;
 mod table;
 
@@ -19,8 +20,8 @@ use argh::FromArgs;
 use crate::config::{self, Loaded, Settings, Severity, last_good};
 use crate::control::client::{self, ClientError};
 use crate::control::protocol::{
-    self, AllowancesQuery, CheckQuery, Code, HistoryQuery, ListQuery, Nothing, PAGE_MAX, Refusal, Request, ResyncQuery,
-    WatchQuery,
+    self, AllowancesQuery, CheckQuery, Code, HistoryQuery, ListQuery, Nothing, PAGE_MAX, Refusal, ReportQuery, Request,
+    ResyncQuery, WatchQuery,
 };
 use crate::exit;
 use crate::firewall::{files, rules};
@@ -50,6 +51,7 @@ enum Command {
     Check(Check),
     List(List),
     History(History),
+    Report(Report),
     Watch(Watch),
     Block(Block),
     Unblock(Unblock),
@@ -143,6 +145,29 @@ struct History {
     /// how many hours back, 1 to 168 (default 24)
     #[argh(option, default = "24")]
     hours: u32,
+}
+
+/// Report what was dropped and who was, by source, country, port and hour; what each source adds, and what is
+/// allowed although banned.
+#[derive(FromArgs)]
+#[cfg_attr(test, derive(argh::ArgsInfo))]
+#[argh(subcommand, name = "report")]
+struct Report {
+    /// configuration file (default /etc/config/diswall)
+    #[argh(option)]
+    config: Option<PathBuf>,
+    /// the last so many days, today among them, 1 to 366 (default 7); 14 are kept
+    #[argh(option, default = "7")]
+    days: u32,
+    /// print text (the default)
+    #[argh(switch)]
+    text: bool,
+    /// print a page of HTML
+    #[argh(switch)]
+    html: bool,
+    /// print one JSON object
+    #[argh(switch)]
+    json: bool,
 }
 
 /// Show bans, releases and feed changes as they happen. Ends with Ctrl-C.
@@ -486,6 +511,7 @@ pub fn main() -> ExitCode {
         Command::Check(command) => check(command),
         Command::List(command) => list(command),
         Command::History(command) => history(command),
+        Command::Report(command) => report(&command),
         Command::Watch(command) => watch(command),
         Command::Block(command) => block(command),
         Command::Unblock(command) => addresses(command.addresses)
@@ -677,6 +703,22 @@ fn history(command: History) -> Outcome {
     } else {
         table::history(&answer);
     }
+    Ok(exit::DONE)
+}
+
+fn report(command: &Report) -> Outcome {
+    if u8::from(command.text) + u8::from(command.html) + u8::from(command.json) > 1 {
+        return Err(Failure::usage("--text, --html and --json exclude each other"));
+    }
+    let request = Request::Report(ReportQuery { days: Some(command.days) });
+    let answer: protocol::Report = client::ask(&control_path(command.config.clone()), &request)?;
+    if command.json {
+        show::json(&answer);
+        return Ok(exit::DONE);
+    }
+    let blocks = report::blocks(&answer);
+    let text = if command.html { report::page(&blocks) } else { report::text(&blocks) };
+    show::say(text.trim_end());
     Ok(exit::DONE)
 }
 

@@ -11,6 +11,7 @@ mod by_hand;
 mod clock;
 mod commands;
 mod configuration;
+mod days;
 mod disconnect;
 mod feeds;
 mod hourly;
@@ -22,6 +23,7 @@ mod offences;
 mod packets;
 mod parts;
 mod proof;
+mod report;
 mod round;
 mod scene;
 mod sharing;
@@ -230,7 +232,7 @@ impl Daemon {
             hourly: Hourly::new(),
             feeds,
             journal: Journal::new(),
-            tally: Tally::new(clock::wall(), &kept.totals, settings.sources()),
+            tally: Tally::new(clock::wall(), &kept.totals, kept.days, settings.sources()),
             surroundings: Surroundings::recalling(&settings, &kept.names),
             by_hand: ByHand::default(),
             control: Control {
@@ -329,6 +331,9 @@ impl Daemon {
     fn sample(&mut self) {
         let counters = self.kernel.counters();
         self.tally.sample(&counters, clock::wall());
+        if self.tally.days.take_changed() {
+            self.keeper.note_days();
+        }
         for (slot, handle) in self.feeds.slots().iter().filter_map(|slot| Some((slot, slot.handle.as_ref()?))) {
             let (counts, (dropped, _)) = (self.ledger.counts(slot.source()), self.tally.of(slot.source()));
             handle.gauges.entries.set(u64::from(counts.v4) + u64::from(counts.v6) + u64::from(counts.nets));
@@ -382,7 +387,7 @@ impl Daemon {
     fn keep(&mut self, stops: bool) {
         let counters = self.kernel.counters();
         self.tally.read(&counters, clock::wall());
-        self.keeper.write(&self.ledger, &self.tally.totals(), stops);
+        self.keeper.write(&self.ledger, (&self.tally.totals(), &self.tally.days), stops);
     }
 
     /// Looks at the table and begins to compare kernel and ledger where they may differ.

@@ -5,7 +5,7 @@ _diswall() {
 	COMPREPLY=()
 	for ((i = 1; i < COMP_CWORD; i++)); do
 		case "$command ${COMP_WORDS[i]}" in
-		' run' | ' status' | ' check' | ' list' | ' history' | ' watch' | ' block' | ' unblock' | ' clear' | ' allow' | ' disallow' | ' kick' | ' resync' | ' rules' | ' config' | 'config check' | 'config restore' | 'config explain' | ' logs' | 'logs test' | ' list-test' | ' lists' | ' rpcd')
+		' run' | ' status' | ' check' | ' list' | ' history' | ' report' | ' watch' | ' block' | ' unblock' | ' clear' | ' allow' | ' disallow' | ' kick' | ' resync' | ' rules' | ' config' | 'config check' | 'config restore' | 'config explain' | ' logs' | 'logs test' | ' list-test' | ' lists' | ' rpcd')
 			command="${command:+$command }${COMP_WORDS[i]}"
 			;;
 		esac
@@ -17,6 +17,8 @@ _diswall() {
 	'list:--config') compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- "$word") ;;
 	'history:--config') compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- "$word") ;;
 	'history:--hours') : ;;
+	'report:--config') compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- "$word") ;;
+	'report:--days') : ;;
 	'watch:--config') compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- "$word") ;;
 	'watch:--source') mapfile -t COMPREPLY < <(compgen -W 'dynfw nats scan manual' -- "$word") ;;
 	'watch:--address') : ;;
@@ -48,12 +50,13 @@ _diswall() {
 	'rpcd:--catalogue') : ;;
 	*)
 		case "$command" in
-		'') mapfile -t COMPREPLY < <(compgen -W '--version --help run status check list history watch block unblock clear allow disallow kick resync rules config logs list-test lists rpcd' -- "$word") ;;
+		'') mapfile -t COMPREPLY < <(compgen -W '--version --help run status check list history report watch block unblock clear allow disallow kick resync rules config logs list-test lists rpcd' -- "$word") ;;
 		'run') mapfile -t COMPREPLY < <(compgen -W '--config --foreground --help' -- "$word") ;;
 		'status') mapfile -t COMPREPLY < <(compgen -W '--config --json --help' -- "$word") ;;
 		'check') mapfile -t COMPREPLY < <(compgen -W '--config --json --help' -- "$word") ;;
 		'list') mapfile -t COMPREPLY < <(compgen -W '--config --json --csv --help dynfw nats scan manual allow' -- "$word") ;;
 		'history') mapfile -t COMPREPLY < <(compgen -W '--config --json --hours --help' -- "$word") ;;
+		'report') mapfile -t COMPREPLY < <(compgen -W '--config --days --text --html --json --help' -- "$word") ;;
 		'watch') mapfile -t COMPREPLY < <(compgen -W '--config --json --source --address --help' -- "$word") ;;
 		'block') mapfile -t COMPREPLY < <(compgen -W '--config --timeout --comment --action --force --by --help' -- "$word") ;;
 		'unblock') mapfile -t COMPREPLY < <(compgen -W '--config --source --by --help' -- "$word") ;;
@@ -66,7 +69,7 @@ _diswall() {
 		'config') mapfile -t COMPREPLY < <(compgen -W '--help check restore explain' -- "$word") ;;
 		'config check') compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -W '--config --help' -- "$word") ;;
 		'config restore') mapfile -t COMPREPLY < <(compgen -W '--config --help' -- "$word") ;;
-		'config explain') mapfile -t COMPREPLY < <(compgen -W '--help main main.enabled main.local_only main.log_level main.table main.set_prefix main.zone main.device main.action main.log_drops main.states main.direction main.disconnect main.max_entries main.state_dir main.control dynfw dynfw.enabled dynfw.server dynfw.port dynfw.server_key dynfw.key_url dynfw.max_age dynfw.events nats nats.enabled nats.server nats.port nats.client_name nats.client_pass nats.nkey_file nats.hostname nats.tls nats.ca_file nats.share_bans nats.send_statistics nats.quorum nats.refresh crowdsec crowdsec.enabled crowdsec.url crowdsec.api_key crowdsec.api_key_file crowdsec.cert crowdsec.key crowdsec.interval crowdsec.scopes crowdsec.origins crowdsec.scenarios_containing crowdsec.scenarios_not_containing crowdsec.dedup crowdsec.usage_metrics crowdsec.types scan scan.enabled scan.nflog_group scan.honeypot_port scan.ban_time scan.forget_after scan.high_port scan.high_port_packets scan.ipv6_prefix scan.refresh login login.enabled login.service login.attempts login.window login.source login.proof logwatch logwatch.enabled logwatch.name logwatch.preset logwatch.program logwatch.pattern logwatch.attempts logwatch.window logwatch.source list list.url list.country list.asn list.country_url list.asn_url list.format list.interval list.max_age list.enabled list.use list.direction list.zone list.proto list.dest_port list.action list.log_drops list.login list.keep allow allow.ip allow.comment block block.ip block.comment block.proto block.dest_port block.action block.log block.force' -- "$word") ;;
+		'config explain') mapfile -t COMPREPLY < <(compgen -W '--help main main.enabled main.local_only main.log_level main.table main.set_prefix main.zone main.device main.action main.log_drops main.states main.direction main.disconnect main.max_entries main.report main.report_mail main.report_day main.report_hour main.state_dir main.control dynfw dynfw.enabled dynfw.server dynfw.port dynfw.server_key dynfw.key_url dynfw.max_age dynfw.events nats nats.enabled nats.server nats.port nats.client_name nats.client_pass nats.nkey_file nats.hostname nats.tls nats.ca_file nats.share_bans nats.send_statistics nats.quorum nats.refresh crowdsec crowdsec.enabled crowdsec.url crowdsec.api_key crowdsec.api_key_file crowdsec.cert crowdsec.key crowdsec.interval crowdsec.scopes crowdsec.origins crowdsec.scenarios_containing crowdsec.scenarios_not_containing crowdsec.dedup crowdsec.usage_metrics crowdsec.types scan scan.enabled scan.nflog_group scan.honeypot_port scan.ban_time scan.forget_after scan.high_port scan.high_port_packets scan.ipv6_prefix scan.refresh login login.enabled login.service login.attempts login.window login.source login.proof logwatch logwatch.enabled logwatch.name logwatch.preset logwatch.program logwatch.pattern logwatch.attempts logwatch.window logwatch.source list list.url list.country list.asn list.country_url list.asn_url list.format list.interval list.max_age list.enabled list.use list.direction list.zone list.proto list.dest_port list.action list.log_drops list.login list.keep allow allow.ip allow.comment block block.ip block.comment block.proto block.dest_port block.action block.log block.force' -- "$word") ;;
 		'logs') mapfile -t COMPREPLY < <(compgen -W '--help test' -- "$word") ;;
 		'logs test') compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -W '--config --json --service --help' -- "$word") ;;
 		'list-test') compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -W '--format --json --help' -- "$word") ;;

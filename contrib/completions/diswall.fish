@@ -4,7 +4,7 @@ function __diswall_at
     set -l command ''
     for word in (commandline -opc)[2..-1]
         switch "$command $word"
-            case ' run' ' status' ' check' ' list' ' history' ' watch' ' block' ' unblock' ' clear' ' allow' ' disallow' ' kick' ' resync' ' rules' ' config' 'config check' 'config restore' 'config explain' ' logs' 'logs test' ' list-test' ' lists' ' rpcd'
+            case ' run' ' status' ' check' ' list' ' history' ' report' ' watch' ' block' ' unblock' ' clear' ' allow' ' disallow' ' kick' ' resync' ' rules' ' config' 'config check' 'config restore' 'config explain' ' logs' 'logs test' ' list-test' ' lists' ' rpcd'
                 set command (string trim -- "$command $word")
         end
     end
@@ -18,6 +18,7 @@ complete -c diswall -n '__diswall_at ' -a status -d 'Show what is in force, feed
 complete -c diswall -n '__diswall_at ' -a check -d 'Say whether an address is banned, by whom, since when and until when, or allowed by what'
 complete -c diswall -n '__diswall_at ' -a list -d 'List bans, the newest first'
 complete -c diswall -n '__diswall_at ' -a history -d 'Show dropped packets and new bans by the hour, as far back as 7 days'
+complete -c diswall -n '__diswall_at ' -a report -d 'Report what was dropped and who was, by source, country, port and hour; what each source adds, and what is allowed although banned'
 complete -c diswall -n '__diswall_at ' -a watch -d 'Show bans, releases and feed changes as they happen'
 complete -c diswall -n '__diswall_at ' -a block -d 'Block addresses and networks'
 complete -c diswall -n '__diswall_at ' -a unblock -d 'Free addresses and networks, whoever banned them'
@@ -46,6 +47,11 @@ complete -c diswall -n '__diswall_at list' -a 'dynfw nats scan manual allow'
 complete -c diswall -n '__diswall_at history' -l config -r -F -d 'configuration file (default /etc/config/diswall)'
 complete -c diswall -n '__diswall_at history' -l json -d 'print one JSON object'
 complete -c diswall -n '__diswall_at history' -l hours -x -d 'how many hours back, 1 to 168 (default 24)'
+complete -c diswall -n '__diswall_at report' -l config -r -F -d 'configuration file (default /etc/config/diswall)'
+complete -c diswall -n '__diswall_at report' -l days -x -d 'the last so many days, today among them, 1 to 366 (default 7); 14 are kept'
+complete -c diswall -n '__diswall_at report' -l text -d 'print text (the default)'
+complete -c diswall -n '__diswall_at report' -l html -d 'print a page of HTML'
+complete -c diswall -n '__diswall_at report' -l json -d 'print one JSON object'
 complete -c diswall -n '__diswall_at watch' -l config -r -F -d 'configuration file (default /etc/config/diswall)'
 complete -c diswall -n '__diswall_at watch' -l json -d 'print JSON lines even on a terminal'
 complete -c diswall -n '__diswall_at watch' -l source -x -a 'dynfw nats scan manual' -d 'only this source: dynfw, nats, scan or manual'
@@ -79,7 +85,7 @@ complete -c diswall -n '__diswall_at config' -a explain -d 'Print what an option
 complete -c diswall -n '__diswall_at config check' -l config -r -F -d 'configuration file (default /etc/config/diswall)'
 complete -c diswall -n '__diswall_at config check' -F
 complete -c diswall -n '__diswall_at config restore' -l config -r -F -d 'configuration file (default /etc/config/diswall; a last good one is kept for no other)'
-complete -c diswall -n '__diswall_at config explain' -a 'main main.enabled main.local_only main.log_level main.table main.set_prefix main.zone main.device main.action main.log_drops main.states main.direction main.disconnect main.max_entries main.state_dir main.control dynfw dynfw.enabled dynfw.server dynfw.port dynfw.server_key dynfw.key_url dynfw.max_age dynfw.events nats nats.enabled nats.server nats.port nats.client_name nats.client_pass nats.nkey_file nats.hostname nats.tls nats.ca_file nats.share_bans nats.send_statistics nats.quorum nats.refresh crowdsec crowdsec.enabled crowdsec.url crowdsec.api_key crowdsec.api_key_file crowdsec.cert crowdsec.key crowdsec.interval crowdsec.scopes crowdsec.origins crowdsec.scenarios_containing crowdsec.scenarios_not_containing crowdsec.dedup crowdsec.usage_metrics crowdsec.types scan scan.enabled scan.nflog_group scan.honeypot_port scan.ban_time scan.forget_after scan.high_port scan.high_port_packets scan.ipv6_prefix scan.refresh login login.enabled login.service login.attempts login.window login.source login.proof logwatch logwatch.enabled logwatch.name logwatch.preset logwatch.program logwatch.pattern logwatch.attempts logwatch.window logwatch.source list list.url list.country list.asn list.country_url list.asn_url list.format list.interval list.max_age list.enabled list.use list.direction list.zone list.proto list.dest_port list.action list.log_drops list.login list.keep allow allow.ip allow.comment block block.ip block.comment block.proto block.dest_port block.action block.log block.force'
+complete -c diswall -n '__diswall_at config explain' -a 'main main.enabled main.local_only main.log_level main.table main.set_prefix main.zone main.device main.action main.log_drops main.states main.direction main.disconnect main.max_entries main.report main.report_mail main.report_day main.report_hour main.state_dir main.control dynfw dynfw.enabled dynfw.server dynfw.port dynfw.server_key dynfw.key_url dynfw.max_age dynfw.events nats nats.enabled nats.server nats.port nats.client_name nats.client_pass nats.nkey_file nats.hostname nats.tls nats.ca_file nats.share_bans nats.send_statistics nats.quorum nats.refresh crowdsec crowdsec.enabled crowdsec.url crowdsec.api_key crowdsec.api_key_file crowdsec.cert crowdsec.key crowdsec.interval crowdsec.scopes crowdsec.origins crowdsec.scenarios_containing crowdsec.scenarios_not_containing crowdsec.dedup crowdsec.usage_metrics crowdsec.types scan scan.enabled scan.nflog_group scan.honeypot_port scan.ban_time scan.forget_after scan.high_port scan.high_port_packets scan.ipv6_prefix scan.refresh login login.enabled login.service login.attempts login.window login.source login.proof logwatch logwatch.enabled logwatch.name logwatch.preset logwatch.program logwatch.pattern logwatch.attempts logwatch.window logwatch.source list list.url list.country list.asn list.country_url list.asn_url list.format list.interval list.max_age list.enabled list.use list.direction list.zone list.proto list.dest_port list.action list.log_drops list.login list.keep allow allow.ip allow.comment block block.ip block.comment block.proto block.dest_port block.action block.log block.force'
 complete -c diswall -n '__diswall_at logs' -a test -d 'Say for each line of a log what the daemon would make of it'
 complete -c diswall -n '__diswall_at logs test' -l config -r -F -d 'configuration file (default /etc/config/diswall)'
 complete -c diswall -n '__diswall_at logs test' -l json -d 'print one JSON object a line'

@@ -23,6 +23,7 @@ const CALLS = [
 	[ 'check', { address: ' 198.51.100.7 ' }, answer => assert.strictEqual(answer.verdict, 'allowed') ],
 	[ 'allowances', { search: 'office' }, answer => assert.strictEqual(answer.allowances[0].address, '198.51.100.7') ],
 	[ 'history', { hours: 24 }, answer => assert.ok(answer.sources.every(source => source.packets.length == 24)) ],
+	[ 'report', { days: 2 }, answer => assert.ok(answer.days == 2 && answer.sources.length >= 4 && Array.isArray(answer.by_day)) ],
 	[ 'events', { limit: 5 }, answer => assert.ok(answer.cursor && answer.events.length > 0) ],
 	[ 'allow', Object.assign({ comment: 'a test' }, ONE), done ],
 	[ 'disallow', ONE, done ],
@@ -44,7 +45,7 @@ const CALLS = [
 const WRONG = [
 	[ 'bans', { source: 'nobody' }, 'invalid' ], [ 'bans', { sort: 'size' }, 'invalid' ], [ 'bans', { limit: 1001 }, 'invalid' ],
 	[ 'bans', { family: 5 }, 'invalid' ], [ 'check', { address: '1.2.3.4 5' }, 'invalid' ], [ 'check', {}, 'invalid' ],
-	[ 'allowances', { origin: 'heaven' }, 'invalid' ], [ 'history', { hours: 169 }, 'invalid' ], [ 'events', { limit: 0 }, 'invalid' ],
+	[ 'allowances', { origin: 'heaven' }, 'invalid' ], [ 'history', { hours: 169 }, 'invalid' ], [ 'report', { days: 0 }, 'invalid' ], [ 'events', { limit: 0 }, 'invalid' ],
 	[ 'allow', { addresses: [ 'x' ] }, 'invalid' ], [ 'allow', {}, 'invalid' ], [ 'disallow', { addresses: [ '45.94.94.94' ] }, 'not_found' ],
 	[ 'block', { addresses: [ '127.0.0.1' ] }, 'refused' ], [ 'block', { addresses: [ '45.94.94.94' ], action: 'shoot' }, 'invalid' ],
 	[ 'block', { addresses: '45.94.94.94' }, 'invalid' ], [ 'unblock', { addresses: [ '45.94.94.94' ] }, 'not_found' ],

@@ -51,6 +51,9 @@ const VALUES = {
 		zone: [ 'wan', 'wan6', 'wan 6', 'guest-1', '-x', 'a'.repeat(33) ], device: [ 'eth0', 'pppoe-wan', 'eth0.2', 'a'.repeat(16), 'a/b', '..' ],
 		action: [ 'accept' ], log_drops: FLAG, states: [ 'established' ], direction: [ 'dst' ], disconnect: FLAG,
 		max_entries: [ 'auto', '1', '0', '4194304', '4194305', '-1', 'many', '1.5' ], state_dir: PATHS,
+		report: FLAG, report_mail: [ 'root', 'owner@example.org', 'a.b+c@x', '-oQ/tmp', '.a@b', '@b', 'a@', 'a b@c', 'a@b@c', 'a@-b', 'a@b..c', 'a@[192.0.2.1]', 'a,b@c', '<a@b>',
+			'a;id@b', '|sh', '/etc/passwd', 'ž@b', 'x'.repeat(64) + '@b', 'x'.repeat(65) + '@b', 'x@' + 'a.'.repeat(94) + 'b', 'x@' + 'a.'.repeat(95) + 'b', 'x@' + 'a'.repeat(63), 'x@' + 'a'.repeat(64) ],
+		report_day: [ 'Monday', 'now' ], report_hour: [ '0', '23', '24', '-1', 'six' ],
 		control: [ '/run/x.sock', '/' + 'a'.repeat(106), '/' + 'a'.repeat(107), 'x.sock' ]
 	},
 	dynfw: {

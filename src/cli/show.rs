@@ -342,7 +342,7 @@ fn clean(text: &str) -> String {
 }
 
 /// Digits in groups of three.
-fn grouped(number: u64) -> String {
+pub fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut out = String::with_capacity(digits.len() + digits.len() / 3);
     for (index, digit) in digits.chars().enumerate() {
@@ -355,7 +355,7 @@ fn grouped(number: u64) -> String {
 }
 
 /// `812`, `3.4 MB`.
-fn bytes(number: u64) -> String {
+pub fn bytes(number: u64) -> String {
     const UNITS: [(u64, &str); 3] = [(1 << 30, "GB"), (1 << 20, "MB"), (1 << 10, "kB")];
     for (size, name) in UNITS {
         if number >= size {

@@ -60,6 +60,14 @@ pub struct Main {
     pub disconnect: bool,
     /// `max_entries`: bans of all feeds together, and as many of the owner's; what is above is cut, loudly.
     pub max_entries: MaxEntries,
+    /// `report`: the rules hand out a few dropped packets a second, to be counted by port, country and sender.
+    pub report: bool,
+    /// `report_mail`: who gets the weekly report.
+    pub report_mail: Option<String>,
+    /// `report_day`: on which day, 0 for Sunday to 6.
+    pub report_day: u8,
+    /// `report_hour`: from which full hour on, 0 to 23, by the router's clock.
+    pub report_hour: u8,
     /// `state_dir`.
     pub state_dir: PathBuf,
     /// `control`: the control socket.
@@ -82,6 +90,10 @@ impl Default for Main {
             direction: Direction::Src,
             disconnect: true,
             max_entries: MaxEntries::Auto,
+            report: true,
+            report_mail: None,
+            report_day: 1,
+            report_hour: 6,
             state_dir: "/var/lib/diswall".into(),
             control: "/var/run/diswall/control.sock".into(),
         }
@@ -105,6 +117,12 @@ pub const SECTION: Single<Main> = Single {
         one("direction", |main, given| given.set(&mut main.direction, value::direction)),
         one("disconnect", |main, given| given.set(&mut main.disconnect, value::boolean)),
         one("max_entries", |main, given| given.set(&mut main.max_entries, max_entries)),
+        one("report", |main, given| given.set(&mut main.report, value::boolean)),
+        one("report_mail", |main, given| given.set(&mut main.report_mail, letters_to)),
+        one("report_day", |main, given| given.set(&mut main.report_day, weekday)),
+        one("report_hour", |main, given| {
+            given.set(&mut main.report_hour, |text| value::number(text, 0, 23).map(|hour| hour as u8))
+        }),
         one("state_dir", |main, given| given.set(&mut main.state_dir, value::path)),
         one("control", |main, given| given.set(&mut main.control, socket_path)),
     ],
@@ -120,6 +138,36 @@ fn nft_name(value: &str) -> Checked<String> {
     }
     let expected = format!("is no name; write a letter, then letters, digits and _, at most {MAX_PREFIX} in all");
     refuse(value, &expected)
+}
+
+/// Who gets letters; empty: nobody.
+fn letters_to(value: &str) -> Checked<Option<String>> {
+    if value.is_empty() { Ok(None) } else { mail_address(value).map(Some) }
+}
+
+/// An address for letters: of what RFC 5322 allows the part that no program, header or shell takes for anything else.
+fn mail_address(value: &str) -> Checked<String> {
+    let (user, host) = value.split_once('@').map_or((value, None), |(user, host)| (user, Some(host)));
+    let is_word = |byte: u8| byte.is_ascii_alphanumeric() || b"._%+=-".contains(&byte);
+    let is_label = |label: &str| {
+        let plain = label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+        (1..=63).contains(&label.len()) && plain && !label.starts_with('-') && !label.ends_with('-')
+    };
+    let user_fits = (1..=64).contains(&user.len()) && user.bytes().all(is_word) && !user.starts_with(['-', '.']);
+    let host_fits = host.is_none_or(|host| host.len() <= 189 && host.split('.').all(is_label));
+    if user_fits && host_fits {
+        return Ok(value.to_owned());
+    }
+    refuse(value, "is no mail address; write one such as owner@example.org, or the name of a user of this router")
+}
+
+/// `sun` to `sat`.
+fn weekday(value: &str) -> Checked<u8> {
+    const DAYS: [&str; 7] = ["sun", "mon", "tue", "wed", "thu", "fri", "sat"];
+    match DAYS.iter().position(|day| *day == value) {
+        Some(day) => Ok(day as u8),
+        None => refuse(value, "is no day of the week; write mon, tue, wed, thu, fri, sat or sun"),
+    }
 }
 
 /// A path short enough for a Unix socket.
@@ -181,6 +229,50 @@ mod tests {
                     .ends_with("is no name; write a letter, then letters, digits and _, at most 32 in all")
             );
         }
+    }
+
+    #[test]
+    fn mail_addresses() {
+        for text in ["root", "owner@example.org", "a.b+c@x", "o@xn--p1ai.xn--abc", "x@192-0-2-1.example"] {
+            assert_eq!(mail_address(text).as_deref(), Ok(text));
+        }
+        let long = ["x".repeat(65), format!("x@{}", "a.".repeat(95))];
+        for text in [
+            "",
+            "@",
+            "a@",
+            "@b",
+            "-oQ/tmp",
+            "--host=evil",
+            "a b@c",
+            "a@b@c",
+            "a@b\nBcc: c@d",
+            "a\r\n@b",
+            "a,b@c",
+            "\"a\"@b",
+            "<a@b>",
+            "a@-b",
+            "a@b-",
+            "a@b..c",
+            "a@[192.0.2.1]",
+            "a@b;reboot",
+            "a`id`@b",
+            "$(id)@b",
+            "|sh",
+            "/etc/passwd",
+            ".a@b",
+            "ž@b",
+            "a@b/c",
+            "a:b@c",
+            "a!b",
+            "a\0@b",
+            &long[0],
+            &long[1],
+        ] {
+            assert!(refusal(mail_address(text)).contains("is no mail address; write one"), "{text}");
+        }
+        assert_eq!((weekday("sun"), weekday("sat")), (Ok(0), Ok(6)));
+        assert!(refusal(weekday("Monday")).contains("is no day of the week"));
     }
 
     #[test]

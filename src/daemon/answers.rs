@@ -37,6 +37,7 @@ impl Daemon {
             Request::Watch(query) => self.watch(&query).unwrap_or_else(Reply::Refused),
             Request::Resync(query) => answered(self.resync(query.source.as_deref())),
             Request::History(query) => answered(self.history(query.hours)),
+            Request::Report(query) => answered(self.report(query.days)),
             Request::Events(query) => answered(self.events(&query)),
             Request::Ban(command) => answered(self.ban(&command)),
             Request::Unban(command) => answered(self.told_first(command.reload).and_then(|()| self.unban(&command))),
@@ -262,7 +263,7 @@ impl Daemon {
     }
 
     /// The countries and autonomous systems of a list that is made of them.
-    fn places(&self, source: Source) -> Option<String> {
+    pub(super) fn places(&self, source: Source) -> Option<String> {
         self.settings.feeds.lists.iter().find(|list| list.source == source)?.title()
     }
 
@@ -465,7 +466,7 @@ pub(super) fn reason_view(reason: ReasonRef<'_>) -> Reason {
     Reason { kind: kind.into(), text, protocol, port }
 }
 
-fn protocol_name(number: u8) -> String {
+pub(super) fn protocol_name(number: u8) -> String {
     match number {
         1 => "icmp".into(),
         6 => "tcp".into(),

@@ -164,6 +164,7 @@ fn received(text: &str) -> BTreeMap<String, Count> {
 mod tests {
     #![allow(clippy::unwrap_used)]
 
+    use super::super::days::Days;
     use super::*;
     use crate::firewall::{Family, SetKey};
     use crate::ledger::Totals;
@@ -176,7 +177,7 @@ mod tests {
 
     #[test]
     fn an_hour_is_what_happened_in_it_across_resets() {
-        let mut tally = Tally::new(10 * HOUR, &Totals::new(), Source::BUILT_IN.to_vec());
+        let mut tally = Tally::new(10 * HOUR, &Totals::new(), Days::default(), Source::BUILT_IN.to_vec());
         tally.read(&dropped(1, 100), 10 * HOUR + 1);
         tally.count_bans(Source::SCAN, 3, 10 * HOUR + 2);
         tally.count_bans(Source::NATS, 50, 10 * HOUR + 2);
@@ -226,7 +227,7 @@ mod tests {
         let mut hourly = Hourly::new();
         assert_eq!(hourly.due(), None);
         hourly.configure(true, 10 * HOUR + 3599);
-        let mut tally = Tally::new(10 * HOUR, &Totals::new(), Source::BUILT_IN.to_vec());
+        let mut tally = Tally::new(10 * HOUR, &Totals::new(), Days::default(), Source::BUILT_IN.to_vec());
         tokio::time::sleep_until(hourly.due().unwrap()).await;
         // NTP has set the clock meanwhile.
         assert_eq!(hourly.on_time(&mut tally, &[], 500_000 * HOUR + 3599), None);

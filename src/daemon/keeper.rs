@@ -3,10 +3,11 @@
 //! The snapshot has everything. In RAM a copy every ten minutes costs nothing and survives a crash; flash
 //! wears, so there it is written at most every twelve hours, and at the stop. The record is small and on
 //! flash: what was said by command is in it before the command is answered, what the router saw itself, and
-//! what the owner's host names stand for, every hour and at the stop.
+//! what the owner's host names stand for, every hour and at the stop. The days of the report go with the snapshot, so that
+//! neither counts what the other has; of them flash gets a copy once a day and at the stop.
 
 use std::collections::BTreeMap;
-use std::io;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -14,18 +15,29 @@ use ipnet::IpNet;
 use tokio::time::Instant;
 
 use super::clock;
+use super::days::Days;
 use crate::control::protocol::Part;
 use crate::ledger::record_file::RecordFile;
 use crate::ledger::snapshot_file::{self, Found};
 use crate::ledger::{Clocks, Ledger, Moment, Totals, Word, read_record, record_frame};
 use crate::limiter;
 use crate::own;
+use crate::whole_file;
 
 /// Name of the file in `state_dir`.
 const FILE: &str = "ledger";
 
 /// Name of the record: there too where the owner chose the directory, else in [`own::KEPT`].
 const RECORD: &str = "record";
+
+/// Name of the report's record: beside the snapshot, and its copy beside the other record.
+const DAYS: &str = "days";
+
+/// Time between two copies of it on flash.
+const DAYS_COPY: Duration = Duration::from_secs(86_400);
+
+/// Most bytes of it that are read.
+const DAYS_MOST: u64 = 128 << 10;
 
 /// Time between two looks at what the router saw itself.
 const OWN: Duration = Duration::from_secs(3600);
@@ -61,6 +73,9 @@ pub struct Keeper {
     /// What the owner's host names stand for, and whether the record knows all of it.
     names: Names,
     names_kept: bool,
+    /// Where the report's days are, the newer one first, and when the last of them is due.
+    days: Vec<PathBuf>,
+    days_due: Instant,
 }
 
 /// Host names with their addresses.
@@ -74,6 +89,8 @@ pub struct Kept {
     pub totals: Totals,
     /// The last answers to the owner's host names.
     pub names: Names,
+    /// The report's days.
+    pub days: Days,
 }
 
 impl Keeper {
@@ -97,6 +114,12 @@ impl Keeper {
             offset: offset(),
             names: Names::new(),
             names_kept: true,
+            days: if directory == state_dir {
+                vec![state_dir.join(DAYS)]
+            } else {
+                vec![state_dir.join(DAYS), directory.join(DAYS)]
+            },
+            days_due: Instant::now() + DAYS_COPY,
         }
     }
 
@@ -149,13 +172,19 @@ impl Keeper {
             Err(error) => self.unkept = Some(not_kept(&error)),
         }
         self.renew(&kept.ledger);
+        kept.days = self.days.iter().find_map(|path| read_days(path)).unwrap_or_default();
         kept
     }
 
     /// The snapshot, and when it was written if it knows more of what was said than the record.
     fn read_snapshot(&mut self, max_entries: u32) -> (Kept, Option<u64>) {
         let (now, wall) = (clock::now(), clock::wall());
-        let nothing = Kept { ledger: Ledger::new(max_entries), totals: Totals::new(), names: Names::new() };
+        let nothing = Kept {
+            ledger: Ledger::new(max_entries),
+            totals: Totals::new(),
+            names: Names::new(),
+            days: Days::default(),
+        };
         if own::check(self.directory()).is_err() {
             // `look` says why.
             return (nothing, None);
@@ -168,7 +197,15 @@ impl Keeper {
                 });
                 log::info!("bans restored from {}, written {away} ago", self.path.display());
                 let words_of = (!restored.words).then_some(restored.wall);
-                (Kept { ledger: restored.ledger, totals: restored.totals, names: Names::new() }, words_of)
+                (
+                    Kept {
+                        ledger: restored.ledger,
+                        totals: restored.totals,
+                        names: Names::new(),
+                        days: Days::default(),
+                    },
+                    words_of,
+                )
             }
             Ok(Found::SetAside { error, path }) => {
                 self.trouble =
@@ -284,6 +321,11 @@ impl Keeper {
         (self.changed, self.own_changed) = (true, true);
     }
 
+    /// The report's days have changed, which is worth a copy, and not at once.
+    pub fn note_days(&mut self) {
+        self.changed = true;
+    }
+
     /// When [`Keeper::write`] is due; `None` while nothing has changed.
     pub fn due(&self) -> Option<Instant> {
         let own = self.own_changed.then_some(self.own_due);
@@ -291,13 +333,28 @@ impl Keeper {
     }
 
     /// Writes what is due; at the stop, all.
-    pub fn write(&mut self, ledger: &Ledger, totals: &Totals, stops: bool) {
+    pub fn write(&mut self, ledger: &Ledger, (totals, days): (&Totals, &Days), stops: bool) {
         if stops || self.own_changed && self.own_due <= Instant::now() {
             self.note_clock();
             self.keep_own(ledger);
         }
         if stops || self.changed && self.due <= Instant::now() {
             self.write_snapshot(ledger, totals);
+            self.write_days(days, stops);
+        }
+    }
+
+    fn write_days(&mut self, days: &Days, stops: bool) {
+        let copies = stops || self.days_due <= Instant::now();
+        if copies {
+            self.days_due = Instant::now() + DAYS_COPY;
+        }
+        let bytes = days.to_bytes();
+        for path in self.days.iter().take(if copies { 2 } else { 1 }) {
+            // A report that begins anew is no reason to call the protection broken; `trouble` says what the disk lacks.
+            if let Err(error) = whole_file::replace(path, &mut |file| file.write_all(&bytes)) {
+                limiter::warn(("keep", "days"), || format!("the report's record cannot be kept: {error}"));
+            }
         }
     }
 
@@ -313,6 +370,19 @@ impl Keeper {
         }
         self.trouble = trouble;
     }
+}
+
+/// `None`: there is none that can be read.
+fn read_days(path: &Path) -> Option<Days> {
+    path.parent().map_or(Ok(()), own::check).ok()?;
+    if std::fs::symlink_metadata(path).ok()?.len() > DAYS_MOST {
+        return None;
+    }
+    let days = Days::from_bytes(&std::fs::read(path).ok()?);
+    if days.is_none() {
+        log::warn!("{}: damaged; the report begins anew", path.display());
+    }
+    days
 }
 
 /// Bans that begin later within a second count as after it.

@@ -143,6 +143,7 @@ impl Daemon {
                 posts.into_iter().for_each(|post| self.take_post(post));
             }
             Seen::Again(address) => self.came_again(address),
+            Seen::Dropped(dropped) => self.note_dropped(&dropped),
             Seen::Lost => log::debug!("scan: packets to closed ports came faster than they could be read"),
             Seen::Touch(..) | Seen::Failed => {}
         }

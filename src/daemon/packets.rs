@@ -1,7 +1,7 @@
 //! Packets that our rules tell of over NFLOG: touches of closed ports, and what banned hosts send on.
 //!
 //! Binds the group, reads it, and tries again what failed; it judges nothing. The daemon hands touches to the feed of
-//! scans, and lets a ban's time start again where the settings say so.
+//! scans, lets a ban's time start again where the settings say so, and counts who was dropped for the report.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -10,10 +10,12 @@ use tokio::time::Instant;
 
 use crate::config::Settings;
 use crate::control::protocol::Part;
-use crate::feed::scan::{Touch, packet};
+use crate::feed::scan::Touch;
+use crate::feed::scan::packet::{self, Unread};
 use crate::firewall::nflog::{Heard, Nflog, Packet};
 use crate::firewall::rules;
 use crate::limiter;
+use crate::model::Source;
 
 /// Time until binding the group is tried again.
 const RETRY: Duration = Duration::from_secs(60);
@@ -28,10 +30,25 @@ pub enum Seen {
     Touch(Touch, bool),
     /// A banned host sent another packet.
     Again(IpAddr),
+    /// A packet was dropped.
+    Dropped(Dropped),
     /// Packets were lost.
     Lost,
     /// The socket failed and is closed.
     Failed,
+}
+
+/// A dropped packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Dropped {
+    /// Whose rule dropped it.
+    pub source: Source,
+    /// Who sent it.
+    pub from: IpAddr,
+    /// To whom.
+    pub to: IpAddr,
+    /// IP protocol and port; port 0: it has none.
+    pub service: Option<(u8, u16)>,
 }
 
 enum Link {
@@ -45,6 +62,8 @@ pub struct Packets {
     link: Link,
     /// The group it is to be bound to.
     group: Option<u16>,
+    /// Whose drops are told of.
+    sources: Vec<Source>,
     /// How often packets were lost.
     lost: u32,
     /// When the set is to be compared with the ledger, since the kernel's bans for them were not judged.
@@ -54,13 +73,14 @@ pub struct Packets {
 impl Packets {
     /// Nothing is opened before [`Packets::configure`].
     pub fn new() -> Packets {
-        Packets { link: Link::Off, group: None, lost: 0, compare: None }
+        Packets { link: Link::Off, group: None, sources: Vec::new(), lost: 0, compare: None }
     }
 
     /// Binds, closes or changes the group as the settings say. Needs the runtime.
     pub fn configure(&mut self, settings: &Settings) {
         let refreshes = settings.feeds.refreshes().iter().any(|(_, refresh)| *refresh);
-        let wanted = settings.main.enabled && (settings.feeds.scan.enabled || refreshes);
+        let wanted = settings.main.enabled && (settings.feeds.scan.enabled || refreshes || settings.main.report);
+        self.sources = settings.sources();
         let group = wanted.then_some(settings.feeds.scan.nflog_group);
         if group != self.group || matches!(self.link, Link::Broken(..)) {
             // Closed first: the group that follows may be the same.
@@ -104,7 +124,7 @@ impl Packets {
         loop {
             match nflog.take()? {
                 Heard::Packet(packet) => {
-                    if let Some(seen) = read(&packet) {
+                    if let Some(seen) = read(&packet, &self.sources) {
                         return Some(seen);
                     }
                 }
@@ -183,7 +203,17 @@ impl Packets {
 }
 
 /// What the packet says; `None` for one that is not of our rules' making, or has no port.
-fn read(packet: &Packet<'_>) -> Option<Seen> {
+fn read(packet: &Packet<'_>, sources: &[Source]) -> Option<Seen> {
+    if let Some(name) = packet.prefix.strip_prefix(rules::DROPPED.as_bytes()) {
+        let source = sources.iter().copied().find(|source| source.name().as_bytes() == name)?;
+        let (from, to) = packet::ends(packet.bytes)?;
+        let service = match packet::parse(packet.bytes) {
+            Ok(touch) => Some((touch.protocol, touch.port)),
+            Err(Unread::Protocol(protocol)) => Some((protocol, 0)),
+            Err(_) => None,
+        };
+        return Some(Seen::Dropped(Dropped { source, from, to, service }));
+    }
     if packet.prefix == b"again" {
         return packet::source(packet.bytes).map(Seen::Again);
     }

@@ -9,6 +9,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::days::Days;
+
 use crate::control::protocol::{History, HistorySource};
 use crate::firewall::{Counter, Family};
 use crate::ledger::Totals;
@@ -113,11 +115,13 @@ pub struct Tally {
     /// Unix seconds since when the totals count.
     since: u64,
     due: Instant,
+    /// For the report.
+    pub days: Days,
 }
 
 impl Tally {
     /// Goes on from the totals that were kept, if any; `wall` is the wall clock in Unix seconds.
-    pub fn new(wall: u64, kept: &Totals, sources: Vec<Source>) -> Tally {
+    pub fn new(wall: u64, kept: &Totals, days: Days, sources: Vec<Source>) -> Tally {
         let kept_count = |what: &str| kept.get(what).copied().unwrap_or(0);
         let total = |source: &Source| Count {
             packets: kept_count(&format!("{source}.packets")),
@@ -142,6 +146,7 @@ impl Tally {
             totals,
             sources,
             due: Instant::now() + STEP,
+            days,
         }
     }
 
@@ -158,6 +163,7 @@ impl Tally {
     /// Takes a reading of the kernel's counters.
     pub fn read(&mut self, counters: &[Counter], wall: u64) {
         self.turn_to(wall);
+        self.days.note_hour(wall);
         self.read_at = Instant::now();
         let anew = counters.first().is_some_and(|counter| counter.table != self.table);
         if anew {
@@ -175,6 +181,7 @@ impl Tally {
             *total = total.plus(since);
             let hour = self.hour(source);
             hour.dropped = hour.dropped.plus(since);
+            self.days.drop(source, since, wall);
         }
     }
 
@@ -201,6 +208,7 @@ impl Tally {
     /// Counts bans that began now.
     pub fn count_bans(&mut self, source: Source, bans: u32, wall: u64) {
         self.turn_to(wall);
+        self.days.ban(source, bans, wall);
         let hour = self.hour(source);
         hour.bans = hour.bans.saturating_add(bans);
     }
@@ -376,7 +384,7 @@ mod tests {
 
     #[tokio::test(flavor = "current_thread")]
     async fn totals_go_on_over_a_table_that_was_made_anew() {
-        let mut tally = Tally::new(0, &Totals::new(), Source::BUILT_IN.to_vec());
+        let mut tally = Tally::new(0, &Totals::new(), Days::default(), Source::BUILT_IN.to_vec());
         tally.read(&counter(100), 10);
         tally.read(&counter(130), 20);
         // fw4 restart: the kernel counts from 0 again, and may be further when it is asked.
@@ -391,18 +399,18 @@ mod tests {
 
     #[tokio::test(flavor = "current_thread")]
     async fn totals_go_on_over_a_restart_of_the_daemon() {
-        let mut before = Tally::new(50, &Totals::new(), Source::BUILT_IN.to_vec());
+        let mut before = Tally::new(50, &Totals::new(), Days::default(), Source::BUILT_IN.to_vec());
         before.read(&counter(100), 60);
         // 20 packets come while no daemon runs. The last hour is that of the router, not of the run.
         for (wall, hour) in [(1000, 120), (50 + HOUR, 120), (50 + 3 * HOUR, 20), (10, 20)] {
-            let mut after = Tally::new(wall, &before.totals(), Source::BUILT_IN.to_vec());
+            let mut after = Tally::new(wall, &before.totals(), Days::default(), Source::BUILT_IN.to_vec());
             after.read(&counter(120), wall + 1);
             assert_eq!(after.of(Source::DYNFW).0.packets, 120);
             assert_eq!(after.of(Source::DYNFW).1.packets, hour, "at {wall}");
             assert_eq!(after.since(), 50);
         }
         // The hour goes on to pass in the next run.
-        let mut after = Tally::new(1000, &before.totals(), Source::BUILT_IN.to_vec());
+        let mut after = Tally::new(1000, &before.totals(), Days::default(), Source::BUILT_IN.to_vec());
         for step in 0..=13 {
             after.sample(&counter(120), 1000 + 300 * step);
         }
@@ -411,7 +419,7 @@ mod tests {
 
     #[tokio::test(flavor = "current_thread")]
     async fn the_hours_outlive_the_daemon() {
-        let mut before = Tally::new(10 * HOUR + 5, &Totals::new(), Source::BUILT_IN.to_vec());
+        let mut before = Tally::new(10 * HOUR + 5, &Totals::new(), Days::default(), Source::BUILT_IN.to_vec());
         before.count_bans(Source::SCAN, 3, 10 * HOUR + 6);
         before.read(&counter(5), 12 * HOUR);
         before.count_bans(Source::SCAN, 1, 12 * HOUR + 1);
@@ -423,7 +431,7 @@ mod tests {
             (9 * HOUR, [-1, -1, -1, 0]),
             (500 * HOUR, [-1, -1, -1, 0]),
         ] {
-            let after = Tally::new(wall, &before.totals(), Source::BUILT_IN.to_vec());
+            let after = Tally::new(wall, &before.totals(), Days::default(), Source::BUILT_IN.to_vec());
             assert_eq!(of(&after.history(4, wall), Source::SCAN).bans, bans, "at {wall}");
         }
         // However many hours and values there are, a snapshot has room for them.
@@ -437,7 +445,7 @@ mod tests {
 
     #[tokio::test(flavor = "current_thread")]
     async fn the_last_hour_forgets_what_is_older() {
-        let mut tally = Tally::new(0, &Totals::new(), Source::BUILT_IN.to_vec());
+        let mut tally = Tally::new(0, &Totals::new(), Days::default(), Source::BUILT_IN.to_vec());
         tally.sample(&counter(1000), 300);
         for step in 2..=13 {
             tally.sample(&counter(1000 + step), 300 * step);
@@ -447,7 +455,7 @@ mod tests {
 
     #[tokio::test(flavor = "current_thread")]
     async fn hours_follow_the_wall_clock_and_leave_gaps() {
-        let mut tally = Tally::new(10 * HOUR + 5, &Totals::new(), Source::BUILT_IN.to_vec());
+        let mut tally = Tally::new(10 * HOUR + 5, &Totals::new(), Days::default(), Source::BUILT_IN.to_vec());
         tally.count_bans(Source::SCAN, 3, 10 * HOUR + 6);
         tally.count_bans(Source::SCAN, 1, 11 * HOUR);
         // The clock goes back: the hour goes on.
@@ -462,7 +470,7 @@ mod tests {
 
     #[tokio::test(flavor = "current_thread")]
     async fn a_jump_of_ten_years_costs_a_week_of_gaps_and_no_more() {
-        let mut tally = Tally::new(0, &Totals::new(), Source::BUILT_IN.to_vec());
+        let mut tally = Tally::new(0, &Totals::new(), Days::default(), Source::BUILT_IN.to_vec());
         tally.read(&counter(1), 10 * 365 * 86_400);
         assert_eq!(tally.hours.len(), HOURS);
         assert_eq!(tally.history(HOURS, 0).sources[0].packets.iter().filter(|value| **value >= 0).count(), 1);

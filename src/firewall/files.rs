@@ -148,9 +148,9 @@ fn accepted(
         let mut less = settings.clone();
         let mut parts: Vec<&str> = Vec::new();
         if without_log {
-            parts.push("scan detection and logging (packages kmod-nfnetlink-log, kmod-nft-core)");
+            parts.push("scan detection, logging and the report of ports and senders (packages kmod-nfnetlink-log, kmod-nft-core)");
             less.feeds.tell_no_packets();
-            less.main.log_drops = false;
+            (less.main.log_drops, less.main.report) = (false, false);
             less.block.iter_mut().for_each(|block| block.log = false);
         }
         if without_nat {

@@ -20,6 +20,12 @@ use crate::model::{ListUse, SetId, Source};
 /// At most so many packets a second, and so many at once, are logged for each source and family.
 const LOG_LIMIT: &str = "limit rate 5/second burst 10 packets";
 
+/// At most so many of its dropped packets are told of for each source and family.
+const TOLD_LIMIT: &str = "limit rate 5/second burst 20 packets";
+
+/// What the rules write before a dropped packet, in front of its source's name.
+pub const DROPPED: &str = "drop ";
+
 /// The devices of one guarded fw4 zone, as `fw4 zone NAME` prints them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ZoneDevices {
@@ -320,7 +326,7 @@ impl<'a> Text<'a> {
 
     fn needs_hit_chain(&self, source: Source) -> bool {
         let (action, log) = self.action(source);
-        log || action == Action::Reject || self.refreshes(source)
+        log || action == Action::Reject || self.refreshes(source) || self.settings.main.report
     }
 
     fn hit_chain(&self, source: Source, family: Family) -> String {
@@ -336,6 +342,10 @@ impl<'a> Text<'a> {
         if log {
             self.line(2, &format!("{LOG_LIMIT} log prefix \"diswall {source}: \""));
         }
+        if self.settings.main.report {
+            let rule = self.told_rule(source);
+            self.line(2, &rule);
+        }
         if self.refreshes(source) {
             let rule = self.refresh_rule();
             self.line(2, &rule);
@@ -344,6 +354,12 @@ impl<'a> Text<'a> {
             self.line(2, rule);
         }
         self.line(1, "}");
+    }
+
+    /// The rule by which the daemon hears of some of a source's dropped packets, for the report.
+    fn told_rule(&self, source: Source) -> String {
+        let group = self.settings.feeds.scan.nflog_group;
+        format!("{TOLD_LIMIT} log group {group} snaplen {SNAP_LENGTH} prefix \"{DROPPED}{source}\"")
     }
 
     /// A block with a protocol, ports or an action of its own is a rule of its own.
@@ -358,6 +374,10 @@ impl<'a> Text<'a> {
         let action = block.action.unwrap_or(self.settings.main.action);
         if self.settings.main.log_drops || block.log {
             self.line(2, &format!("{selector} {LOG_LIMIT} log prefix \"diswall manual: \""));
+        }
+        if self.settings.main.report {
+            let rule = self.told_rule(Source::MANUAL);
+            self.line(2, &format!("{selector} {rule}"));
         }
         let rules = action_rules(action);
         for (index, rule) in rules.iter().enumerate() {

@@ -50,6 +50,15 @@ impl Listing {
         self.plan.source
     }
 
+    pub(super) fn usage(&self) -> ListUse {
+        self.plan.usage
+    }
+
+    /// What is in force.
+    pub(super) fn entries(&self) -> &Entries {
+        &self.entries
+    }
+
     /// See [`Size::room`](crate::model::entries::Size::room).
     pub(super) fn room(&self) -> u64 {
         self.entries.size().room()

@@ -197,6 +197,33 @@ impl Entries {
         })
     }
 
+    /// Whether there is any of the family.
+    pub fn has_any(&self, family: Family) -> bool {
+        [Shape::Nets, Shape::Hosts].into_iter().any(|part| self.array(part, family).get(0).is_some())
+    }
+
+    /// Whether an entry has a part of the range.
+    pub fn has_within(&self, range: Range) -> bool {
+        let ((family, first), (_, last)) = (number(range.first), number(range.last));
+        [Shape::Nets, Shape::Hosts].into_iter().any(|part| {
+            let array = self.array(part, family);
+            array.get(array.from(first)).is_some_and(|(start, _)| start <= last)
+        })
+    }
+
+    /// Every entry, or of more than `most` about so many, evenly spread.
+    pub fn spread(&self, most: u32, f: &mut dyn FnMut(Range)) {
+        let step = self.size().all().div_ceil(most.max(1)).max(1) as usize;
+        for (part, family) in ARRAYS {
+            let array = self.array(part, family);
+            let mut at = 0;
+            while let Some((first, last)) = array.get(at) {
+                f(Range::of(family, first, last));
+                at += step;
+            }
+        }
+    }
+
     /// All that these do not have, as ranges. A family of which there is nothing stays empty: a list of IPv4
     /// says nothing of IPv6.
     pub fn complement(&self) -> Entries {

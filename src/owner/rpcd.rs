@@ -24,10 +24,11 @@ use crate::options::value;
 const ARGUMENTS_MAX: u64 = 64 * 1024;
 
 /// The methods with a sample of each argument, from which rpcd takes the types.
-pub const METHODS: &str = r#"{"status":{},"feeds":{},"bans":{"source":"text","search":"text","family":4,"sort":"text","desc":true,"offset":0,"limit":50},"check":{"address":"text"},"allowances":{"origin":"text","search":"text","offset":0,"limit":100},"history":{"hours":168},"events":{"cursor":"text","limit":50,"kinds":["text"]},"allow":{"addresses":["text"],"comment":"text","timeout":3600},"disallow":{"addresses":["text"]},"block":{"addresses":["text"],"comment":"text","timeout":3600,"action":"text","force":true,"by":"text"},"unblock":{"addresses":["text"],"source":"text","by":"text"},"clear":{"by":"text"},"kick":{"addresses":["text"]},"resync":{"source":"text"},"config":{},"restore":{},"reload":{},"lists":{},"switch":{"names":["text"],"on":true,"force":true},"try":{"lines":["text"]}}"#;
+pub const METHODS: &str = r#"{"status":{},"feeds":{},"bans":{"source":"text","search":"text","family":4,"sort":"text","desc":true,"offset":0,"limit":50},"check":{"address":"text"},"allowances":{"origin":"text","search":"text","offset":0,"limit":100},"history":{"hours":168},"report":{"days":7},"events":{"cursor":"text","limit":50,"kinds":["text"]},"allow":{"addresses":["text"],"comment":"text","timeout":3600},"disallow":{"addresses":["text"]},"block":{"addresses":["text"],"comment":"text","timeout":3600,"action":"text","force":true,"by":"text"},"unblock":{"addresses":["text"],"source":"text","by":"text"},"clear":{"by":"text"},"kick":{"addresses":["text"]},"resync":{"source":"text"},"config":{},"restore":{},"reload":{},"lists":{},"switch":{"names":["text"],"on":true,"force":true},"try":{"lines":["text"]}}"#;
 
 /// Methods that the daemon answers itself, with their arguments as they come.
-const PASSED_ON: [&str; 8] = ["status", "feeds", "bans", "check", "allowances", "history", "events", "resync"];
+const PASSED_ON: [&str; 9] =
+    ["status", "feeds", "bans", "check", "allowances", "history", "report", "events", "resync"];
 
 /// Arguments of `block`.
 #[derive(Default)]

@@ -33,6 +33,7 @@ mod owner;
 mod packets;
 mod parts;
 mod pots;
+mod report;
 mod rules;
 mod scan;
 mod shells;

@@ -109,6 +109,10 @@ config diswall 'main'
 	option direction 'src-dst'
 	option disconnect '0'
 	option max_entries '4194304'
+	option report '0'
+	option report_mail 'ops@example.org'
+	option report_day 'sun'
+	option report_hour '23'
 	option state_dir '/srv/diswall'
 	option control '/run/d.sock'
 config dynfw 'dynfw'
@@ -210,6 +214,10 @@ config block
             direction: Direction::SrcDst,
             disconnect: false,
             max_entries: crate::config::MaxEntries::Entries(4_194_304),
+            report: false,
+            report_mail: Some("ops@example.org".into()),
+            report_day: 0,
+            report_hour: 23,
             state_dir: "/srv/diswall".into(),
             control: "/run/d.sock".into(),
         },

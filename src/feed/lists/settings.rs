@@ -303,6 +303,11 @@ impl Settings {
         all
     }
 
+    /// Whether it is made of countries and autonomous systems alone.
+    pub fn is_of_places(&self) -> bool {
+        self.urls.is_empty() && !(self.countries.is_empty() && self.asns.is_empty())
+    }
+
     /// The places that it has, for people: `Czechia, AS64496`; `None`: it is no list of places.
     pub fn title(&self) -> Option<String> {
         const SHOWN: usize = 4;
@@ -310,7 +315,7 @@ impl Settings {
         let all: Vec<String> = countries.chain(self.asns.iter().map(|number| format!("AS{number}"))).collect();
         let more = if all.len() > SHOWN { format!(" and {} more", all.len() - SHOWN) } else { String::new() };
         let shown = all.get(..SHOWN).unwrap_or(&all).join(", ");
-        (!all.is_empty() && self.urls.is_empty()).then(|| shown + &more)
+        self.is_of_places().then(|| shown + &more)
     }
 
     /// Whether nothing of it comes over the network.

@@ -90,6 +90,16 @@ pub fn source(packet: &[u8]) -> Option<IpAddr> {
     }
 }
 
+/// Both ends, sender first; `None` where [`source`] would not believe the one or the other.
+pub fn ends(packet: &[u8]) -> Option<(IpAddr, IpAddr)> {
+    let from = source(packet)?;
+    let to: IpAddr = match from {
+        IpAddr::V4(_) => Ipv4Addr::from(bytes::<4>(packet, 16).ok()?).into(),
+        IpAddr::V6(_) => Ipv6Addr::from(bytes::<16>(packet, 24).ok()?).into(),
+    };
+    Some((from, to))
+}
+
 fn ipv4(packet: &[u8]) -> Result<Touch, Unread> {
     let header: [u8; IPV4_HEADER] = bytes(packet, 0)?;
     let length = usize::from(header[0] & 0x0f) * 4;

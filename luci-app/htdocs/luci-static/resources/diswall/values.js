@@ -116,6 +116,15 @@ function isName(value) {
 	return /\.[^.]*[^.0-9][^.]*\.?$/.test(value) && isHostName(value);
 }
 
+/* Of what a mail address may be, the part that no program takes for anything else. */
+function isMailAddress(value) {
+	const at = value.indexOf('@');
+	const host = value.slice(at + 1);
+
+	return /^[A-Za-z0-9_%+=][A-Za-z0-9._%+=-]{0,63}$/.test(at < 0 ? value : value.slice(0, at))
+		&& (at < 0 || host.length <= 189 && host.split('.').every(label => /^[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?$/.test(label)));
+}
+
 function isServer(value) {
 	return addressBytes(value) !== null || (!/^[0-9.]+$/.test(value) && isHostName(value));
 }
@@ -212,6 +221,9 @@ return baseclass.extend({
 	/* A host's name: the router looks it up. */
 	netOrName: rule(value => isNet(value) || isName(value), () =>
 		_('Expecting an address, a network or the full name of a host, such as 192.0.2.7, 192.0.2.0/24, 2001:db8::/32 or host.example.org')),
+
+	mailAddress: rule(isMailAddress, () =>
+		_('Expecting a mail address such as owner@example.org, or the name of a user of this router')),
 
 	port: rule(isPort, () => _('Expecting a port from 1 to 65535')),
 

@@ -18,7 +18,7 @@ const TYPES = { main: 'diswall', dynfw: 'dynfw', nats: 'nats', crowdsec: 'crowds
 const KINDS = new Map([ [ 'info', 'good' ], [ 'warning', 'warn' ], [ 'danger', 'bad' ] ]);
 const PATIENCE = 20;
 /* The tabs that an address may open: ?tab=NAME. */
-const TABS = [ 'general', 'dynfw', 'nats', 'crowdsec', 'detection', 'firewall', 'advanced' ];
+const TABS = [ 'general', 'dynfw', 'nats', 'crowdsec', 'detection', 'firewall', 'report', 'advanced' ];
 
 /* Makes options of one tab that belong to one section; writes make the section if the file lacks it. */
 function optionsOf(section, tab, name) {
@@ -222,6 +222,24 @@ function firewall(section) {
 	option(form.Flag, 'log_drops', _('Log blocked packets'), _('To the kernel\'s log, a few a minute.'), NO);
 }
 
+function report(section) {
+	const option = optionsOf(section, 'report', 'main');
+
+	option(form.Flag, 'report', _('Look at dropped packets'),
+		_('A few a second, so that the report knows ports, countries and senders. Nothing of it leaves the router.'), YES);
+	option(form.Value, 'report_mail', _('Send to'),
+		_('A mail address that gets the report every week, through msmtp or sendmail, whichever is installed. Empty: nobody gets it.'),
+		{ placeholder: 'owner@example.org', validate: values.mailAddress });
+	option(form.ListValue, 'report_day', _('Day of the week'), _('On which the report is sent.'), {
+		default: 'mon',
+		values: [ [ 'mon', _('Monday') ], [ 'tue', _('Tuesday') ], [ 'wed', _('Wednesday') ], [ 'thu', _('Thursday') ],
+			[ 'fri', _('Friday') ], [ 'sat', _('Saturday') ], [ 'sun', _('Sunday') ] ]
+	});
+	option(form.Value, 'report_hour', _('From hour'),
+		_('The full hour of the router\'s clock. What cannot be sent is tried again each hour of that day.'),
+		{ placeholder: '6', validate: values.number(0, 23) });
+}
+
 /* What hardly anybody has to change. */
 function advanced(section) {
 	const option = optionsOf(section, 'advanced', 'main');
@@ -324,6 +342,7 @@ return view.extend({
 		section.tab('crowdsec', 'CrowdSec');
 		section.tab('detection', _('Detection'));
 		section.tab('firewall', _('Firewall'));
+		section.tab('report', _('Report'));
 		section.tab('advanced', _('Advanced'));
 
 		general(section);
@@ -334,6 +353,7 @@ return view.extend({
 		crowdsec(section);
 		detection(section);
 		firewall(section);
+		report(section);
 		advanced(section);
 
 		return map.render().then(node => {

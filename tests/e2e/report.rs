@@ -1,0 +1,166 @@
+//! `diswall report`: what the real rules dropped of real packets, counted by the daemon, over restarts.
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::packets::{BAD, DEADLINE, GOOD, INSIDE, Lab, ROUTER, WORSE, Wrapping};
+use crate::support::{Daemon, nft, wait_until};
+
+fn report(daemon: &Daemon) -> Value {
+    let text = daemon.cli(&["report", "--json"]);
+    serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"))
+}
+
+fn words(daemon: &Daemon) -> String {
+    daemon.cli(&["report"]).split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+fn source<'a>(report: &'a Value, name: &str) -> &'a Value {
+    report["sources"].as_array().unwrap().iter().find(|source| source["name"] == name).unwrap()
+}
+
+/// So many SYNs to a port, from an address, at a pace that all of them are looked at.
+fn knock(lab: &Lab, from: &str, port: u16, count: u32) {
+    let (port, count) = (port.to_string(), count.to_string());
+    let _ = lab.wan.try_run("hping3", &["-q", "-c", &count, "-i", "u10000", "-S", "-p", &port, "-a", from, ROUTER[0]]);
+}
+
+const LISTS: [&str; 2] = ["list_a", "list_b"];
+
+fn list(daemon: &Daemon, name: &str) -> String {
+    format!("config list '{name}'\n\tlist url '{}'\n", daemon.path(name).display())
+}
+
+#[test]
+fn who_was_dropped_at_which_port_and_by_whom_is_counted() {
+    for wrapping in [Wrapping::Fw4, Wrapping::Standalone] {
+        let lab = Lab::build();
+        let mut daemon = Daemon::prepare("", "");
+        // Two lists that share one address, and each has another of its own.
+        std::fs::write(daemon.path(LISTS[0]), format!("{}\n198.51.100.200\n", BAD[0])).unwrap();
+        std::fs::write(daemon.path(LISTS[1]), format!("{}\n{}\n", BAD[0], WORSE[0])).unwrap();
+        let sections: String = LISTS.iter().map(|name| list(&daemon, name)).collect();
+        daemon.configure("", &format!("{}\n{sections}", crate::packets::NO_FEED));
+        lab.load(&daemon, wrapping);
+        daemon.run();
+        wait_until(DEADLINE, "the lists are there", || {
+            let report = report(&daemon);
+            LISTS.iter().all(|name| source(&report, name)["entries"] == 2)
+        });
+        knock(&lab, BAD[0], 22, 6);
+        knock(&lab, WORSE[0], 445, 4);
+        // On the way out, to a banned host, only where both directions are looked at; and somebody who is not banned.
+        knock(&lab, GOOD[0], 7, 2);
+        wait_until(DEADLINE, "ten packets are looked at", || report(&daemon)["looked"] == 10);
+        let report = report(&daemon);
+        assert_eq!(report["packets"], 10, "{wrapping:?}");
+        assert!(report["bytes"].as_u64().unwrap() >= 400, "{report}");
+        let ports = report["ports"].as_array().unwrap();
+        assert_eq!(
+            (&ports[0]["port"], &ports[0]["packets"], &ports[0]["protocol"]),
+            (&22.into(), &6.into(), &"tcp".into())
+        );
+        assert_eq!((&ports[1]["port"], &ports[1]["packets"]), (&445.into(), &4.into()));
+        let hosts = report["hosts"].as_array().unwrap();
+        assert_eq!((&hosts[0]["address"], &hosts[0]["packets"]), (&BAD[0].into(), &6.into()));
+        assert_eq!(hosts[0]["sources"], serde_json::json!(LISTS));
+        assert_eq!(hosts.len(), 2, "{report}");
+        // The first list drops what both have; nobody but the second has the other.
+        let (first, second) = (source(&report, LISTS[0]), source(&report, LISTS[1]));
+        assert_eq!((&first["packets"], &first["looked"], &first["alone"]), (&6.into(), &6.into(), &0.into()));
+        assert_eq!((&second["packets"], &second["looked"], &second["alone"]), (&4.into(), &4.into(), &4.into()));
+        for each in [first, second] {
+            assert_eq!((&each["compared"], &each["only"]), (&2.into(), &1.into()), "{each}");
+        }
+        assert_eq!((&report["placed"], &report["unplaced"]), (&false.into(), &10.into()));
+        let day = &report["by_day"][0];
+        assert_eq!(day["packets"], 10);
+        let hours = day["hours"].as_array().unwrap();
+        assert_eq!(hours.iter().filter_map(Value::as_i64).filter(|packets| *packets > 0).sum::<i64>(), 10);
+        let text = words(&daemon);
+        assert!(text.contains("10 packets (") && text.contains("22/tcp (SSH) 6 ####"), "{text}");
+        assert!(text.contains("Known from the 10 packets that were looked at, of 10 dropped"), "{text}");
+    }
+}
+
+#[test]
+fn what_goes_out_to_a_banned_host_is_told_apart_and_an_own_rule_counts_too() {
+    let lab = Lab::build();
+    let block = "config block\n\toption ip '198.51.100.67'\n\toption proto 'tcp'\n\tlist dest_port '23'\n";
+    let daemon = lab.daemon(Wrapping::Fw4, "\toption direction 'src-dst'", block);
+    daemon.cli(&["block", "--timeout", "1h", "--comment", "<b>\"&", BAD[0]]);
+    for _ in 0..3 {
+        let _ = lab.lan.try_run("hping3", &["-q", "-c", "1", "-S", "-p", "443", BAD[0]]);
+    }
+    knock(&lab, WORSE[0], 23, 2);
+    wait_until(DEADLINE, "five packets are looked at", || report(&daemon)["looked"] == 5);
+    let report = report(&daemon);
+    assert_eq!(report["outgoing"], 3);
+    let ports = report["ports"].as_array().unwrap();
+    assert_eq!(ports.len(), 1, "what goes out has no port of ours: {report}");
+    assert_eq!((&ports[0]["port"], &ports[0]["packets"]), (&23.into(), &2.into()));
+    assert_eq!(report["hosts"][0]["address"], BAD[0], "the banned end: {report}");
+    assert!(INSIDE[0] != report["hosts"][1]["address"]);
+    // A comment is a stranger's text, whoever wrote it.
+    let (text, html) = (daemon.cli(&["report"]), daemon.cli(&["report", "--html"]));
+    assert!(text.contains("<b>\"&"), "{text}");
+    assert!(!html.contains("<b>") && html.contains("&lt;b&gt;&quot;&amp;"), "{html}");
+}
+
+#[test]
+fn the_record_outlives_a_stop_and_a_crash_counts_nothing_twice() {
+    let lab = Lab::build();
+    let mut daemon = lab.daemon(Wrapping::Fw4, "", "config block\n\toption ip '198.51.100.66'\n");
+    knock(&lab, BAD[0], 22, 5);
+    wait_until(DEADLINE, "five packets", || report(&daemon)["looked"] == 5);
+    daemon.stop(Duration::from_secs(10));
+    knock(&lab, BAD[0], 23, 2);
+    daemon.run();
+    let after = report(&daemon);
+    // What came meanwhile the kernel has counted, and nobody has looked at.
+    assert_eq!((&after["packets"], &after["looked"], &after["bans"]), (&7.into(), &5.into(), &0.into()), "{after}");
+    assert_eq!(after["hosts"][0]["packets"], 5);
+    knock(&lab, BAD[0], 24, 1);
+    wait_until(DEADLINE, "one more", || report(&daemon)["looked"] == 6);
+    daemon.kill();
+    daemon.run();
+    let after = report(&daemon);
+    assert_eq!((&after["packets"], &after["looked"]), (&8.into(), &5.into()), "{after}");
+    // A damaged record is no reason not to start.
+    daemon.stop(Duration::from_secs(10));
+    let days = daemon.state_dir().join("days");
+    let mut bytes = std::fs::read(&days).unwrap();
+    assert!(bytes.len() < 1024, "{} bytes", bytes.len());
+    bytes[20] ^= 1;
+    std::fs::write(&days, bytes).unwrap();
+    daemon.run();
+    assert_eq!(report(&daemon)["looked"], 0);
+}
+
+#[test]
+fn a_new_owner_reads_what_is_to_come_and_one_who_wants_none_gets_no_rules() {
+    let lab = Lab::build();
+    let daemon = lab.daemon(Wrapping::Standalone, "", "");
+    let text = words(&daemon);
+    assert!(text.contains("0 packets (0 B) dropped"), "{text}");
+    assert!(text.contains("No dropped packet was looked at yet."), "{text}");
+    assert!(text.contains("No list of a country is configured."), "{text}");
+    assert!(nft(&["list", "table", "inet", "fw4"]).contains("prefix \"drop manual\""));
+    daemon.configure("\toption report '0'", crate::packets::NO_FEED);
+    daemon.load_rules();
+    daemon.reload();
+    wait_until(DEADLINE, "the daemon has read it", || !report(&daemon)["looks"].as_bool().unwrap());
+    assert!(!nft(&["list", "chain", "inet", "fw4", "diswall_from4"]).contains("_hit"));
+    assert!(words(&daemon).contains("Dropped packets are not looked at: option report is '0'"));
+    for (arguments, why) in [
+        (&["report", "--days", "0"][..], "days 0 is out of range"),
+        (&["report", "--days", "367"], "accepted: 1 to 366"),
+        (&["report", "--json", "--html"], "exclude each other"),
+    ] {
+        let (status, said) = daemon.exit(arguments);
+        assert_eq!(status, Some(2), "{said}");
+        assert!(said.contains(why), "{said}");
+    }
+    assert!(daemon.cli(&["report", "--days", "30"]).contains("Of the 30 days asked for, 14 at most are"));
+}

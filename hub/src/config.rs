@@ -26,6 +26,9 @@ pub struct Config {
     /// How much nats-server keeps, and how often.
     #[serde(default)]
     pub store: Store,
+    /// The page for people, and `/metrics`.
+    #[serde(default)]
+    pub page: Page,
 }
 
 /// `[nats]`
@@ -91,6 +94,22 @@ pub struct Store {
 impl Default for Store {
     fn default() -> Store {
         Store { replicas: 1, megabytes: 256 }
+    }
+}
+
+/// `[page]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Page {
+    /// Where it listens; loopback, unless somebody says otherwise.
+    pub listen: String,
+    /// A file with the word that lets people in. Without one there is no page.
+    pub token_file: Option<PathBuf>,
+}
+
+impl Default for Page {
+    fn default() -> Page {
+        Page { listen: "127.0.0.1:4280".into(), token_file: None }
     }
 }
 
@@ -162,6 +181,7 @@ mod tests {
     fn little_is_enough_and_slips_are_told() {
         let config = Config::parse("[nats]\nservers = [\"nats://127.0.0.1:4222\"]\n").unwrap();
         assert_eq!((config.trust.quorum, config.trust.window, config.store.replicas), (2, 3600, 1));
+        assert!(config.page.listen.starts_with("127."));
         for (bad, told) in [
             ("", "nats"),
             ("[nats]\nservers = []", "names none"),

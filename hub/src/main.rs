@@ -20,6 +20,7 @@ mod lead;
 mod limits;
 mod logger;
 mod never;
+mod page;
 mod reporters;
 mod reports;
 mod revoke;

@@ -14,7 +14,7 @@ use crate::hub::{Counts, Hub};
 use crate::lead::Lease;
 use crate::limits::Limits;
 use crate::never::Never;
-use crate::{allow, changes, reports, store};
+use crate::{allow, changes, page, reports, store};
 
 /// How long nats-server may take to come up at boot.
 const BOOT: Duration = Duration::from_secs(60);
@@ -35,6 +35,7 @@ pub async fn run(config: Config) -> Result<(), String> {
     });
     let allowances = tokio::spawn(allow::follow(hub.clone()));
     let telling = tokio::spawn(changes::run(hub.clone()));
+    page::start(hub.clone()).await?;
     let answers = Answers::start(hub.clone());
     let end = async move {
         tokio::select! {

@@ -63,25 +63,39 @@ fn entry(login: &str, known: &str) -> String {
     )
 }
 
+/// Where the router finds the nats-servers; all of them have one port there.
 fn place(servers: &[String]) -> String {
-    let Some(server) = servers.first() else { return String::new() };
-    let is_tls = server.starts_with("tls://");
-    let host = server.rsplit_once("://").map_or(server.as_str(), |(_, host)| host);
-    let host = host.rsplit_once('@').map_or(host, |(_, host)| host).trim_end_matches('/');
-    let (host, port) = host.rsplit_once(':').unwrap_or((host, "4222"));
-    let host = host.trim_matches(['[', ']']);
-    let mut lines = String::new();
-    if host.starts_with("127.") || host == "localhost" || host == "::1" {
-        lines.push_str("# (the hub's own nats-server: give its address as routers see it)\n");
+    let Some(first) = servers.first() else { return String::new() };
+    let mut lines = String::from("uci -q delete diswall.nats.server\n");
+    let mut local = false;
+    for server in servers {
+        let (host, _) = host(server);
+        local |= host.starts_with("127.") || host == "localhost" || host == "::1";
+        lines.push_str(&format!("uci add_list diswall.nats.server='{host}'\n"));
     }
-    lines.push_str(&format!("uci set diswall.nats.server='{host}'\nuci set diswall.nats.port='{port}'\n"));
-    if is_tls {
+    if local {
+        lines.insert_str(0, "# Put the address by which routers reach nats-server in place of the hub's own:\n");
+    }
+    lines.push_str(&format!("uci set diswall.nats.port='{}'\n", host(first).1));
+    if first.starts_with("tls://") {
         lines.push_str("uci set diswall.nats.tls='1'\n");
     }
     lines
 }
 
-fn password() -> Result<String, String> {
+/// Host and port of `nats://USER@HOST:PORT`.
+fn host(server: &str) -> (&str, &str) {
+    let host = server.rsplit_once("://").map_or(server, |(_, host)| host);
+    let host = host.rsplit_once('@').map_or(host, |(_, host)| host).trim_end_matches('/');
+    let (host, port) = host.rsplit_once(':').unwrap_or((host, "4222"));
+    (host.trim_matches(['[', ']']), port)
+}
+
+/// Something that nobody can guess.
+///
+/// # Errors
+/// There is nothing random.
+pub fn password() -> Result<String, String> {
     let told = |error: std::io::Error| format!("/dev/urandom: {error}");
     let mut random = std::fs::File::open("/dev/urandom").map_err(told)?.bytes();
     let mut password = String::new();
@@ -109,7 +123,9 @@ mod tests {
             assert!(add(bad, Proof::Password, &[]).is_err(), "{bad}");
         }
         let text = add("alice", Proof::Password, &["tls://hub.example.net:4223".into()]).unwrap();
-        for line in ["diswall.nats.server='hub.example.net'", "diswall.nats.port='4223'", "diswall.nats.tls='1'"] {
+        for line in
+            ["add_list diswall.nats.server='hub.example.net'", "diswall.nats.port='4223'", "diswall.nats.tls='1'"]
+        {
             assert!(text.contains(line), "{text}");
         }
         assert_ne!(text, add("alice", Proof::Password, &[]).unwrap());

@@ -4,6 +4,9 @@
 
 mod changes;
 mod commands;
+mod much;
+mod ours;
+mod page;
 mod support;
 mod trust;
 mod versions;

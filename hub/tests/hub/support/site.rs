@@ -129,10 +129,15 @@ impl Site {
         String::from_utf8(output.stdout).unwrap()
     }
 
+    /// A login's password.
+    pub fn password(&self, login: &str) -> String {
+        let known = self.logins.iter().find(|(known, _)| known == login);
+        known.map_or("default", |(_, password)| password).to_owned()
+    }
+
     /// A router with that login.
     pub async fn router(&self, login: &str) -> Router {
-        let known = self.logins.iter().find(|(known, _)| known == login);
-        Router::connect(self.port, login, known.map_or("default", |(_, password)| password)).await
+        Router::connect(self.port, login, &self.password(login)).await
     }
 
     /// Whoever may do everything.

@@ -1,0 +1,141 @@
+//! Reads what the page shows, in one pass over each bucket; what is kept of it is bounded.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::net::IpAddr;
+
+use crate::address;
+use crate::ban::{Ban, Claim};
+use crate::error::Result;
+use crate::hub::Hub;
+use crate::reporters;
+use crate::routers::Hour;
+use crate::show;
+
+/// Rows of each table.
+const ROWS: usize = 20;
+
+/// Routers and reporters that are shown.
+const MANY: usize = 2000;
+
+/// A ban as it is shown.
+#[derive(Clone, Debug)]
+pub struct Row {
+    /// Who.
+    pub ip: IpAddr,
+    /// Seconds that are left.
+    pub left: u64,
+    /// Seconds since it was banned.
+    pub ago: u64,
+    /// Why, and how often before.
+    pub ban: Ban,
+}
+
+/// A reporter's last hour.
+#[derive(Clone, Debug, Default)]
+pub struct Reporter {
+    /// What it says counts for nothing.
+    pub revoked: bool,
+    /// Addresses that it reported, for each reason.
+    pub reasons: BTreeMap<String, u32>,
+}
+
+/// A router that was seen.
+#[derive(Clone, Debug)]
+pub struct Seen {
+    /// Its login and name.
+    pub name: String,
+    /// Seconds since.
+    pub ago: u64,
+    /// Its last hour, where it tells.
+    pub hour: Option<Hour>,
+}
+
+/// Everything that the page shows.
+#[derive(Debug, Default)]
+pub struct Gathered {
+    /// Bans that hold.
+    pub bans: u64,
+    /// The newest, newest first.
+    pub newest: Vec<Row>,
+    /// Those with the most bans before.
+    pub stubborn: Vec<Row>,
+    /// By login.
+    pub reporters: BTreeMap<String, Reporter>,
+    /// Whom the hub knows.
+    pub routers: Vec<Seen>,
+    /// What was asked, and the answer.
+    pub answer: Option<(String, String)>,
+}
+
+/// Reads it; and why `asked` is banned.
+///
+/// # Errors
+/// nats-server is away.
+pub async fn gather(hub: &Hub, asked: Option<&str>) -> Result<Gathered> {
+    let (store, now, mut all) = (&hub.store, hub.clock.now(), Gathered::default());
+    bans(hub, now, &mut all).await?;
+    store
+        .reporters
+        .scan(">", 1, |record| {
+            if all.reporters.len() < MANY {
+                let revoked = reporters::revoked(&record.value);
+                all.reporters.insert(record.key, Reporter { revoked, ..Reporter::default() });
+            }
+        })
+        .await?;
+    store
+        .claims
+        .scan(">", 1, |record| {
+            let claim = Claim::decode(&record.value).filter(|claim| !record.gone && claim.time + 3600 >= now);
+            let login = address::of_claim(&record.key).map(|(_, login)| login);
+            let reporter = login.and_then(|login| all.reporters.get_mut(login));
+            if let Some((reporter, claim)) = reporter.zip(claim)
+                && (reporter.reasons.len() < ROWS || reporter.reasons.contains_key(&claim.reason))
+            {
+                *reporter.reasons.entry(claim.reason).or_default() += 1;
+            }
+        })
+        .await?;
+    store
+        .routers
+        .scan(">", 1, |record| {
+            if all.routers.len() < MANY && !record.gone {
+                let hour = serde_json::from_slice(&record.value).ok();
+                all.routers.push(Seen { ago: now.saturating_sub(record.written), hour, name: record.key });
+            }
+        })
+        .await?;
+    if let Some(asked) = asked {
+        let answer = match asked.parse::<IpAddr>() {
+            Ok(ip) => show::check(hub, ip.to_canonical()).await?,
+            Err(_) => "That is no address.".into(),
+        };
+        all.answer = Some((asked.to_owned(), answer));
+    }
+    Ok(all)
+}
+
+async fn bans(hub: &Hub, now: u64, all: &mut Gathered) -> Result<()> {
+    let mut newest = VecDeque::with_capacity(ROWS + 1);
+    hub.store
+        .bans
+        .scan(">", 1, |record| {
+            let ban = Ban::decode(&record.value).filter(|_| !record.gone);
+            let Some((ip, ban)) = address::of_key(&record.key).zip(ban) else { return };
+            all.bans += 1;
+            let (left, ago) = (record.left(now).unwrap_or_default(), now.saturating_sub(record.written));
+            let row = Row { ip, left, ago, ban };
+            if row.ban.count > 0 {
+                let place = all.stubborn.partition_point(|other| other.ban.count >= row.ban.count);
+                if place < ROWS {
+                    all.stubborn.insert(place, row.clone());
+                    all.stubborn.truncate(ROWS);
+                }
+            }
+            newest.push_front(row);
+            newest.truncate(ROWS);
+        })
+        .await?;
+    all.newest = newest.into();
+    Ok(())
+}

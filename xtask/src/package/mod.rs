@@ -35,7 +35,7 @@ pub const SUBCOMMAND: Subcommand =
     Subcommand { name: "package", summary: "build the router packages, .ipk and .apk", help: HELP, run };
 
 const HELP: &str = "\
-Usage: cargo xtask package [--arch ARCH]… [--format ipk|apk|deb] [--tls] [--keys DIR] [--program FILE] [--reforis PYTHON] [--prepare ARCH]
+Usage: cargo xtask package [--arch ARCH]… [--format ipk|apk|deb] [--tls] [--keys DIR] [--program FILE] [--reforis PYTHON] [--hub] [--prepare ARCH]
 
 Builds diswall for OpenWrt routers and packs it into dist/ARCH/, with an index for each format and checksums.
 What a cross build needs is installed first: Debian's rustc with its library source (apt-get, as root)
@@ -50,6 +50,7 @@ and zig (PyPI, into target/cross).
   --program FILE   pack this binary, unchecked, in place of building one: to try a package out
   --reforis PYTHON only the packages of reForis' pages, for every architecture, into dist/all; PYTHON is the
                    router's version, 3.11 for Turris OS 7 to 9; node and npm make the bundle
+  --hub            only the hub of a fleet, diswall-hub, for Debian and Ubuntu, into dist/hub
   --prepare ARCH   only get the tools for `cargo build --config cross.toml` ready
 
 SOURCE_DATE_EPOCH dates the files; without it the last commit does.";
@@ -77,11 +78,15 @@ pub fn run(args: &[String]) -> Result<()> {
     let mut chosen: Vec<&Target> = Vec::new();
     let mut program = Program::Built(Tls::Without);
     let mut keys = None;
-    let mut debian = false;
+    let mut debian = None;
     let mut args = args.iter();
     while let Some(option) = args.next() {
         if option == "--tls" {
             program = Program::Built(Tls::With);
+            continue;
+        }
+        if option == "--hub" {
+            debian = Some(&deb::HUB);
             continue;
         }
         let value = args.next().ok_or_else(|| format!("{option} is unknown or lacks its value; see --help"))?;
@@ -89,7 +94,7 @@ pub fn run(args: &[String]) -> Result<()> {
             ("--arch", arch) => chosen.push(targets::named(arch)?),
             ("--format", "ipk") => formats = vec![Format::Ipk],
             ("--format", "apk") => formats = vec![Format::Apk],
-            ("--format", "deb") => debian = true,
+            ("--format", "deb") => debian = Some(&deb::DISWALL),
             ("--format", other) => return Err(format!("no format is called {other:?}; there are ipk, apk and deb")),
             ("--reforis", python) => return package_reforis(python),
             ("--keys", directory) => keys = Some(Keys::of(directory)?),
@@ -98,8 +103,8 @@ pub fn run(args: &[String]) -> Result<()> {
             _ => return Err(format!("no option is called {option}; see --help")),
         }
     }
-    if debian {
-        return package_for_debian(&program);
+    if let Some(deb) = debian {
+        return package_for_debian(deb, &program);
     }
     if chosen.is_empty() {
         chosen = TARGETS.iter().filter(|target| target.arch != "x86_64").collect();
@@ -154,12 +159,12 @@ fn package_reforis(python: &str) -> Result<()> {
 }
 
 /// For Debian: for whoever tries it on a server or a desk.
-fn package_for_debian(program: &Program) -> Result<()> {
+fn package_for_debian(deb: &deb::Deb, program: &Program) -> Result<()> {
     let given = if let Program::Given(program) = program { Some(program.as_path()) } else { None };
-    let path = deb::package(given)?;
+    let path = deb::package(deb, given)?;
     let made = Made { content: read(&path)?, path };
     println!("{:>8} bytes  {}", made.content.len(), made.path.display());
-    write_checksums(Path::new("dist/debian"), &[made])
+    write_checksums(Path::new(deb.place), &[made])
 }
 
 /// The daemon for a router; what a router could not run is refused.

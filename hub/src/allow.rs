@@ -109,9 +109,13 @@ async fn tell(store: &Store, verb: &str, net: IpNet) -> Result<()> {
     let mut logins = Vec::new();
     store.reporters.scan(">", 1, |record| logins.push(record.key)).await?;
     for login in logins {
-        let subject = format!("diswall.whitelist.{login}.{verb}.{HUB_HOST}");
-        if let Err(error) = store.client.publish(subject, shown(net).into()).await {
-            return Err(Error::Away(format!("nats-server is away: {error}")));
+        // Where routers have an account of their own, nats-server makes the first of the second.
+        let told =
+            [format!("diswall.whitelist.{login}.{verb}.{HUB_HOST}"), format!("diswall.hub.allow.{login}.{verb}")];
+        for subject in told {
+            if let Err(error) = store.client.publish(subject, shown(net).into()).await {
+                return Err(Error::Away(format!("nats-server is away: {error}")));
+            }
         }
     }
     store.client.flush().await.map_err(|error| Error::Away(format!("nats-server is away: {error}")))

@@ -27,6 +27,9 @@ use crate::subject::Parts;
 /// Requests that wait.
 const WAITING: usize = 4096;
 
+/// Where answers go: to a client's inbox, as it is or as nats-server maps it between accounts.
+const INBOXES: [&str; 2] = ["_INBOX.", "_R_."];
+
 /// How old the list may be.
 const AGE: Duration = Duration::from_secs(3);
 
@@ -72,6 +75,11 @@ impl Answers {
     }
 
     fn ask(&self, hub: &Hub, login: &str, ask: Ask) {
+        let (Ask::Hello(message) | Ask::Init(_, message)) = &ask;
+        // The hub may write anywhere: a router that could choose where would write there by its hand.
+        if !message.reply.as_ref().is_some_and(|reply| INBOXES.iter().any(|inbox| reply.starts_with(inbox))) {
+            return hub.complaints.about(login, "reply", || "asks for an answer where none belongs".into());
+        }
         if self.0.try_send(ask).is_err() {
             hub.complaints.about(login, "asks", || "more is asked than can be answered; some must ask again".into());
         }

@@ -46,7 +46,7 @@ pub fn add(login: &str, proof: Proof, servers: &[String]) -> Result<String, Stri
         }
     };
     Ok(format!(
-        "# For nats-server's configuration, among the users; then: nats-server --signal reload\n{}\n\n# For the \
+        "# For nats-server's configuration, among FLEET's users; then: nats-server --signal reload\n{}\n\n# For the \
          router, as root\n{}{router}\nuci set diswall.nats.enabled='1'\nuci set diswall.nats.client_name='{login}'\nuci \
          set diswall.nats.share_bans='1'\nuci commit diswall\nservice diswall reload\n",
         entry(login, &known),

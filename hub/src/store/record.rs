@@ -1,4 +1,7 @@
 //! A message of a bucket's stream, read from the two forms in which nats-server gives it.
+//!
+//! A stored message that says which stream it is of is a copy that nats-server sent as an answer: whoever asked named
+//! the bucket as the place for it. It counts as none.
 
 use async_nats::{HeaderMap, Message};
 use bytes::Bytes;
@@ -21,7 +24,7 @@ pub struct Record {
     pub ttl: Option<u64>,
     /// Empty where it is gone.
     pub value: Bytes,
-    /// It was taken back by hand, or it ended.
+    /// It was taken back by hand, or it ended; or it is no hub's.
     pub gone: bool,
 }
 
@@ -54,7 +57,8 @@ impl Record {
             ttl: header("Nats-TTL").as_deref().and_then(seconds),
             value: decoded("data").ok_or_else(strange)?.into(),
             gone: header("KV-Operation").is_some_and(|operation| operation != "PUT")
-                || header("Nats-Marker-Reason").is_some(),
+                || header("Nats-Marker-Reason").is_some()
+                || header("Nats-Stream").is_some(),
         })
     }
 
@@ -69,7 +73,8 @@ impl Record {
             ttl: header("Nats-TTL").and_then(seconds),
             value: message.payload.clone(),
             gone: header("KV-Operation").is_some_and(|operation| operation != "PUT")
-                || header("Nats-Marker-Reason").is_some(),
+                || header("Nats-Marker-Reason").is_some()
+                || headers.get_all("Nats-Stream").count() > 1,
         })
     }
 }

@@ -47,6 +47,8 @@ fn options(nats: &Nats, name: &str) -> Result<ConnectOptions, String> {
     let mut options = ConnectOptions::new()
         .name(name)
         .no_echo()
+        // Where no router may listen, should they all have one account.
+        .custom_inbox_prefix("_DISWALL_HUB")
         .subscription_capacity(HELD)
         .client_capacity(1024)
         .connection_timeout(Duration::from_secs(5))

@@ -49,6 +49,46 @@ async fn nobody_reports_in_anothers_name_or_tells_in_the_hubs() {
 }
 
 #[tokio::test]
+async fn nobody_writes_by_the_hand_of_nats_server_or_of_the_hub() {
+    let mut site = Site::new(&["alice", "bob", "pot"]).await;
+    let hub = site.hub(TRUST).await;
+    let (alice, mut bob, pot) = (site.router("alice").await, site.router("bob").await, site.router("pot").await);
+    pot.report("203.0.113.1", "ssh").await;
+    bob.until("there is a ban to copy", |bans| bans.len() == 1).await;
+    let places = [
+        "$KV.diswall_bans.v4.203.0.113.99",
+        "$KV.diswall_allow._fleet.v4.203.0.113.0_24",
+        "$KV.diswall_reporters.bob",
+        "diswall.hub.told",
+        "diswall.blacklist.bob.add.x",
+        "$JS.API.STREAM.DELETE.KV_diswall_bans",
+    ];
+    for place in places {
+        for (subject, body) in [
+            ("$JS.API.DIRECT.GET.KV_diswall_bans", r#"{"seq":1}"#),
+            ("diswall.hub.hello", "1"),
+            ("diswall.blacklist.alice.init.x", "empty"),
+        ] {
+            alice.client.publish_with_reply(subject, place, body.into()).await.unwrap();
+        }
+    }
+    alice.client.flush().await.unwrap();
+    pot.report("203.0.113.2", "ssh").await;
+    bob.until("the hub goes on", |bans| bans.contains_key("203.0.113.2")).await;
+    assert_eq!(bob.bans.len(), 2, "{:?}", bob.bans);
+    assert!(bob.is_whole());
+    assert_eq!(site.run(&["bans"]).await.lines().count(), 2);
+    let owner = site.owner().await;
+    let streams = async_nats::jetstream::new(owner);
+    for (bucket, key) in [("bans", "v4.203.0.113.99"), ("allow", "_fleet.v4.203.0.113.0_24")] {
+        let stream = streams.get_stream(format!("KV_diswall_{bucket}")).await.unwrap();
+        let found = stream.get_last_raw_message_by_subject(&format!("$KV.diswall_{bucket}.{key}")).await;
+        assert!(found.is_err(), "{bucket} {key}: {found:?}");
+    }
+    assert_eq!(hub.said().matches("warn").count(), 0, "{}", hub.said());
+}
+
+#[tokio::test]
 async fn some_addresses_are_never_banned() {
     let mut site = Site::new(&["alice", "pot"]).await;
     let hub = site.hub(TRUST).await;

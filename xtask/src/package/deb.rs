@@ -72,6 +72,7 @@ pub const HUB: Deb = Deb {
         ("contrib/hub/diswall-hub.service", "usr/lib/systemd/system/diswall-hub.service", 0o644),
         ("contrib/hub/diswall-hub.sysusers", "usr/lib/sysusers.d/diswall-hub.conf", 0o644),
         ("contrib/hub/lintian-overrides", "usr/share/lintian/overrides/diswall-hub", 0o644),
+        ("contrib/hub/nats-server.conf", "usr/share/doc/diswall-hub/examples/nats-server.conf", 0o644),
         ("contrib/debian/copyright", "usr/share/doc/diswall-hub/copyright", 0o644),
     ],
     packed: &[("docs/hub.md", "usr/share/doc/diswall-hub/hub.md.gz")],

@@ -13,6 +13,9 @@ use super::{Router, wait_for};
 /// The hub under test.
 pub const HUB: &str = env!("CARGO_BIN_EXE_diswall-hub");
 
+/// The nats-server's configuration, as it is shipped.
+const CONFIGURATION: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../contrib/hub/nats-server.conf");
+
 /// A nats-server whose keys can time out.
 pub fn nats_server() -> &'static str {
     static PROGRAM: OnceLock<String> = OnceLock::new();
@@ -49,7 +52,7 @@ impl Site {
         let directory = TempDir::with_prefix("diswall-hub-").unwrap();
         let mut site = Site { directory, port: free_port(), server: None, logins: Vec::new(), hubs: 0 };
         site.configure("hub", "");
-        let mut users = String::from("{ user: hub, password: hub }\n");
+        let mut users = String::new();
         for login in logins {
             let printed = site.command("hub", &["user", "add", login]).unwrap();
             let entry = printed.split("\n\n").next().unwrap().split_once('\n').unwrap().1;
@@ -62,11 +65,17 @@ impl Site {
             "{ user: default, password: default, permissions: { publish: { allow: [\"diswall.*.default.init.*\"] }, \
              subscribe: { allow: [\"_INBOX.>\", \"diswall.blacklist.default\"] } } }\n",
         );
-        let text = format!(
-            "listen: \"127.0.0.1:{}\"\njetstream {{ store_dir: \"{}\" }}\nauthorization {{ users = [\n{users}] }}\n",
-            site.port,
-            site.path("jetstream").display()
-        );
+        let text = std::fs::read_to_string(CONFIGURATION).unwrap();
+        let replaced = [
+            ("0.0.0.0:4222", format!("127.0.0.1:{}", site.port)),
+            ("/var/lib/nats", site.path("jetstream").display().to_string()),
+            ("A-LONG-WORD", "hub".into()),
+            ("# Here goes what `diswall-hub user add LOGIN` prints.", users),
+        ];
+        let text = replaced.iter().fold(text, |text, (old, new)| {
+            assert!(text.contains(old), "{old}");
+            text.replace(old, new)
+        });
         std::fs::write(site.path("nats.conf"), text).unwrap();
         site.start_server(program).await;
         site

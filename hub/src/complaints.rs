@@ -13,9 +13,12 @@ const QUIET: Duration = Duration::from_secs(600);
 /// Reporters and matters that are remembered.
 const MOST: usize = 4096;
 
-/// See the module's head.
+/// Of whom, and what.
+type Matter = (String, &'static str);
+
+/// See the module's head. When each was said last, and how often it came up since.
 #[derive(Debug, Default)]
-pub struct Complaints(Mutex<HashMap<(String, &'static str), (Instant, u64)>>);
+pub struct Complaints(Mutex<HashMap<Matter, (Instant, u64)>>);
 
 impl Complaints {
     /// `what` is a sentence's end, as in "alice: …".

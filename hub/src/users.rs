@@ -97,7 +97,8 @@ fn host(server: &str) -> (&str, &str) {
 /// There is nothing random.
 pub fn password() -> Result<String, String> {
     let told = |error: std::io::Error| format!("/dev/urandom: {error}");
-    let mut random = std::fs::File::open("/dev/urandom").map_err(told)?.bytes();
+    let file = std::fs::File::open("/dev/urandom").map_err(told)?;
+    let mut random = std::io::BufReader::with_capacity(2 * LENGTH, file).bytes();
     let mut password = String::new();
     while password.len() < LENGTH {
         let byte = random.next().ok_or("/dev/urandom ended")?.map_err(told)?;

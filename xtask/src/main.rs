@@ -18,6 +18,7 @@ mod release;
 mod router;
 mod sandbox;
 mod setup;
+mod soak;
 mod test;
 
 use std::io::Write;
@@ -39,7 +40,7 @@ pub struct Subcommand {
     pub run: fn(&[String]) -> Result<()>,
 }
 
-const SUBCOMMANDS: [Subcommand; 9] = [
+const SUBCOMMANDS: [Subcommand; 10] = [
     demo::SUBCOMMAND,
     test::SUBCOMMAND,
     bench::SUBCOMMAND,
@@ -49,6 +50,7 @@ const SUBCOMMANDS: [Subcommand; 9] = [
     fleet::SUBCOMMAND,
     docs::SUBCOMMAND,
     release::SUBCOMMAND,
+    soak::SUBCOMMAND,
 ];
 
 fn main() -> ExitCode {

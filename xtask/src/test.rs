@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use crate::command::{cargo, command, run, run_watching};
 use crate::licences::{Deny, check_deny, check_licences};
-use crate::{Result, Subcommand, bench, emulate, machine, package, setup};
+use crate::{Result, Subcommand, bench, emulate, machine, package, setup, soak};
 
 /// The subcommand's entry in the overview.
 pub const SUBCOMMAND: Subcommand = Subcommand {
@@ -28,6 +28,7 @@ Runs every check, the quick ones first, and sums up:
   corpus        the kept inputs of the fuzz targets, through the same functions
   end to end    the real program against real publishers, a real nats-server and the real
                 kernel, each test in a network namespace of its own (needs root)
+  soak          a router's first hour and a half, played in a minute (cargo xtask soak), always the same
   counts        instructions and memory of the daemon's work, beside docs/counts.md
   LuCI pages    in a real browser against the real daemon (skipped where no Chromium can be had)
   reForis       its module against a stand-in of foris-controller, its packages (without npm: none), and its
@@ -174,13 +175,14 @@ fn run_all(args: &[String]) -> Result<()> {
         tests(tally, &["--test", "corpus"])
     });
     report.check("end to end", |tally| tests(tally, &["--test", "e2e"]));
+    report.check("soak", |_| in_order(soak::SUBCOMMAND.run, &["--minutes", "1", "--seed", "1"]));
     report.check("counts", |_| bench::counts(&[]).map(|()| Outcome::Passed(String::new())));
     report.check("LuCI pages", luci_pages);
     report.check("reForis", reforis);
     if let Some(building) = routers {
         report.check("routers", |_| building.and_then(RouterBuild::wait));
-        report.check("emulated", |_| other_processor(emulate::SUBCOMMAND.run, &["--as-built", "--brief"]));
-        report.check("machines", |_| other_processor(machine::SUBCOMMAND.run, &[]));
+        report.check("emulated", |_| in_order(emulate::SUBCOMMAND.run, &["--as-built", "--brief"]));
+        report.check("machines", |_| in_order(machine::SUBCOMMAND.run, &[]));
     }
     report.check("licences", |_| check_licences().map(|crates| Outcome::Passed(format!("{crates} crates"))));
     report.check("advisories", |_| {
@@ -230,7 +232,7 @@ impl RouterBuild {
     }
 }
 
-fn other_processor(run: fn(&[String]) -> Result<()>, args: &[&str]) -> Result<Outcome> {
+fn in_order(run: fn(&[String]) -> Result<()>, args: &[&str]) -> Result<Outcome> {
     let args: Vec<String> = args.iter().map(|arg| (*arg).to_owned()).collect();
     run(&args).map(|()| Outcome::Passed(String::new()))
 }

@@ -16,7 +16,21 @@ use diswall::model::{Event, Lifetime};
 /// Panics where decoder or session break a promise.
 pub fn check(data: &[u8]) {
     let Some((step, stream)) = data.split_first() else { return };
-    let updates = converse(stream, usize::from(*step).max(1));
+    for before in BEFORE {
+        let stream = [before, stream].concat();
+        judge(&stream, usize::from(*step).max(1));
+    }
+}
+
+/// What a server says first, before it says the bytes: nothing, that no hub is there, that one is.
+const BEFORE: [&[u8]; 3] = [
+    b"",
+    b"-ERR 'Permissions Violation for Publish to \"diswall.hub.hello\"'\r\n",
+    b"MSG _INBOX.x.hub.1 8 37\r\ndiswall-hub 1\nseq 5\ntime 1795834000\n\n\r\n",
+];
+
+fn judge(stream: &[u8], step: usize) {
+    let updates = converse(stream, step);
     assert_eq!(updates, converse(stream, stream.len().max(1)), "the cut matters");
     for update in &updates {
         if let Update::Event(Event::Ban { lifetime, net, .. }) = update {

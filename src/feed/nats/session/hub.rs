@@ -548,6 +548,9 @@ impl Session {
     }
 }
 
+#[cfg(test)]
+mod tests;
+
 fn because(tag: String) -> Reason {
     if tag.is_empty() { Reason::Announced } else { Reason::Tagged(tag.into()) }
 }

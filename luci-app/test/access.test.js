@@ -9,7 +9,7 @@ const assert = require('node:assert');
 const test = require('node:test');
 const { world, on } = require('./stage.js');
 
-const PAGES = [ 'overview', 'blocked', 'allowed', 'rules', 'lists', 'settings', 'log', 'status' ];
+const PAGES = [ 'overview', 'report', 'blocked', 'allowed', 'rules', 'lists', 'settings', 'log', 'status' ];
 const THEMES = [ false, true ];
 const LOG = 'Sat Nov 21 20:20:46 2026 daemon.info diswall[812]: dynfw: live, 300 addresses\n'
 	+ 'Sat Nov 21 20:20:47 2026 daemon.warn diswall[812]: nats: refused the connection\n'

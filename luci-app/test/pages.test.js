@@ -13,7 +13,7 @@ const test = require('node:test');
 const { world, on } = require('./stage.js');
 const { until, BINARY } = require('./world.js');
 
-const PAGES = [ 'overview', 'blocked', 'allowed', 'rules', 'lists', 'settings', 'log', 'status' ];
+const PAGES = [ 'overview', 'report', 'blocked', 'allowed', 'rules', 'lists', 'settings', 'log', 'status' ];
 const REAL = { skip: !BINARY && 'needs DISWALL' };
 const PHONE = { width: 360, height: 740 };
 const LOG = 'Sat Nov 21 20:20:46 2026 daemon.info diswall[812]: dynfw: live, 300 addresses\n'
@@ -40,6 +40,45 @@ test('the chart is a picture with a summary, and the same figures stand in a tab
 	await page.getByLabel('7 days').check();
 	await until('a chart of a week', async () => await page.locator('.diswall-chart g').count() > 24);
 }));
+
+test('the report draws what was counted, and says of how many packets', REAL, () => on('report', {}, async page => {
+	await page.getByText(/^\d[\d,.\s]* packets? \(.*\) dropped, new bans: \d[\d,.]*\.$/).waitFor();
+
+	for (const title of [ 'By day and hour', 'By country', 'By port', 'By source', 'The ten most stubborn', 'What each source adds', 'Allowed although banned' ])
+		await page.getByRole('heading', { name: title }).waitFor();
+
+	await page.getByText('No list of a country is configured.').waitFor();
+	await page.getByText('No dropped packet was looked at yet.').waitFor();
+	await page.getByLabel('14 days').check();
+	await page.getByRole('img', { name: /^Dropped packets: none/ }).waitFor();
+	/* What the feed alone has, against the others. */
+	assert.match(await text(page.getByRole('row', { name: /Turris DynFW .* of / }).first()), /Turris DynFW \d+ of \d+ –/);
+	await page.getByRole('link', { name: 'Send it by mail…' }).click();
+	await page.locator('[data-name=_main_report_mail]').waitFor();
+}));
+
+test('the report of a busy week fits a phone, a tablet and a screen, light and dark', async () => {
+	const sample = require('./sample.js').answer('report', { days: 7 });
+
+	for (const width of [ 360, 768, 1400 ])
+		for (const dark of [ false, true ])
+			await on('report', { viewport: { width, height: 900 }, dark, twist: (method, result) => method == 'diswall.report' ? [ 0, sample ] : result }, async page => {
+				await page.getByRole('img', { name: /^By port: most is 23\/tcp with / }).waitFor();
+				await page.getByRole('img', { name: /^Dropped packets: [\d,]+ in all, most in the hour from / }).waitFor();
+				await page.getByText(/^Known from the [\d,]+ packets that were looked at, of [\d,]+ dropped/).waitFor();
+				await page.getByRole('row', { name: /198\.51\.100\.66/ }).first().waitFor();
+
+				const [ wide, shown ] = await page.evaluate(() => [ document.documentElement.scrollWidth, document.documentElement.clientWidth ]);
+
+				assert.ok(wide <= shown, `${width}: ${wide} pixels wide, ${shown} shown`);
+
+				/* No text of a drawing leaves it, and none is too faint to read. */
+				const outside = await page.evaluate(() => [ ...document.querySelectorAll('.diswall-chart') ].flatMap(chart => [ ...chart.querySelectorAll('text') ]
+					.filter(label => label.getBoundingClientRect().right > chart.getBoundingClientRect().right + 2).map(label => label.textContent)));
+
+				assert.deepStrictEqual(outside, []);
+			});
+});
 
 test('a blocked address is explained, and allowed for good with one click', REAL, () => on('overview', {}, async page => {
 	const { addresses } = await world.sentinel.say('dump');

@@ -110,6 +110,43 @@ function history(hours) {
 	};
 }
 
+function report(days) {
+	seed = 11;
+
+	const midnight = now - now % (24 * HOUR);
+	const byDay = Array.from({ length: Math.min(days, 14) }, (_, index) => {
+		const start = midnight - (Math.min(days, 14) - 1 - index) * 24 * HOUR;
+		const hours = Array.from({ length: 24 }, (_, hour) => start + hour * HOUR > now || index == 1 && hour < 4 ? -1
+			: Math.floor(90 + 80 * Math.sin((hour + index) / 3.8)) + random(60));
+		const packets = hours.filter(count => count > 0).reduce((sum, count) => sum + count, 0);
+
+		return { start, packets, bytes: packets * 52, bans: random(90), hours };
+	});
+	const packets = byDay.reduce((sum, day) => sum + day.packets, 0);
+	const source = (name, title, part, entries, only) => ({
+		name, title, packets: Math.floor(packets * part), bytes: Math.floor(packets * part) * 52, bans: Math.floor(entries / 90), looked: Math.floor(packets * part * 0.9),
+		alone: Math.floor(packets * part * only), entries, compared: Math.min(entries, 700), only: Math.floor(Math.min(entries, 700) * only)
+	});
+	const host = (address, count, place, sources, reason) => ({
+		address, packets: count, days: 5, last: now - 3000 - count, protocol: 'tcp', port: 23, sources, reason, ...(place ? { place } : {})
+	});
+
+	return {
+		now, days, kept: 14, since: byDay[0].start, packets, bytes: packets * 52, bans: 411, looks: true,
+		looked: Math.floor(packets * 0.9), outgoing: 12,
+		sources: [ source('dynfw', 'DynFW', 0.6, 16601, 0.8), source('nats', 'DisWall', 0.1, 1401, 0.5), source('scan', 'this router', 0.2, 197, 0.6),
+			source('manual', 'by hand', 0.02, 6, 0), source('firehol_level1', 'firehol_level1', 0.05, 4500, 0.02), source('far', 'Antarctica, Bouvet Island', 0.03, 812, 0.9) ],
+		placed: true, places: [ { list: 'far', title: 'Antarctica, Bouvet Island', packets: 140 } ], unplaced: Math.floor(packets * 0.9) - 140,
+		ports: [ 23, 22, 445, 3389, 8080, 5900, 6379, 1433, 5060, 53 ].map((port, index) => ({ protocol: port == 53 ? 'udp' : 'tcp', port, packets: Math.floor(packets / 4 / (index + 1)) }))
+			.concat({ protocol: 'icmp', packets: 9 }),
+		hosts: [ host('198.51.100.66', 911, 'Antarctica, Bouvet Island', [ 'dynfw', 'firehol_level1', 'far' ], { kind: 'listed' }),
+			host('2001:db8:1111:2222:3333:4444:5555:6666', 640, '', [ 'scan' ], { kind: 'port', protocol: 'tcp', port: 3389 }),
+			host('203.0.113.40', 512, '', [], {}) ],
+		by_day: byDay,
+		allowed: [ { address: '198.51.100.7', origin: 'config', comment: 'office', sources: [ 'firehol_level1' ] } ], allowed_total: 1
+	};
+}
+
 const METHODS = {
 	status: () => ({
 		version: '0.1.0', now, uptime: 93784, state: 'waiting', local_only: false,
@@ -146,6 +183,7 @@ const METHODS = {
 		return { now, total: 3, matched: all.length, offset: 0, allowances: all };
 	},
 	history: ({ hours = 168 }) => history(hours),
+	report: ({ days = 7 }) => report(days),
 	events: ({ cursor, limit = 50 }) => cursor ? { now, cursor, missed: 0, events: [] } : {
 		now, cursor: 'sample-60', missed: 0,
 		events: bans().slice(0, limit).reverse().map((ban, index) => Object.assign({ id: index, at: ban.since, kind: 'ban' }, ban))

@@ -15,6 +15,7 @@ const PARAMS = {
 	check: [ 'address' ],
 	allowances: [ 'origin', 'search', 'offset', 'limit' ],
 	history: [ 'hours' ],
+	report: [ 'days' ],
 	events: [ 'cursor', 'limit', 'kinds' ],
 	allow: [ 'addresses', 'comment', 'timeout' ],
 	disallow: [ 'addresses' ],
@@ -124,6 +125,25 @@ const ANSWERS = {
 		now: count, end: count, step: count, hours: count,
 		sources: listOf({ name: text, packets: list, bytes: list, bans: list })
 	},
+	report: {
+		now: count, days: count, kept: count, since: optional, packets: count, bytes: count, bans: count,
+		looks: value => value === true, trouble: text, looked: count, outgoing: count,
+		sources: listOf({
+			name: text, title: text, gone: value => value === true, packets: count, bytes: count, bans: count,
+			looked: count, alone: count, entries: count, compared: count, only: count
+		}),
+		placed: value => value === true, places: listOf({ list: text, title: text, packets: count }), unplaced: count,
+		ports: listOf({ protocol: text, port: count, packets: count }),
+		hosts: listOf({
+			address: text, packets: count, days: count, last: count, protocol: text, port: count, place: text, sources: texts,
+			reason: REASON
+		}),
+		by_day: listOf({
+			start: count, packets: count, bytes: count, bans: count,
+			hours: value => list(value).map(hour => Number.isFinite(hour) ? hour : -1)
+		}),
+		allowed: listOf({ address: text, origin: text, comment: text, sources: texts }), allowed_total: count
+	},
 	events: {
 		now: count, cursor: text, missed: count, restarted: value => value === true,
 		events: listOf({
@@ -148,7 +168,7 @@ const ANSWERS = {
 /* A field that only the right answer has; without it the answer is somebody else's. */
 const MARK = {
 	status: 'state', feeds: 'feeds', bans: 'bans', check: 'verdict', allowances: 'allowances',
-	history: 'sources', events: 'events', resync: 'feeds', config: 'sections', lists: 'room', try: 'lines'
+	history: 'sources', report: 'by_day', events: 'events', resync: 'feeds', config: 'sections', lists: 'room', try: 'lines'
 };
 
 function failure(code, message) {

@@ -28,8 +28,8 @@ use crate::firewall::{files, rules};
 use crate::model::Lifetime;
 use crate::needs;
 use crate::options::value;
-use crate::owner::rpcd;
 use crate::owner::steer::{self, BlockOptions, Steer};
+use crate::owner::{mail, rpcd};
 
 /// Keeps a router's firewall sets equal to live threat feeds and to what the router itself sees.
 #[derive(FromArgs)]
@@ -162,6 +162,9 @@ struct Report {
     /// print text (the default)
     #[argh(switch)]
     text: bool,
+    /// send it to option report_mail through msmtp or sendmail, print nothing
+    #[argh(switch)]
+    mail: bool,
     /// print a page of HTML
     #[argh(switch)]
     html: bool,
@@ -707,9 +710,18 @@ fn history(command: History) -> Outcome {
 }
 
 fn report(command: &Report) -> Outcome {
-    if u8::from(command.text) + u8::from(command.html) + u8::from(command.json) > 1 {
-        return Err(Failure::usage("--text, --html and --json exclude each other"));
+    let forms = [command.text, command.html, command.json, command.mail];
+    if forms.into_iter().filter(|form| *form).count() > 1 {
+        return Err(Failure::usage("--text, --html, --json and --mail exclude each other"));
     }
+    let to = match command.mail {
+        false => None,
+        true => {
+            let settings = in_force(&config_path(command.config.clone()))?.settings;
+            let none = "nobody to send it to: option report_mail in config diswall 'main' is empty";
+            Some(settings.main.report_mail.ok_or_else(|| Failure::usage(none))?)
+        }
+    };
     let request = Request::Report(ReportQuery { days: Some(command.days) });
     let answer: protocol::Report = client::ask(&control_path(command.config.clone()), &request)?;
     if command.json {
@@ -717,6 +729,11 @@ fn report(command: &Report) -> Outcome {
         return Ok(exit::DONE);
     }
     let blocks = report::blocks(&answer);
+    if let Some(to) = to {
+        let (text, page) = (report::text(&blocks), report::page(&blocks));
+        let sent = mail::send(&to, &report::title(&answer), &text, &page);
+        return sent.map(|()| exit::DONE).map_err(|text| Failure { status: exit::NO, text });
+    }
     let text = if command.html { report::page(&blocks) } else { report::text(&blocks) };
     show::say(text.trim_end());
     Ok(exit::DONE)

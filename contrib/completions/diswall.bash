@@ -56,7 +56,7 @@ _diswall() {
 		'check') mapfile -t COMPREPLY < <(compgen -W '--config --json --help' -- "$word") ;;
 		'list') mapfile -t COMPREPLY < <(compgen -W '--config --json --csv --help dynfw nats scan manual allow' -- "$word") ;;
 		'history') mapfile -t COMPREPLY < <(compgen -W '--config --json --hours --help' -- "$word") ;;
-		'report') mapfile -t COMPREPLY < <(compgen -W '--config --days --text --html --json --help' -- "$word") ;;
+		'report') mapfile -t COMPREPLY < <(compgen -W '--config --days --text --mail --html --json --help' -- "$word") ;;
 		'watch') mapfile -t COMPREPLY < <(compgen -W '--config --json --source --address --help' -- "$word") ;;
 		'block') mapfile -t COMPREPLY < <(compgen -W '--config --timeout --comment --action --force --by --help' -- "$word") ;;
 		'unblock') mapfile -t COMPREPLY < <(compgen -W '--config --source --by --help' -- "$word") ;;

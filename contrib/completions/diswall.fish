@@ -50,6 +50,7 @@ complete -c diswall -n '__diswall_at history' -l hours -x -d 'how many hours bac
 complete -c diswall -n '__diswall_at report' -l config -r -F -d 'configuration file (default /etc/config/diswall)'
 complete -c diswall -n '__diswall_at report' -l days -x -d 'the last so many days, today among them, 1 to 366 (default 7); 14 are kept'
 complete -c diswall -n '__diswall_at report' -l text -d 'print text (the default)'
+complete -c diswall -n '__diswall_at report' -l mail -d 'send it to option report_mail through msmtp or sendmail, print nothing'
 complete -c diswall -n '__diswall_at report' -l html -d 'print a page of HTML'
 complete -c diswall -n '__diswall_at report' -l json -d 'print one JSON object'
 complete -c diswall -n '__diswall_at watch' -l config -r -F -d 'configuration file (default /etc/config/diswall)'

@@ -6,6 +6,7 @@
 pub mod catalogue;
 pub mod edit;
 pub mod handout;
+pub mod mail;
 pub mod rpcd;
 pub mod service;
 pub mod steer;

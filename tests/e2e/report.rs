@@ -164,3 +164,94 @@ fn a_new_owner_reads_what_is_to_come_and_one_who_wants_none_gets_no_rules() {
     }
     assert!(daemon.cli(&["report", "--days", "30"]).contains("Of the 30 days asked for, 14 at most are"));
 }
+
+/// A function of the real init script, in the router's shell, with its places in `place`.
+fn init(daemon: &Daemon, call: &str, before: &str) -> (bool, String) {
+    let steps = format!(
+        "extra_command() {{ :; }}; logger() {{ shift 4; echo \"$*\"; }}; config_get() {{ eval \"$1=\\${{$3:-$4}}\"; }}; \
+         . '{}/openwrt/files/diswall.init'; PROG='{}'; CONFIG='{}'; P='{}'; \
+         CRONTABS=$P/crontabs CRON_D=$P/cron.d CRON=$P/cron SENT=$P/sent; {call}",
+        env!("CARGO_MANIFEST_DIR"),
+        env!("CARGO_BIN_EXE_diswall"),
+        daemon.config().display(),
+        daemon.directory().display()
+    );
+    let mut shell = std::process::Command::new("unshare");
+    shell.args(["--mount", "sh", "-c", &format!("{before} exec busybox ash -c \"$0\""), &steps]);
+    let output = shell.env("HOME", daemon.directory()).output().expect("a shell");
+    let said = [output.stdout, output.stderr].concat();
+    (output.status.success(), String::from_utf8_lossy(&said).into_owned())
+}
+
+#[test]
+fn the_report_comes_by_mail_through_whichever_program_is_there() {
+    let _netns = crate::support::Netns::enter();
+    let mut daemon = Daemon::prepare("\toption report_mail 'owner@example.org'", crate::packets::NO_FEED);
+    daemon.load_rules();
+    daemon.run();
+    let msmtp = "defaults\nhost 127.0.0.1\nport 2525\nfrom router@example.org\naccount default\n";
+    std::fs::write(daemon.path(".msmtprc"), msmtp).unwrap();
+    let letter = daemon.path("letter");
+    let (sent, said) = init(&daemon, "mail_report", "");
+    assert!(!sent && said.contains("msmtp: exit status: "), "no server yet: {said}");
+    let mut sink = std::process::Command::new("python3");
+    sink.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/parts/smtp.py")).arg("2525").arg(&letter);
+    let sink = crate::support::Proc::spawn(&sink);
+    sink.line_with("ready", DEADLINE);
+    let hidden = "mount --make-rprivate /; cp /usr/bin/msmtp \"$HOME/sendmail\"; mount --bind /dev/null /usr/bin/msmtp; \
+                  mount --bind \"$HOME/sendmail\" /usr/sbin/sendmail;";
+    for before in ["", hidden] {
+        let (sent, said) = init(&daemon, "mail_report", before);
+        assert!(sent && said.contains("the report was sent"), "{said}");
+        let text = std::fs::read_to_string(&letter).unwrap();
+        for line in ["RCPT TO:<owner@example.org>", "To: owner@example.org", "Content-Type: text/html; charset=utf-8"] {
+            assert!(text.lines().any(|each| each.starts_with(line)), "{line}: {text}");
+        }
+        assert_eq!(text.lines().filter(|line| line.starts_with("RCPT")).count(), 1);
+        std::fs::remove_file(&letter).unwrap();
+        // Once a day.
+        let (sent, said) = init(&daemon, "mail_report", before);
+        assert!(sent && said.is_empty() && !letter.exists(), "{said}");
+        std::fs::remove_file(daemon.path("sent")).unwrap();
+    }
+    // An address that is none of the letters' reaches no program.
+    for address in ["-oQ/tmp/x", "a@b c@d", "|sh", "a@b;id"] {
+        daemon.configure(&format!("\toption report_mail '{address}'"), crate::packets::NO_FEED);
+        let (status, said) = daemon.exit(&["report", "--mail"]);
+        assert_eq!(status, Some(2), "{said}");
+        assert!(said.contains("is no mail address") && said.contains("nobody to send it to"), "{said}");
+    }
+    assert!(!letter.exists());
+}
+
+#[test]
+fn cron_gets_a_line_of_words_that_are_known_and_loses_it_again() {
+    let daemon = Daemon::prepare("", "");
+    let crontabs = daemon.path("crontabs");
+    let root = crontabs.join("root");
+    let others = "# mine\n5 4 * * * /root/backup\n";
+    let line = "/etc/init.d/diswall mail_report";
+    std::fs::create_dir(&crontabs).unwrap();
+    std::fs::write(&root, others).unwrap();
+    let schedule = |options: &str| {
+        let (done, said) = init(&daemon, &format!("{options} schedule_report \"$(report_time)\""), "");
+        assert!(done && said.is_empty(), "{said}");
+        std::fs::read_to_string(&root).unwrap()
+    };
+    assert_eq!(schedule(""), others, "nobody wants it");
+    assert_eq!(schedule("report_mail=a@b;"), format!("{others}0 6-23 * * 1 {line}\n"));
+    assert_eq!(schedule("report_mail=a@b; report_day=sun; report_hour=23;"), format!("{others}0 23-23 * * 0 {line}\n"));
+    assert_eq!(
+        schedule("report_mail='a; b'; report_day='* root reboot'; report_hour='1 * * * * reboot';"),
+        format!("{others}0 6-23 * * 1 {line}\n")
+    );
+    assert_eq!(schedule(""), others);
+    assert_eq!(std::fs::read_dir(&crontabs).unwrap().count(), 1, "nothing else is left there");
+    // Where each program has a file of its own, root's is left alone.
+    std::fs::create_dir(daemon.path("cron.d")).unwrap();
+    assert_eq!(schedule("report_mail=a@b; report_day=fri; report_hour=0;"), others);
+    let own = daemon.path("cron.d/diswall-report");
+    assert_eq!(std::fs::read_to_string(&own).unwrap(), format!("0 0-23 * * 5 root {line}\n"));
+    schedule("");
+    assert!(!own.exists());
+}

@@ -91,6 +91,7 @@ pub const TEST: &[Need] = &[
     program("sshd", "openssh-server", "failed log-ins"),
     program("sshpass", "sshpass", "wrong passwords"),
     program("postfix", "postfix", "failed log-ins"),
+    program("msmtp", "msmtp", "sends the report by mail"),
     program("dovecot", "dovecot-core", "judges them for Postfix"),
     program("vsftpd", "vsftpd", "failed log-ins"),
     program("nginx", "nginx-light", "failed log-ins"),

@@ -36,6 +36,10 @@ RULES=$RULES_DIRECTORY/diswall.nft
 NOTES=${PLACE%/*}/notes
 LAST_GOOD=$NOTES/last-good
 UJAIL=$JAIL
+CRONTABS=$PLACE/crontabs
+CRON_D=$PLACE/cron.d
+CRON=/bin/true
+SENT=$RUN/report-sent
 # Each test loads rules into a network of its own.
 apply_rules() { :; }
 include_in_fw4() { :; }

@@ -146,7 +146,7 @@ impl Hub {
 
     fn order(&self, order: Order) -> u64 {
         let (done, answer) = oneshot::channel();
-        self.orders.send((order, done)).ok().expect("the hub runs");
+        self.orders.send((order, done)).expect("the hub runs");
         answer.blocking_recv().expect("the hub runs")
     }
 }

@@ -2,9 +2,13 @@
 
 use std::io::{Read, Write};
 use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use tempfile::TempDir;
 
 use crate::support::lapi::{DEADLINE, Lapi, PORT};
-use crate::support::{Daemon, Netns, nft_set_elements, wait_for, wait_until};
+use crate::support::{Authority, Daemon, Mount, Netns, nft_set_elements, own_mounts, wait_for, wait_until};
 
 const SECTION: &str = "config crowdsec 'crowdsec'\n\toption enabled '1'\n\toption interval '2s'\n";
 const KEY: &str = "\toption api_key 'secret'\n";
@@ -140,6 +144,48 @@ fn a_wrong_key_and_one_that_another_uses_are_said() {
     });
 }
 
+/// With each of the router's programs: a server that is trusted, a key, then a certificate in its place.
+#[test]
+fn over_https_by_key_and_by_certificate() {
+    let place = TempDir::new().unwrap();
+    std::fs::set_permissions(place.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
+    let authority = Authority::new(place.path());
+    let server = authority.certify("IP:127.0.0.1");
+    let known = authority.certify_as("/OU=routers/CN=router", "DNS:router");
+    let stranger = authority.certify_as("/OU=others/CN=other", "DNS:other");
+    for file in [&known, &stranger] {
+        std::fs::set_permissions(file, std::fs::Permissions::from_mode(0o644)).unwrap();
+    }
+    for other in ["curl", "wget"] {
+        let _netns = Netns::enter();
+        own_mounts();
+        let _alone = Mount::bind(Path::new("/dev/null"), &Path::new("/usr/bin").join(other));
+        let lapi = Lapi::start_with_tls(&server, &authority.certificate());
+        lapi.decide(&["-i", "203.0.113.7", "-d", "4h"]);
+        let url = format!("\toption url 'https://127.0.0.1:{PORT}/'\n");
+        let daemon = daemon(&format!("{url}{KEY}"));
+        let configure = |who: &str| {
+            daemon.configure("", &format!("{SECTION}{url}{who}"));
+            daemon.reload();
+        };
+        until("the server is not trusted", || error(&daemon).contains("could not prove who it is"));
+        assert_eq!(blocked("203.0.113.7"), None);
+        let _trusted = Mount::bind(&authority.certificate(), Path::new("/etc/ssl/certs/ca-certificates.crt"));
+        configure("\toption api_key 'wrong'\n");
+        until("the key is refused", || error(&daemon).contains("does not know the key"));
+        configure(KEY);
+        until("what was decided is in force", || blocked("203.0.113.7").is_some() && is_live(&daemon));
+
+        configure(&format!("\toption cert '{stranger}'\n\toption key '{stranger}'\n"));
+        until("a stranger's certificate is refused", || error(&daemon).contains("does not know the key"));
+        configure(&format!("\toption cert '{known}'\n\toption key '{known}'\n"));
+        until("the certificate is taken", || is_live(&daemon));
+        lapi.decide(&["-i", "203.0.113.8", "-d", "1h"]);
+        until("what is new comes", || blocked("203.0.113.8").is_some());
+        assert!(blocked("203.0.113.7").is_some());
+    }
+}
+
 /// A local API that gives these answers, one a connection, the last one for ever.
 fn answers(texts: Vec<String>) {
     let listener = TcpListener::bind(("127.0.0.1", PORT)).unwrap();
@@ -168,6 +214,8 @@ fn whatever_it_answers_what_was_decided_stays() {
         format!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{:x}\r\n{good}\r\n0\r\n\r\n", good.len());
     let cut = good.replace("203.0.113.7", "203.0.113.66");
     let bad = [
+        ("HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n".to_owned(), "does not know the key"),
+        (answer("null"), "no list of decisions"),
         ("HTTP/1.1 500 Internal Server Error\r\nContent-Length: 0\r\n\r\n".to_owned(), "status 500"),
         (
             "HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1/\r\nContent-Length: 0\r\n\r\n".to_owned(),
@@ -193,6 +241,48 @@ fn whatever_it_answers_what_was_decided_stays() {
     until("it is live", || is_live(&daemon));
     until("it was asked again", || feed(&daemon)["messages"].as_u64().unwrap() >= 4);
     assert!(is_live(&daemon) && blocked("203.0.113.7").is_some());
+}
+
+/// In each unit that Go writes; what is over, has no end or is none bans nobody and takes nothing else with it.
+#[test]
+fn how_long_a_decision_holds_is_read_in_every_unit() {
+    let _netns = Netns::enter();
+    let day = 86_400;
+    let durations = [
+        ("1h", Some(3600)),
+        ("3h59m58.038548421s", Some(14_398)),
+        ("1m28.03s", Some(88)),
+        ("2540400h0m0s", Some(3653 * day)),
+        ("90000ms", Some(90)),
+        ("90000000\u{b5}s", Some(90)),
+        ("90000000\u{3bc}s", Some(90)),
+        ("90000000us", Some(90)),
+        ("90000000000ns", Some(90)),
+        ("-21.85ms", None),
+        ("-18897h25m52.8s", None),
+        ("0s", None),
+        ("", None),
+        ("4", None),
+        ("4d", None),
+        ("99999999999999999999h", Some(3653 * day)),
+    ];
+    let decision = |(id, (duration, _)): (usize, &(&str, Option<u64>))| {
+        let address = format!("203.0.113.{}", id + 1);
+        format!(r#"{{"duration":"{duration}","id":{id},"scenario":"s","scope":"ip","type":"ban","value":"{address}"}}"#)
+    };
+    let all = durations.iter().enumerate().map(decision).collect::<Vec<_>>().join(",");
+    answers(vec![answer(&format!(r#"{{"new":[{all}],"deleted":null}}"#)), answer(r#"{"new":[],"deleted":[]}"#)]);
+    let daemon = daemon(KEY);
+    until("it is live", || is_live(&daemon));
+    for (id, (duration, seconds)) in durations.iter().enumerate() {
+        let left = blocked(&format!("203.0.113.{}", id + 1));
+        match seconds {
+            Some(seconds) => {
+                assert!(left.is_some_and(|left| (seconds - 10..=*seconds).contains(&left)), "{duration}: {left:?}")
+            }
+            None => assert_eq!(left, None, "{duration}"),
+        }
+    }
 }
 
 #[test]

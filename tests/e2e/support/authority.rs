@@ -27,11 +27,15 @@ impl Authority {
 
     /// A certificate for `name` (`IP:…`, `DNS:…`), with its key in one file.
     pub fn certify(&self, name: &str) -> String {
+        self.certify_as("/CN=sentinel", name)
+    }
+
+    /// As [`Authority::certify`], for this subject (`/OU=…/CN=…`).
+    pub fn certify_as(&self, subject: &str, name: &str) -> String {
         let (key, chain) = (self.file("server.key"), self.file(&format!("{}.pem", name.replace(':', "-"))));
         let request = self.file("request");
-        let subject =
-            ["req", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=sentinel", "-keyout", &key, "-out", &request];
-        run("openssl", &subject);
+        let asked = ["req", "-newkey", "rsa:2048", "-nodes", "-subj", subject, "-keyout", &key, "-out", &request];
+        run("openssl", &asked);
         let names = self.file("names");
         fs::write(&names, format!("subjectAltName={name}")).expect("a file");
         let (ca, ca_key) = (self.file("ca.pem"), self.file("ca.key"));

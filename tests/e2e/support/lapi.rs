@@ -38,14 +38,31 @@ fn root() -> &'static Path {
 impl Lapi {
     /// Starts one that knows the key `secret` of the bouncer `router`.
     pub fn start() -> Lapi {
-        let mut lapi = Lapi::prepare();
-        lapi.cscli(&["machines", "add", "t", "--password", "p", "-f", &lapi.path("credentials.yaml"), "--force"]);
+        Lapi::begin(None)
+    }
+
+    /// As [`Lapi::start`], over TLS: with the certificate in the file `server`, asking for one by the authority in
+    /// `clients`, which it takes for a key where the organisational unit is `routers`.
+    pub fn start_with_tls(server: &str, clients: &Path) -> Lapi {
+        let clients = clients.display();
+        Lapi::begin(Some(&format!(
+            ",\n    tls: {{ cert_file: {server}, key_file: {server}, ca_cert_path: {clients},\n\
+             \x20     client_verification: VerifyClientCertIfGiven, bouncers_allowed_ou: [ routers ] }}"
+        )))
+    }
+
+    fn begin(tls: Option<&str>) -> Lapi {
+        let mut lapi = Lapi::prepare(tls);
+        let credentials = lapi.path("credentials.yaml");
+        let scheme = if tls.is_some() { "https" } else { "http" };
+        let url = format!("{scheme}://127.0.0.1:{PORT}/");
+        lapi.cscli(&["machines", "add", "t", "--password", "p", "-f", &credentials, "--force", "-u", &url]);
         lapi.cscli(&["bouncers", "add", "router", "-k", "secret"]);
         lapi.resume();
         lapi
     }
 
-    fn prepare() -> Lapi {
+    fn prepare(tls: Option<&str>) -> Lapi {
         let directory = TempDir::new().expect("a directory");
         let (here, theirs) = (directory.path().display(), root().display());
         let text = format!(
@@ -55,9 +72,12 @@ impl Lapi {
              crowdsec_service: {{ acquisition_path: {here}/acquis.yaml, parser_routines: 1 }}\n\
              cscli: {{ output: human }}\n\
              db_config: {{ type: sqlite, db_path: {here}/crowdsec.db, use_wal: true }}\n\
-             api:\n  client: {{ insecure_skip_verify: false, credentials_path: {here}/credentials.yaml }}\n\
+             api:\n  client: {{ insecure_skip_verify: {}, credentials_path: {here}/credentials.yaml }}\n\
              \x20 server: {{ log_level: info, listen_uri: '127.0.0.1:{PORT}',\n\
-             \x20   profiles_path: {theirs}/etc/crowdsec/profiles.yaml, console_path: {here}/console.yaml }}\n"
+             \x20   profiles_path: {theirs}/etc/crowdsec/profiles.yaml, console_path: {here}/console.yaml{} }}\n",
+            // Its owner's program alone: what comes by TLS is for others to prove.
+            tls.is_some(),
+            tls.unwrap_or_default()
         );
         for (name, text) in [
             ("config.yaml", &*text),

@@ -23,6 +23,15 @@ pub fn date(at: u64) -> (u64, u64, u64) {
     (from_era / 146_097 * 400 + year_of_era + u64::from(month <= 2), month, day)
 }
 
+/// A clock before this has not been set since the router was switched on: 2024.
+pub const SET: u64 = 1_704_067_200;
+
+/// As ISO 8601 writes it: `1994-11-06T08:49:37Z`.
+pub fn iso(at: u64) -> String {
+    let (year, month, day) = date(at);
+    format!("{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}Z", at / 3600 % 24, at / 60 % 60, at % 60)
+}
+
 /// As HTTP writes it: `Sun, 06 Nov 1994 08:49:37 GMT`.
 pub fn http(at: u64) -> String {
     const DAYS: &str = "ThuFriSatSunMonTueWed";
@@ -50,5 +59,6 @@ mod tests {
         ] {
             assert_eq!(http(at), text);
         }
+        assert_eq!(iso(784_111_777), "1994-11-06T08:49:37Z");
     }
 }

@@ -45,6 +45,7 @@ use crate::config::{Loaded, Settings, last_good};
 use crate::control::protocol::Activity;
 use crate::control::server::{Question, Server};
 use crate::exit;
+use crate::feed::abuseipdb::Reporter;
 use crate::feed::login::Logins;
 use crate::feed::scan::Scans;
 use crate::feed::{FeedState, Update};
@@ -113,6 +114,7 @@ struct Own {
     scans: Scans,
     logins: Logins,
     offences: Offences,
+    reporter: Reporter,
 }
 
 /// The way in for commands.
@@ -228,6 +230,7 @@ impl Daemon {
                 scans: Scans::new(&settings.feeds.scan),
                 logins: Logins::default(),
                 offences: Offences::new(),
+                reporter: Reporter::default(),
             },
             hourly: Hourly::new(),
             feeds,

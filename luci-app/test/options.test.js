@@ -16,7 +16,7 @@ const { BINARY } = require('./world.js');
 const REAL = { skip: !BINARY && 'needs DISWALL' };
 
 /* Type of section → the name of its one section, or null where there may be many. */
-const SECTIONS = { diswall: 'main', dynfw: 'dynfw', nats: 'nats', crowdsec: 'crowdsec', scan: 'scan', login: 'login', logwatch: null, list: null, allow: null, block: null };
+const SECTIONS = { diswall: 'main', dynfw: 'dynfw', nats: 'nats', crowdsec: 'crowdsec', abuseipdb: 'abuseipdb', scan: 'scan', login: 'login', logwatch: null, list: null, allow: null, block: null };
 
 /* A type of which each section has a name. */
 const NAMED = { list: 'farm' };
@@ -26,7 +26,7 @@ const REST = {
 	logwatch: { pattern: 'failed for <HOST>' }, list: { url: 'https://lists.example.org/farm.txt' }, allow: { ip: '192.0.2.7' }, block: { ip: '192.0.2.7', proto: 'tcp' }
 };
 
-const LISTS = [ 'zone', 'device', 'honeypot_port', 'ban_time', 'service', 'program', 'pattern', 'dest_port', 'scopes', 'origins', 'scenarios_containing', 'scenarios_not_containing', 'types', 'country', 'asn', 'country_url', 'asn_url' ];
+const LISTS = [ 'zone', 'device', 'honeypot_port', 'ban_time', 'service', 'program', 'pattern', 'dest_port', 'scopes', 'origins', 'scenarios_containing', 'scenarios_not_containing', 'types', 'categories', 'country', 'asn', 'country_url', 'asn_url' ];
 /* url is a list of config list alone, server of config nats. */
 const isList = (type, option) => LISTS.includes(option) || type == 'list' && option == 'url' || type == 'nats' && option == 'server';
 const FLAG = 'flag';
@@ -77,6 +77,12 @@ const VALUES = {
 		interval: [ '10s', '2', '1s', '1h', '3601', '0', 'x' ], scopes: [ 'ip', 'range', 'country', 'as' ],
 		origins: [ 'CAPI', 'a,b', 'a b', 'x'.repeat(128), 'x'.repeat(129) ], scenarios_containing: [ 'crowdsecurity/ssh', 'a,b', 'é' ],
 		scenarios_not_containing: [ 'http-', 'a,b' ], dedup: FLAG, usage_metrics: FLAG, types: [ 'ban', 'captcha', 'throttle' ]
+	},
+	abuseipdb: {
+		enabled: FLAG, key: [ 'it-is+a/key=', 'a key', 'x'.repeat(256), 'x'.repeat(257), 'é' ], key_file: PATHS,
+		daily_limit: [ '1', '1000', '50000', '50001', '0', '-1', '1.5', 'many' ],
+		categories: [ 'ssh:18,22', 'a:b:18', 'ssh', 'ssh:', ':18', 'ssh:18,', 'ssh:0', 'ssh:x', 'ssh:1818', 'é:18', 'x'.repeat(25) + ':1', 'x'.repeat(26) + ':1',
+			'a:1,2,3,4,5,6,7,8', 'a:1,2,3,4,5,6,7,8,9' ]
 	},
 	scan: {
 		enabled: FLAG, nflog_group: [ '0', '1914', '65535', '65536', 'x' ], honeypot_port: RANGES, ban_time: DURATIONS, forget_after: DURATIONS,
@@ -142,7 +148,7 @@ const ADDS = { logwatch: 'Add pattern', list: 'Add list' };
 
 /* The fields of each type of section: where they are, and how to get there. */
 const FORMS = {
-	settings: [ 'diswall', 'dynfw', 'nats', 'crowdsec', 'scan', 'login' ], allowed: [ 'allow' ], rules: [ 'block', 'logwatch' ], lists: [ 'list' ]
+	settings: [ 'diswall', 'dynfw', 'nats', 'crowdsec', 'abuseipdb', 'scan', 'login' ], allowed: [ 'allow' ], rules: [ 'block', 'logwatch' ], lists: [ 'list' ]
 };
 
 async function withForm(type, use) {

@@ -104,11 +104,12 @@ fn is_told(problem: &Problem, parts: &[Part]) -> bool {
 
 /// What people call a part.
 fn part_title(name: &str) -> String {
-    const TITLES: [(&str, &str); 10] = [
+    const TITLES: [(&str, &str); 11] = [
         ("devices", "rules of the devices"),
         ("feed.dynfw", "feed DynFW"),
         ("feed.nats", "feed DisWall"),
         ("share", "sharing with DisWall"),
+        ("abuseipdb", "reports to AbuseIPDB"),
         ("scan", "scan detection"),
         ("login", "log-in detection"),
         ("disconnect", "cutting of connections"),

@@ -10,8 +10,8 @@ pub mod listed;
 pub mod main;
 pub mod read;
 
-use crate::feed;
 use crate::feed::registry::{self, Feed};
+use crate::feed::{self, abuseipdb};
 use crate::model::Source;
 
 pub use crate::options::value::{Action, Direction, PortRange, Proto};
@@ -59,6 +59,12 @@ impl Settings {
     /// Whether all of it together wants this feed of this source to run.
     pub fn wants(&self, feed: &Feed, source: Source) -> bool {
         self.main.enabled && (feed.sources)(&self.feeds).contains(&source) && self.lets_run(feed, source)
+    }
+
+    /// By what others are reported to AbuseIPDB; `None`: they are not.
+    pub fn reports(&self) -> Option<&abuseipdb::Settings> {
+        let (main, abuseipdb) = (&self.main, &self.feeds.abuseipdb);
+        (main.enabled && !main.local_only && abuseipdb.enabled && abuseipdb.has_key()).then_some(abuseipdb)
     }
 
     fn lets_run(&self, feed: &Feed, source: Source) -> bool {

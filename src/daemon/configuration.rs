@@ -141,6 +141,7 @@ impl Daemon {
         self.own.scans.configure(&self.settings.feeds.scan);
         self.own.logins.configure(self.settings.main.enabled.then_some(&self.settings.feeds));
         self.own.offences.configure(&self.settings);
+        self.own.reporter.configure(self.settings.reports());
         self.disconnect.configure(old, &self.settings);
         self.surroundings.look_up(&self.settings);
         for source in self.feeds.configure(old, &self.settings) {

@@ -192,6 +192,7 @@ impl Daemon {
         self.apply(Event::Ban { source: Source::SCAN, net: address.into(), lifetime: earned.lifetime, reason });
         self.own.offences.note_ban(|| format!("{net} banned {}: {why}", duration::holds(earned.lifetime.seconds())));
         self.share(address, &shared);
+        self.own.reporter.note(address, &shared);
         true
     }
 

@@ -33,7 +33,7 @@ struct Face {
 const NOTHING: Face = Face { due: |_| None, on_time: |_| {}, troubles: |_, _| {}, in_force: |_, _| {}, always: false };
 
 /// In the order in which people are told, and in which what is due at a time is done.
-const PARTS: [Face; 13] = [
+const PARTS: [Face; 14] = [
     Face {
         due: |daemon| daemon.kernel.due(),
         on_time: Daemon::repair,
@@ -87,6 +87,7 @@ const PARTS: [Face; 13] = [
         in_force: |daemon, parts| parts.extend(daemon.login_part()),
         ..NOTHING
     },
+    Face { in_force: |daemon, parts| parts.extend(daemon.own.reporter.part()), ..NOTHING },
     Face {
         due: |daemon| daemon.disconnect.due(),
         on_time: Daemon::end_connections,

@@ -5,6 +5,7 @@
 //! bans. This file holds what the feeds over the network share: states, notices, counters; [`registry`] lists them.
 //! The daemon is their only reader.
 
+pub mod abuseipdb;
 pub mod backoff;
 pub mod connect;
 pub mod crowdsec;

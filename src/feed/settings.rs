@@ -4,7 +4,7 @@
 //! A feed's own `settings` holds its struct, its defaults, its options and its checks; a row here says where
 //! they go.
 
-use super::{crowdsec, dynfw, lists, login, nats, scan};
+use super::{abuseipdb, crowdsec, dynfw, lists, login, nats, scan};
 use crate::model::Source;
 use crate::options::Row;
 use crate::options::section::names;
@@ -24,6 +24,8 @@ pub struct Settings {
     pub login: login::Settings,
     /// `config logwatch`, in file order; those that are switched off are not here.
     pub logwatch: Vec<login::Logwatch>,
+    /// `config abuseipdb 'abuseipdb'`.
+    pub abuseipdb: abuseipdb::Settings,
     /// `config list`, in file order; those that are switched off are not here.
     pub lists: Vec<lists::Settings>,
 }
@@ -41,7 +43,7 @@ impl Settings {
 }
 
 /// The feeds' types of sections, in the order in which people are told of them.
-pub const ROWS: [Row<Settings>; 7] = [
+pub const ROWS: [Row<Settings>; 8] = [
     Row {
         kind: "dynfw",
         once: true,
@@ -59,6 +61,12 @@ pub const ROWS: [Row<Settings>; 7] = [
         once: true,
         options: || names(crowdsec::settings::SECTION.options),
         read: |reader, section, all| reader.single(section, &crowdsec::settings::SECTION, &mut all.crowdsec),
+    },
+    Row {
+        kind: "abuseipdb",
+        once: true,
+        options: || names(abuseipdb::settings::SECTION.options),
+        read: |reader, section, all| reader.single(section, &abuseipdb::settings::SECTION, &mut all.abuseipdb),
     },
     Row {
         kind: "scan",

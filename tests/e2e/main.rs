@@ -6,6 +6,7 @@
 
 mod support;
 
+mod abuseipdb;
 mod catalogue;
 mod configuration;
 mod conntrack;

@@ -77,6 +77,7 @@ fn the_shipped_file_shows_every_option_with_its_default() {
         assert_eq!(examples.len(), 1);
         examples.clear();
     }
+    assert_eq!(std::mem::take(&mut loaded.settings.feeds.abuseipdb.own).len(), 1);
     assert_eq!(loaded.settings, Settings::default());
 
     let (sections, _) = uci::sections(text.as_bytes());
@@ -315,7 +316,7 @@ fn warnings() {
         ),
         (
             "config rule\n\toption ip 'x'\n",
-            "f:1: warning: config rule is ignored; known types are diswall, dynfw, nats, crowdsec, scan, login, logwatch, list, allow and block".into(),
+            "f:1: warning: config rule is ignored; known types are diswall, dynfw, nats, crowdsec, abuseipdb, scan, login, logwatch, list, allow and block".into(),
         ),
         (
             "config scan 'scan'\n\toption enabled '1'\n\toption enabled '0'\n",

@@ -69,8 +69,9 @@ async fn by_program(
     body: Option<&str>,
     sink: Sink<'_>,
 ) -> Result<(), NoAnswer> {
-    let header = key.map(|key| format!("X-Api-Key: {key}"));
-    let pass = Pass { header, certificate: settings.cert.as_deref(), key: settings.key.as_deref(), body };
+    let headers = key.iter().map(|key| format!("X-Api-Key: {key}")).collect();
+    let (certificate, key) = (settings.cert.as_deref(), settings.key.as_deref());
+    let pass = Pass { headers, certificate, key, body, form: false };
     let request = Wanted {
         pass: Some(&pass),
         secure: true,

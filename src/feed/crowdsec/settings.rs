@@ -167,7 +167,7 @@ impl Settings {
 }
 
 /// A word as it stands in an address.
-fn encode(word: &str, out: &mut String) {
+pub fn encode(word: &str, out: &mut String) {
     for byte in word.bytes() {
         if byte.is_ascii_alphanumeric() || b"-._~/:".contains(&byte) {
             out.push(char::from(byte));

@@ -96,14 +96,16 @@ impl<'a> Wanted<'a> {
 /// By what a server knows who asks, and what it is told. No other program can see any of it.
 #[derive(Debug, Default)]
 pub struct Pass<'a> {
-    /// A line of the question's head, checked.
-    pub header: Option<String>,
+    /// Lines of the question's head, checked.
+    pub headers: Vec<String>,
     /// PEM file of a certificate.
     pub certificate: Option<&'a Path>,
     /// PEM file of its key.
     pub key: Option<&'a Path>,
-    /// Sent with it, as JSON; without quotes that stand in one another.
+    /// Sent with it; without quotes that stand in one another.
     pub body: Option<&'a str>,
+    /// The body is a form's fields rather than JSON.
+    pub form: bool,
 }
 
 /// By what the next fetch tells whether there is anything new. Each at most 200 bytes, printable.

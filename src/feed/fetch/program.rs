@@ -219,11 +219,14 @@ impl Program {
                 question.login.iter().for_each(|login| say("user", login));
                 if let Some(pass) = question.pass {
                     say("user-agent", AGENT);
-                    pass.header.iter().for_each(|header| say("header", header));
+                    pass.headers.iter().for_each(|header| say("header", header));
                     pass.certificate.iter().for_each(|path| say("cert", &path.to_string_lossy()));
                     pass.key.iter().for_each(|path| say("key", &path.to_string_lossy()));
                     pass.body.iter().for_each(|body| {
-                        say("header", JSON);
+                        // What a form's fields are called is what both programs say by themselves.
+                        if !pass.form {
+                            say("header", JSON);
+                        }
                         say("data-binary", body);
                     });
                     configuration.push_str("no-location\n");
@@ -238,11 +241,14 @@ impl Program {
                 if let Some(pass) = question.pass {
                     let mut say = |name: &str, value: &str| configuration.extend([name, " = ", value, "\n"]);
                     say("user_agent", AGENT);
-                    pass.header.iter().for_each(|header| say("header", header));
+                    pass.headers.iter().for_each(|header| say("header", header));
                     pass.certificate.iter().for_each(|path| say("certificate", &path.to_string_lossy()));
                     pass.key.iter().for_each(|path| say("private_key", &path.to_string_lossy()));
                     pass.body.iter().for_each(|body| {
-                        say("header", JSON);
+                        // What a form's fields are called is what both programs say by themselves.
+                        if !pass.form {
+                            say("header", JSON);
+                        }
                         say("post_data", body);
                     });
                 }

@@ -173,6 +173,7 @@ const PART_TITLES = new Map([
 	[ 'feed.dynfw', () => 'Turris DynFW' ],
 	[ 'feed.nats', () => 'DisWall' ],
 	[ 'share', () => _('Sharing with DisWall') ],
+	[ 'abuseipdb', () => _('Reports to AbuseIPDB') ],
 	[ 'scan', () => _('Scan detection') ],
 	[ 'login', () => _('Log-in detection') ],
 	[ 'disconnect', () => _('Cutting of connections') ],

@@ -265,6 +265,11 @@ return baseclass.extend({
 
 	apiKey: rule(value => /^[!-~]{1,256}$/.test(value), () => _('Expecting 1 to 256 visible characters')),
 
+	dailyLimit: rule(value => /^\+?[0-9]+$/.test(value) && +value >= 1 && +value <= 50000, () => _('Expecting a number from 1 to 50000')),
+
+	reportCategories: rule(value => /^[!-~]{1,25}:[1-9][0-9]{0,2}(,[1-9][0-9]{0,2}){0,7}$/.test(value),
+		() => _('Expecting a service and numbers, such as ssh:18,22')),
+
 	pollInterval: rule(value => secondsOf(value) >= 2 && secondsOf(value) <= 3600, () => _('Expecting 2s to 1h')),
 
 	word: rule(value => /^[!-+\--~]{1,128}$/.test(value), () => _('Expecting 1 to 128 visible characters without commas')),

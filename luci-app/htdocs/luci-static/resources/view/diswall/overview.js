@@ -74,7 +74,17 @@ function kindOf(status) {
 function statusBanner(status) {
 	return banner(kindOf(status), sentence(status),
 		_('Running for %s, version %s.').format(text.lasting(status.uptime), status.version)
-			+ (status.sharing.bans || status.sharing.statistics ? ' ' + sharing(status.sharing) : ' ' + _('Nothing is sent.')));
+			+ sent(status));
+}
+
+function sent(status) {
+	const texts = [];
+
+	if (status.sharing.bans || status.sharing.statistics)
+		texts.push(sharing(status.sharing));
+	if (status.parts.some(part => part.name == 'abuseipdb'))
+		texts.push(_('Who fails to log in is reported to AbuseIPDB.'));
+	return ' ' + (texts.join(' ') || _('Nothing is sent.'));
 }
 
 function sharing(given) {

@@ -14,11 +14,11 @@
  */
 
 const h = text.h;
-const TYPES = { main: 'diswall', dynfw: 'dynfw', nats: 'nats', crowdsec: 'crowdsec', scan: 'scan', login: 'login' };
+const TYPES = { main: 'diswall', dynfw: 'dynfw', nats: 'nats', crowdsec: 'crowdsec', abuseipdb: 'abuseipdb', scan: 'scan', login: 'login' };
 const KINDS = new Map([ [ 'info', 'good' ], [ 'warning', 'warn' ], [ 'danger', 'bad' ] ]);
 const PATIENCE = 20;
 /* The tabs that an address may open: ?tab=NAME. */
-const TABS = [ 'general', 'dynfw', 'nats', 'crowdsec', 'detection', 'firewall', 'report', 'advanced' ];
+const TABS = [ 'general', 'dynfw', 'nats', 'crowdsec', 'abuseipdb', 'detection', 'firewall', 'report', 'advanced' ];
 
 /* Makes options of one tab that belong to one section; writes make the section if the file lacks it. */
 function optionsOf(section, tab, name) {
@@ -162,6 +162,23 @@ function crowdsec(section) {
 		_('Tells it every half an hour how much was dropped and how many decisions are in force, where it wants to know. No address is sent.'), YES);
 	option(form.DynamicList, 'types', _('Block for'), _('Who is to solve a riddle can be blocked as well.'),
 		{ optional: true, validate: values.decisionType, values: [ [ 'ban', _('Bans') ], [ 'captcha', _('Riddles (captcha)') ] ] });
+}
+
+function abuseipdb(section) {
+	const option = optionsOf(section, 'abuseipdb', 'abuseipdb');
+
+	note(section, 'abuseipdb', '_abuseipdb_note', [
+		h('p', {}, _('Tells AbuseIPDB whom this router bans for failed log-ins over TCP: address, time, service and categories. No user name and nothing of this router is sent. Scans are not reported: their sender may be forged.'))
+	]);
+	option(form.Flag, 'enabled', _('Enabled'), _('Report who fails to log in.'), NO);
+	option(form.Value, 'key', _('Key'), _('Of your account at AbuseIPDB.'), { optional: true, password: true, validate: values.apiKey });
+	option(form.Value, 'key_file', _('File with the key'), _('In place of the key: it stands in the first line.'),
+		{ optional: true, validate: values.path });
+	option(form.Value, 'daily_limit', _('Most reports a day'), _('What a free account may send is 1000.'),
+		{ placeholder: '1000', validate: values.dailyLimit });
+	option(form.DynamicList, 'categories', _('Categories'),
+		_('Other numbers than the usual for a service, or those of a log of your own: SERVICE:18,22.'),
+		{ optional: true, placeholder: 'ssh:18,22', validate: values.reportCategories });
 }
 
 function detection(section) {
@@ -340,6 +357,7 @@ return view.extend({
 		section.tab('dynfw', 'DynFW');
 		section.tab('nats', _('DisWall account'));
 		section.tab('crowdsec', 'CrowdSec');
+		section.tab('abuseipdb', 'AbuseIPDB');
 		section.tab('detection', _('Detection'));
 		section.tab('firewall', _('Firewall'));
 		section.tab('report', _('Report'));
@@ -351,6 +369,7 @@ return view.extend({
 		nats(section);
 		testButton(section, 'nats', 'nats', writable);
 		crowdsec(section);
+		abuseipdb(section);
 		detection(section);
 		firewall(section);
 		report(section);

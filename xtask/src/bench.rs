@@ -5,6 +5,7 @@ mod blocks;
 mod comparing;
 mod control;
 mod counts;
+mod crowdsec;
 mod lists;
 mod logins;
 mod scan;
@@ -46,14 +47,15 @@ netlink messages included; memory is VmRSS and VmHWM.
   --counts   instructions and memory of single pieces of work instead, by callgrind, beside the table in
              docs/counts.md; more than 10 % above it is refused. With --write: a new table
   PART       only these rows: sets list deltas losses idle packets scan flood logins sharing
-             control comparing blocks lists refill forward (default: all)
+             control comparing blocks lists crowdsec refill forward (default: all)
 
 Needs root; takes about four minutes, and longer on a machine that is not quiet. fail2ban, sshguard
-and gawk are installed to measure beside; where an installed service starts by itself, stop it. `lists` measures banIP
+and gawk are installed to measure beside; where an installed service starts by itself, stop it. `crowdsec` unpacks
+Debian's CrowdSec and its bouncer and takes five minutes more. `lists` measures banIP
 where BANIP names a directory with its banip-functions.sh, and `nft -f` alone where it does not.";
 
 /// The parts: name, what is said meanwhile, and what measures.
-const PARTS: [(&str, &str, Measure); 16] = [
+const PARTS: [(&str, &str, Measure); 17] = [
     ("sets", "the netlink part alone", Bench::sets),
     ("list", "a list of 100,000", Bench::list),
     ("deltas", "single deltas", Bench::deltas),
@@ -68,6 +70,7 @@ const PARTS: [(&str, &str, Measure); 16] = [
     ("comparing", "answers while sets are compared and filled", Bench::comparing),
     ("blocks", "20,000 addresses blocked by command", Bench::blocks),
     ("lists", "lists of hosts and networks, beside banIP", Bench::lists),
+    ("crowdsec", "CrowdSec's decisions, beside its own bouncer", Bench::crowdsec),
     ("refill", "refill after fw4 restart", Bench::refill),
     ("forward", "packets through the router", Bench::forward),
 ];
@@ -117,6 +120,9 @@ fn bench(args: &[String]) -> Result<()> {
         }
     }
     run(&mut build)?;
+    if wanted.parts.contains(&"crowdsec") {
+        crowdsec::unpack()?;
+    }
     run(&mut cargo(&["build", "--example", "diswall_service"]))?;
     sandbox::enter(SUBCOMMAND.name, args)
 }

@@ -76,7 +76,11 @@ impl Settings {
 
 /// A refusal does not repeat it.
 fn key(value: &str) -> Checked<Option<String>> {
-    if is_key(value) { Ok(Some(value.to_owned())) } else { Err(BadValue::new("the key is not accepted; write the one of your account at AbuseIPDB")) }
+    if is_key(value) {
+        Ok(Some(value.to_owned()))
+    } else {
+        Err(BadValue::new("the key is not accepted; write the one of your account at AbuseIPDB"))
+    }
 }
 
 fn limit(value: &str) -> Checked<u32> {

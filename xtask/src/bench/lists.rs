@@ -261,7 +261,7 @@ fn anew(daemon: &mut Daemon, lists: &[List]) -> Result<Whole> {
 }
 
 /// What something takes the daemon, until it has nothing left to do; its memory at its peak since it was started.
-fn taking(daemon: &mut Daemon, what: impl FnOnce(&mut Daemon) -> Result<()>) -> Result<Whole> {
+pub(super) fn taking(daemon: &mut Daemon, what: impl FnOnce(&mut Daemon) -> Result<()>) -> Result<Whole> {
     let pid = daemon.part()?.id();
     let (before, start) = (cpu_at_rest(pid)?, Instant::now());
     what(daemon)?;

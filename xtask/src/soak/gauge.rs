@@ -30,6 +30,9 @@ struct Sample {
     descriptors: f64,
 }
 
+/// One of a sample's figures.
+type Value = fn(&Sample) -> f64;
+
 /// See the module's head.
 pub struct Gauge {
     begun: Instant,
@@ -113,7 +116,7 @@ impl Gauge {
             ),
         ];
         let mut is_flat = true;
-        let columns: [(&str, &str, f64, fn(&Sample) -> f64); 3] = [
+        let columns: [(&str, &str, f64, Value); 3] = [
             ("memory of its own (RssAnon)", "KiB", MOST_KIB, |sample| sample.own),
             ("resident memory (VmRSS)", "KiB", MOST_KIB, |sample| sample.resident),
             ("file descriptors", "", MOST_DESCRIPTORS, |sample| sample.descriptors),

@@ -9,6 +9,7 @@ mod docs;
 mod emulate;
 mod files;
 mod fleet;
+mod hub;
 mod licences;
 mod machine;
 mod measure;
@@ -40,13 +41,14 @@ pub struct Subcommand {
     pub run: fn(&[String]) -> Result<()>,
 }
 
-const SUBCOMMANDS: [Subcommand; 10] = [
+const SUBCOMMANDS: [Subcommand; 11] = [
     demo::SUBCOMMAND,
     test::SUBCOMMAND,
     bench::SUBCOMMAND,
     package::SUBCOMMAND,
     emulate::SUBCOMMAND,
     machine::SUBCOMMAND,
+    hub::SUBCOMMAND,
     fleet::SUBCOMMAND,
     docs::SUBCOMMAND,
     release::SUBCOMMAND,

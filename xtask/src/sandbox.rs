@@ -4,7 +4,7 @@
 
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::sleep;
@@ -39,6 +39,11 @@ pub fn is_inside(args: &[String]) -> Option<&[String]> {
 
 /// Runs `cargo xtask SUBCOMMAND ARGS` once more, inside, and waits for it.
 pub fn enter(subcommand: &str, args: &[String]) -> Result<()> {
+    enter_with(subcommand, args, Stdio::inherit())
+}
+
+/// The same with this as its standard input: a socket of the network outside, for instance.
+pub fn enter_with(subcommand: &str, args: &[String], input: Stdio) -> Result<()> {
     let interrupted = note_interrupts()?;
     let own = std::env::current_exe().map_err(|error| format!("this program's own path: {error}"))?;
     // setpriv(1): when this process dies, even by SIGKILL, unshare dies; --kill-child then takes the
@@ -50,6 +55,7 @@ pub fn enter(subcommand: &str, args: &[String]) -> Result<()> {
         .arg(subcommand)
         .args(args)
         .arg(INSIDE)
+        .stdin(input)
         .spawn()
         .map_err(|error| format!("setpriv unshare: {error}"))?;
     let mut since_interrupt: Option<Instant> = None;
@@ -92,14 +98,9 @@ impl Machine {
     /// (both with prefix length) and `extra` (a second address), to which the way back leads over `far`.
     pub fn on_wan(near: &str, far: &str, extra: &str) -> Result<Machine> {
         let ip = |args: &[&str]| run(&mut command("ip", args));
-        let holder = command("unshare", &["--net", "sleep", "infinity"])
-            .spawn()
-            .map_err(|error| format!("a second network namespace: {error}"))?;
-        let machine = Machine { holder };
-        machine.wait_apart()?;
+        let machine = Machine::apart()?;
         let host = |address: &str| address.split('/').next().unwrap_or(address).to_owned();
-        let pid = machine.holder.id().to_string();
-        ip(&["link", "add", "wan", "type", "veth", "peer", "name", "eth0", "netns", &pid])?;
+        machine.wire("wan", "eth0")?;
         ip(&["address", "add", near, "dev", "wan"])?;
         ip(&["link", "set", "wan", "up"])?;
         ip(&["route", "add", extra, "via", &host(far), "onlink", "dev", "wan"])?;
@@ -112,6 +113,22 @@ impl Machine {
             run(machine.command("ip").args(args))?;
         }
         Ok(machine)
+    }
+
+    /// Makes it without a wire.
+    pub fn apart() -> Result<Machine> {
+        let holder = command("unshare", &["--net", "sleep", "infinity"])
+            .spawn()
+            .map_err(|error| format!("a second network namespace: {error}"))?;
+        let machine = Machine { holder };
+        machine.wait_apart()?;
+        Ok(machine)
+    }
+
+    /// Makes a wire from the device `here` to its device `there`; both are still down.
+    pub fn wire(&self, here: &str, there: &str) -> Result<()> {
+        let pid = self.holder.id().to_string();
+        run(&mut command("ip", &["link", "add", here, "type", "veth", "peer", "name", there, "netns", &pid]))
     }
 
     /// A command to be run on that machine.

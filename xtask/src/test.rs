@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use crate::command::{cargo, command, run, run_watching};
 use crate::licences::{Deny, check_deny, check_licences};
-use crate::{Result, Subcommand, bench, emulate, machine, package, setup, soak};
+use crate::{Result, Subcommand, bench, emulate, fleet, hub, machine, package, setup, soak};
 
 /// The subcommand's entry in the overview.
 pub const SUBCOMMAND: Subcommand = Subcommand {
@@ -29,6 +29,8 @@ Runs every check, the quick ones first, and sums up:
   end to end    the real program against real publishers, a real nats-server and the real
                 kernel, each test in a network namespace of its own (needs root)
   soak          a router's first hour and a half, played in a minute (cargo xtask soak), always the same
+  hub           the hub against a real nats-server; its demo (cargo xtask hub); and 200 simulated routers
+                on three servers and two hubs, of which some are lost (cargo xtask fleet)
   counts        instructions and memory of the daemon's work, beside docs/counts.md
   LuCI pages    in a real browser against the real daemon (skipped where no Chromium can be had)
   reForis       its module against a stand-in of foris-controller, its packages (without npm: none), and its
@@ -176,6 +178,9 @@ fn run_all(args: &[String]) -> Result<()> {
     });
     report.check("end to end", |tally| tests(tally, &["--test", "e2e"]));
     report.check("soak", |_| in_order(soak::SUBCOMMAND.run, &["--minutes", "1", "--seed", "1"]));
+    report.check("hub", |tally| tests(tally, &["--package", "diswall-hub", "--test", "hub"]));
+    report.check("hub, shown", |_| in_order(hub::SUBCOMMAND.run, &["--seconds", "0"]));
+    report.check("fleet", |_| in_order(fleet::SUBCOMMAND.run, &["--routers", "200", "--seconds", "45"]));
     report.check("counts", |_| bench::counts(&[]).map(|()| Outcome::Passed(String::new())));
     report.check("LuCI pages", luci_pages);
     report.check("reForis", reforis);

@@ -1,7 +1,6 @@
 //! Three nats-servers that keep everything three times, and two hubs; each can be killed and started again, and the
 //! third server stands behind a wire of its own, whose links to the other two can be cut.
 
-use std::fmt::Write as _;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::path::{Path, PathBuf};
 use std::thread::sleep;
@@ -11,12 +10,13 @@ use super::admin::Admin;
 use crate::Result;
 use crate::command::command;
 use crate::files::write;
+use crate::hub::shipped;
 use crate::measure;
 use crate::parts::Part;
 use crate::sandbox::{Machine, load_nft};
 
 /// Who may ask everything; the password is the same word.
-pub const ADMIN: &str = "admin";
+pub const ADMIN: &str = shipped::HUB;
 
 /// Here, and where the third server is.
 const NEAR: &str = "192.0.2.1";
@@ -52,14 +52,15 @@ impl Cluster {
             hubs: [None, None],
             addresses: addresses.collect(),
         };
-        write(&scratch.join("users.conf"), users(routers))?;
+        (0..2).try_for_each(|hub| cluster.configure_hub(hub))?;
+        let users = users(&cluster.hub, &scratch.join("hub0.toml"), routers)?;
         load_nft(
             "table inet links { chain cut { type filter hook prerouting priority -300; }; chain off { \
                   type filter hook output priority -300; }; }",
             scratch,
         )?;
         for server in 0..3 {
-            cluster.configure(server, routers)?;
+            cluster.configure(server, routers, &users)?;
             cluster.start_server(server)?;
         }
         cluster.wait("JetStream", |admin| {
@@ -73,18 +74,18 @@ impl Cluster {
         Ok(cluster)
     }
 
-    fn configure(&self, server: usize, routers: usize) -> Result<()> {
+    fn configure(&self, server: usize, routers: usize, users: &str) -> Result<()> {
         let Some(address) = self.addresses.get(server) else { return Ok(()) };
         let number = server + 1;
         let all = [(0, format!("{NEAR}:6221")), (1, format!("{NEAR}:6222")), (2, format!("{FAR}:6223"))];
         let others = all.iter().filter(|(other, _)| *other != server);
         let routes = others.map(|(_, place)| format!("nats://{place}")).collect::<Vec<_>>().join(", ");
+        let store = self.scratch.join(format!("store{number}"));
+        let text = shipped::nats_server(&address.to_string(), &store, users)?;
         let text = format!(
-            "server_name: n{number}\nlisten: {address}\nmax_connections: {}\n\
-             jetstream {{ store_dir: \"{}\", max_file_store: 1GB, max_memory_store: 64MB }}\n\
-             cluster {{ name: fleet, listen: \"0.0.0.0:622{number}\", routes: [{routes}] }}\ninclude users.conf\n",
+            "{text}server_name: n{number}\nmax_connections: {}\n\
+             cluster {{ name: fleet, listen: \"0.0.0.0:622{number}\", routes: [{routes}] }}\n",
             routers + 100,
-            self.scratch.join(format!("store{number}")).display()
         );
         write(&self.scratch.join(format!("n{number}.conf")), text)
     }
@@ -107,16 +108,19 @@ impl Cluster {
         }
     }
 
-    pub fn start_hub(&mut self, hub: usize) -> Result<()> {
+    fn configure_hub(&self, hub: usize) -> Result<()> {
         let servers: Vec<String> = self.addresses.iter().map(|address| format!("\"nats://{address}\"")).collect();
         let text = format!(
             "[nats]\nservers = [{}]\nuser = \"{ADMIN}\"\npassword = \"{ADMIN}\"\n[trust]\nquorum = {}\n\
-             bans_per_hour = 1000000\n[store]\nreplicas = 3\n[page]\nlisten = \"127.0.0.1:428{hub}\"\n",
+             bans_per_hour = 1000000\n[store]\nreplicas = 3\n",
             servers.join(", "),
             super::QUORUM
         );
+        write(&self.scratch.join(format!("hub{hub}.toml")), text)
+    }
+
+    pub fn start_hub(&mut self, hub: usize) -> Result<()> {
         let configuration = self.scratch.join(format!("hub{hub}.toml"));
-        write(&configuration, text)?;
         let mut command = command(&self.hub.to_string_lossy(), &["-c"]);
         let part = Part::start(&format!("hub{hub}"), command.arg(configuration), &self.scratch)?;
         if let Some(place) = self.hubs.get_mut(hub) {
@@ -196,16 +200,11 @@ impl Cluster {
     }
 }
 
-/// A login for every router that may do what a router does and no more, and one for hubs and for us.
-fn users(routers: usize) -> String {
-    let mut text = format!("authorization {{ users: [\n  {{ user: {ADMIN}, password: {ADMIN} }}\n");
-    for router in 0..routers {
-        let _ = writeln!(
-            text,
-            "  {{ user: r{router}, password: r{router}, permissions: {{ publish: [\"diswall.*.r{router}.>\", \
-             \"diswall.hub.hello\", \"$JS.API.DIRECT.GET.KV_diswall_bans\"], subscribe: [\"diswall.hub.changes\", \
-             \"diswall.blacklist.new\", \"diswall.*.r{router}.>\", \"diswall.blacklist.*.add.*\", \"_INBOX.>\"] }} }}"
-        );
-    }
-    text + "] }\n"
+/// A login for every router, with what `diswall-hub user add` lets one do; the password is the same word.
+fn users(hub: &Path, configuration: &Path, routers: usize) -> Result<String> {
+    const LOGIN: &str = "ROUTER";
+    let (entry, _) = shipped::user(hub, configuration, LOGIN)?;
+    let password = entry.split("password: \"").nth(1).and_then(|rest| rest.split('"').next());
+    let entry = entry.replace(password.ok_or_else(|| format!("no password in {entry}"))?, LOGIN);
+    Ok((0..routers).map(|router| entry.replace(LOGIN, &format!("r{router}"))).collect())
 }

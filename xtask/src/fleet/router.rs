@@ -118,7 +118,7 @@ impl Router {
             "CONNECT {{\"verbose\":false,\"pedantic\":false,\"echo\":false,\"headers\":true,\"no_responders\":true,\
              \"user\":\"{name}\",\"pass\":\"{name}\",\"name\":\"{name}\",\"lang\":\"fleet\",\"version\":\"1\",\
              \"protocol\":1}}\r\nSUB diswall.hub.changes {CHANGES}\r\nSUB _INBOX.{name}.* {INBOX}\r\n\
-             SUB diswall.*.{name}.> {OWN}\r\n"
+             SUB diswall.*.{name}.*.* {OWN}\r\n"
         );
         self.output.extend_from_slice(hello.as_bytes());
         self.greet(now);

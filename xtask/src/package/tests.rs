@@ -504,6 +504,28 @@ fn with_ujail_only_one_capability_is_left() {
 }
 
 #[test]
+fn a_logins_key_is_lent_to_the_daemon_and_no_other_file_is() {
+    const KEY: &str = "SUAACAQDAQCQMBYIBEFAWDANBYHRAEISCMKBKFQXDAMRUGY4DUPB6IC5CQ\n";
+    for (path, text, open, lent) in [
+        ("etc/nats.nk", KEY, false, true),
+        ("etc/nats.nk", "root:$1$secret\n", false, false),
+        // Somebody else may exchange it.
+        ("tmp/keys/nats.nk", KEY, true, false),
+    ] {
+        let root = router("key", &format!("{FRESH}diswall.nats.nkey_file=/{path}\n"));
+        root.write("sbin/ujail", "", 0o755);
+        root.write(path, text, 0o600);
+        if open {
+            assert!(sh(&root, "chmod 777 /tmp/keys"));
+        }
+        service(&root, "start");
+        let metadata = fs::metadata(root.0.join(path)).unwrap();
+        let expected = if lent { (914, 0o640) } else { (0, 0o600) };
+        assert_eq!((metadata.gid(), metadata.mode() & 0o7777), expected, "{path}: {text}");
+    }
+}
+
+#[test]
 fn a_running_firewall_is_reloaded_only_for_new_rules() {
     let root = router("reload", FRESH);
     root.write("var/run/fw4.state", "", 0o644);

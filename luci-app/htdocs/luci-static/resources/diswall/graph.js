@@ -82,7 +82,7 @@ function field(days, title, width) {
 		svg('svg', {
 			viewBox: '0 0 %d %d'.format(width, (names.length + 1) * CELL), 'class': 'diswall-chart', role: 'img', 'aria-label': summary
 		},
-		[ 0, 6, 12, 18 ].map(hour => svg('text', { x: LEFT + hour * step, y: 12, 'class': 'diswall-tick' }, '%02d'.format(hour))),
+		[ 0, 6, 12, 18 ].map(hour => svg('text', { x: LEFT + hour * step, y: 12, 'class': 'diswall-tick' }, String(hour).padStart(2, '0'))),
 		names.map((name, index) => svg('text', { x: 0, y: (index + 1) * CELL + 13, 'class': 'diswall-tick' }, dayName(first(name)))),
 		hours.map(hour => {
 			const date = new Date(hour.at * 1000);

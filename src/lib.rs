@@ -28,6 +28,7 @@ pub mod outside;
 mod own;
 pub mod owner;
 pub mod programs;
+pub mod resolver;
 pub mod uptime;
 mod whole_file;
 

@@ -11,6 +11,8 @@ use std::path::Path;
 mod control_request;
 #[path = "../fuzz/checks/crowdsec_answer.rs"]
 mod crowdsec_answer;
+#[path = "../fuzz/checks/dns_answer.rs"]
+mod dns_answer;
 #[path = "../fuzz/checks/dynfw_message.rs"]
 mod dynfw_message;
 #[path = "../fuzz/checks/list.rs"]
@@ -102,4 +104,9 @@ fn outside_text() {
 #[test]
 fn record() {
     replay("record", record::check);
+}
+
+#[test]
+fn dns_answer() {
+    replay("dns_answer", dns_answer::check);
 }

@@ -2,8 +2,9 @@
 //! its resolvers and time servers, the far ends of its VPNs, and the feeds' servers.
 //!
 //! Collected at start, a moment after addresses, routes or configuration files change, and each minute while
-//! there are tunnels, whose ends move without a word; the ledger is told when the result differs. Names are
-//! resolved by the system's resolver: feeds' servers, and those of time servers and VPN ends.
+//! there are tunnels, whose ends move without a word; the ledger is told when the result differs. Names of feeds'
+//! servers, time servers and VPN ends are resolved by the system's resolver; those of the owner's lists are
+//! followed ([`Follower`]).
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -24,6 +25,7 @@ use crate::ledger::{Protected, may_ban};
 use crate::limiter;
 use crate::model::Source;
 use crate::needs::{self, Host};
+use crate::resolver::Follower;
 
 /// Directories whose changes may name others: UCI's files, the uplinks' resolvers, `resolv.conf`, and what the
 /// service's root half leaves.
@@ -38,11 +40,8 @@ const TUNNELS: Duration = Duration::from_secs(60);
 /// A name is resolved again at the next change after so long; one that did not resolve, at the next change.
 const RESOLVED_FOR: Duration = Duration::from_secs(600);
 
-/// How often the owner's host names are looked up again; the router's resolver knows how long an answer holds.
-const FOLLOW: Duration = Duration::from_secs(60);
-
-/// Most names that are resolved, and addresses of one that count.
-const NAMES: usize = 64 + crate::config::MAX_NAMES;
+/// Most names that the system's resolver is asked for, and addresses of one that count.
+const NAMES: usize = 64;
 const ADDRESSES: usize = 32;
 
 /// What is known of the surroundings.
@@ -53,14 +52,14 @@ pub struct Surroundings {
     due: Option<Instant>,
     /// Addresses by name, as far as it could be resolved, and when that was asked.
     names: BTreeMap<String, (Vec<IpAddr>, Instant)>,
-    /// Names that did not resolve when they were asked for last, and why.
-    away: BTreeMap<String, String>,
+    /// The names of the owner's lists.
+    named: Follower,
     lookups: (mpsc::Sender<Resolved>, mpsc::Receiver<Resolved>),
     current: Vec<Protected>,
 }
 
-/// A name and its addresses, or why there are none.
-type Resolved = (String, Result<Vec<IpAddr>, String>);
+/// A name and its addresses; none where it did not resolve.
+type Resolved = (String, Vec<IpAddr>);
 
 /// An address that the owner names by a host name: allowed, or blocked.
 pub type OfName = (bool, IpAddr, String);
@@ -80,7 +79,7 @@ impl Surroundings {
             files: files.ok(),
             due: None,
             names: BTreeMap::new(),
-            away: BTreeMap::new(),
+            named: Follower::default(),
             lookups: mpsc::channel(4),
             current: Vec::new(),
         }
@@ -89,12 +88,10 @@ impl Surroundings {
     /// Nothing is read yet. For the owner's host names the last answers of a former run stand until there are others.
     pub fn recalling(settings: &Settings, names: &Names) -> Surroundings {
         let mut new = Surroundings::new();
+        new.named.set(settings.named.iter().map(|named| named.name.as_str()));
         for Named { name, .. } in &settings.named {
             let nets = names.get(name.as_str()).into_iter().flatten();
-            let addresses: Vec<IpAddr> = nets.map(IpNet::addr).take(ADDRESSES).collect();
-            if !addresses.is_empty() {
-                new.names.insert(name.clone(), (addresses, Instant::now()));
-            }
+            new.named.recall(name, nets.map(IpNet::addr).take(ADDRESSES).collect());
         }
         new
     }
@@ -102,7 +99,7 @@ impl Surroundings {
     /// What the owner's host names stand for, as far as that is known.
     pub fn answers(&self, settings: &Settings) -> Names {
         let known = |Named { name, .. }: &Named| {
-            let nets: Vec<IpNet> = self.addresses(name).map(IpNet::from).collect();
+            let nets: Vec<IpNet> = self.named.addresses(name).iter().copied().map(IpNet::from).collect();
             (!nets.is_empty()).then(|| (name.as_str().into(), nets))
         };
         settings.named.iter().filter_map(known).collect()
@@ -110,7 +107,7 @@ impl Surroundings {
 
     /// Waits for a change of addresses, routes or files, or for a name to be resolved.
     pub async fn changed(&mut self) {
-        let Surroundings { watch, files, lookups: (_, resolved), names, away, .. } = self;
+        let Surroundings { watch, files, lookups: (_, resolved), names, named, .. } = self;
         let routes = async {
             match watch {
                 Some(watch) => watch.changed().await,
@@ -126,15 +123,10 @@ impl Surroundings {
         tokio::select! {
             () = routes => {}
             () = files => {}
+            () = named.changed() => {}
             Some((name, addresses)) = resolved.recv() => {
-                match (names.get_mut(&name), addresses) {
-                    (Some((known, _)), Ok(addresses)) if !addresses.is_empty() => {
-                        *known = addresses;
-                        away.remove(&name);
-                    }
-                    (_, answer) => {
-                        away.insert(name, answer.err().unwrap_or_else(|| "it has no address".into()));
-                    }
+                if let Some((known, _)) = names.get_mut(&name).filter(|_| !addresses.is_empty()) {
+                    *known = addresses;
                 }
             }
         }
@@ -145,12 +137,8 @@ impl Surroundings {
         for (server, _) in settings.feed_servers() {
             self.resolve(server, Duration::ZERO);
         }
-        for named in &settings.named {
-            self.resolve(&named.name, Duration::ZERO);
-        }
-        if !settings.named.is_empty() {
-            self.due.get_or_insert(Instant::now() + FOLLOW);
-        }
+        self.named.set(settings.named.iter().map(|named| named.name.as_str()));
+        self.named.ask_again();
     }
 
     /// Asks for a name's addresses unless that was done a moment ago; the old answer stays until there is one.
@@ -164,9 +152,7 @@ impl Surroundings {
         if known.is_none() && self.names.len() >= NAMES {
             // Names of former configurations.
             self.names.retain(|_, (_, then)| now < *then + RESOLVED_FOR);
-            let Surroundings { names, away, .. } = self;
-            away.retain(|name, _| names.contains_key(name));
-            if names.len() >= NAMES {
+            if self.names.len() >= NAMES {
                 return;
             }
         }
@@ -174,16 +160,12 @@ impl Surroundings {
         let (name, answer) = (name.to_string(), self.lookups.0.clone());
         tokio::task::spawn_local(async move {
             // Whoever uses the name tells when it does not resolve.
-            let addresses = match tokio::net::lookup_host((name.as_str(), 0)).await {
-                Ok(found) => {
-                    let mut addresses: Vec<IpAddr> = found.map(|socket| socket.ip()).take(ADDRESSES).collect();
-                    // Servers give them in turn.
-                    addresses.sort_unstable();
-                    addresses.dedup();
-                    Ok(addresses)
-                }
-                Err(error) => Err(error.to_string()),
-            };
+            let found = tokio::net::lookup_host((name.as_str(), 0)).await;
+            let addresses = found.into_iter().flatten().map(|socket| socket.ip());
+            let mut addresses: Vec<IpAddr> = addresses.take(ADDRESSES).collect();
+            // Servers give them in turn.
+            addresses.sort_unstable();
+            addresses.dedup();
             let _ = answer.send((name, addresses)).await;
         });
     }
@@ -230,10 +212,6 @@ impl Surroundings {
             let why = format!("the feed server {name}");
             list.extend(self.addresses(name).map(|address| protected(address.into(), &why, false)));
         }
-        if !settings.named.is_empty() {
-            settings.named.iter().for_each(|named| self.resolve(&named.name, FOLLOW));
-            self.due.get_or_insert(Instant::now() + FOLLOW);
-        }
         (list != self.current).then(|| {
             self.current.clone_from(&list);
             list
@@ -251,7 +229,8 @@ impl Surroundings {
                 format!("{}: {}", named.name, named.comment)
             };
             let (words, _) = crate::options::value::comment_cut(&words);
-            let taken = self.addresses(&named.name).filter(|address| named.allow || self.may_block(*address));
+            let known = self.named.addresses(&named.name).iter().copied();
+            let taken = known.filter(|address| named.allow || self.may_block(*address));
             found.extend(taken.map(|address| (named.allow, address, words.clone())));
         }
         found
@@ -266,14 +245,15 @@ impl Surroundings {
         let mut troubles = Vec::new();
         for named in &settings.named {
             let name = &named.name;
-            let kept: Vec<String> = self.addresses(name).map(|address| address.to_string()).collect();
-            if let Some(why) = self.away.get(name) {
+            let known = self.named.addresses(name);
+            let kept: Vec<String> = known.iter().map(IpAddr::to_string).collect();
+            if let Some(why) = self.named.trouble(name) {
                 troubles.push(match kept.as_slice() {
                     [] => format!("{name} cannot be resolved, so that nothing is in force for it: {why}"),
                     kept => format!("{name} cannot be resolved; its last answer stays, {}: {why}", kept.join(" ")),
                 });
             }
-            let spared = self.addresses(name).filter(|address| !named.allow && !self.may_block(*address));
+            let spared = known.iter().filter(|address| !named.allow && !self.may_block(**address));
             troubles.extend(spared.map(|address| format!("{name} is {address}, which no name can block")));
         }
         troubles

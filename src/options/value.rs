@@ -239,6 +239,8 @@ fn why(value: &str) -> &'static str {
         " (a zone index such as %eth0 is not accepted)"
     } else if octets && value.split('.').any(|octet| octet.len() > 1 && octet.starts_with('0')) {
         " (leading zeros are not accepted)"
+    } else if !value.is_ascii() && value.contains('.') {
+        " (of a name with letters beyond ASCII write the form that resolvers know, such as xn--mnchen-3ya.example)"
     } else if !octets && is_host_name(value) {
         " (a host name may stand in option ip of a config allow or block alone)"
     } else {

@@ -196,6 +196,63 @@ fn host_names_are_looked_up_and_followed() {
     assert!(daemon.stop(DEADLINE).success());
 }
 
+/// The resolver of a router, with names of its own, for `/etc/resolv.conf` as a [`Resolver`] has left it.
+fn dnsmasq(records: &[&str]) -> Proc {
+    let mut command = Command::new("dnsmasq");
+    command.args(["--keep-in-foreground", "--conf-file=/dev/null", "--no-resolv", "--no-hosts", "--user=root"]);
+    command.args(["--pid-file=", "--listen-address=127.0.0.1", "--bind-interfaces", "--local=/example.test/"]);
+    Proc::spawn(command.args(records))
+}
+
+#[test]
+fn host_names_are_followed_through_dnsmasq() {
+    let _netns = Netns::enter();
+    own_mounts();
+    let directory = tempfile::Builder::new().prefix("diswall-config-").tempdir().expect("a directory");
+    let file = directory.path().join("resolv.conf");
+    fs::write(&file, "search lan\nnameserver 127.0.0.1\n").expect("a file");
+    let _file = Mount::bind(&file, Path::new("/etc/resolv.conf"));
+    // One of which the answer has no room in a packet, and comes over TCP.
+    let many: Vec<String> = (1..=40).map(|n| format!("--host-record=many.example.test,203.0.113.{n}")).collect();
+    let mut records = vec!["--cname=alias.example.test,home.example.test,60"];
+    records.extend(many.iter().map(String::as_str));
+    let before = [&["--host-record=home.example.test,198.51.100.7,2001:db8::7,120"], records.as_slice()].concat();
+    let resolver = dnsmasq(&before);
+    let named = "config allow\n\toption ip 'alias.example.test'\n\toption comment 'mine'\n\
+                 config block\n\toption ip 'many.example.test'\n\
+                 config block\n\toption ip 'gone.example.test'\nconfig block\n\toption ip 'elsewhere.example.net'\n";
+    let mut daemon = Daemon::start("", &[ALONE, named].concat());
+    wait_until(DEADLINE, "IPv4 through the alias", || set("diswall_allow4") == only("198.51.100.7"));
+    wait_until(DEADLINE, "IPv6 through the alias", || set("diswall_allow6") == only("2001:db8::7"));
+    let blocked = |daemon: &Daemon| daemon.cli(&["list", "manual"]).matches("many.example.test").count();
+    wait_until(DEADLINE, "as many as count", || blocked(&daemon) == 32 && !set("diswall_manual4").is_empty());
+    assert!(daemon.exit(&["check", "198.51.100.7"]).1.contains("alias.example.test: mine"));
+    assert!(daemon.exit(&["check", "203.0.113.1"]).1.contains("many.example.test"));
+    for text in [
+        "gone.example.test cannot be resolved, so that nothing is in force for it: there is no such name (NXDOMAIN)",
+        "elsewhere.example.net cannot be resolved, so that nothing is in force for it: the resolver says REFUSED",
+    ] {
+        wait_until(DEADLINE, text, || said(&daemon).contains(text));
+    }
+    // It moves.
+    drop(resolver);
+    let after = [&["--host-record=home.example.test,198.51.100.8,120"], records.as_slice()].concat();
+    let resolver = dnsmasq(&after);
+    wait_until(DEADLINE, "the new address", || {
+        // As soon as it listens.
+        daemon.reload();
+        set("diswall_allow4") == only("198.51.100.8") && set("diswall_allow6").is_empty()
+    });
+    // It goes away: that is said, and what is known stays.
+    drop(resolver);
+    daemon.reload();
+    let text =
+        "alias.example.test cannot be resolved; its last answer stays, 198.51.100.8: the resolver does not answer";
+    wait_until(DEADLINE, text, || said(&daemon).contains(text));
+    assert_eq!((set("diswall_allow4"), blocked(&daemon)), (only("198.51.100.8"), 32));
+    assert!(daemon.stop(DEADLINE).success());
+}
+
 /// A machine whose `/etc` and `/var/run/diswall` are the test's own.
 struct Etc {
     _mounts: Vec<Mount>,

@@ -87,6 +87,7 @@ pub const TEST: &[Need] = &[
     program("wget", "wget", "lists and the published key, over HTTPS"),
     program("nmap", "nmap", "scans of closed ports"),
     program("hping3", "hping3", "floods and forged packets"),
+    program("dnsmasq", "dnsmasq-base", "resolves host names"),
     program("dropbear", "dropbear-bin", "failed log-ins"),
     program("sshd", "openssh-server", "failed log-ins"),
     program("sshpass", "sshpass", "wrong passwords"),

@@ -600,6 +600,8 @@ fn host_names_are_kept_for_the_resolver() {
         let loaded = over(&format!("config allow\n\toption ip '{bad}'\n"), "");
         assert!(loaded.settings.named.is_empty() && loaded.problems.has_errors(), "{bad}");
     }
+    let foreign = over("config block\n\toption ip 'münchen.example'\n", "");
+    assert!(foreign.problems.to_string().contains("xn--mnchen-3ya.example") && foreign.settings.named.is_empty());
     let ports = over("config block\n\toption ip 'a.example'\n\toption proto 'tcp'\n", "");
     assert!(ports.problems.to_string().contains("blocked as a whole") && ports.settings.named.is_empty());
     let many: String = (0..=MAX_NAMES).map(|n| format!("config allow\n\toption ip 'a{n}.example'\n")).collect();

@@ -40,11 +40,14 @@ struct Name {
     again: bool,
 }
 
+/// What was said of a name.
+type Said = (Box<str>, Answers);
+
 /// See the module's head.
 #[derive(Debug)]
 pub struct Follower {
     names: BTreeMap<Box<str>, Name>,
-    answers: (mpsc::Sender<(Box<str>, Answers)>, mpsc::Receiver<(Box<str>, Answers)>),
+    answers: (mpsc::Sender<Said>, mpsc::Receiver<Said>),
     /// Names that are being asked for.
     asking: usize,
     /// When the next may be.

@@ -17,6 +17,9 @@ use crate::outside;
 
 /// How long each step of a connection may take, and how long nothing may come.
 const PATIENCE: Duration = Duration::from_secs(20);
+/// How long its answer may not begin: all decisions are gathered before their first byte comes, for 100,000 on a
+/// busy machine that took more than a minute.
+const FIRST: Duration = Duration::from_secs(120);
 /// How long all of an answer may take.
 const WHOLE: Duration = Duration::from_secs(180);
 /// Most bytes of an answer: half a million decisions have 70 MB.
@@ -78,7 +81,7 @@ async fn by_program(
         list: false,
         most: MOST,
         time: WHOLE,
-        silence: PATIENCE,
+        silence: FIRST,
         ..Wanted::new(url)
     };
     fetch::fetch(&request, sink).await.map(drop).map_err(|failure| match failure.status {
@@ -101,8 +104,9 @@ async fn plain(
         .map_err(|error| NoAnswer::Other(format!("it could not be asked: {error}")))?;
     let (mut answer, mut piece, mut length, mut wants) = (Answer::default(), vec![0; PIECE], 0, true);
     while wants && !answer.is_whole() {
-        let read = timeout(PATIENCE, connection.read(&mut piece)).await;
-        let read = read.map_err(|_| NoAnswer::Other(format!("it sent nothing for {} s", PATIENCE.as_secs())))?;
+        let patience = if length == 0 { FIRST } else { PATIENCE };
+        let read = timeout(patience, connection.read(&mut piece)).await;
+        let read = read.map_err(|_| NoAnswer::Other(format!("it sent nothing for {} s", patience.as_secs())))?;
         let count = read.map_err(|error| NoAnswer::Other(format!("the answer was cut: {error}")))?;
         if count == 0 {
             answer.finish()?;

@@ -1,7 +1,7 @@
 //! DNS messages: a question for a name's addresses, and what an answer to it says. Pure.
 //!
-//! The standard library's resolver tells no time to live, and a library (hickory-resolver) would be a good part of the
-//! program; what is needed is this. Everything that came is taken for hostile: it is read within bounds, a compressed
+//! The standard library's resolver tells no time to live, and resolver libraries bring caches, transports and tasks
+//! of their own; what is needed is this. Everything that came is taken for hostile: it is read within bounds, a compressed
 //! name only ever points further back, and records that nobody asked for count for nothing.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};

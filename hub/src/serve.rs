@@ -19,6 +19,9 @@ use crate::{allow, changes, page, reports, store};
 /// How long nats-server may take to come up at boot.
 const BOOT: Duration = Duration::from_secs(60);
 
+/// How long the last word may take.
+const GOODBYE: Duration = Duration::from_secs(3);
+
 /// Runs until it is told to end.
 ///
 /// # Errors
@@ -47,10 +50,14 @@ pub async fn run(config: Config) -> Result<(), String> {
     for task in [following, allowances, telling] {
         task.abort();
     }
-    if let Err(error) = Lease::give(&hub).await {
-        warn!("{error}");
-    }
-    let _ = hub.store.client.flush().await;
+    let goodbye = async {
+        if let Err(error) = Lease::give(&hub).await {
+            warn!("{error}");
+        }
+        let _ = hub.store.client.flush().await;
+    };
+    // Without nats-server there is nobody to tell, and a flush waits for it for ever.
+    let _ = tokio::time::timeout(GOODBYE, goodbye).await;
     info!("ended");
     ended
 }

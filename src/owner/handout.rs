@@ -195,13 +195,14 @@ mod tests {
     /// A new option that sounds like a secret has to be judged before it is handed out.
     #[test]
     fn whatever_sounds_like_a_secret_is_one_or_is_known_not_to_be() {
-        // The last two are paths.
         const PUBLIC: &[(&str, &str)] = &[
             ("dynfw", "server_key"),
             ("dynfw", "key_url"),
+            // Paths, from here on.
             ("nats", "nkey_file"),
             ("crowdsec", "api_key_file"),
             ("crowdsec", "key"),
+            ("abuseipdb", "key_file"),
         ];
         for kind in kinds() {
             for (option, secret) in options_of(kind) {

@@ -29,3 +29,15 @@ async fn a_stream_of_another_program_is_refused_with_a_sentence() {
     wait_for("the hub ends", async || hub.ended()).await;
     assert!(hub.said().contains("KV_diswall_claims is there, but diswall-hub did not make it so"), "{}", hub.said());
 }
+
+#[tokio::test]
+async fn a_hub_whose_nats_server_is_gone_ends_when_it_is_told_to() {
+    let mut site = Site::new(&[]).await;
+    let mut hub = site.hub("").await;
+    site.server.take().unwrap().end();
+    hub.ask_to_end();
+    let told = std::time::Instant::now();
+    wait_for("the hub ends", async || hub.ended()).await;
+    // systemd gives it 30.
+    assert!(told.elapsed() < std::time::Duration::from_secs(25), "it took {:?}", told.elapsed());
+}

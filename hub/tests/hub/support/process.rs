@@ -35,9 +35,14 @@ impl Process {
         self.child.id()
     }
 
+    /// Asks it to end.
+    pub fn ask_to_end(&self) {
+        let _ = Command::new("kill").arg(self.id().to_string()).status();
+    }
+
     /// Asks it to end, and waits until it has.
     pub fn end(mut self) {
-        let _ = Command::new("kill").arg(self.id().to_string()).status();
+        self.ask_to_end();
         let _ = self.child.wait();
     }
 

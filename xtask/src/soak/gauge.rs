@@ -11,7 +11,7 @@ use crate::Result;
 use crate::measure::{cpu, memory};
 
 /// The time in which a life of the daemon's fills its buffers and tables, and is not looked at.
-const WARM_UP: Duration = Duration::from_secs(60);
+const WARM_UP: Duration = Duration::from_secs(120);
 
 /// Fewer samples of one life say nothing.
 const LEAST: usize = 12;

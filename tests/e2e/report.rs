@@ -224,6 +224,26 @@ fn the_report_comes_by_mail_through_whichever_program_is_there() {
     assert!(!letter.exists());
 }
 
+/// Who may write the configuration is not root: what stands there is no command.
+#[test]
+fn no_name_of_the_configurations_is_a_command_of_nfts() {
+    let _netns = crate::support::Netns::enter();
+    let daemon = Daemon::prepare("", "");
+    let nft = |words: &str| {
+        let output = std::process::Command::new("nft").arg(words).output().unwrap();
+        assert!(output.status.success(), "{words}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    nft("add table inet fw4; add chain inet fw4 input { type filter hook input priority 0; policy drop; }");
+    let before = nft("list ruleset");
+    for call in ["in_force", "drop_empty_table"] {
+        let hostile = "set_prefix='input; insert rule inet fw4 input accept; #'; \
+                       table='fw4; insert rule inet fw4 input accept; #'; ";
+        init(&daemon, &format!("{hostile} {call}"), "");
+        assert_eq!(nft("list ruleset"), before, "{call}");
+    }
+}
+
 #[test]
 fn cron_gets_a_line_of_words_that_are_known_and_loses_it_again() {
     let daemon = Daemon::prepare("", "");
@@ -247,6 +267,17 @@ fn cron_gets_a_line_of_words_that_are_known_and_loses_it_again() {
     );
     assert_eq!(schedule(""), others);
     assert_eq!(std::fs::read_dir(&crontabs).unwrap().count(), 1, "nothing else is left there");
+    // A last line without an end stays a line of its own, and whose it was.
+    std::fs::write(&root, others.trim_end()).unwrap();
+    assert_eq!(schedule("report_mail=a@b;"), format!("{others}0 6-23 * * 1 {line}\n"));
+    assert_eq!(schedule("report_mail=a@b; report_hour=7;"), format!("{others}0 7-23 * * 1 {line}\n"));
+    // On a full file system everything stays.
+    let full = "mount --make-rprivate /; cp -r \"$HOME/crontabs\" \"$HOME/kept\"; mount -t tmpfs -o size=8k none \
+                \"$HOME/crontabs\"; cp \"$HOME/kept/root\" \"$HOME/crontabs/\"; cat /dev/zero 2>/dev/null \
+                >\"$HOME/crontabs/zero\";";
+    let (done, said) = init(&daemon, "schedule_report ''; cat $CRONTABS/root", full);
+    assert!(done && said.contains("cannot be written") && said.contains("/root/backup\n0 7-23"), "{said}");
+    assert_eq!(schedule(""), others);
     // Where each program has a file of its own, root's is left alone.
     std::fs::create_dir(daemon.path("cron.d")).unwrap();
     assert_eq!(schedule("report_mail=a@b; report_day=fri; report_hour=0;"), others);

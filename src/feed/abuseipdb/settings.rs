@@ -97,6 +97,7 @@ fn categories(value: &str) -> Checked<(String, String)> {
         (1..=3).contains(&number.len()) && !number.starts_with('0') && number.bytes().all(|byte| byte.is_ascii_digit())
     };
     match value.rsplit_once(':') {
+        Some(("scan" | "sip", _)) => refuse(value, "is never reported, for anybody can forge its sender"),
         Some((name, numbers))
             if is_name(name) && numbers.split(',').count() <= 8 && numbers.split(',').all(is_number) =>
         {
@@ -117,9 +118,20 @@ mod tests {
         assert_eq!(["sip", "scan", "vpn"].map(|service| settings.categories(service)), [None; 3]);
         settings.own = vec![categories("vpn:18").unwrap(), categories("ssh:22,18,15").unwrap()];
         assert_eq!([settings.categories("vpn"), settings.categories("ssh")], [Some("18"), Some("22,18,15")]);
-        for text in
-            ["", "ssh", "ssh:", ":18", "ssh:18,", "ssh:x", "ssh:0", "ssh:1818", "a b:18", "ssh:1,2,3,4,5,6,7,8,9"]
-        {
+        for text in [
+            "scan:14",
+            "sip:18",
+            "",
+            "ssh",
+            "ssh:",
+            ":18",
+            "ssh:18,",
+            "ssh:x",
+            "ssh:0",
+            "ssh:1818",
+            "a b:18",
+            "ssh:1,2,3,4,5,6,7,8,9",
+        ] {
             assert!(categories(text).is_err(), "{text}");
         }
         assert!(limit("0").is_err() && limit("50001").is_err() && limit("5").is_ok());

@@ -197,9 +197,13 @@ fn api_key(value: &str) -> Checked<Option<String>> {
     Err(BadValue::new("the key is not accepted; write what `cscli bouncers add NAME` says"))
 }
 
-/// Whether it can be a key.
+/// Whether it can be a key. The seed of an NKEY is none: it is lent to the daemon for its signature, and whoever may
+/// write the configuration must not have it sent somewhere.
 pub fn is_key(value: &str) -> bool {
-    (1..=256).contains(&value.len()) && value.bytes().all(|byte| byte.is_ascii_graphic())
+    let is_seed = value.len() == 58
+        && value.starts_with('S')
+        && value.bytes().all(|byte| byte.is_ascii_uppercase() || matches!(byte, b'2'..=b'7'));
+    (1..=256).contains(&value.len()) && !is_seed && value.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
 fn file(value: &str) -> Checked<Option<PathBuf>> {
@@ -262,6 +266,8 @@ mod tests {
         for text in ["", "10.0.0.2:8080", "/etc/passwd", "file:///x", "http://a/?x=1", "http://u:p@a/", "http://a b/"] {
             assert!(url(text).is_err(), "{text}");
         }
+        assert!(is_key("0123456789abcdef") && is_key(&"S".repeat(64)));
+        assert!(!is_key("SUAACAQDAQCQMBYIBEFAWDANBYHRAEISCMKBKFQXDAMRUGY4DUPB6IC5CQ"), "an NKEY's seed");
         for said in [api_key("top secret").unwrap_err(), url("http://a/?key=secret").unwrap_err()] {
             assert!(!said.to_string().contains("secret"), "{said}");
         }

@@ -449,7 +449,7 @@ async fn end_of(running: &mut Running) -> io::Result<ExitStatus> {
 }
 
 /// Opens what is a file and nothing else: a pipe would be waited for.
-fn open(path: &Path) -> io::Result<File> {
+pub fn open(path: &Path) -> io::Result<File> {
     let flags = i32::try_from(OFlags::NONBLOCK.bits()).unwrap_or_default();
     let file = File::options().read(true).custom_flags(flags).open(path)?;
     if file.metadata()?.is_file() { Ok(file) } else { Err(io::Error::other("it is no file")) }

@@ -4,13 +4,14 @@
 //! bytes that say what it is, 32 of the seed, and a CRC-16. Only `transport` calls it. The traffic itself stays
 //! readable: for that there is TLS.
 
-use std::fs::File;
 use std::io::Read as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use curve25519_dalek::edwards::EdwardsPoint;
 use curve25519_dalek::scalar::{Scalar, clamp_integer};
+
+use crate::feed::fetch;
 
 /// Longest file that is read, in bytes.
 const FILE_MAX: u64 = 4096;
@@ -36,7 +37,7 @@ impl Nkey {
     /// Why there is no key in it, as a sentence that does not repeat what is in it.
     pub fn read(path: &Path) -> Result<Nkey, String> {
         let failed = |what: &dyn std::fmt::Display| format!("option nkey_file: {}: {what}", path.display());
-        let file = File::open(path).map_err(|error| failed(&error))?;
+        let file = fetch::open(path).map_err(|error| failed(&error))?;
         let mode = file.metadata().map_err(|error| failed(&error))?.permissions().mode();
         if mode & 0o007 != 0 {
             return Err(failed(&"everybody may read or change it; chmod 0640 it"));
@@ -286,6 +287,15 @@ mod tests {
     /// Made by nats-py's `nkeys`, with the public key that it says.
     const SEED: &str = "SUAACAQDAQCQMBYIBEFAWDANBYHRAEISCMKBKFQXDAMRUGY4DUPB6IC5CQ";
     const PUBLIC: &str = "UB43KVROR7TFJ6KAPCYRF2FJROTZAH4FHLTJLPWX4DRZCC5NASLGJBFE";
+
+    /// A pipe would be waited for, by the whole daemon.
+    #[test]
+    fn what_is_no_file_is_refused_at_once() {
+        let directory = tempfile::tempdir().unwrap();
+        let pipe = directory.path().join("pipe");
+        rustix::fs::mkfifoat(rustix::fs::CWD, &pipe, 0o600.into()).unwrap();
+        assert!(Nkey::read(&pipe).err().unwrap().contains("it is no file"));
+    }
 
     #[test]
     fn a_key_of_another_implementation() {

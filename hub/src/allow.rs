@@ -61,6 +61,10 @@ pub async fn lines(store: &Store, login: &str, now: u64) -> Result<String> {
             })
             .await?;
     }
+    // One line alone reads like an allowance or a report, to whoever looks at no header.
+    if !lines.is_empty() && !lines.contains('\n') {
+        lines = format!("{lines}\n{lines}");
+    }
     Ok(lines)
 }
 
@@ -145,11 +149,18 @@ pub async fn lift(store: &Store, nets: &[IpNet]) -> Result<u64> {
 
 /// Keeps to the fleet's allowances, for ever. A ban that another hub made before it knew of one ends here.
 pub async fn follow(hub: Arc<Hub>) {
-    let mut told = false;
+    let (mut told, mut before) = (false, Vec::new());
     loop {
         match of_fleet(&hub.store).await {
             Ok(nets) => {
                 told = false;
+                // One that has ended by its time nobody took back.
+                for ended in before.iter().filter(|net| !nets.contains(net)) {
+                    if let Err(error) = tell(&hub.store, "del", *ended).await {
+                        warn!("routers are not told that {ended} is not allowed any more: {error}");
+                    }
+                }
+                before.clone_from(&nets);
                 if hub.never.allow(nets.clone()) {
                     info!("the fleet allows {} addresses and networks", nets.len());
                     match lift(&hub.store, &nets).await {

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use async_nats::Message;
 use bytes::Bytes;
-use diswall::feed::nats::wire::{DEFAULT_LOGIN, MAX_SECONDS};
+use diswall::feed::nats::wire::{ANSWER, DEFAULT_LOGIN, MAX_SECONDS};
 use log::warn;
 use tokio::sync::mpsc;
 
@@ -102,7 +102,11 @@ async fn answer(hub: &Arc<Hub>, shared: &mut Shared, ask: Ask) -> Result<()> {
         }
     };
     if let Some(reply) = message.reply {
-        let sent = hub.store.client.publish(reply, body).await;
+        // nats-server sends it wherever the asker said, without asking whether he may write there: so that nobody takes
+        // it for a report or an allowance, it has a header, which those never have.
+        let mut mark = async_nats::HeaderMap::new();
+        mark.insert(ANSWER, "1");
+        let sent = hub.store.client.publish_with_headers(reply, mark, body).await;
         sent.map_err(|error| crate::error::Error::Away(error.to_string()))?;
     }
     Ok(())

@@ -104,6 +104,9 @@ struct Add {
     /// a key pair in place of a password
     #[argh(switch)]
     nkey: bool,
+    /// for diswall-rs, which asks from any inbox: it can then read what others are answered
+    #[argh(switch)]
+    any_inbox: bool,
 }
 
 /// Does what the arguments say.
@@ -122,7 +125,7 @@ pub async fn run(arguments: Arguments) -> Result<(), String> {
     };
     if let Command::User(User { command: UserCommand::Add(add) }) = command {
         let proof = if add.nkey { Proof::Nkey } else { Proof::Password };
-        print!("{}", users::add(&add.login, proof, &config.nats.servers)?);
+        print!("{}", users::add(&add.login, proof, add.any_inbox, &config.nats.servers)?);
         return Ok(());
     }
     let hub = serve::attach(config).await?;

@@ -3,9 +3,11 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use log::info;
+
 use crate::error::{Error, Result};
 use crate::hub::Hub;
-use crate::store::{Put, Store};
+use crate::store::{self, Put, Store};
 
 const KEY: &str = "batcher";
 
@@ -14,6 +16,9 @@ const LENGTH: u64 = 3;
 
 /// How often it is renewed, and how often others look.
 const OFTEN: Duration = Duration::from_millis(900);
+
+/// How long nothing may be had of the buckets before they are made where they are not.
+const MENDED: Duration = Duration::from_secs(5);
 
 /// Held by this hub.
 #[derive(Debug)]
@@ -26,9 +31,19 @@ pub struct Lease {
 impl Lease {
     /// Waits until nobody holds it, and takes it.
     pub async fn take(hub: &Arc<Hub>) -> Lease {
+        let mut looked = Instant::now();
         loop {
-            if let Ok(Some(lease)) = Lease::try_take(hub).await {
-                return lease;
+            match Lease::try_take(hub).await {
+                Ok(Some(lease)) => return lease,
+                // A nats-server that lost all it kept has no buckets any more.
+                Err(_) if looked.elapsed() >= MENDED => {
+                    match store::make(&hub.store, &hub.config.store).await {
+                        Ok(()) => info!("the buckets are there"),
+                        Err(why) => hub.complaints.about("nats-server", "buckets", || why),
+                    }
+                    looked = Instant::now();
+                }
+                _ => {}
             }
             tokio::time::sleep(OFTEN / 2).await;
         }

@@ -101,7 +101,7 @@ async fn take(hub: &Arc<Hub>, answers: &Answers, queues: &Queues, message: Messa
     match (parts.list.as_str(), parts.verb.as_str()) {
         (_, "init") => {
             answers.init(hub, &parts, message);
-            pass(queues, parts, Job::Seen).await;
+            offer(queues, parts, Job::Seen);
         }
         ("blacklist", "add") => {
             hub.counts.reports.fetch_add(1, Relaxed);
@@ -121,6 +121,7 @@ async fn take(hub: &Arc<Hub>, answers: &Answers, queues: &Queues, message: Messa
             };
             match job {
                 Err(error) => hub.complaints.about(&parts.login, "form", || error.to_string()),
+                Ok(job @ Job::Statistics(_)) if within(hub, &parts.login) => offer(queues, parts, job),
                 Ok(job) if within(hub, &parts.login) => pass(queues, parts, job).await,
                 Ok(_) => {}
             }
@@ -159,15 +160,26 @@ fn within(hub: &Hub, login: &str) -> bool {
 }
 
 async fn pass(queues: &Queues, parts: Parts, job: Job) {
-    let mut hasher = DefaultHasher::new();
-    match &job {
-        Job::Ban(ip, _) | Job::Unban(ip) => ip.hash(&mut hasher),
-        Job::Allow(_) | Job::Disallow(_) | Job::Statistics(_) | Job::Seen => parts.login.hash(&mut hasher),
-    }
-    if let Some(queue) = queues.get(hasher.finish() as usize % queues.len()) {
+    if let Some(queue) = queue(queues, &parts, &job) {
         // One that waits longer than the subscription holds messages is told as a slow consumer.
         let _ = queue.send((parts, job)).await;
     }
+}
+
+/// As [`pass`], unless there is no room: nobody's ban waits for what is only shown.
+fn offer(queues: &Queues, parts: Parts, job: Job) {
+    if let Some(queue) = queue(queues, &parts, &job) {
+        let _ = queue.try_send((parts, job));
+    }
+}
+
+fn queue<'a>(queues: &'a Queues, parts: &Parts, job: &Job) -> Option<&'a mpsc::Sender<(Parts, Job)>> {
+    let mut hasher = DefaultHasher::new();
+    match job {
+        Job::Ban(ip, _) | Job::Unban(ip) => ip.hash(&mut hasher),
+        Job::Allow(_) | Job::Disallow(_) | Job::Statistics(_) | Job::Seen => parts.login.hash(&mut hasher),
+    }
+    queues.get(hasher.finish() as usize % queues.len())
 }
 
 async fn work(hub: &Arc<Hub>, parts: &Parts, job: Job) {

@@ -22,6 +22,11 @@ pub struct Parts {
 }
 
 impl Parts {
+    /// Whether a reporter may have this name. Keys begin with a login or with the family of an address.
+    pub fn is_login(name: &str) -> bool {
+        token(name).is_ok() && ![FLEET, "v4", "v6"].contains(&name)
+    }
+
     /// `None`: another subject, or a name that nobody may have.
     pub fn of(subject: &str) -> Option<Parts> {
         let mut parts = subject.split('.').map(str::to_owned);
@@ -29,8 +34,8 @@ impl Parts {
             return None;
         }
         let (list, login, verb, host) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
-        let known = parts.next().is_none() && token(&login).is_ok() && token(&host).is_ok();
-        (known && login != FLEET && host != HUB_HOST).then_some(Parts { list, login, verb, host })
+        let known = parts.next().is_none() && Parts::is_login(&login) && token(&host).is_ok();
+        (known && host != HUB_HOST).then_some(Parts { list, login, verb, host })
     }
 }
 
@@ -46,6 +51,7 @@ mod tests {
             "diswall.blacklist.alice.add",
             "diswall.blacklist.alice.add.a.b",
             "diswall.whitelist._fleet.add.x",
+            "diswall.blacklist.v4.add.x",
             "other.blacklist.alice.add.x",
             "diswall.whitelist.alice.add._hub",
             "diswall.blacklist..add.x",

@@ -6,7 +6,7 @@ use std::io::Read;
 
 use diswall::feed::nats::wire::{DEFAULT_LOGIN, token};
 
-use crate::subject::FLEET;
+use crate::subject::Parts;
 
 /// Letters and digits of a password: 143 bits.
 const LENGTH: usize = 24;
@@ -24,9 +24,9 @@ pub enum Proof {
 ///
 /// # Errors
 /// The name cannot be a login; or there is nothing random.
-pub fn add(login: &str, proof: Proof, servers: &[String]) -> Result<String, String> {
+pub fn add(login: &str, proof: Proof, any_inbox: bool, servers: &[String]) -> Result<String, String> {
     token(login).map_err(|error| error.to_string())?;
-    if login == DEFAULT_LOGIN || login == FLEET || login.contains(['\'', '"', '\\']) {
+    if login == DEFAULT_LOGIN || !Parts::is_login(login) || login.contains(['\'', '"', '\\']) {
         return Err(format!("\"{login}\" cannot be a router's login"));
     }
     let (known, router) = match proof {
@@ -49,16 +49,17 @@ pub fn add(login: &str, proof: Proof, servers: &[String]) -> Result<String, Stri
         "# For nats-server's configuration, among FLEET's users; then: nats-server --signal reload\n{}\n\n# For the \
          router, as root\n{}{router}\nuci set diswall.nats.enabled='1'\nuci set diswall.nats.client_name='{login}'\nuci \
          set diswall.nats.share_bans='1'\nuci commit diswall\nservice diswall reload\n",
-        entry(login, &known),
+        entry(login, &known, any_inbox),
         place(servers)
     ))
 }
 
 /// What a login may do. `publish: []` would forbid nothing, so every list names something.
-fn entry(login: &str, known: &str) -> String {
+fn entry(login: &str, known: &str, any_inbox: bool) -> String {
+    let inbox = if any_inbox { "_INBOX.>".to_owned() } else { format!("_INBOX.{login}.>") };
     format!(
         "{{ {known}, permissions: {{\n    publish: {{ allow: [\"diswall.*.{login}.*.*\", \"diswall.hub.hello\", \
-         \"$JS.API.DIRECT.GET.KV_diswall_bans\"] }}\n    subscribe: {{ allow: [\"_INBOX.>\", \"diswall.*.{login}.*.*\", \
+         \"$JS.API.DIRECT.GET.KV_diswall_bans\"] }}\n    subscribe: {{ allow: [\"{inbox}\", \"diswall.*.{login}.*.*\", \
          \"diswall.hub.changes\", \"diswall.blacklist.new\", \"diswall.blacklist.*.add.*\"] }} }} }}"
     )
 }
@@ -121,14 +122,14 @@ mod tests {
     #[test]
     fn names_that_cannot_be_logins_are_refused() {
         for bad in ["", "a.b", "*", "default", "_fleet", "a'b", "a\"b", "a b"] {
-            assert!(add(bad, Proof::Password, &[]).is_err(), "{bad}");
+            assert!(add(bad, Proof::Password, false, &[]).is_err(), "{bad}");
         }
-        let text = add("alice", Proof::Password, &["tls://hub.example.net:4223".into()]).unwrap();
+        let text = add("alice", Proof::Password, false, &["tls://hub.example.net:4223".into()]).unwrap();
         for line in
             ["add_list diswall.nats.server='hub.example.net'", "diswall.nats.port='4223'", "diswall.nats.tls='1'"]
         {
             assert!(text.contains(line), "{text}");
         }
-        assert_ne!(text, add("alice", Proof::Password, &[]).unwrap());
+        assert_ne!(text, add("alice", Proof::Password, false, &[]).unwrap());
     }
 }

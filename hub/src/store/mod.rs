@@ -9,7 +9,7 @@ use async_nats::jetstream::{self, Context};
 
 pub use bucket::{Bucket, Put};
 pub use record::Record;
-pub use setup::{CHANGES, TOLD, connect};
+pub use setup::{CHANGES, TOLD, connect, make};
 
 use crate::error::Result;
 

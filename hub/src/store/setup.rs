@@ -100,7 +100,11 @@ async fn check(store: &Store) -> Result<(), String> {
     Ok(())
 }
 
-async fn make(store: &Store, how: &config::Store) -> Result<(), String> {
+/// Makes every bucket and stream that is not there.
+///
+/// # Errors
+/// nats-server is away, or has something else under such a name.
+pub async fn make(store: &Store, how: &config::Store) -> Result<(), String> {
     let largest = how.megabytes.saturating_mul(1 << 20);
     for (bucket, bytes) in store.buckets().into_iter().zip([4, 2, 1, 8, 16, 16, 16, 64]) {
         let subjects = vec![bucket.subject(">")];

@@ -25,7 +25,8 @@ async fn old_routers_get_lists_and_announcements() {
     assert!(shared.init("black").await.starts_with("203.0.113.8 timeout "));
     // Allowances have no end, and are the login's own.
     alice.say("white", "add", "192.0.2.0/24").await;
-    wait_for("the allowance is kept", async || alice.init("white").await == "192.0.2.0/24").await;
+    // Twice, so that the answer is more than one line.
+    wait_for("the allowance is kept", async || alice.init("white").await == "192.0.2.0/24\n192.0.2.0/24").await;
     assert_eq!(pot.init("white").await, "");
     alice.say("white", "del", "192.0.2.0/24").await;
     wait_for("it is gone", async || alice.init("white").await.is_empty()).await;
@@ -118,4 +119,24 @@ async fn nothing_is_forgotten_when_everything_starts_again() {
     bob.report("203.0.113.1", "").await;
     carol.until("what alice said still counts", |bans| bans.contains_key("203.0.113.1")).await;
     assert!(carol.is_whole(), "{:?}", carol.told);
+}
+
+#[tokio::test]
+async fn a_nats_server_that_lost_everything_is_begun_anew() {
+    let mut site = Site::new(&["alice", "bob"]).await;
+    let hub = site.hub("").await;
+    let (alice, mut bob) = (site.router("alice").await, site.router("bob").await);
+    alice.report("203.0.113.1", "").await;
+    bob.report("203.0.113.1", "").await;
+    bob.until("there is a ban", |bans| bans.contains_key("203.0.113.1")).await;
+    site.server.take().unwrap().end();
+    std::fs::remove_dir_all(site.path("jetstream")).unwrap();
+    site.start_server(crate::support::site::nats_server()).await;
+    wait_for("the buckets are there again", async || hub.said().contains("the buckets are there")).await;
+    wait_for("it is told on", async || hub.said().matches("this hub tells the changes").count() == 2).await;
+    wait_for("alice is back", async || alice.client.flush().await.is_ok()).await;
+    wait_for("bob is back", async || bob.client.flush().await.is_ok()).await;
+    alice.report("203.0.113.2", "").await;
+    bob.report("203.0.113.2", "").await;
+    bob.until("another is banned", |bans| bans.contains_key("203.0.113.2")).await;
 }

@@ -165,7 +165,9 @@ impl Client {
     }
 
     fn open_session(&mut self, link: &Link, subjects: &Rc<Subjects>, out: &mut Output) -> Session {
-        let inbox = format!("_INBOX.diswall{:016x}", RandomState::new().hash_one(Instant::now()));
+        // Of the login's own, so that a server can let it read no other's answers.
+        let random = RandomState::new().hash_one(Instant::now());
+        let inbox = format!("_INBOX.{}.{random:016x}", self.settings.client_name);
         let shared_login = self.settings.client_name == DEFAULT_LOGIN;
         let (subjects, gauges) = (Rc::clone(subjects), Rc::clone(&self.gauges));
         let mut session = Session::new(subjects, gauges, self.intake.clone(), shared_login, inbox, link.max_payload());

@@ -527,7 +527,11 @@ impl Session {
         if !self.subscriptions.has(message.sid) {
             return false;
         }
+        // An answer to somebody else, which a server sends wherever he said. What routers and hubs tell has no headers.
+        const TOLD: [u32; 6] = [sid::NEW, sid::BLOCK_ADD, sid::BLOCK_DEL, sid::ALLOW_ADD, sid::ALLOW_DEL, sid::REPORTS];
+        let astray = TOLD.contains(&message.sid) && !message.headers.is_empty();
         let taken = match message.sid {
+            _ if astray => Err(WireError::Word("a message with headers".into(), "a message without any")),
             sid::NEW => wire::announced_ban(message.payload)
                 .map(|(address, lifetime)| self.block.change(ban(address.into(), lifetime, Reason::Announced), out)),
             sid::BLOCK_ADD => wire::shared_ban(message.payload).map(|(address, tag)| {
@@ -881,6 +885,12 @@ mod tests {
             self.posted()
         }
 
+        fn says_with(&mut self, sid: u32, headers: &[u8], payload: &[u8]) -> Vec<String> {
+            let message = Delivery { sid, subject: "x", payload, headers, status: None };
+            self.session.message(&message, self.now, &mut self.out);
+            self.posted()
+        }
+
         fn wait(&mut self, seconds: u64) -> Vec<String> {
             self.now += Duration::from_secs(seconds);
             self.session.tick(self.now, &mut self.out);
@@ -925,6 +935,18 @@ mod tests {
              PUB diswall.blacklist.default.init.turris _INBOX.x.b1 5\r\nempty\r\n"
         );
         assert_eq!(shared.posted(), ["allow list of 0"]);
+    }
+
+    #[test]
+    fn what_has_a_header_is_an_answer_to_somebody_else() {
+        let mut talk = Talk::open("alice");
+        talk.pongs(8);
+        for (sid, payload) in
+            [(sid::NEW, &b"203.0.113.1|60"[..]), (sid::BLOCK_ADD, b"8.8.4.4"), (sid::ALLOW_ADD, b"8.8.4.4")]
+        {
+            let posted = talk.says_with(sid, b"NATS/1.0\r\nDiswall-Answer: 1\r\n\r\n", payload);
+            assert!(!posted.iter().any(|event| event.starts_with("ban") || event.starts_with("allow")), "{posted:?}");
+        }
     }
 
     #[test]

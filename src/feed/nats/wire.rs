@@ -29,6 +29,9 @@ pub const DEFAULT_SECONDS: u32 = 900;
 /// Longest tag the service takes, in bytes.
 pub const TAG_MAX: usize = 25;
 
+/// The header of what a hub answers, which nothing has that is told of its own accord.
+pub const ANSWER: &str = "Diswall-Answer";
+
 /// The login that needs no registration and is shared by everybody.
 pub const DEFAULT_LOGIN: &str = "default";
 

@@ -24,6 +24,7 @@ impl Router {
     /// Connects and hears what changes.
     pub async fn connect(port: u16, login: &str, password: &str) -> Router {
         let options = async_nats::ConnectOptions::with_user_and_password(login.into(), password.into());
+        let options = options.custom_inbox_prefix(format!("_INBOX.{login}"));
         let options = options.reconnect_delay_callback(|_| Duration::from_millis(50));
         let client = options.connect(format!("127.0.0.1:{port}")).await.unwrap();
         let (changes, new) = if login == "default" {

@@ -113,10 +113,14 @@ fn files_are_roots_and_have_their_modes() {
         "-rw-r--r-- 0/0 ./etc/uci-defaults/60_diswall",
         "-rw-r--r-- 0/0 ./lib/upgrade/keep.d/diswall",
         "-rwxr-xr-x 0/0 ./usr/bin/diswall",
+        "-rw-r--r-- 0/0 ./usr/lib/lua/prometheus-collectors/diswall.lua",
+        "-rwxr-xr-x 0/0 ./usr/libexec/collectd/diswall_collectd.sh",
         "-rwxr-xr-x 0/0 ./usr/libexec/rpcd/diswall",
         "-rw-r--r-- 0/0 ./usr/share/acl.d/diswall.json",
+        "-rw-r--r-- 0/0 ./usr/share/acl.d/diswall_collectd.json",
         "-rw-r--r-- 0/0 ./usr/share/diswall/catalogue.json",
         "-rw-r--r-- 0/0 ./usr/share/nftables.d/ruleset-post/90-diswall.nft",
+        "-rw-r--r-- 0/0 ./usr/share/ucode/node-exporter/lib/diswall.uc",
     ];
     assert_eq!(files, expected);
     let directories: Vec<&String> = data.iter().filter(|line| !line.starts_with('-')).collect();
@@ -153,7 +157,7 @@ fn shellcheck_finds_nothing() {
     for file in package.files.iter().filter(|file| file.content.starts_with(b"#!/bin/sh")) {
         scripts.push((file.path.replace('/', "-"), String::from_utf8(file.content.clone()).unwrap()));
     }
-    assert_eq!(scripts.len(), 7, "three of the package's, the service, uci-defaults, rpcd, hotplug");
+    assert_eq!(scripts.len(), 8, "three of the package's, the service, uci-defaults, rpcd, hotplug, collectd");
     for (name, text) in &scripts {
         scratch.write(&format!("scripts/{name}"), text, 0o755);
         printed(Command::new("shellcheck").args(["--shell", "sh"]).arg(scratch.0.join("scripts").join(name)));

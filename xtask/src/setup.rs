@@ -122,6 +122,16 @@ pub const LUCI: &[Need] = &[
     program("chromium", "chromium", "the browser"),
 ];
 
+/// To try what is in contrib for those who draw graphs; Prometheus itself is unpacked, since it would be started.
+pub const GRAPHS: &[Need] = &[
+    program("lua5.1", "lua5.1", "runs a collector of an exporter"),
+    file("/usr/share/lua/5.1/cjson/util.lua", "lua-cjson", "gives it the daemon's answer"),
+    program("collectd", "collectd-core", "runs its exec script"),
+    program("jq", "jq", "reads the daemon's answer for a script"),
+    program("mosquitto", "mosquitto", "an MQTT broker"),
+    program("mosquitto_pub", "mosquitto-clients", "speaks to it"),
+];
+
 /// To build the pages for reForis.
 pub const NPM: &[Need] =
     &[program("node", "nodejs", "bundles the pages"), program("npm", "npm", "fetches what they stand on")];

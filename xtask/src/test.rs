@@ -32,6 +32,7 @@ Runs every check, the quick ones first, and sums up:
   hub           the hub against a real nats-server; its demo (cargo xtask hub); and 200 simulated routers
                 on three servers and two hubs, of which some are lost (cargo xtask fleet)
   counts        instructions and memory of the daemon's work, beside docs/counts.md
+  graphs        the collectors and scripts of contrib on Prometheus, collectd and Mosquitto
   LuCI pages    in a real browser against the real daemon (skipped where no Chromium can be had)
   reForis       its module against a stand-in of foris-controller, its packages (without npm: none), and its
                 pages in a real browser against the real daemon (without Chromium: not)
@@ -182,6 +183,7 @@ fn run_all(args: &[String]) -> Result<()> {
     report.check("hub, shown", |_| in_order(hub::SUBCOMMAND.run, &["--seconds", "0"]));
     report.check("fleet", |_| in_order(fleet::SUBCOMMAND.run, &["--routers", "200", "--seconds", "45"]));
     report.check("counts", |_| bench::counts(&[]).map(|()| Outcome::Passed(String::new())));
+    report.check("graphs", graphs);
     report.check("LuCI pages", luci_pages);
     report.check("reForis", reforis);
     if let Some(building) = routers {
@@ -253,6 +255,28 @@ fn tests(sum: &mut Tally, args: &[&str]) -> Result<Outcome> {
         sum.look(line);
     })?;
     Ok(own.outcome(all_well))
+}
+
+/// What draws graphs of the daemon, on the programs that read it.
+fn graphs(sum: &mut Tally) -> Result<Outcome> {
+    setup::ensure(&[setup::GRAPHS])?;
+    let mut path = std::env::var_os("PATH").unwrap_or_default();
+    for package in ["prometheus", "prometheus-node-exporter"] {
+        let programs = Path::new(&setup::unpack(package)?).join("usr/bin");
+        let told = |error: std::io::Error| format!("{}: {error}", programs.display());
+        path.push(":");
+        path.push(programs.canonicalize().map_err(told)?);
+    }
+    run(&mut cargo(&["build", "--quiet", "--bin", "diswall"]))?;
+    let own = std::env::current_exe().map_err(|error| format!("this program's own path: {error}"))?;
+    let mut tests = command("python3", &["contrib/test/run.py"]);
+    tests.arg(own.with_file_name("diswall")).env("PATH", path);
+    let mut tally = Tally::default();
+    let all_well = run_watching(&mut tests, |line| {
+        tally.look_node(line);
+        sum.look_node(line);
+    })?;
+    Ok(tally.outcome(all_well))
 }
 
 /// The pages of luci-app-diswall. They are no part of the daemon: where their browser cannot be had

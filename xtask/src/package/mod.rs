@@ -56,9 +56,10 @@ and zig (PyPI, into target/cross).
 SOURCE_DATE_EPOCH dates the files; without it the last commit does.";
 
 /// A package that is larger does not go out, so that what it costs is noticed. Lists, with their nine forms, gzip and
-/// the router's own programs for the web, cost 150 KB of the program.
-const PROGRAM_LIMIT: usize = 2_000_000;
-const PACKAGE_LIMIT: usize = 900_000;
+/// the router's own programs for the web, cost 150 KB of the program; a hub with its keys, reports, host names by their
+/// time and AbuseIPDB together 190 KB.
+const PROGRAM_LIMIT: usize = 2_200_000;
+const PACKAGE_LIMIT: usize = 970_000;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Format {

@@ -99,7 +99,7 @@ fn fleet(args: &[String]) -> Result<()> {
     setup::ensure(&[setup::BUILD, setup::RUN])?;
     setup::nats_server()?;
     // Each router is a socket here and at its server; when one server is lost the others have more.
-    crowd::allow_files(options.routers as u64 * 2 + 2000)?;
+    crowd::allow_files(options.routers as u64 * 3 / 2 + 2000)?;
     let own = std::env::current_exe().map_err(|error| format!("this program's own path: {error}"))?;
     let is_optimized = own.parent().is_some_and(|place| place.ends_with(OPTIMIZED));
     if options.routers > PLAIN && !is_optimized {

@@ -11,7 +11,7 @@ use log::{info, warn};
 use crate::address;
 use crate::error::{Error, Result};
 use crate::hub::Hub;
-use crate::store::{Put, Store};
+use crate::store::{Put, Record, Store};
 use crate::subject::{FLEET, HUB_HOST};
 
 /// How often the fleet's allowances are read.
@@ -49,8 +49,7 @@ pub async fn lines(store: &Store, login: &str, now: u64) -> Result<String> {
         store
             .allow
             .scan(&format!("{owner}.>"), 1, |record| {
-                let net = record.key.split_once('.').and_then(|(_, key)| address::net_of_key(key));
-                let Some(net) = net.filter(|_| !record.gone) else { return };
+                let Some(net) = net_of(&record) else { return };
                 if !lines.is_empty() {
                     lines.push('\n');
                 }
@@ -68,6 +67,12 @@ pub async fn lines(store: &Store, login: &str, now: u64) -> Result<String> {
     Ok(lines)
 }
 
+/// What `OWNER.NETKEY` allows, while it does.
+fn net_of(record: &Record) -> Option<IpNet> {
+    let (_, key) = record.key.split_once('.').filter(|_| !record.gone)?;
+    address::net_of_key(key)
+}
+
 /// A single address without its length, as DisWall writes it.
 pub fn shown(net: IpNet) -> String {
     if net.prefix_len() == net.max_prefix_len() { net.addr().to_string() } else { net.to_string() }
@@ -79,13 +84,7 @@ pub fn shown(net: IpNet) -> String {
 /// nats-server is away.
 pub async fn of_fleet(store: &Store) -> Result<Vec<IpNet>> {
     let mut nets = Vec::new();
-    store
-        .allow
-        .scan(&format!("{FLEET}.>"), 1, |record| {
-            let net = record.key.split_once('.').and_then(|(_, key)| address::net_of_key(key));
-            nets.extend(net.filter(|_| !record.gone));
-        })
-        .await?;
+    store.allow.scan(&format!("{FLEET}.>"), 1, |record| nets.extend(net_of(&record))).await?;
     Ok(nets)
 }
 
@@ -109,10 +108,15 @@ pub async fn fleet_no_more(store: &Store, net: IpNet) -> Result<()> {
     tell(store, "del", net).await
 }
 
+/// Tells every known login's routers. Where a login allows the same itself, nothing ends.
 async fn tell(store: &Store, verb: &str, net: IpNet) -> Result<()> {
     let mut logins = Vec::new();
     store.reporters.scan(">", 1, |record| logins.push(record.key)).await?;
     for login in logins {
+        let own = format!("{login}.{}", address::net_key(net));
+        if verb == "del" && store.allow.held(&own).await?.is_some() {
+            continue;
+        }
         // Where routers have an account of their own, nats-server makes the first of the second.
         let told =
             [format!("diswall.whitelist.{login}.{verb}.{HUB_HOST}"), format!("diswall.hub.allow.{login}.{verb}")];
@@ -149,32 +153,32 @@ pub async fn lift(store: &Store, nets: &[IpNet]) -> Result<u64> {
 
 /// Keeps to the fleet's allowances, for ever. A ban that another hub made before it knew of one ends here.
 pub async fn follow(hub: Arc<Hub>) {
-    let (mut told, mut before) = (false, Vec::new());
+    let mut told = false;
     loop {
-        match of_fleet(&hub.store).await {
-            Ok(nets) => {
-                told = false;
-                // One that has ended by its time nobody took back.
-                for ended in before.iter().filter(|net| !nets.contains(net)) {
-                    if let Err(error) = tell(&hub.store, "del", *ended).await {
-                        warn!("routers are not told that {ended} is not allowed any more: {error}");
-                    }
-                }
-                before.clone_from(&nets);
-                if hub.never.allow(nets.clone()) {
-                    info!("the fleet allows {} addresses and networks", nets.len());
-                    match lift(&hub.store, &nets).await {
-                        Ok(0) | Err(_) => {}
-                        Ok(ended) => info!("{ended} bans of allowed addresses ended"),
-                    }
-                }
-            }
+        match look(&hub).await {
+            Ok(()) => told = false,
             Err(error) if !told => {
-                warn!("the fleet's allowances cannot be read: {error}");
+                warn!("the fleet's allowances cannot be followed: {error}");
                 told = true;
             }
             Err(_) => {}
         }
         tokio::time::sleep(OFTEN).await;
     }
+}
+
+async fn look(hub: &Hub) -> Result<()> {
+    let nets = of_fleet(&hub.store).await?;
+    // One that has ended by its time nobody took back. Where routers cannot be told, it is known until they can.
+    for ended in hub.never.allowed_besides(&nets) {
+        tell(&hub.store, "del", ended).await?;
+    }
+    if hub.never.allow(nets.clone()) {
+        info!("the fleet allows {} addresses and networks", nets.len());
+        match lift(&hub.store, &nets).await {
+            Ok(0) | Err(_) => {}
+            Ok(ended) => info!("{ended} bans of allowed addresses ended"),
+        }
+    }
+    Ok(())
 }

@@ -151,7 +151,6 @@ async fn execute(hub: &Hub, command: Command) -> Result<String, String> {
             revoke::trust_again(store, &login, now).await.map(|()| format!("{login} is believed again\n"))
         }
         Command::Revoke(Revoke { login, .. }) => {
-            diswall::feed::nats::wire::token(&login).map_err(|error| error.to_string())?;
             let done = revoke::revoke(store, &hub.config.trust, &login, now).await;
             done.map(|done| {
                 format!("{login} is revoked: {} reports taken back, {} bans ended\n", done.claims, done.ended)

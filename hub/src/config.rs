@@ -159,6 +159,15 @@ fn nets<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<IpNet>, D::Error> {
     texts.iter().map(|text| net(text).map_err(D::Error::custom)).collect()
 }
 
+/// Host and port of `nats://USER@HOST:PORT` or `HOST`; nats-server's own port where none is named.
+pub fn host_and_port(server: &str) -> (&str, u16) {
+    let host = server.rsplit_once("://").map_or(server, |(_, host)| host);
+    let host = host.rsplit_once('@').map_or(host, |(_, host)| host).trim_end_matches('/');
+    let with_port = host.rsplit_once(':').and_then(|(host, port)| Some((host, port.parse().ok()?)));
+    let (host, port) = with_port.unwrap_or((host, 4222));
+    (host.trim_matches(['[', ']']), port)
+}
+
 /// What a file with a secret holds: its first line.
 ///
 /// # Errors
@@ -176,6 +185,19 @@ mod tests {
     #![allow(clippy::unwrap_used)]
 
     use super::*;
+
+    #[test]
+    fn a_server_has_a_host_and_a_port() {
+        for (server, parts) in [
+            ("nats://a:b@192.0.2.1:4223/", ("192.0.2.1", 4223)),
+            ("tls://hub.example.net", ("hub.example.net", 4222)),
+            ("192.0.2.1:4222", ("192.0.2.1", 4222)),
+            ("nats://[2001:db8::1]:9", ("2001:db8::1", 9)),
+            ("[2001:db8::1]", ("2001:db8::1", 4222)),
+        ] {
+            assert_eq!(host_and_port(server), parts, "{server}");
+        }
+    }
 
     #[test]
     fn little_is_enough_and_slips_are_told() {

@@ -8,6 +8,7 @@ use diswall::ledger;
 use diswall::model::Source;
 use ipnet::IpNet;
 
+use crate::config::host_and_port;
 use crate::store::Store;
 
 /// See the module's head.
@@ -47,6 +48,12 @@ impl Never {
         inside(&allowed).then_some("allowed")
     }
 
+    /// The fleet's allowances that were known until now and are not among these.
+    pub fn allowed_besides(&self, nets: &[IpNet]) -> Vec<IpNet> {
+        let allowed = self.allowed.read().unwrap_or_else(PoisonError::into_inner);
+        allowed.iter().copied().filter(|net| !nets.contains(net)).collect()
+    }
+
     /// The fleet's allowances are these now. `true`: there are some that were not there before.
     pub fn allow(&self, nets: Vec<IpNet>) -> bool {
         let mut allowed = self.allowed.write().unwrap_or_else(PoisonError::into_inner);
@@ -68,12 +75,7 @@ fn own_addresses() -> Vec<IpAddr> {
 
 /// The addresses behind `nats://USER@HOST:PORT` or `HOST:PORT`.
 fn addresses(server: &str) -> Vec<IpAddr> {
-    let host = server.rsplit_once("://").map_or(server, |(_, host)| host);
-    let host = host.rsplit_once('@').map_or(host, |(_, host)| host).trim_end_matches('/');
-    let with_port = if host.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok()) {
-        host.to_owned()
-    } else {
-        format!("{host}:4222")
-    };
-    with_port.to_socket_addrs().map_or_else(|_| Vec::new(), |found| found.map(|address| address.ip()).collect())
+    host_and_port(server)
+        .to_socket_addrs()
+        .map_or_else(|_| Vec::new(), |found| found.map(|address| address.ip()).collect())
 }

@@ -9,9 +9,10 @@ use futures_util::stream;
 
 use crate::address;
 use crate::config::Trust;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::judge::judge_again;
 use crate::store::{Put, Store};
+use crate::subject::Parts;
 
 /// Addresses that are judged again at a time.
 const AT_ONCE: usize = 64;
@@ -33,6 +34,7 @@ pub struct Revoked {
 /// # Errors
 /// nats-server is away or says no; what was done until then stays done, and it can be done again.
 pub async fn revoke(store: &Store, trust: &Trust, login: &str, now: u64) -> Result<Revoked> {
+    known_form(login)?;
     store.reporters.put(login, format!("revoked|{now}"), Put::default()).await?;
     let mut done = Revoked::default();
     for pass in 0..2 {
@@ -64,7 +66,13 @@ pub async fn revoke(store: &Store, trust: &Trust, login: &str, now: u64) -> Resu
 /// # Errors
 /// nats-server is away or says no.
 pub async fn trust_again(store: &Store, login: &str, now: u64) -> Result<()> {
+    known_form(login)?;
     store.reporters.put(login, format!("trusted|{now}"), Put::default()).await.map(drop)
+}
+
+/// Keys of others begin with what no login may be called.
+fn known_form(login: &str) -> Result<()> {
+    if Parts::is_login(login) { Ok(()) } else { Err(Error::Refused(format!("no reporter can be called \"{login}\""))) }
 }
 
 /// Every claim of a login.

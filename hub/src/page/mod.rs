@@ -105,12 +105,14 @@ async fn overview(State(page): Shared, headers: HeaderMap, Query(asked): Query<A
     let address = asked.address.as_deref().map(str::trim).filter(|address| !address.is_empty());
     match gather::gather(&page.hub, address).await {
         Ok(gathered) => Html(html::overview(&gathered)).into_response(),
-        Err(error) => away(&error),
+        Err(error) => failed(&error),
     }
 }
 
-fn away(error: &Error) -> Response {
-    (StatusCode::SERVICE_UNAVAILABLE, Html(html::message(&error.to_string()))).into_response()
+fn failed(error: &Error) -> Response {
+    let status =
+        if matches!(error, Error::Refused(_)) { StatusCode::BAD_REQUEST } else { StatusCode::SERVICE_UNAVAILABLE };
+    (status, Html(html::message(&error.to_string()))).into_response()
 }
 
 #[derive(Deserialize)]
@@ -144,9 +146,6 @@ async fn do_revoke(State(page): Shared, headers: HeaderMap, Form(asked): Form<Re
     if page.sessions.of(&headers).is_none_or(|form| form != asked.form) {
         return (StatusCode::FORBIDDEN, Html(html::login(false))).into_response();
     }
-    if let Err(error) = diswall::feed::nats::wire::token(&asked.login) {
-        return (StatusCode::BAD_REQUEST, Html(html::message(&error.to_string()))).into_response();
-    }
     let hub = &page.hub;
     match revoke::revoke(&hub.store, &hub.config.trust, &asked.login, hub.clock.now()).await {
         Ok(done) => {
@@ -155,7 +154,7 @@ async fn do_revoke(State(page): Shared, headers: HeaderMap, Form(asked): Form<Re
                 format!("{} is revoked: {} reports taken back, {} bans ended.", asked.login, done.claims, done.ended);
             Html(html::message(&told)).into_response()
         }
-        Err(error) => away(&error),
+        Err(error) => failed(&error),
     }
 }
 

@@ -190,16 +190,28 @@ async fn a_login_reads_no_answer_to_another() {
     for name in ["v4", "v6", "_fleet", "default", "a.b"] {
         assert!(site.command("hub", &["user", "add", name]).is_err(), "{name}");
     }
+    for name in ["v4", "v6", "_fleet", "a.b", ">"] {
+        for more in [&["revoke", name][..], &["revoke", name, "--undo"]] {
+            let refusal = site.command("hub", more).unwrap_err();
+            assert!(refusal.contains("no reporter can be called"), "{refusal}");
+        }
+    }
 }
 
 #[tokio::test]
 async fn an_allowance_that_has_ended_ends_at_the_routers() {
-    let mut site = Site::new(&["alice"]).await;
+    let mut site = Site::new(&["alice", "bob"]).await;
     let _hub = site.hub(TRUST).await;
-    let alice = site.router("alice").await;
+    let (alice, bob) = (site.router("alice").await, site.router("bob").await);
     alice.report("203.0.113.1", "").await;
+    // Bob allows it himself, and goes on to.
+    bob.report("203.0.113.2", "").await;
+    bob.say("white", "add", "203.0.113.0/24").await;
+    wait_for("bob allows it", async || bob.init("white").await.contains("203.0.113.0/24")).await;
+    let mut bobs = bob.client.subscribe("diswall.whitelist.bob.del.*").await.unwrap();
     let mut told = alice.client.subscribe("diswall.whitelist.alice.*.*").await.unwrap();
     wait_for("alice is known", async || site.run(&["check", "203.0.113.1"]).await.contains("alice")).await;
+    wait_for("bob is known", async || site.run(&["check", "203.0.113.2"]).await.contains("bob")).await;
     site.run(&["allow", "203.0.113.0/24", "--timeout", "4"]).await;
     let mut verbs = Vec::new();
     while verbs.last().is_none_or(|verb| verb != "del") {
@@ -208,4 +220,6 @@ async fn an_allowance_that_has_ended_ends_at_the_routers() {
         verbs.push(message.subject.split('.').nth(3).unwrap_or_default().to_owned());
     }
     assert_eq!(verbs.first().map(String::as_str), Some("add"));
+    let told = tokio::time::timeout(Duration::from_millis(500), bobs.next()).await;
+    assert!(told.is_err(), "{told:?}");
 }

@@ -3,8 +3,9 @@
 //! Client libraries take no colons in keys. The dots of IPv4 make its parts tokens of the subject, so that a
 //! network can be watched. An IPv4 address in the clothes of IPv6 is the IPv4 address.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::IpAddr;
 
+pub use diswall::feed::nats::hub::wire::of_key;
 use ipnet::IpNet;
 
 /// An address's key.
@@ -12,17 +13,6 @@ pub fn key(address: IpAddr) -> String {
     match address.to_canonical() {
         IpAddr::V4(address) => format!("v4.{address}"),
         IpAddr::V6(address) => format!("v6.{:032x}", address.to_bits()),
-    }
-}
-
-/// The address of a key; `None`: it is none.
-pub fn of_key(key: &str) -> Option<IpAddr> {
-    match key.split_once('.')? {
-        ("v4", rest) => rest.parse::<Ipv4Addr>().ok().map(IpAddr::V4),
-        ("v6", hex) if hex.len() == 32 && hex.bytes().all(|c| c.is_ascii_hexdigit()) => {
-            u128::from_str_radix(hex, 16).ok().map(|bits| IpAddr::V6(Ipv6Addr::from_bits(bits)))
-        }
-        _ => None,
     }
 }
 

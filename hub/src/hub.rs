@@ -7,6 +7,7 @@ use crate::complaints::Complaints;
 use crate::config::Config;
 use crate::limits::Limits;
 use crate::never::Never;
+use crate::routers::Noted;
 use crate::store::Store;
 
 /// See the module's head.
@@ -26,6 +27,8 @@ pub struct Hub {
     pub limits: Limits,
     /// What was said of whom.
     pub complaints: Complaints,
+    /// Which routers were noted.
+    pub noted: Noted,
     /// What was counted.
     pub counts: Counts,
 }

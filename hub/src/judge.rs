@@ -13,7 +13,7 @@ use crate::ban::{Ban, Claim, step};
 use crate::config::Trust;
 use crate::error::{Error, Result};
 use crate::reporters;
-use crate::store::{Put, Store};
+use crate::store::{Put, Record, Store};
 
 /// Seconds for which an address's number of bans is kept.
 const REMEMBERED: u64 = 30 * 86_400;
@@ -77,9 +77,7 @@ async fn claim(store: &Store, trust: &Trust, now: u64, login: &str, key: &str, r
         Some(before) if before.time + u64::from(before.seconds) > now => before.seconds,
         _ => {
             let own = format!("{login}.{key}");
-            let count = counted(store, &own).await?;
-            grow(store, &own).await?;
-            step(count)
+            step(grow(store, &own).await?)
         }
     };
     let claim = Claim { time: now, seconds, reason: reason.to_owned() };
@@ -146,24 +144,28 @@ pub async fn judge_again(store: &Store, trust: &Trust, ip: IpAddr) -> Result<boo
 }
 
 async fn counted(store: &Store, key: &str) -> Result<u32> {
-    let record = store.counts.last(key).await?;
-    Ok(record.and_then(|record| std::str::from_utf8(&record.value).ok()?.parse().ok()).unwrap_or(0))
+    Ok(number(store.counts.last(key).await?.as_ref()))
 }
 
-/// One ban more. Where there is no room for the number, bans do not grow; they are not lost.
-async fn grow(store: &Store, key: &str) -> Result<()> {
+fn number(record: Option<&Record>) -> u32 {
+    record.and_then(|record| std::str::from_utf8(&record.value).ok()?.parse().ok()).unwrap_or(0)
+}
+
+/// One ban more; how many there were. Where there is no room for the number, bans do not grow; they are not lost.
+async fn grow(store: &Store, key: &str) -> Result<u32> {
+    let mut count = 0;
     for _ in 0..RACES {
         let record = store.counts.last(key).await?;
         let expected = Some(record.as_ref().map_or(0, |record| record.revision));
-        let count: u32 = record.and_then(|record| std::str::from_utf8(&record.value).ok()?.parse().ok()).unwrap_or(0);
+        count = number(record.as_ref());
         let how = Put { ttl: Some(REMEMBERED), expected };
         match store.counts.put(key, count.saturating_add(1).to_string(), how).await {
             Err(Error::Conflict) => continue,
-            Err(Error::Full(_)) => return Ok(()),
-            result => return result.map(drop),
+            Err(Error::Full(_)) => break,
+            result => return result.map(|_| count),
         }
     }
-    Ok(())
+    Ok(count)
 }
 
 /// A reporter takes back what it said of an address. `true`: the ban ended with it.

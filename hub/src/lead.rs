@@ -9,7 +9,8 @@ use crate::error::{Error, Result};
 use crate::hub::Hub;
 use crate::store::{self, Put, Store};
 
-const KEY: &str = "batcher";
+/// The key in its bucket.
+pub const KEY: &str = "batcher";
 
 /// Seconds until another may take it.
 const LENGTH: u64 = 3;

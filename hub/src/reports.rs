@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use async_nats::Message;
+use diswall::feed::nats::hub::wire::HELLO;
 use diswall::feed::nats::wire;
 use futures_util::StreamExt;
 use log::{info, warn};
@@ -58,7 +59,7 @@ pub async fn run(hub: Arc<Hub>, answers: Answers, end: impl Future<Output = ()>)
     let black = subscribe("diswall.blacklist.*.*.*").await.map_err(told)?;
     let white = subscribe("diswall.whitelist.*.*.*").await.map_err(told)?;
     let statistics = subscribe("diswall.stats.*.add.*").await.map_err(told)?;
-    let hellos = subscribe("diswall.hub.hello").await.map_err(told)?;
+    let hellos = subscribe(HELLO).await.map_err(told)?;
     hub.store.client.flush().await.map_err(|error| format!("nats-server is away: {error}"))?;
     info!("taking reports; a ban needs {} reporters", hub.config.trust.quorum);
     let (queues, mut workers) = workers(&hub);
@@ -94,14 +95,14 @@ fn workers(hub: &Arc<Hub>) -> (Queues, JoinSet<()>) {
 }
 
 async fn take(hub: &Arc<Hub>, answers: &Answers, queues: &Queues, message: Message) {
-    if message.subject.as_str() == "diswall.hub.hello" {
+    if message.subject.as_str() == HELLO {
         return answers.hello(hub, message);
     }
     let Some(parts) = Parts::of(message.subject.as_str()) else { return };
     match (parts.list.as_str(), parts.verb.as_str()) {
         (_, "init") => {
             answers.init(hub, &parts, message);
-            offer(queues, parts, Job::Seen);
+            pass(queues, parts, Job::Seen).await;
         }
         ("blacklist", "add") => {
             hub.counts.reports.fetch_add(1, Relaxed);
@@ -121,7 +122,6 @@ async fn take(hub: &Arc<Hub>, answers: &Answers, queues: &Queues, message: Messa
             };
             match job {
                 Err(error) => hub.complaints.about(&parts.login, "form", || error.to_string()),
-                Ok(job @ Job::Statistics(_)) if within(hub, &parts.login) => offer(queues, parts, job),
                 Ok(job) if within(hub, &parts.login) => pass(queues, parts, job).await,
                 Ok(_) => {}
             }
@@ -160,26 +160,18 @@ fn within(hub: &Hub, login: &str) -> bool {
 }
 
 async fn pass(queues: &Queues, parts: Parts, job: Job) {
-    if let Some(queue) = queue(queues, &parts, &job) {
-        // One that waits longer than the subscription holds messages is told as a slow consumer.
-        let _ = queue.send((parts, job)).await;
-    }
-}
-
-/// As [`pass`], unless there is no room: nobody's ban waits for what is only shown.
-fn offer(queues: &Queues, parts: Parts, job: Job) {
-    if let Some(queue) = queue(queues, &parts, &job) {
-        let _ = queue.try_send((parts, job));
-    }
-}
-
-fn queue<'a>(queues: &'a Queues, parts: &Parts, job: &Job) -> Option<&'a mpsc::Sender<(Parts, Job)>> {
     let mut hasher = DefaultHasher::new();
-    match job {
+    match &job {
         Job::Ban(ip, _) | Job::Unban(ip) => ip.hash(&mut hasher),
         Job::Allow(_) | Job::Disallow(_) | Job::Statistics(_) | Job::Seen => parts.login.hash(&mut hasher),
     }
-    queues.get(hasher.finish() as usize % queues.len())
+    let Some(queue) = queues.get(hasher.finish() as usize % queues.len()) else { return };
+    // Nobody's ban waits for what is only shown. One that waits longer than the subscription holds messages is told
+    // as a slow consumer.
+    match &job {
+        Job::Statistics(_) | Job::Seen => drop(queue.try_send((parts, job))),
+        _ => drop(queue.send((parts, job)).await),
+    }
 }
 
 async fn work(hub: &Arc<Hub>, parts: &Parts, job: Job) {

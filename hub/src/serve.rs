@@ -14,6 +14,7 @@ use crate::hub::{Counts, Hub};
 use crate::lead::Lease;
 use crate::limits::Limits;
 use crate::never::Never;
+use crate::routers::Noted;
 use crate::{allow, changes, page, reports, store};
 
 /// How long nats-server may take to come up at boot.
@@ -86,6 +87,7 @@ async fn hub(config: Config, store: store::Store) -> Result<Hub, String> {
         store,
         clock,
         complaints: Complaints::default(),
+        noted: Noted::default(),
         counts: Counts::default(),
     })
 }

@@ -8,6 +8,7 @@ use crate::ban::{Ban, Claim};
 use crate::changes;
 use crate::error::Result;
 use crate::hub::Hub;
+use crate::lead;
 use crate::reporters;
 use crate::store::Store;
 
@@ -18,7 +19,7 @@ use crate::store::Store;
 pub async fn status(store: &Store) -> Result<String> {
     let mut text = format!("nats-server {}\n", store.client.server_info().version);
     let told = changes::told_to(store).await?;
-    let lead = store.lead.held("batcher").await?;
+    let lead = store.lead.held(lead::KEY).await?;
     let lead =
         lead.map_or("nobody: no hub is running".into(), |record| String::from_utf8_lossy(&record.value).into_owned());
     let _ = writeln!(text, "changes told by {lead}, up to {}", told.map_or("none".into(), |to| to.to_string()));

@@ -4,8 +4,10 @@
 
 use std::io::Read;
 
+use diswall::feed::nats::hub::wire::{CHANGES, HELLO, KEPT, REPORTS};
 use diswall::feed::nats::wire::{DEFAULT_LOGIN, token};
 
+use crate::config::host_and_port;
 use crate::subject::Parts;
 
 /// Letters and digits of a password: 143 bits.
@@ -58,9 +60,9 @@ pub fn add(login: &str, proof: Proof, any_inbox: bool, servers: &[String]) -> Re
 fn entry(login: &str, known: &str, any_inbox: bool) -> String {
     let inbox = if any_inbox { "_INBOX.>".to_owned() } else { format!("_INBOX.{login}.>") };
     format!(
-        "{{ {known}, permissions: {{\n    publish: {{ allow: [\"diswall.*.{login}.*.*\", \"diswall.hub.hello\", \
-         \"$JS.API.DIRECT.GET.KV_diswall_bans\"] }}\n    subscribe: {{ allow: [\"{inbox}\", \"diswall.*.{login}.*.*\", \
-         \"diswall.hub.changes\", \"diswall.blacklist.new\", \"diswall.blacklist.*.add.*\"] }} }} }}"
+        "{{ {known}, permissions: {{\n    publish: {{ allow: [\"diswall.*.{login}.*.*\", \"{HELLO}\", \"{KEPT}\"] \
+         }}\n    subscribe: {{ allow: [\"{inbox}\", \"diswall.*.{login}.*.*\", \"{CHANGES}\", \
+         \"diswall.blacklist.new\", \"{REPORTS}\"] }} }} }}"
     )
 }
 
@@ -70,26 +72,18 @@ fn place(servers: &[String]) -> String {
     let mut lines = String::from("uci -q delete diswall.nats.server\n");
     let mut local = false;
     for server in servers {
-        let (host, _) = host(server);
+        let (host, _) = host_and_port(server);
         local |= host.starts_with("127.") || host == "localhost" || host == "::1";
         lines.push_str(&format!("uci add_list diswall.nats.server='{host}'\n"));
     }
     if local {
         lines.insert_str(0, "# Put the address by which routers reach nats-server in place of the hub's own:\n");
     }
-    lines.push_str(&format!("uci set diswall.nats.port='{}'\n", host(first).1));
+    lines.push_str(&format!("uci set diswall.nats.port='{}'\n", host_and_port(first).1));
     if first.starts_with("tls://") {
         lines.push_str("uci set diswall.nats.tls='1'\n");
     }
     lines
-}
-
-/// Host and port of `nats://USER@HOST:PORT`.
-fn host(server: &str) -> (&str, &str) {
-    let host = server.rsplit_once("://").map_or(server, |(_, host)| host);
-    let host = host.rsplit_once('@').map_or(host, |(_, host)| host).trim_end_matches('/');
-    let (host, port) = host.rsplit_once(':').unwrap_or((host, "4222"));
-    (host.trim_matches(['[', ']']), port)
 }
 
 /// Something that nobody can guess.

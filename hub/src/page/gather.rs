@@ -3,12 +3,14 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
 
+use diswall::feed::nats::Statistics;
+
 use crate::address;
 use crate::ban::{Ban, Claim};
 use crate::error::Result;
 use crate::hub::Hub;
 use crate::reporters;
-use crate::routers::Hour;
+use crate::routers;
 use crate::show;
 
 /// Rows of each table.
@@ -47,7 +49,7 @@ pub struct Seen {
     /// Seconds since.
     pub ago: u64,
     /// Its last hour, where it tells.
-    pub hour: Option<Hour>,
+    pub hour: Option<Statistics>,
 }
 
 /// Everything that the page shows.
@@ -100,7 +102,7 @@ pub async fn gather(hub: &Hub, asked: Option<&str>) -> Result<Gathered> {
         .routers
         .scan(">", 1, |record| {
             if all.routers.len() < MANY && !record.gone {
-                let hour = serde_json::from_slice(&record.value).ok();
+                let hour = routers::hour(&record.value);
                 all.routers.push(Seen { ago: now.saturating_sub(record.written), hour, name: record.key });
             }
         })

@@ -2,6 +2,8 @@
 
 use std::fmt::{self, Display, Write};
 
+use diswall::feed::nats::Statistics;
+
 use super::gather::{Gathered, Row};
 
 /// How it looks.
@@ -157,7 +159,7 @@ fn routers(body: &mut String, all: &Gathered) {
         .routers
         .iter()
         .map(|seen| {
-            let number = |count: fn(&crate::routers::Hour) -> u64| {
+            let number = |count: fn(&Statistics) -> u64| {
                 seen.hour.as_ref().map_or(String::new(), |hour| count(hour).to_string())
             };
             vec![

@@ -4,6 +4,7 @@
 //! the bucket as the place for it. It counts as none.
 
 use async_nats::{HeaderMap, Message};
+use base64::prelude::{BASE64_STANDARD, Engine};
 use bytes::Bytes;
 use serde_json::Value;
 use time::OffsetDateTime;
@@ -42,7 +43,7 @@ impl Record {
     pub fn of_answer(prefix: &str, message: &Value) -> Result<Record> {
         let strange = || Error::Refused("nats-server answers with a message of another form".into());
         let text = |name: &str| message.get(name).and_then(Value::as_str);
-        let decoded = |name: &str| text(name).map_or(Some(Vec::new()), base64);
+        let decoded = |name: &str| text(name).map_or(Some(Vec::new()), |text| BASE64_STANDARD.decode(text).ok());
         let headers = decoded("hdrs").ok_or_else(strange)?;
         let headers = String::from_utf8_lossy(&headers).into_owned();
         let header = |name: &str| {
@@ -113,30 +114,6 @@ fn seconds(text: &str) -> Option<u64> {
         }
     }
     (number.is_empty() && !text.is_empty()).then_some(all)
-}
-
-/// The standard alphabet with padding.
-fn base64(text: &str) -> Option<Vec<u8>> {
-    let mut out = Vec::with_capacity(text.len() / 4 * 3);
-    let (mut bits, mut held) = (0u32, 0u32);
-    for byte in text.bytes().take_while(|byte| *byte != b'=') {
-        let value = match byte {
-            b'A'..=b'Z' => byte - b'A',
-            b'a'..=b'z' => byte - b'a' + 26,
-            b'0'..=b'9' => byte - b'0' + 52,
-            b'+' => 62,
-            b'/' => 63,
-            _ => return None,
-        };
-        bits = bits << 6 | u32::from(value);
-        held += 6;
-        if held >= 8 {
-            held -= 8;
-            out.push((bits >> held) as u8);
-            bits &= (1 << held) - 1;
-        }
-    }
-    Some(out)
 }
 
 #[cfg(test)]

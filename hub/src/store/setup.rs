@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use async_nats::jetstream::stream::{Config as Stream, DiscardPolicy, Republish, StorageType};
 use async_nats::{ConnectOptions, Event};
+use diswall::feed::nats::hub::wire;
 use log::{info, warn};
 use serde_json::Value;
 
@@ -117,7 +118,7 @@ pub async fn make(store: &Store, how: &config::Store) -> Result<(), String> {
         };
         ensure(store, stream).await?;
     }
-    let republish = Republish { source: TOLD.into(), destination: "diswall.hub.changes".into(), headers_only: false };
+    let republish = Republish { source: TOLD.into(), destination: wire::CHANGES.into(), headers_only: false };
     let stream = Stream {
         republish: Some(republish),
         discard: DiscardPolicy::Old,

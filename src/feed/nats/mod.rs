@@ -7,7 +7,7 @@
 //! [`start`] and the [`Publisher`] it gives.
 
 mod client;
-mod hub;
+pub mod hub;
 mod nkey;
 pub mod protocol;
 mod publisher;

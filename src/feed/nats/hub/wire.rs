@@ -128,14 +128,18 @@ pub fn kept<'a>(subject: &str, body: &'a [u8]) -> Result<(IpAddr, u32, &'a str),
 /// The subject has another form.
 pub fn address(subject: &str) -> Result<IpAddr, WireError> {
     let refused = || WireError::Word(wire::excerpt(subject), "v4.ADDRESS or v6.HEX");
-    let key = subject.strip_prefix(KEYS).ok_or_else(refused)?;
-    match (key.strip_prefix("v4."), key.strip_prefix("v6.")) {
-        (Some(text), _) => text.parse::<Ipv4Addr>().map(IpAddr::V4).map_err(|_| refused()),
-        (_, Some(hex)) if hex.len() == 32 && hex.bytes().all(|byte| byte.is_ascii_hexdigit()) => {
-            let bits = u128::from_str_radix(hex, 16).map_err(|_| refused())?;
-            Ok(IpAddr::V6(Ipv6Addr::from_bits(bits)).to_canonical())
+    subject.strip_prefix(KEYS).and_then(of_key).ok_or_else(refused)
+}
+
+/// The address of a hub's key: `v4.192.0.2.1`, or `v6.` and 32 hexadecimal digits. `None`: it is none.
+pub fn of_key(key: &str) -> Option<IpAddr> {
+    match key.split_once('.')? {
+        ("v4", text) => text.parse::<Ipv4Addr>().ok().map(IpAddr::V4),
+        ("v6", hex) if hex.len() == 32 && hex.bytes().all(|byte| byte.is_ascii_hexdigit()) => {
+            let bits = u128::from_str_radix(hex, 16).ok()?;
+            Some(IpAddr::V6(Ipv6Addr::from_bits(bits)).to_canonical())
         }
-        _ => Err(refused()),
+        _ => None,
     }
 }
 

@@ -65,12 +65,11 @@ impl Follower {
     pub fn set<'a>(&mut self, names: impl Iterator<Item = &'a str>) {
         let now = Instant::now();
         let mut before = std::mem::take(&mut self.names);
-        self.names = names
-            .map(|name| {
-                let known = before.remove(name).unwrap_or_else(|| Name { due: Some(now), ..Name::default() });
-                (name.into(), known)
-            })
-            .collect();
+        for name in names {
+            // One may stand in several sections.
+            let known = || before.remove(name).unwrap_or_else(|| Name { due: Some(now), ..Name::default() });
+            self.names.entry(name.into()).or_insert_with(known);
+        }
     }
 
     /// What a name stood for in a former run.
@@ -236,6 +235,19 @@ mod tests {
         // It has an address of one family only, from now on.
         name.take([none(), addresses(&["2001:db8::2"], 60)], now);
         assert_eq!((said(&name), name.trouble), ("2001:db8::2".into(), None));
+    }
+
+    #[test]
+    fn a_name_that_stands_twice_keeps_what_is_known_of_it() {
+        let (mut follower, known) = (Follower::default(), ["192.0.2.1".parse().unwrap()]);
+        for _ in 0..2 {
+            follower.set(["a.example", "b.example", "a.example"].into_iter());
+            follower.recall("a.example", known.to_vec());
+            follower.set(["a.example", "a.example"].into_iter());
+            assert_eq!(follower.addresses("a.example"), known);
+        }
+        follower.set(std::iter::empty());
+        assert!(follower.addresses("a.example").is_empty());
     }
 
     #[test]

@@ -124,6 +124,12 @@ impl Names {
         format!("{set}_hit")
     }
 
+    /// Name of the chain by which the daemon hears of some of what rules beside a set of this name drop:
+    /// `diswall_manual4_told`.
+    pub(super) fn told_chain(set: &str) -> String {
+        format!("{set}_told")
+    }
+
     /// Name of our own chain at a hook, where there is no fw4: `diswall_input`.
     pub fn base_chain(&self, hook: super::Hook) -> String {
         format!("{}_{}", self.prefix, hook.name())

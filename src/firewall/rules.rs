@@ -183,6 +183,7 @@ impl<'a> Text<'a> {
         }
         for family in Family::ALL {
             chains.extend(self.order.iter().map(|source| self.hit_chain(*source, family)));
+            chains.push(self.told_chain(family));
         }
         chains
     }
@@ -224,6 +225,9 @@ impl<'a> Text<'a> {
             if self.needs_hit_chain(source) {
                 self.hit(source, family);
             }
+        }
+        if self.settings.main.report && blocks(self.settings).next().is_some() {
+            Family::ALL.into_iter().for_each(|family| self.told(family));
         }
         for guard in self.guards() {
             for side in self.sides(&guard) {
@@ -333,6 +337,10 @@ impl<'a> Text<'a> {
         Names::hit_chain(&self.names.set(ban_set(source, family)))
     }
 
+    fn told_chain(&self, family: Family) -> String {
+        Names::told_chain(&self.names.set(ban_set(Source::MANUAL, family)))
+    }
+
     fn hit(&mut self, source: Source, family: Family) {
         let chain = self.hit_chain(source, family);
         let counter = self.names.counter(ban_set(source, family));
@@ -362,6 +370,14 @@ impl<'a> Text<'a> {
         format!("{TOLD_LIMIT} log group {group} snaplen {SNAP_LENGTH} prefix \"{DROPPED}{source}\"")
     }
 
+    /// One limit for all of the owner's rules, however many there are.
+    fn told(&mut self, family: Family) {
+        let (chain, rule) = (self.told_chain(family), self.told_rule(Source::MANUAL));
+        self.line(1, &format!("chain {chain} {{"));
+        self.line(2, &rule);
+        self.line(1, "}");
+    }
+
     /// A block with a protocol, ports or an action of its own is a rule of its own.
     fn block_rule(&mut self, block: &Block, family: Family) {
         let counter = self.names.counter(ban_set(Source::MANUAL, family));
@@ -376,8 +392,7 @@ impl<'a> Text<'a> {
             self.line(2, &format!("{selector} {LOG_LIMIT} log prefix \"diswall manual: \""));
         }
         if self.settings.main.report {
-            let rule = self.told_rule(Source::MANUAL);
-            self.line(2, &format!("{selector} {rule}"));
+            self.line(2, &format!("{selector} jump {}", self.told_chain(family)));
         }
         let rules = action_rules(action);
         for (index, rule) in rules.iter().enumerate() {

@@ -244,6 +244,22 @@ fn no_name_of_the_configurations_is_a_command_of_nfts() {
     }
 }
 
+/// Whoever can send for many of the owner's rules is looked at no more often than for one.
+#[test]
+fn all_own_rules_together_have_one_limit() {
+    let _netns = crate::support::Netns::enter();
+    let blocks: String = (1..=20)
+        .map(|n| format!("config block\n\toption ip '203.0.113.{n}'\n\toption proto 'tcp'\n\tlist dest_port '22'\n"))
+        .collect();
+    let daemon = Daemon::prepare("", &format!("{}\n{blocks}", crate::packets::NO_FEED));
+    daemon.load_rules();
+    let output = std::process::Command::new("nft").args(["list", "ruleset"]).output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(text.matches("jump diswall_manual4_told").count(), 20, "{text}");
+    // Of each family that of the set, and that of the rules.
+    assert_eq!(text.matches("prefix \"drop manual\"").count(), 4, "{text}");
+}
+
 #[test]
 fn cron_gets_a_line_of_words_that_are_known_and_loses_it_again() {
     let daemon = Daemon::prepare("", "");

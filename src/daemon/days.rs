@@ -8,7 +8,9 @@
 use std::net::IpAddr;
 
 use super::tally::Count;
+use crate::feed::lists;
 use crate::model::Source;
+use crate::options::value;
 use crate::whole_file::Crc;
 
 /// Days kept.
@@ -20,8 +22,9 @@ pub const RUNNING: usize = 64;
 /// The most frequent of them, which stay when it is over.
 pub const PAST: usize = 24;
 
-/// Sources of a day, and lists of places.
-const SOURCES: usize = 64;
+/// Sources of a day, and lists of places: all that a configuration may have, and some that it had earlier that day.
+const SOURCES: usize = 96;
+const _: () = assert!(SOURCES >= lists::settings::MOST + Source::BUILT_IN.len() + Source::CONFIGURED.len());
 
 const DAY: u64 = 86_400;
 
@@ -88,6 +91,13 @@ pub struct SourceDay {
     pub alone: u32,
 }
 
+impl SourceDay {
+    /// Nothing was counted.
+    pub fn none(source: Source) -> SourceDay {
+        SourceDay { source, dropped: Count::default(), bans: 0, looked: 0, alone: 0 }
+    }
+}
+
 /// One day of the wall clock, in UTC.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Day {
@@ -129,7 +139,7 @@ impl Day {
             Some(at) => at,
             None if self.sources.len() >= SOURCES => return None,
             None => {
-                self.sources.push(SourceDay { source, dropped: Count::default(), bans: 0, looked: 0, alone: 0 });
+                self.sources.push(SourceDay::none(source));
                 self.sources.len() - 1
             }
         };
@@ -330,28 +340,35 @@ impl Days {
             return None;
         }
         let mut from = Rest(body.strip_prefix(MAGIC)?);
-        let days = from.byte()?;
+        let days = usize::from(from.byte()?);
+        if days > DAYS {
+            return None;
+        }
         let mut found = Days::default();
-        for _ in 0..days.min(DAYS as u8) {
+        for _ in 0..days {
             let mut day = Day::new(from.number()?);
             (day.counted, day.outgoing) = (from.number()?, from.number()?);
             for hour in &mut day.hours {
                 *hour = from.number()?;
             }
             let [sources, places, ports, hosts] = from.take::<4>()?.map(usize::from);
-            for _ in 0..sources.min(SOURCES) {
+            // What else it may have said would be read at the wrong place.
+            if sources.max(places) > SOURCES || ports.max(hosts) > PAST {
+                return None;
+            }
+            for _ in 0..sources {
                 let source = from.name()?;
                 let dropped = Count { packets: from.long()?, bytes: from.long()? };
                 let (bans, looked, alone) = (from.number()?, from.number()?, from.number()?);
                 day.sources.push(SourceDay { source, dropped, bans, looked, alone });
             }
-            for _ in 0..places.min(SOURCES) {
+            for _ in 0..places {
                 day.places.push((from.name()?, from.number()?));
             }
-            for _ in 0..ports.min(PAST) {
+            for _ in 0..ports {
                 day.ports.push((from.service()?, Times { count: from.number()?, over: 0 }));
             }
-            for _ in 0..hosts.min(PAST) {
+            for _ in 0..hosts {
                 let address = match from.byte()? {
                     4 => IpAddr::from(from.take::<4>()?),
                     6 => IpAddr::from(from.take::<16>()?),
@@ -411,12 +428,8 @@ impl Rest<'_> {
         let length = self.byte()?;
         let (name, rest) = self.0.split_at_checked(length.into())?;
         self.0 = rest;
-        let plain = |byte: &u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || *byte == b'_';
-        let name = std::str::from_utf8(name).ok().filter(|name| (1..=15).contains(&name.len()))?;
-        if !name.as_bytes().iter().all(plain) {
-            return None;
-        }
-        Some(Source::named().find(|source| source.name() == name).unwrap_or_else(|| Source::list(name)))
+        let name = value::section_name(std::str::from_utf8(name).ok()?).ok()?;
+        Some(Source::named().find(|source| source.name() == name).unwrap_or_else(|| Source::list(&name)))
     }
 }
 

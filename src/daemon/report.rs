@@ -11,7 +11,6 @@ use super::answers::{protocol_name, reason_view};
 use super::clock;
 use super::days::{DAYS, Host, Sample, Service, SourceDay};
 use super::packets::Dropped;
-use super::tally::Count;
 use crate::control::protocol::{
     Refusal, Report, ReportAllowed, ReportDay, ReportHost, ReportPlace, ReportPort, ReportSource,
 };
@@ -68,7 +67,7 @@ impl Daemon {
     /// The lists of places that have the address.
     fn places_of(&self, address: IpAddr) -> impl Iterator<Item = Source> {
         let lists = self.settings.feeds.lists.iter().filter(|list| list.is_of_places());
-        lists.map(|list| list.source).filter(move |list| self.ledger.is_in_place(*list, address) == Some(true))
+        lists.map(|list| list.source).filter(move |list| self.ledger.is_in_place(*list, address))
     }
 
     /// The answer to `report`.
@@ -114,8 +113,7 @@ impl Daemon {
         let look_ups = LOOK_UPS / now.len().max(1) / (now.len() + 4);
         let most = u32::try_from(look_ups).unwrap_or(LEAST).max(LEAST);
         let row = |source: Source| {
-            let none = SourceDay { source, dropped: Count::default(), bans: 0, looked: 0, alone: 0 };
-            let sum = sums.iter().find(|sum| sum.source == source).copied().unwrap_or(none);
+            let sum = sums.iter().find(|sum| sum.source == source).copied().unwrap_or(SourceDay::none(source));
             let counts = self.ledger.counts(source);
             let overlap = self.ledger.overlap(clock::now(), source, most);
             ReportSource {

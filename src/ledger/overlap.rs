@@ -50,16 +50,13 @@ impl Ledger {
         overlap
     }
 
-    /// Whether the place that this list is of has the address; `None`: the list says nothing of its family, as before
-    /// it was ever fetched.
-    pub fn is_in_place(&self, source: Source, address: IpAddr) -> Option<bool> {
-        let list = self.lists.iter().find(|list| list.source() == source)?;
+    /// Whether the place that this list is of has the address. A list that says nothing of its family, as before it was
+    /// ever fetched, has nobody.
+    pub fn is_in_place(&self, source: Source, address: IpAddr) -> bool {
         let (family, _) = number::of(address);
-        if !list.entries().has_any(family) {
-            return None;
-        }
+        let list = self.lists.iter().find(|list| list.source() == source && list.entries().has_any(family));
         // Of those who alone may come the ledger has all others.
-        Some(list.entries().find(address).is_some() != (list.usage() == ListUse::Only))
+        list.is_some_and(|list| list.entries().find(address).is_some() != (list.usage() == ListUse::Only))
     }
 
     /// Allowances, at most `most` of them, with who bans what they allow: all of it, or where it is a list's, a part.

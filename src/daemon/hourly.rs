@@ -17,7 +17,7 @@ use crate::model::Source;
 
 const HOUR: u64 = 3600;
 
-/// Longest wait after the hour, in seconds.
+/// Longest wait after the hour, in seconds; the shortest is one.
 const JITTER: u64 = 60;
 
 /// When the next hour ends, and what waits to be sent.
@@ -96,7 +96,7 @@ fn hour_end(wall: u64) -> Instant {
 }
 
 fn jitter() -> u64 {
-    RandomState::new().build_hasher().finish() % (JITTER + 1)
+    RandomState::new().build_hasher().finish() % JITTER + 1
 }
 
 /// What came in through the devices of default routes.

@@ -26,10 +26,15 @@ pub fn date(at: u64) -> (u64, u64, u64) {
 /// A clock before this has not been set since the router was switched on: 2024.
 pub const SET: u64 = 1_704_067_200;
 
-/// As ISO 8601 writes it: `1994-11-06T08:49:37Z`.
-pub fn iso(at: u64) -> String {
+/// The day as ISO 8601 writes it: `1994-11-06`.
+pub fn day(at: u64) -> String {
     let (year, month, day) = date(at);
-    format!("{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}Z", at / 3600 % 24, at / 60 % 60, at % 60)
+    format!("{year:04}-{month:02}-{day:02}")
+}
+
+/// The second likewise: `1994-11-06T08:49:37Z`.
+pub fn iso(at: u64) -> String {
+    format!("{}T{:02}:{:02}:{:02}Z", day(at), at / 3600 % 24, at / 60 % 60, at % 60)
 }
 
 /// As HTTP writes it: `Sun, 06 Nov 1994 08:49:37 GMT`.

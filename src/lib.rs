@@ -18,6 +18,7 @@ pub mod feed;
 pub mod firewall;
 pub mod json;
 pub mod ledger;
+mod letters;
 pub mod limiter;
 pub mod memory;
 pub mod model;

@@ -6,13 +6,21 @@
 
 use std::env;
 use std::ffi::OsStr;
-use std::io;
+use std::fs::File;
+use std::io::{self, Read as _, Seek as _};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 
+use rustix::fs::{MemfdFlags, memfd_create};
+
+use crate::outside;
+
 /// Where programs are looked for, whatever the environment says.
 const PLACES: &str = "/usr/sbin:/usr/bin:/sbin:/bin:/usr/local/sbin:/usr/local/bin";
+
+/// Most bytes of a line of what a program says.
+const LINE: usize = 200;
 
 /// Every program of this name, the one to use first. A name that is a whole path stands for itself.
 pub fn all(name: &str) -> impl Iterator<Item = PathBuf> {
@@ -49,6 +57,26 @@ pub fn bare(path: &Path) -> Command {
     let mut command = Command::new(path);
     command.env_clear().env("PATH", PLACES).env("HOME", "/dev/null");
     command
+}
+
+/// A file in memory that has no name.
+///
+/// # Errors
+/// The kernel has no room for it.
+pub fn nameless() -> io::Result<File> {
+    Ok(File::from(memfd_create("diswall", MemfdFlags::CLOEXEC)?))
+}
+
+/// What a program said to a [`nameless`] file, the first `most` bytes of it in one line. Such a file takes what a program
+/// says where a pipe would stay open for as long as whatever that program starts.
+pub fn said(file: &mut File, most: u64) -> String {
+    let mut bytes = Vec::new();
+    if file.rewind().and_then(|()| file.take(most).read_to_end(&mut bytes)).is_err() {
+        return String::new();
+    }
+    let text = String::from_utf8_lossy(&bytes);
+    let lines = text.lines().map(|line| outside::clean(line.trim(), LINE)).filter(|line| !line.is_empty());
+    lines.collect::<Vec<_>>().join("; ")
 }
 
 /// A child that does not outlive its owner, nor stays behind as a zombie.

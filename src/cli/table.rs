@@ -3,8 +3,8 @@
 //! The pages of LuCI download the same CSV. Moments are UTC, since the router's time zone lives in a file
 //! of another format than ours to read.
 
-use super::show::{say, time_of_day};
-use crate::calendar;
+use super::show::say;
+use crate::calendar::iso as moment;
 use crate::control::protocol::{Ban, History};
 use crate::outside;
 
@@ -72,12 +72,6 @@ pub fn history(history: &History) {
         }
         say(&format!("{line} {:>9}", bans.map_or("-".into(), |count| count.to_string())));
     }
-}
-
-/// Unix seconds as `2026-11-21T22:00:00Z`.
-fn moment(at: u64) -> String {
-    let (year, month, day) = calendar::date(at);
-    format!("{year:04}-{month:02}-{day:02}T{}Z", time_of_day(at))
 }
 
 #[cfg(test)]

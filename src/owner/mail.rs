@@ -4,13 +4,13 @@
 //! The address was checked when the configuration was read, and stands behind `--`. The letter's body is in base64, so
 //! that nothing in it is a header, an end of the letter or a line too long, whoever wrote it.
 
-use std::io::{Read, Write};
+use std::io::Write;
 use std::process::Stdio;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::calendar;
 use crate::programs::{self, Guarded};
+use crate::{calendar, letters};
 
 /// What may send a letter, the first that is there.
 const PROGRAMS: [&str; 2] = ["msmtp", "sendmail"];
@@ -18,8 +18,9 @@ const PROGRAMS: [&str; 2] = ["msmtp", "sendmail"];
 /// A program that is not done by then is ended: cron starts the next one in an hour.
 const PATIENCE: Duration = Duration::from_secs(300);
 
-/// Most bytes that are read of what it says.
+/// Most bytes that are read of what it says, and that it may say.
 const SAID: u64 = 1000;
+const SAID_MOST: u64 = 256 << 10;
 
 /// What no line of base64 can be.
 const BOUNDARY: &str = "=_diswall";
@@ -33,22 +34,15 @@ pub fn send(to: &str, subject: &str, text: &str, page: &str) -> Result<(), Strin
     let path = path.ok_or("neither msmtp nor sendmail is installed; msmtp is a package of OpenWrt")?;
     let failed = |error| format!("{}: {error}", path.display());
     let mut command = programs::at(&path);
-    command.args(["-i", "--", to]).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
+    let mut errors = programs::nameless().map_err(failed)?;
+    let stderr = errors.try_clone().map_err(failed)?;
+    command.args(["-i", "--", to]).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(stderr);
     let mut child = Guarded(command.spawn().map_err(failed)?);
     let letter = letter(to, subject, text, page, calendar::now());
     if let Some(mut stdin) = child.0.stdin.take() {
         // One that ends before it has read all says why. A thread, since it may never read any.
         drop(thread::spawn(move || drop(stdin.write_all(letter.as_bytes()))));
     }
-    let said = child.0.stderr.take().map(|stderr| {
-        thread::spawn(move || {
-            let (mut said, mut stderr) = (String::new(), stderr);
-            let _ = stderr.by_ref().take(SAID).read_to_string(&mut said);
-            // It may have more to say, which keeps it from going on.
-            let _ = std::io::copy(&mut stderr, &mut std::io::sink());
-            said
-        })
-    });
     let end = Instant::now() + PATIENCE;
     let status = loop {
         match child.0.try_wait().map_err(failed)? {
@@ -56,51 +50,46 @@ pub fn send(to: &str, subject: &str, text: &str, page: &str) -> Result<(), Strin
             None if Instant::now() > end => {
                 return Err(format!("{}: not done after {} s, and ended", path.display(), PATIENCE.as_secs()));
             }
+            // It is in memory.
+            None if errors.metadata().is_ok_and(|file| file.len() > SAID_MOST) => {
+                return Err(format!("{}: it said more than {SAID_MOST} bytes, and was ended", path.display()));
+            }
             None => thread::sleep(Duration::from_millis(50)),
         }
     };
     if status.success() {
         return Ok(());
     }
-    let said = said.and_then(|thread| thread.join().ok()).unwrap_or_default();
-    let said = said.lines().map(|line| crate::outside::clean(line, 200)).collect::<Vec<_>>().join("; ");
-    Err(format!("{}: {status}: {said}", path.display()))
+    Err(format!("{}: {status}: {}", path.display(), programs::said(&mut errors, SAID)))
 }
 
-/// RFC 5322 and 2046.
+/// RFC 5322 and 2046, its lines ended as programs of Unix expect it.
 fn letter(to: &str, subject: &str, text: &str, page: &str, now: u64) -> String {
     let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     let plain = |c: &char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.');
     let name: String = name.chars().filter(plain).take(40).collect();
     let date = calendar::http(now).replace("GMT", "+0000");
     let mut out = format!(
-        "To: {to}\r\nSubject: {name}: {subject}\r\nDate: {date}\r\nAuto-Submitted: auto-generated\r\n\
-         MIME-Version: 1.0\r\nContent-Type: multipart/alternative; boundary=\"{BOUNDARY}\"\r\n"
+        "To: {to}\nSubject: {name}: {subject}\nDate: {date}\nAuto-Submitted: auto-generated\n\
+         MIME-Version: 1.0\nContent-Type: multipart/alternative; boundary=\"{BOUNDARY}\"\n"
     );
     for (kind, body) in [("plain", text), ("html", page)] {
         out.push_str(&format!(
-            "\r\n--{BOUNDARY}\r\nContent-Type: text/{kind}; charset=utf-8\r\nContent-Transfer-Encoding: base64\r\n\r\n"
+            "\n--{BOUNDARY}\nContent-Type: text/{kind}; charset=utf-8\nContent-Transfer-Encoding: base64\n\n"
         ));
         encoded(&mut out, body.as_bytes());
     }
-    out.push_str(&format!("\r\n--{BOUNDARY}--\r\n"));
-    // As programs of Unix expect a letter.
-    out.replace("\r\n", "\n")
+    out.push_str(&format!("\n--{BOUNDARY}--\n"));
+    out
 }
 
 /// Base64 in lines of 76.
 fn encoded(out: &mut String, bytes: &[u8]) {
     const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     for line in bytes.chunks(57) {
-        for three in line.chunks(3) {
-            let byte = |at: usize| u32::from(three.get(at).copied().unwrap_or(0));
-            let bits = byte(0) << 16 | byte(1) << 8 | byte(2);
-            for at in 0..4 {
-                let letter = LETTERS.get((bits >> (18 - 6 * at) & 63) as usize).copied().unwrap_or(b'=');
-                out.push(if at > three.len() { '=' } else { char::from(letter) });
-            }
-        }
-        out.push_str("\r\n");
+        out.push_str(&letters::encode(line, LETTERS, 6));
+        out.push_str(["", "==", "="].get(line.len() % 3).copied().unwrap_or_default());
+        out.push('\n');
     }
 }
 

@@ -1,11 +1,8 @@
 //! The service as a whole, for whoever has no shell: what a button of LuCI's does when something is not in force.
 
-use std::fs::File;
-use std::io::{self, Read, Seek};
+use std::io;
 use std::path::Path;
 use std::process::{ExitStatus, Stdio};
-
-use rustix::fs::{MemfdFlags, memfd_create};
 
 use crate::control::protocol::{Done, DoneRow, Refusal};
 use crate::{outside, programs};
@@ -23,20 +20,16 @@ const SAID_MAX: u64 = 2048;
 /// with what it said.
 pub fn reload() -> Result<Done, Refusal> {
     let (status, said) = run().map_err(|error| Refusal::failed(format!("{SCRIPT} was not run: {error}")))?;
-    let said = outside::clean(said.trim(), outside::SENTENCE);
     if !status.success() {
+        let said = outside::clean(&said, outside::SENTENCE);
         return Err(Refusal::failed(format!("{SCRIPT} reload ended with {status}: {said}")));
     }
     Ok(Done { done: vec![DoneRow { text: "started and read again".into(), ..DoneRow::default() }] })
 }
 
-/// What it says goes to a file without a name: a pipe would stay open for as long as whatever the script starts.
 fn run() -> io::Result<(ExitStatus, String)> {
-    let mut said = File::from(memfd_create("diswall", MemfdFlags::CLOEXEC)?);
+    let mut said = programs::nameless()?;
     let mut command = programs::bare(Path::new(SCRIPT));
     let status = command.arg("reload").stdin(Stdio::null()).stdout(Stdio::null()).stderr(said.try_clone()?).status()?;
-    let mut bytes = Vec::new();
-    said.rewind()?;
-    said.take(SAID_MAX).read_to_end(&mut bytes)?;
-    Ok((status, String::from_utf8_lossy(&bytes).into_owned()))
+    Ok((status, programs::said(&mut said, SAID_MAX)))
 }

@@ -7,7 +7,7 @@ mod plain;
 use std::fmt::Write as _;
 
 use super::show::{bytes, grouped, reason, time_of_day};
-use crate::calendar;
+use crate::calendar::day as date;
 use crate::control::protocol::{Report, ReportHost, ReportSource};
 use crate::outside;
 
@@ -49,12 +49,6 @@ fn many(count: u64, one: &str, more: &str) -> String {
 /// Stranger's text: freed of what a terminal would obey, and cut.
 fn clean(text: &str) -> String {
     outside::clean(text, SHOWN)
-}
-
-/// `2026-11-28`.
-pub fn date(at: u64) -> String {
-    let (year, month, day) = calendar::date(at);
-    format!("{year:04}-{month:02}-{day:02}")
 }
 
 /// `2026-11-28 03:15`.

@@ -15,7 +15,6 @@ use std::io::{self, Seek, Write};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
-use rustix::fs::{MemfdFlags, memfd_create};
 use tokio::net::unix::pipe::Receiver;
 
 use super::address::is_secure;
@@ -262,7 +261,7 @@ impl Program {
                 command.arg("--").arg(question.url);
             }
         }
-        let input = if configuration.is_empty() { Stdio::null() } else { nameless(&configuration)?.into() };
+        let input = if configuration.is_empty() { Stdio::null() } else { as_file(&configuration)?.into() };
         let child = command.stdin(input).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
         let mut child = Guarded(child);
         let (output, errors) = (child.0.stdout.take(), child.0.stderr.take());
@@ -289,9 +288,9 @@ impl Question<'_> {
     }
 }
 
-/// A file in memory that has no name.
-fn nameless(text: &str) -> io::Result<File> {
-    let mut file = File::from(memfd_create("diswall", MemfdFlags::CLOEXEC)?);
+/// A text as a file in memory.
+fn as_file(text: &str) -> io::Result<File> {
+    let mut file = programs::nameless()?;
     file.write_all(text.as_bytes())?;
     file.rewind()?;
     Ok(file)

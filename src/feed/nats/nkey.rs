@@ -12,6 +12,7 @@ use curve25519_dalek::edwards::EdwardsPoint;
 use curve25519_dalek::scalar::{Scalar, clamp_integer};
 
 use crate::feed::fetch;
+use crate::letters::encode;
 
 /// Longest file that is read, in bytes.
 const FILE_MAX: u64 = 4096;
@@ -234,24 +235,6 @@ const SHA512_ROUNDS: [u64; 80] = [
     0x5fcb_6fab_3ad6_faec,
     0x6c44_198c_4a47_5817,
 ];
-
-/// Base32 or base64 without padding: `bits` of the bytes a letter.
-fn encode(bytes: &[u8], letters: &[u8], bits: u32) -> String {
-    let (mut text, mut held, mut have) = (String::new(), 0_u32, 0);
-    let mut letter = |value: u32| text.push(letters.get(value as usize).copied().unwrap_or(b'?').into());
-    for byte in bytes {
-        (held, have) = (held << 8 | u32::from(*byte), have + 8);
-        while have >= bits {
-            have -= bits;
-            letter(held >> have & ((1 << bits) - 1));
-        }
-        held &= (1 << have) - 1;
-    }
-    if have > 0 {
-        letter(held << (bits - have) & ((1 << bits) - 1));
-    }
-    text
-}
 
 fn from_base32(text: &str) -> Option<Vec<u8>> {
     let (mut bytes, mut held, mut have) = (Vec::with_capacity(36), 0_u32, 0_u32);

@@ -24,6 +24,7 @@ mod key;
 mod lacking;
 mod lists;
 mod lists_fetch;
+mod lists_mangled;
 mod lists_read;
 mod login;
 mod memory;

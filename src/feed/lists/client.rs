@@ -99,6 +99,14 @@ struct Read {
     refused: Option<String>,
 }
 
+/// Of a text most of whose lines are refused: what is wrong with the first.
+fn first_refused(summary: &Summary) -> String {
+    match summary.shown.first().filter(|_| summary.verdict == Verdict::MostlyRefused) {
+        Some(first) => format!("; line {}: {}: {}", first.line, first.reason, first.text),
+        None => String::new(),
+    }
+}
+
 /// Names those of whom no address has anything.
 fn nowhere(addresses: &[Address], known: &[Option<Validators>]) -> Option<String> {
     const SHOWN: usize = 8;
@@ -306,7 +314,7 @@ impl Client {
         };
         let summary = reader.finish(&mut take);
         if summary.verdict != Verdict::Usable {
-            return Err(named(format!("what came is {}", summary.verdict)));
+            return Err(named(["what came is ", &summary.verdict.to_string(), &first_refused(&summary)].concat()));
         }
         if let Some(text) = self.note_refused(&summary) {
             read.refused.get_or_insert(text);

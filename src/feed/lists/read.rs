@@ -372,8 +372,12 @@ impl Text {
             Ok(Outcome::Passed) => self.sum.passed += 1,
             Ok(Outcome::Entry) => {}
             Err(_) if is_first && text.starts_with(b"<") => self.found = Some(Verdict::Markup),
-            Err(_) if is_first && text.starts_with(b"{") => self.found = Some(Verdict::Json),
-            Err(_) if is_first && text.starts_with(b"[") => self.found = Some(Verdict::Json),
+            // An object whose network is refused is one of a list's.
+            Err(Reason::NoAddress | Reason::NoRecord | Reason::TooLong)
+                if is_first && matches!(text, [b'{' | b'[', ..]) =>
+            {
+                self.found = Some(Verdict::Json);
+            }
             Err(reason) => self.refuse(reason, text, is_first),
         }
     }

@@ -98,9 +98,9 @@ fn lists() {
         let mut builder = Builder::new(MOST.into());
         let mut reader = Reader::new(Format::Auto);
         for bytes in text.as_bytes().chunks(16_384) {
-            reader.push(bytes, &mut |range| builder.take(range));
+            reader.push(bytes, &mut |item| builder.take(item.range));
         }
-        let summary = reader.finish(&mut |range| builder.take(range));
+        let summary = reader.finish(&mut |item| builder.take(item.range));
         assert_eq!(summary.verdict, Verdict::Usable);
         let Ok(entries) = builder.finish() else { return };
         read = entries.size().all();

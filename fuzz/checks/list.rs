@@ -5,8 +5,8 @@
 
 use std::net::IpAddr;
 
-use diswall::feed::lists::{Format, Reader, Summary, Verdict};
-use diswall::model::Range;
+use diswall::feed::lists::{Format, Item, Reader, Summary, Verdict};
+use diswall::model::{Range, TAG_MAX};
 
 const FORMATS: [&str; 12] = [
     "auto",
@@ -46,10 +46,15 @@ fn read(format: Format, file: &[u8], size: usize) -> (Summary, Vec<Range>) {
     let mut reader = Reader::new(format).at_most(MOST);
     let mut ranges = Vec::new();
     for piece in file.chunks(size) {
-        reader.push(piece, &mut |range| ranges.push(range));
+        reader.push(piece, &mut |item| take(&mut ranges, &item));
     }
-    let summary = reader.finish(&mut |range| ranges.push(range));
+    let summary = reader.finish(&mut |item| take(&mut ranges, &item));
     (summary, ranges)
+}
+
+fn take(ranges: &mut Vec<Range>, item: &Item<'_>) {
+    assert!(item.why.len() <= TAG_MAX && !item.why.chars().any(char::is_control), "{:?}", item.why);
+    ranges.push(item.range);
 }
 
 fn judge(range: &Range) {

@@ -7,7 +7,7 @@ use super::{Failure, ListTest, Outcome, show};
 use crate::exit;
 use crate::feed::fetch::{self, Wanted};
 use crate::feed::lists::read::{Reason, Refused};
-use crate::feed::lists::{Format, Reader, Summary, Verdict};
+use crate::feed::lists::{Format, Item, Reader, Summary, Verdict};
 use crate::json;
 use crate::model::{Builder, Range, Special};
 
@@ -25,15 +25,15 @@ pub fn test(command: &ListTest) -> Outcome {
         .unwrap_or("auto")
         .parse()
         .map_err(|error| Failure::usage(format!("--format: {error}")))?;
-    let mut taken = Taken { first: Vec::new(), builder: Builder::new(u64::MAX) };
+    let mut taken = Taken { first: Vec::new(), why: Vec::new(), builder: Builder::new(u64::MAX) };
     let mut reader = Reader::new(format);
-    let mut push = |piece: &[u8]| reader.push(piece, &mut |range| taken.take(range));
+    let mut push = |piece: &[u8]| reader.push(piece, &mut |item| taken.take(&item));
     let read = match command.list.contains("://") {
         true => from_web(&command.list, &mut push),
         false => from_file(&command.list, &mut push).map_err(|error| format!("{}: {error}", command.list)),
     };
     read.map_err(|text| Failure { status: exit::NO, text })?;
-    let summary = reader.finish(&mut |range| taken.take(range));
+    let summary = reader.finish(&mut |item| taken.take(&item));
     let report = Report::of(&summary, format, taken);
     if command.json {
         show::json(&report);
@@ -65,15 +65,19 @@ fn from_web(url: &str, push: &mut dyn FnMut(&[u8]) -> bool) -> Result<(), String
 /// What is kept of the entries.
 struct Taken {
     first: Vec<String>,
+    /// What the list says of each of them.
+    why: Vec<String>,
     builder: Builder,
 }
 
 impl Taken {
-    fn take(&mut self, range: Range) {
+    fn take(&mut self, item: &Item<'_>) {
         if self.first.len() < FIRST {
-            self.first.push(text(range));
+            self.first.push(text(item.range));
+            self.why.push(item.why.to_owned());
         }
-        self.builder.take(range);
+        let why = self.builder.text(item.why);
+        self.builder.tagged(item.range, why);
     }
 }
 
@@ -106,6 +110,7 @@ struct Report {
     refused: u64,
     refused_by_reason: Vec<Kind>,
     first: Vec<String>,
+    tags: Vec<String>,
     refused_lines: Vec<Line>,
 }
 json::fields!(Report {
@@ -125,6 +130,7 @@ json::fields!(Report {
     refused,
     refused_by_reason,
     first,
+    tags,
     refused_lines
 });
 
@@ -191,6 +197,7 @@ impl Report {
             refused: summary.refused(),
             refused_by_reason: kinds(Reason::ALL.iter().map(Reason::to_string), &summary.refused),
             first: taken.first,
+            tags: if taken.why.iter().all(String::is_empty) { Vec::new() } else { taken.why },
             refused_lines: summary.shown.iter().map(line).collect(),
         }
     }
@@ -223,8 +230,9 @@ impl Report {
         if !self.first.is_empty() {
             show::say("the first entries");
         }
-        for entry in &self.first {
-            show::say(&["  ", entry].concat());
+        for (at, entry) in self.first.iter().enumerate() {
+            let why = self.tags.get(at).filter(|why| !why.is_empty()).map_or(String::new(), |why| [": ", why].concat());
+            show::say(&["  ", entry, &why].concat());
         }
         if !self.refused_lines.is_empty() {
             show::say("the first refused lines");

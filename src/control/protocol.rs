@@ -590,7 +590,7 @@ pub struct ErrorAnswer {
 /// Why an address is banned.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Reason {
-    /// `listed`, `announced`, `tagged`, `port`, `login` or `comment`.
+    /// `listed`, `announced`, `tagged`, `port`, `login`, `comment`, or `tags`: what a list says of the address.
     pub kind: String,
     /// Tag, service or comment; a stranger may have written it. Of `listed`, where it is asked about one address: the
     /// countries of the list.

@@ -255,7 +255,7 @@ impl Daemon {
             until: ban.end.map(|end| view.of(end)),
             left: ban.end.map(|end| end.since(view.now).into()),
             by: Some(ban.by).filter(|by| !by.is_empty()).map(Into::into),
-            reason: reason_view(ban.reason),
+            reason: Reason { kind: kind_of(ban).into(), ..reason_view(ban.reason) },
             withheld,
             offences: Some(self.ledger.offences(view.now, ban.net.addr()))
                 .filter(|times| ban.source.is_own() && *times > 0),
@@ -267,11 +267,20 @@ impl Daemon {
         self.settings.feeds.lists.iter().find(|list| list.source == source)?.title()
     }
 
-    /// As [`Self::ban_view`], with the places of a list that has the address.
-    fn placed_view(&self, ban: &BanView<'_>, view: &WallView) -> Ban {
+    /// As [`Self::ban_view`], with the places of a list that has the address, and with what a list beside says of an
+    /// address that DynFW bans, which itself says nothing.
+    fn placed_view(&self, ban: &BanView<'_>, beside: &[BanView<'_>], view: &WallView) -> Ban {
         let mut shown = self.ban_view(ban, view);
         if matches!(ban.reason, ReasonRef::Listed) {
             shown.reason.text = self.places(ban.source);
+        }
+        let silent = matches!(ban.reason, ReasonRef::Listed | ReasonRef::Announced);
+        if ban.source == Source::DYNFW
+            && silent
+            && let Some(other) = beside.iter().find(|other| kind_of(other) == TAGS)
+        {
+            let text = [other.reason.text(), ", as the list ", other.source.name(), " says"].concat();
+            shown.reason = Reason { kind: TAGS.into(), text: Some(text), ..Reason::default() };
         }
         shown
     }
@@ -321,7 +330,7 @@ impl Daemon {
             address: address.to_string(),
             verdict: word.into(),
             sentence,
-            bans: verdict.bans.iter().map(|ban| self.placed_view(ban, &view)).collect(),
+            bans: verdict.bans.iter().map(|ban| self.placed_view(ban, &verdict.bans, &view)).collect(),
             allowances: verdict.allowances.iter().map(|allowance| allowance_view(allowance, &view)).collect(),
             rules,
             protected: verdict.protection.map(|net| net.why.to_string()),
@@ -448,22 +457,36 @@ fn is_inside(address: Option<&str>, net: IpNet) -> bool {
     address.and_then(|text| net_of(text).ok()).is_some_and(|inner| net.contains(&inner) || inner.contains(&net))
 }
 
+/// The kind of reason that is what a list says of an address.
+const TAGS: &str = "tags";
+
+/// The kind of a ban's reason in the protocol's words.
+fn kind_of(ban: &BanView<'_>) -> &'static str {
+    match ban.reason {
+        ReasonRef::Tagged(_) if ban.source.holds() == Holds::Listed => TAGS,
+        reason => reason_kind(reason),
+    }
+}
+
 /// A reason in the protocol's words.
 pub(super) fn reason_view(reason: ReasonRef<'_>) -> Reason {
-    let kind = match reason {
+    let (protocol, port) = match reason {
+        ReasonRef::Port { protocol, port } => (Some(protocol_name(protocol)), Some(port)),
+        _ => (None, None),
+    };
+    let text = Some(reason.text()).filter(|text| !text.is_empty()).map(Into::into);
+    Reason { kind: reason_kind(reason).into(), text, protocol, port }
+}
+
+fn reason_kind(reason: ReasonRef<'_>) -> &'static str {
+    match reason {
         ReasonRef::Listed => "listed",
         ReasonRef::Announced => "announced",
         ReasonRef::Tagged(_) => "tagged",
         ReasonRef::Port { .. } => "port",
         ReasonRef::Login(_) => "login",
         ReasonRef::Comment(_) => "comment",
-    };
-    let (protocol, port) = match reason {
-        ReasonRef::Port { protocol, port } => (Some(protocol_name(protocol)), Some(port)),
-        _ => (None, None),
-    };
-    let text = Some(reason.text()).filter(|text| !text.is_empty()).map(Into::into);
-    Reason { kind: kind.into(), text, protocol, port }
+    }
 }
 
 pub(super) fn protocol_name(number: u8) -> String {

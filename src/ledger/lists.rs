@@ -72,6 +72,11 @@ impl Listing {
     fn blocks(&self) -> bool {
         self.plan.usage != ListUse::Allow
     }
+
+    /// What goes with an address that is on it by itself.
+    fn text(&self, net: IpNet) -> Option<&str> {
+        self.entries.text(net.addr()).filter(|_| net.prefix_len() == net.max_prefix_len())
+    }
 }
 
 /// The part of a list that a pair of sets holds.
@@ -174,7 +179,8 @@ impl Ledger {
         self.lists.iter().filter(|list| !list.blocks()).filter_map(move |list| {
             let net = net_around(list.entries.find(net.addr())?, net)?;
             let origin = AllowOrigin::List(list.source());
-            Some(AllowanceView { origin, net, start: list.start, end: None, comment: "" })
+            let comment = list.text(net).unwrap_or_default();
+            Some(AllowanceView { origin, net, start: list.start, end: None, comment })
         })
     }
 
@@ -208,7 +214,7 @@ impl Ledger {
             end: None,
             reason: match list.plan.usage {
                 ListUse::Only => ReasonRef::Comment(UNLISTED),
-                ListUse::Block | ListUse::Allow => ReasonRef::Listed,
+                ListUse::Block | ListUse::Allow => list.text(net).map_or(ReasonRef::Listed, ReasonRef::Tagged),
             },
             by: "",
             origin: 0,

@@ -1,5 +1,5 @@
 //! What a list of addresses and networks says: sorted arrays, 4 bytes an IPv4 address and 8 a range (16 and 32 of
-//! IPv6), nothing else.
+//! IPv6), and of a list that says why, a byte or two more an address ([`tags`](super::tags)).
 //!
 //! A list of a hundred thousand entries that are banned for as long as the list says so needs no book with a
 //! reason and an end for each. [`Builder`] takes entries in any order; [`Entries`] are apart from one another, and
@@ -9,6 +9,7 @@ use std::net::IpAddr;
 
 use super::family::{Family, number};
 use super::range::Range;
+use super::tags::{Numbers, TEXTS, Texts};
 
 /// Single addresses, or what is more than one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,6 +56,9 @@ pub struct Entries {
     nets4: Vec<(u32, u32)>,
     hosts6: Vec<u128>,
     nets6: Vec<(u128, u128)>,
+    texts: Box<[Box<str>]>,
+    tags4: Numbers,
+    tags6: Numbers,
 }
 
 /// Every part of every family, in the order in which they are shown and kept.
@@ -153,6 +157,29 @@ impl Entries {
             + 8 * self.nets4.capacity()
             + 16 * self.hosts6.capacity()
             + 32 * self.nets6.capacity()
+            + self.tags4.bytes()
+            + self.tags6.bytes()
+            + self.texts.iter().map(|text| size_of::<Box<str>>() + text.len()).sum::<usize>()
+    }
+
+    /// What goes with single addresses, in the order of its numbers, which begin at 1.
+    pub fn texts(&self) -> &[Box<str>] {
+        &self.texts
+    }
+
+    /// The number of what goes with a single address; zero: nothing does.
+    pub fn tag(&self, address: IpAddr) -> u16 {
+        let (family, wanted) = number(address);
+        let array = self.array(Shape::Hosts, family);
+        let at = array.from(wanted);
+        let tags = if family == Family::V6 { &self.tags6 } else { &self.tags4 };
+        array.get(at).filter(|&(host, _)| host == wanted).map_or(0, |_| tags.get(at))
+    }
+
+    /// What goes with an address that is on the list by itself.
+    pub fn text(&self, address: IpAddr) -> Option<&str> {
+        let tag = usize::from(self.tag(address)).checked_sub(1)?;
+        self.texts.get(tag).map(|text| &**text)
     }
 
     fn array(&self, part: Shape, family: Family) -> Array<'_> {
@@ -298,6 +325,10 @@ const LEAST: usize = 4096;
 #[derive(Debug)]
 pub struct Builder {
     entries: Entries,
+    texts: Texts,
+    /// Numbers of texts, as far as there are any: beside `hosts4` and `hosts6`, and perhaps shorter.
+    tags4: Vec<u16>,
+    tags6: Vec<u16>,
     /// [`Size::room`] that they may have when they are sorted.
     most: u64,
     /// Entries at which they are sorted next.
@@ -312,19 +343,49 @@ pub struct TooMany;
 impl Builder {
     /// Nothing yet, and at most so much ([`Size::room`]) when duplicates are merged.
     pub fn new(most: u64) -> Builder {
-        Builder { entries: Entries::default(), most, sort_at: LEAST, full: false }
+        Builder::with_texts(most, TEXTS)
+    }
+
+    /// The same with room for so many texts.
+    pub fn with_texts(most: u64, texts: usize) -> Builder {
+        Builder {
+            entries: Entries::default(),
+            texts: Texts::new(texts),
+            tags4: Vec::new(),
+            tags6: Vec::new(),
+            most,
+            sort_at: LEAST,
+            full: false,
+        }
+    }
+
+    /// The number by which a text goes with an address ([`Builder::tagged`]); zero for none, and for one too many.
+    pub fn text(&mut self, text: &str) -> u16 {
+        self.texts.number(text)
     }
 
     /// One more. Both ends must be of one family; where the last is below the first nothing is taken.
     pub fn take(&mut self, range: Range) {
+        self.tagged(range, 0);
+    }
+
+    /// One more, and the number of the text that goes with it if it is a single address. Of an address that comes
+    /// several times the lowest counts.
+    pub fn tagged(&mut self, range: Range, tag: u16) {
         if self.full || range.last < range.first {
             return;
         }
         let entries = &mut self.entries;
         match (range.first, range.last) {
-            (IpAddr::V4(first), IpAddr::V4(last)) if first == last => entries.hosts4.push(first.to_bits()),
+            (IpAddr::V4(first), IpAddr::V4(last)) if first == last => {
+                entries.hosts4.push(first.to_bits());
+                put(&mut self.tags4, entries.hosts4.len(), tag);
+            }
             (IpAddr::V4(first), IpAddr::V4(last)) => entries.nets4.push((first.to_bits(), last.to_bits())),
-            (IpAddr::V6(first), IpAddr::V6(last)) if first == last => entries.hosts6.push(first.to_bits()),
+            (IpAddr::V6(first), IpAddr::V6(last)) if first == last => {
+                entries.hosts6.push(first.to_bits());
+                put(&mut self.tags6, entries.hosts6.len(), tag);
+            }
             (IpAddr::V6(first), IpAddr::V6(last)) => entries.nets6.push((first.to_bits(), last.to_bits())),
             _ => return,
         }
@@ -338,16 +399,16 @@ impl Builder {
         // Sorting costs little where half of what is sorted is new.
         self.sort_at = LEAST.max(size.all() as usize * 2);
         if self.full {
-            self.entries = Entries::default();
+            (self.entries, self.tags4, self.tags6) = (Entries::default(), Vec::new(), Vec::new());
         }
     }
 
     fn sort(&mut self) {
-        let Entries { hosts4, nets4, hosts6, nets6 } = &mut self.entries;
+        let Entries { hosts4, nets4, hosts6, nets6, .. } = &mut self.entries;
         merge(nets4, |last| last.checked_add(1));
         merge(nets6, |last| last.checked_add(1));
-        clear_hosts(hosts4, nets4);
-        clear_hosts(hosts6, nets6);
+        clear_hosts(hosts4, &mut self.tags4, nets4);
+        clear_hosts(hosts6, &mut self.tags6, nets6);
     }
 
     /// The list.
@@ -359,7 +420,8 @@ impl Builder {
         if self.full || self.entries.size().room() > self.most {
             return Err(TooMany);
         }
-        let Entries { hosts4, nets4, hosts6, nets6 } = &mut self.entries;
+        let Entries { hosts4, nets4, hosts6, nets6, texts, tags4, tags6 } = &mut self.entries;
+        (*texts, *tags4, *tags6) = (self.texts.finish(), Numbers::pack(&self.tags4), Numbers::pack(&self.tags6));
         hosts4.shrink_to_fit();
         nets4.shrink_to_fit();
         hosts6.shrink_to_fit();
@@ -380,16 +442,41 @@ fn merge<N: Copy + Ord>(nets: &mut Vec<(N, N)>, after: impl Fn(N) -> Option<N>) 
     });
 }
 
-/// Sorts addresses and leaves out those that a range has.
-fn clear_hosts<N: Copy + Ord>(hosts: &mut Vec<N>, nets: &[(N, N)]) {
-    hosts.sort_unstable();
-    hosts.dedup();
-    if !nets.is_empty() {
-        hosts.retain(|host| {
-            let above = nets.partition_point(|(first, _)| first <= host);
-            above.checked_sub(1).and_then(|at| nets.get(at)).is_none_or(|(_, last)| last < host)
-        });
+/// Puts the number of the last of so many addresses. Where none has had one, nothing is kept.
+fn put(tags: &mut Vec<u16>, count: usize, tag: u16) {
+    if tag != 0 {
+        tags.resize(count - 1, 0);
+        tags.push(tag);
     }
+}
+
+/// Sorts addresses and leaves out those that a range has.
+fn clear_hosts<N: Copy + Ord>(hosts: &mut Vec<N>, tags: &mut Vec<u16>, nets: &[(N, N)]) {
+    let is_free = |host: &N| {
+        let above = nets.partition_point(|(first, _)| first <= host);
+        above.checked_sub(1).and_then(|at| nets.get(at)).is_none_or(|(_, last)| last < host)
+    };
+    if tags.is_empty() {
+        hosts.sort_unstable();
+        hosts.dedup();
+        if !nets.is_empty() {
+            hosts.retain(is_free);
+        }
+        return;
+    }
+    tags.resize(hosts.len(), 0);
+    let mut both: Vec<(N, u16)> = hosts.drain(..).zip(tags.drain(..)).collect();
+    both.sort_unstable();
+    both.dedup_by(|next, kept| {
+        let same = next.0 == kept.0;
+        if same && kept.1 == 0 {
+            kept.1 = next.1;
+        }
+        same
+    });
+    both.retain(|(host, _)| is_free(host));
+    hosts.extend(both.iter().map(|(host, _)| *host));
+    tags.extend(both.iter().map(|(_, tag)| *tag));
 }
 
 #[cfg(test)]

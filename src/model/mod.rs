@@ -11,6 +11,7 @@ pub mod range;
 pub mod set;
 pub mod source;
 pub mod special;
+pub mod tags;
 
 pub use entries::{Builder, Entries, Shape};
 pub use event::{AllowOrigin, Entry, Event, Lifetime, List, ListUse, Listed, Reason, Run, TAG_MAX};

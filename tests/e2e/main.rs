@@ -26,6 +26,7 @@ mod lists;
 mod lists_fetch;
 mod lists_mangled;
 mod lists_read;
+mod lists_tags;
 mod login;
 mod memory;
 mod namespaces;

@@ -12,7 +12,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use super::settings::{Address, Settings};
 use super::store::{self, Facts};
-use super::{Context, Reader, Summary, Verdict, judge};
+use super::{Context, Item, Reader, Summary, Verdict, judge};
 use crate::feed::backoff::Backoff;
 use crate::feed::fetch::{self, Outcome, Validators, Wanted};
 use crate::feed::{FeedState, Gauges, Handle, Update, Updates};
@@ -298,7 +298,10 @@ impl Client {
             request.time = PLACE;
         }
         let mut reader = Reader::new(self.settings.format);
-        let mut take = |range| read.builder.take(range);
+        let mut take = |item: Item<'_>| {
+            let why = read.builder.text(item.why);
+            read.builder.tagged(item.range, why);
+        };
         let named = |error: String| match &address.of {
             Some(of) => [of, ": ", &error].concat(),
             None => error,

@@ -265,27 +265,38 @@ fn network(family: Family, address: u128, length: u8) -> Result<Span, Reason> {
 }
 
 /// The text of a column, without its quotes.
-fn column_of(text: &[u8], column: u8, separator: u8) -> Option<&[u8]> {
+pub fn column_of(text: &[u8], column: u8, separator: u8) -> Option<&[u8]> {
+    let rest = from_column(text, column, separator)?;
+    Some(field(rest, separator)?.0.trim_ascii())
+}
+
+/// What stands from a column on.
+pub fn from_column(text: &[u8], column: u8, separator: u8) -> Option<&[u8]> {
     let mut rest = text;
-    for at in 1..=column {
-        let field = rest.trim_ascii_start();
-        let (value, behind) = match field {
-            [b'"', quoted @ ..] => {
-                let end = quoted.iter().position(|byte| *byte == b'"')?;
-                let (value, behind) = quoted.split_at(end);
-                (value, behind)
-            }
-            _ => (field, rest),
-        };
-        let end = behind.iter().position(|byte| *byte == separator);
-        if at == column {
-            let is_quoted = field.starts_with(b"\"");
-            let value = if is_quoted { value } else { rest.get(..end.unwrap_or(rest.len()))? };
-            return Some(value.trim_ascii());
-        }
-        rest = behind.get(end? + 1..)?;
+    for _ in 1..column {
+        let (_, behind) = field(rest, separator)?;
+        rest = behind?;
     }
-    None
+    Some(rest)
+}
+
+/// The field with which the text begins, without its quotes, and what is behind the separator.
+fn field(text: &[u8], separator: u8) -> Option<(&[u8], Option<&[u8]>)> {
+    let start = text.trim_ascii_start();
+    let (quoted, rest) = match start {
+        [b'"', inner @ ..] => {
+            let end = inner.iter().position(|byte| *byte == b'"')?;
+            let (value, behind) = inner.split_at(end);
+            (Some(value), behind)
+        }
+        _ => (None, text),
+    };
+    let end = rest.iter().position(|byte| *byte == separator);
+    let value = match quoted {
+        Some(value) => value,
+        None => rest.get(..end.unwrap_or(rest.len()))?,
+    };
+    Some((value, end.and_then(|end| rest.get(end + 1..))))
 }
 
 /// Calls `pair` for each key and value of a flat JSON object; a text comes without its quotes.

@@ -13,6 +13,7 @@ mod places;
 pub mod read;
 pub mod settings;
 mod store;
+mod tags;
 #[cfg(test)]
 mod tests;
 
@@ -23,7 +24,7 @@ use tokio::sync::Semaphore;
 
 pub use client::start;
 pub use format::Format;
-pub use read::{Reader, Summary, Verdict};
+pub use read::{Item, Reader, Summary, Verdict};
 pub use settings::Settings;
 
 use crate::model::Source;

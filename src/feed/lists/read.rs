@@ -8,6 +8,7 @@ use std::fmt;
 use super::Format;
 use super::gzip::{self, Gunzip};
 use super::line::{self, Outcome, Span};
+use super::tags;
 use crate::model::{Family, Range, Special, special};
 use crate::outside;
 
@@ -29,8 +30,17 @@ const SHOWN_LENGTH: usize = 60;
 const WIDEST_V4: u128 = 1 << 24;
 const WIDEST_V6: u128 = 1 << 112;
 
-/// Gets what a list holds, each a host (first and last are the same) or a range.
-pub type Sink<'a> = &'a mut dyn FnMut(Range);
+/// What a list holds: a host (first and last are the same) or a range, and why it is there ([`tags`]), which most lists
+/// do not say: it is empty then.
+pub struct Item<'a> {
+    /// The addresses.
+    pub range: Range,
+    /// Why.
+    pub why: &'a str,
+}
+
+/// Gets what a list holds.
+pub type Sink<'a> = &'a mut dyn FnMut(Item<'_>);
 
 /// Whether a list can be used, and if not, what it is instead.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -261,7 +271,11 @@ struct Text {
     /// Whether the first line that is no comment has been seen.
     has_content: bool,
     /// The first such line was refused for this: if the form turns out to have a head, it was that.
-    head: Option<Reason>,
+    head: Option<(Reason, Vec<u8>)>,
+    /// The column that says why an address is there, where the head names one.
+    tags: Option<tags::Column>,
+    /// What the line in hand says there.
+    why: tags::Why,
     /// Lines of a JSON list that have a `cidr`, and how many there are to be.
     records: u64,
     records_said: Option<u64>,
@@ -285,6 +299,8 @@ impl Text {
             found: None,
             has_content: false,
             head: None,
+            tags: None,
+            why: tags::Why::default(),
             records: 0,
             records_said: None,
             sum: Summary {
@@ -398,6 +414,9 @@ impl Text {
                 return Ok(Outcome::Passed);
             }
         }
+        if let Some(column) = &self.tags {
+            self.why.read(column.of(text));
+        }
         let outcome = line::read(self.sum.format, text, &mut |span| self.take(span, sink));
         // A record is one, whatever was thought of it.
         if self.sum.format == Format::Spamhaus && !matches!(outcome, Ok(Outcome::Passed | Outcome::Records(_))) {
@@ -413,8 +432,9 @@ impl Text {
             self.found = Some(Verdict::NoCountry);
         }
         if has_head(format)
-            && let Some(reason) = self.head.take()
+            && let Some((reason, head)) = self.head.take()
         {
+            self.tags = tags::Column::in_head(&head, format);
             // It is the first that was refused, and the first that is shown.
             if let Some(count) = self.sum.refused.get_mut(reason as usize) {
                 *count -= 1;
@@ -426,11 +446,12 @@ impl Text {
 
     fn refuse(&mut self, reason: Reason, text: &[u8], is_first: bool) {
         if is_first && has_head(self.sum.format) {
+            self.tags = tags::Column::in_head(text, self.sum.format);
             self.sum.passed += 1;
             return;
         }
         if is_first {
-            self.head = Some(reason);
+            self.head = Some((reason, text.to_vec()));
         }
         if let Some(count) = self.sum.refused.get_mut(reason as usize) {
             *count += 1;
@@ -481,7 +502,7 @@ impl Text {
             true => count.hosts += 1,
             false => count.networks += 1,
         }
-        sink(Range::of(family, first, last));
+        sink(Item { range: Range::of(family, first, last), why: self.why.text() });
     }
 
     fn finish(mut self, broken: Option<Verdict>, packed: bool, sink: Sink<'_>) -> Summary {

@@ -11,8 +11,9 @@ use crate::model::{Builder, Entries, Range};
 use crate::own;
 use crate::whole_file::{self, Crc};
 
-/// What the file begins with: what it is, and the version of its form.
-const MAGIC: &[u8; 8] = b"dwlist\x00\x01";
+/// What the file begins with: what it is, and the version of its form. The first knew no texts: what such a file has
+/// is in force, and the list is asked for anew even if it has not changed.
+const MAGIC: [&[u8; 8]; 2] = [b"dwlist\x00\x01", b"dwlist\x00\x02"];
 
 /// A file that is longer is none of ours: 4,194,304 ranges of IPv6 take less.
 const MOST: u64 = 160 << 20;
@@ -43,15 +44,13 @@ pub fn path(directory: &Path, name: &str) -> PathBuf {
 pub fn write(path: &Path, facts: &Facts, entries: &Entries) -> io::Result<()> {
     whole_file::replace(path, &mut |file: &mut File| {
         let mut out = Output { out: io::BufWriter::new(file), crc: Crc::new() };
-        out.bytes(MAGIC)?;
+        out.bytes(MAGIC[1])?;
         out.number(facts.fetched.into())?;
         let Validators { etag, modified } = &facts.validators;
         let texts = [&facts.origin, etag.as_deref().unwrap_or_default(), modified.as_deref().unwrap_or_default()];
-        for text in texts {
-            let text = text.get(..text.floor_char_boundary(TEXT_MAX)).unwrap_or_default();
-            out.number(text.len() as u128)?;
-            out.bytes(text.as_bytes())?;
-        }
+        texts.into_iter().try_for_each(|text| out.text(text))?;
+        out.number(entries.texts().len() as u128)?;
+        entries.texts().iter().try_for_each(|text| out.text(text))?;
         for (part, family) in ARRAYS {
             let pieces = || entries.pieces(part, family, 0, [&[]; 2]);
             out.number(pieces().count() as u128)?;
@@ -60,6 +59,8 @@ pub fn write(path: &Path, facts: &Facts, entries: &Entries) -> io::Result<()> {
                 out.number(first - before)?;
                 if part == Shape::Nets {
                     out.number(last - first)?;
+                } else if !entries.texts().is_empty() {
+                    out.number(entries.tag(Range::of(family, first, last).first).into())?;
                 }
                 before = last;
             }
@@ -77,25 +78,34 @@ pub fn read(path: &Path, most: u64) -> Option<(Facts, Entries)> {
     let mut input = Input { input: io::BufReader::new(file.take(MOST)), crc: Crc::new() };
     let mut magic = [0; 8];
     input.bytes(&mut magic)?;
-    let fetched = u64::try_from(input.number().filter(|_| magic == *MAGIC)?).ok()?;
+    let version = MAGIC.iter().position(|known| **known == magic)?;
+    let fetched = u64::try_from(input.number()?).ok()?;
     let (origin, etag, modified) = (input.text()?, input.text()?, input.text()?);
-    let mut builder = Builder::new(most);
+    let texts = if version == 0 { 0 } else { usize::try_from(input.number()?).ok()? };
+    if texts > usize::from(u16::MAX) {
+        return None;
+    }
+    let mut builder = Builder::with_texts(most, texts);
+    for _ in 0..texts {
+        builder.text(&input.text()?);
+    }
     for (part, family) in ARRAYS {
         let mut before = 0u128;
         for _ in 0..input.number()? {
             let first = before.checked_add(input.number()?)?;
             before = if part == Shape::Nets { first.checked_add(input.number()?)? } else { first };
-            if before > family.max() {
+            let tag = if part == Shape::Hosts && texts > 0 { u16::try_from(input.number()?).ok()? } else { 0 };
+            if before > family.max() || usize::from(tag) > texts {
                 return None;
             }
-            builder.take(Range::of(family, first, before));
+            builder.tagged(Range::of(family, first, before), tag);
         }
     }
     let crc = input.crc.value();
     let mut kept = [0; 4];
     input.input.read_exact(&mut kept).ok()?;
     let entries = builder.finish().ok().filter(|_| kept == crc.to_be_bytes())?;
-    let some = |text: String| Some(text).filter(|text| !text.is_empty());
+    let some = |text: String| Some(text).filter(|text| !text.is_empty() && version > 0);
     Some((Facts { fetched, origin, validators: Validators { etag: some(etag), modified: some(modified) } }, entries))
 }
 
@@ -108,6 +118,12 @@ impl Output<'_> {
     fn bytes(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.crc.add(bytes);
         self.out.write_all(bytes)
+    }
+
+    fn text(&mut self, text: &str) -> io::Result<()> {
+        let text = text.get(..text.floor_char_boundary(TEXT_MAX)).unwrap_or_default();
+        self.number(text.len() as u128)?;
+        self.bytes(text.as_bytes())
     }
 
     fn number(&mut self, mut number: u128) -> io::Result<()> {
@@ -195,6 +211,48 @@ mod tests {
             bytes[at] ^= 0x10;
             std::fs::write(&path, &bytes).unwrap();
             prop_assert_eq!(read(&path, u64::MAX), None);
+        }
+    }
+
+    /// As [`MAGIC`] says of the first form.
+    #[test]
+    fn a_file_of_the_first_form_is_taken_and_its_list_asked_for_anew() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = path(directory.path(), "old");
+        let mut file = MAGIC[0].to_vec();
+        file.extend([7, 1, b'x', 3, b'"', b'a', b'"', 0]);
+        // 192.0.2.1 and 192.0.2.3, no networks, nothing of IPv6.
+        file.extend([2, 0x81, 0x84, 0x80, 0x80, 0x0c, 2, 0, 0, 0]);
+        let mut crc = Crc::new();
+        crc.add(&file);
+        file.extend(crc.value().to_be_bytes());
+        std::fs::write(&path, &file).unwrap();
+        let (facts, entries) = read(&path, u64::MAX).unwrap();
+        assert_eq!(facts, Facts { fetched: 7, origin: "x".into(), validators: Validators::default() });
+        assert!(entries.find([192, 0, 2, 3].into()).is_some() && entries.size().hosts4 == 2);
+        assert_eq!(entries.text([192, 0, 2, 3].into()), None);
+    }
+
+    #[test]
+    fn texts_come_back_with_their_addresses() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = path(directory.path(), "greylist");
+        for count in [1u32, 255, 300] {
+            let mut builder = Builder::with_texts(u64::MAX, 1000);
+            for n in 0..2000u32 {
+                let tag = if n % 3 == 0 { 0 } else { builder.text(&format!("tag {}", n % count)) };
+                builder.tagged(Range::of(Family::V4, (7 * n).into(), (7 * n).into()), tag);
+                builder.tagged(Range::of(Family::V6, (9 * n).into(), (9 * n).into()), tag);
+            }
+            builder.tagged(Range::of(Family::V4, 100_000, 100_005), 1);
+            let entries = builder.finish().unwrap();
+            write(&path, &Facts::default(), &entries).unwrap();
+            assert_eq!(read(&path, u64::MAX), Some((Facts::default(), entries.clone())));
+            for n in 0..2000u32 {
+                let text = (n % 3 != 0).then(|| format!("tag {}", n % count));
+                assert_eq!(entries.text(std::net::Ipv4Addr::from_bits(7 * n).into()), text.as_deref());
+            }
+            assert_eq!(entries.text([0, 1, 134, 162].into()), None, "a network has none");
         }
     }
 

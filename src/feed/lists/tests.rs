@@ -22,13 +22,13 @@ fn read_in(format: Format, file: &[u8], pieces: &[usize]) -> (Summary, Vec<Range
     let mut rest = file;
     for length in pieces.iter().cycle() {
         let (piece, behind) = rest.split_at(rest.len().min(*length));
-        reader.push(piece, &mut |range| ranges.push(range));
+        reader.push(piece, &mut |item| ranges.push(item.range));
         rest = behind;
         if rest.is_empty() {
             break;
         }
     }
-    let summary = reader.finish(&mut |range| ranges.push(range));
+    let summary = reader.finish(&mut |item| ranges.push(item.range));
     (summary, ranges)
 }
 

@@ -47,8 +47,8 @@ test('the report draws what was counted, and says of how many packets', REAL, ()
 	for (const title of [ 'By day and hour', 'By country', 'By port', 'By source', 'The ten most stubborn', 'What each source adds', 'Allowed although banned' ])
 		await page.getByRole('heading', { name: title }).waitFor();
 
-	await page.getByText('No list of a country is configured.').waitFor();
-	await page.getByText('No dropped packet was looked at yet.').waitFor();
+	await page.getByText(/only where a list of that country is switched on, and none is\./).waitFor();
+	await page.getByText(/Nothing to show yet: ports, countries and senders/).waitFor();
 	await page.getByLabel('14 days').check();
 	await page.getByRole('img', { name: /^Dropped packets: none/ }).waitFor();
 	/* What the feed alone has, against the others. */
@@ -587,7 +587,7 @@ test('the log shows diswall\'s lines and filters them', async () => {
 	await on('log', {}, async page => {
 		await page.getByText('nats: refused the connection').waitFor();
 		assert.strictEqual(await page.locator('.diswall-log tr').count(), 2);
-		await page.getByLabel('from').selectOption('warn');
+		await page.getByLabel('Shown').selectOption('warn');
 		assert.strictEqual(await page.locator('.diswall-log tr').count(), 1);
 		await page.getByLabel('Only lines with').fill('nothing like that');
 		await page.getByText('No line matches.').waitFor();
@@ -653,13 +653,111 @@ test('without the service\'s script its absence is said', REAL, async () => {
 	assert.match(error.message, /init\.d\/diswall was not run: No such file/);
 });
 
-test('a mistake in the file is said once, with the way to the settings', REAL, async () => {
+test('a mistake in the file is said once, with the way to the page on which it can be mended', REAL, async () => {
 	await world.reset("config block\n\toption ip '1.2.3.400'\n");
 	await on('overview', {}, async page => {
 		await page.getByText(/1\.2\.3\.400 is neither/).waitFor();
-		await page.getByRole('link', { name: 'Open the settings' }).waitFor();
 		assert.strictEqual(await page.getByText(/1\.2\.3\.400/).count(), 1);
+		await page.getByRole('link', { name: 'Open your own blocks' }).click();
+		await page.getByText('1.2.3.400', { exact: true }).first().waitFor();
 	});
+});
+
+test('a feed that is not connected says what it is, is asked again by a button, and leads to its settings', REAL, async () => {
+	await world.reset('', true);
+	await on('overview', {}, async page => {
+		const problem = page.locator('.diswall-problem', { hasText: 'DisWall' });
+		const asked = [];
+
+		page.on('request', request => /"resync"/.test(request.postData() || '') && asked.push(request.postData()));
+		await problem.getByText(/Connection refused/).waitFor();
+		await problem.getByRole('button', { name: 'Try again now' }).press('Enter');
+		await page.getByText(/^DisWall is asked again/).waitFor();
+		assert.match(asked.join(), /"source":"nats"/);
+		assert.match(await text(page.getByRole('region', { name: 'DisWall', exact: true })), /Whom the users of DisWall ban\. Not connected|Whom the users of DisWall ban\. Connecting/);
+		await problem.getByRole('link', { name: 'Open its settings…' }).click();
+		await page.locator('li[data-tab=nats].cbi-tab').waitFor();
+	});
+	world.router.readonly = true;
+	await on('overview', {}, async page => assert.ok(await page.getByRole('button', { name: 'Try again now' }).isDisabled()));
+});
+
+test('CrowdSec goes by its name, and no list can be called so', async () => {
+	const twist = withParts({ name: 'feed.crowdsec', state: 'waiting', why: 'no connection' });
+
+	await on('overview', {
+		twist: (method, result) => {
+			if (method == 'diswall.status')
+				result[1].feeds.push({ name: 'crowdsec', state: 'waiting', entries: 3, notices: [] });
+
+			return twist(method, result);
+		}
+	}, async page => {
+		await page.getByRole('region', { name: 'CrowdSec', exact: true }).getByText('Whom your CrowdSec bans.').waitFor();
+		await page.locator('.diswall-problem strong').getByText('CrowdSec', { exact: true }).waitFor();
+		assert.strictEqual(await page.getByText(/List crowdsec/).count(), 0);
+	});
+	await on('lists', {}, async page => {
+		await page.getByLabel('Name of a new list').fill('crowdsec');
+		await page.getByRole('button', { name: 'Add list' }).click();
+		await page.getByText('That name is taken; give the list another.').waitFor();
+	});
+});
+
+test('what a button does is said before it is pressed, and what it did stays in sight', REAL, async () => {
+	for (let last = 1; last <= 60; last++)
+		world.cli('block', `45.91.91.${last}`, '--timeout', '1h');
+
+	await on('blocked', { viewport: PHONE }, async page => {
+		await page.getByText(/"Unblock" frees it until somebody bans it again\./).waitFor();
+		await page.getByLabel('banned by').selectOption('manual');
+
+		const rows = page.locator('.diswall-results tr', { hasText: '45.91.91.' });
+
+		await until('the rows', async () => await rows.count() == 50);
+
+		for (const row of [ 49, 48 ]) {
+			await rows.nth(row).getByRole('button', { name: /^Unblock: / }).click();
+			await page.locator('.diswall-told').getByText(/45\.91\.91\.\d+ /).waitFor();
+			await until('the message', () => page.locator('.diswall-told').first().evaluate(node => {
+				const place = node.getBoundingClientRect();
+
+				return window.scrollY > 1000 && place.top >= 0 && place.bottom <= innerHeight;
+			}));
+		}
+
+		assert.strictEqual(await page.locator('.diswall-told').count(), 1, 'one message takes the place of another');
+		await rows.first().getByRole('button').first().click();
+		await page.locator('.modal').getByText(/^Unblock: free from now on/).waitFor();
+		await page.locator('.modal').getByText(/^Disconnect: ends the connections/).waitFor();
+	});
+	world.cli('clear', '--by', 'root');
+});
+
+test('the entries of a list are shown when it is chosen', REAL, async () => {
+	await withList('barn', [ '192.0.3.1', '192.0.3.64/26' ]);
+	await until('the list in force', () => world.cli('check', '192.0.3.1').status === 0);
+	await on('blocked', {}, async page => {
+		await page.getByLabel('banned by').selectOption('barn');
+		await page.getByRole('button', { name: '192.0.3.64/26', exact: true }).waitFor();
+	});
+});
+
+test('an allowance for a time is taken back on its page, and who allows nobody is told for what it is', REAL, async () => {
+	world.cli('allow', '45.92.92.1', '--timeout', '1h');
+	world.router.readonly = true;
+	await on('allowed', {}, async page => assert.ok(await page.getByRole('button', { name: 'Take back: 45.92.92.1' }).isDisabled()));
+	world.router.readonly = false;
+	await on('allowed', {}, async page => {
+		await page.getByRole('button', { name: 'Take back: 45.92.92.1' }).click();
+		await page.getByRole('heading', { name: 'For a time' }).waitFor({ state: 'detached' });
+		assert.ok(!world.cli('check', '45.92.92.1').stdout.includes('is allowed'));
+		assert.strictEqual(await page.getByText(/You allow nobody yet/).count(), 0);
+	});
+	fs.writeFileSync(world.config, fs.readFileSync(world.config, 'utf8').replace(/config (allow|block)\n(\t.*\n)*/g, ''));
+	world.router.read();
+	await on('allowed', {}, page => page.getByText(/You allow nobody yet/).waitFor());
+	await on('rules', {}, page => page.getByText(/You block nobody yourself yet/).waitFor());
 });
 
 test('every page says so when the daemon does not run, and breaks nowhere', async () => {
@@ -668,8 +766,11 @@ test('every page says so when the daemon does not run, and breaks nowhere', asyn
 			twist: (method, result) => method.startsWith('diswall.')
 				? [ 0, { error: { code: 'not_running', message: 'the daemon cannot be reached' } } ] : result
 		}, async page => {
-			if ([ 'overview', 'blocked', 'status' ].includes(name))
+			if ([ 'overview', 'report', 'blocked', 'lists', 'status' ].includes(name))
 				await page.getByText(/not running/).first().waitFor();
+
+			if ([ 'report', 'blocked', 'lists' ].includes(name))
+				await page.getByRole('link', { name: 'Start it on the overview…' }).first().waitFor();
 		});
 });
 

@@ -170,6 +170,8 @@ function draw(history, measure, title, width) {
 		h('p', { 'class': 'diswall-legend' }, sources.map(source => [ text.sourceBadge(source), ' ' ]),
 			bars.some(bar => bar.total === null) ? h('span', { 'class': 'diswall-source' },
 				h('span', { 'class': 'diswall-dot diswall-uncounted', 'aria-hidden': 'true' }), _('not counted')) : ''),
+		total > 0 ? '' : h('p', { 'class': 'diswall-note' },
+			_('Nothing in these hours. What comes is drawn here by itself, a bar for each hour.')),
 		table(bars, sources, many));
 }
 

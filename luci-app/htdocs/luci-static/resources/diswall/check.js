@@ -73,26 +73,26 @@ function ruleLine(rule) {
 		rule.comment ? [ ' ', h('q', {}, rule.comment) ] : '');
 }
 
-/* What can be done about it, each [label, method, arguments, style]. */
+/* What can be done about it, each [label, method, arguments, style, what it does]. */
 function actions(result) {
 	const one = { addresses: [ result.address ] };
 	const own = result.allowances.filter(allowance => allowance.origin != 'nats' && allowance.address == result.address);
 	const offered = [];
 
 	if (result.verdict == 'blocked' || result.verdict == 'partly')
-		offered.push([ _('Allow always'), 'allow', one, 'positive' ]);
+		offered.push([ _('Allow always'), 'allow', one, 'positive', _('never blocked again, whoever bans it, until you take that back') ]);
 
 	if (result.bans.length && result.verdict != 'allowed')
-		offered.push([ _('Unblock'), 'unblock', one, 'action' ]);
+		offered.push([ _('Unblock'), 'unblock', one, 'action', _('free from now on; blocked again when somebody bans it again') ]);
 
 	if (own.length)
-		offered.push([ _('Take back allowance'), 'disallow', one, 'remove' ]);
+		offered.push([ _('Take back allowance'), 'disallow', one, 'remove', _('blocked again if somebody bans it') ]);
 
 	if (result.verdict == 'clear')
-		offered.push([ _('Block'), 'block', one, 'negative' ]);
+		offered.push([ _('Block'), 'block', one, 'negative', _('nothing from there gets in until you unblock it') ]);
 
 	if (result.verdict != 'protected')
-		offered.push([ _('Disconnect'), 'kick', one, 'neutral' ]);
+		offered.push([ _('Disconnect'), 'kick', one, 'neutral', _('ends the connections it has now, and bans nobody') ]);
 
 	return offered;
 }
@@ -114,9 +114,10 @@ function act(method, args) {
 function show(node, address, writable, changed) {
 	return api.check({ address: address }).then(result => {
 		if (result.failed)
-			return text.fill(node, h('p', { 'class': 'diswall-answer diswall-warn' }, result.failed.message));
+			return text.fill(node, h('div', { 'class': 'diswall-answer diswall-warn' }, result.failed.message));
 
 		const verdict = text.pick(VERDICTS, result.verdict, { icon: '?', kind: 'off' });
+		const offered = actions(result);
 		const lines = [].concat(
 			result.bans.map(ban => banLine(ban, result.now)),
 			result.rules.map(ruleLine),
@@ -127,7 +128,7 @@ function show(node, address, writable, changed) {
 			h('p', { 'class': 'diswall-verdict' },
 				h('span', { 'aria-hidden': 'true' }, verdict.icon), ' ', headline(result)),
 			lines.length ? h('ul', {}, lines) : '',
-			h('div', { 'class': 'diswall-actions' }, actions(result).map(action => h('button', {
+			h('div', { 'class': 'diswall-actions' }, offered.map(action => h('button', {
 				'class': 'btn cbi-button cbi-button-' + action[3],
 				'type': 'button',
 				'disabled': writable ? null : '',
@@ -137,7 +138,8 @@ function show(node, address, writable, changed) {
 
 					return show(node, address, writable, changed);
 				}))
-			}, action[0])))));
+			}, action[0]))),
+			offered.map(action => h('div', { 'class': 'diswall-note' }, '%s: %s.'.format(action[0], action[4])))));
 	});
 }
 

@@ -6,7 +6,8 @@
 
 /*
  * A grid of UCI sections that shows a page of them and can be searched, so that 5,000 allowances
- * open as fast as five. What is not shown is neither read from the form nor written.
+ * open as fast as five. What is not shown is neither read from the form nor written. `introduction` stands there while
+ * there is none.
  */
 
 const h = text.h;
@@ -44,7 +45,8 @@ const PagedGrid = form.GridSection.extend({
 
 	renderContents: function() {
 		return Promise.resolve(this.super('renderContents', arguments)).then(node =>
-			h('div', {}, this.renderSearch(), node, this.renderPager()));
+			h('div', {}, this.introduction && !uci.sections(this.map.config, this.sectiontype).length
+				? h('div', { 'class': 'diswall-intro' }, this.introduction) : '', this.renderSearch(), node, this.renderPager()));
 	},
 
 	renderSearch: function() {

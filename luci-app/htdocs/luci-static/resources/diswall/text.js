@@ -97,6 +97,7 @@ function sourceName(source) {
 	switch (source) {
 	case 'dynfw': return 'Turris DynFW';
 	case 'nats': return 'DisWall';
+	case 'crowdsec': return 'CrowdSec';
 	case 'scan': return _('This router');
 	case 'manual': return _('Own blocks');
 	default: return source || '?';
@@ -134,7 +135,7 @@ function reason(given) {
 	case 'listed':
 		return given.text ? _('on its list of %s').format(given.text) : _('on its list');
 	case 'announced':
-		return _('announced');
+		return _('newly put on its list');
 	case 'tagged':
 		return given.text;
 	case 'port':
@@ -172,6 +173,7 @@ const PART_TITLES = new Map([
 	[ 'devices', () => _('Rules of the devices') ],
 	[ 'feed.dynfw', () => 'Turris DynFW' ],
 	[ 'feed.nats', () => 'DisWall' ],
+	[ 'feed.crowdsec', () => 'CrowdSec' ],
 	[ 'share', () => _('Sharing with DisWall') ],
 	[ 'abuseipdb', () => _('Reports to AbuseIPDB') ],
 	[ 'scan', () => _('Scan detection') ],
@@ -213,9 +215,23 @@ function end(entry) {
 	return entry.until === null ? _('until taken back') : moment(entry.until);
 }
 
-/* A message on top of the page: what was done, or why not. */
+/*
+ * A message on top of the page, in sight wherever the reader is: what was done, or why not. It takes the place of the
+ * one before, unless that was a failure.
+ */
 function tell(ui, messages, kind) {
-	ui.addNotification(null, h('div', {}, [].concat(messages).map(message => h('p', {}, message))), kind || 'info');
+	document.querySelectorAll('.diswall-told.info').forEach(node => node.remove());
+
+	ui.addNotification(null, h('div', { 'role': kind == 'danger' ? 'alert' : 'status' },
+		[].concat(messages).map(message => h('p', {}, message))), kind || 'info', 'diswall-told');
+}
+
+/* Why there is nothing to show, and where to mend it. */
+function failure(failed) {
+	return h('div', { 'class': 'diswall-problem diswall-' + (failed.code == 'not_running' ? 'bad' : 'warn') }, failed.message,
+		failed.code == 'not_running' ? h('p', { 'class': 'diswall-actions' }, h('a', {
+			'class': 'btn cbi-button cbi-button-action', 'href': L.url('admin/services/diswall/overview')
+		}, _('Start it on the overview…'))) : '');
 }
 
 /* The style sheet all pages share; asked for once a page. */
@@ -262,6 +278,7 @@ return baseclass.extend({
 	worst: worst,
 	end: end,
 	tell: tell,
+	failure: failure,
 	style: style,
 	nameFields: nameFields
 });

@@ -52,7 +52,7 @@ function box() {
 	const place = h('div', { 'role': 'status', 'aria-live': 'polite' });
 	const input = h('textarea', {
 		'class': 'cbi-input-textarea', 'id': 'diswall-lines', 'rows': 3, 'maxlength': BYTES, 'spellcheck': 'false',
-		'autocomplete': 'off', 'style': 'width:100%'
+		'autocomplete': 'off', 'style': 'width:100%', 'placeholder': 'sshd[2107]: Failed password for root from 203.0.113.5 port 40022 ssh2'
 	});
 
 	return h('div', { 'class': 'cbi-section' },
@@ -65,8 +65,8 @@ function box() {
 				return ask(place, input.value);
 			}
 		},
-		h('label', { 'for': 'diswall-lines' }, _('Lines of a log')), input, ' ',
-		h('button', { 'class': 'btn cbi-button cbi-button-action', 'type': 'submit' }, _('Try')), place));
+		h('label', { 'for': 'diswall-lines' }, _('Lines of a log')), input,
+		h('p', {}, h('button', { 'class': 'btn cbi-button cbi-button-action', 'type': 'submit' }, _('Try'))), place));
 }
 
 return baseclass.extend({ box: box });

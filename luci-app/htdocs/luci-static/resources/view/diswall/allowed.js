@@ -5,6 +5,7 @@
 'require ui';
 'require uci';
 'require diswall.api as api';
+'require diswall.check as check';
 'require diswall.file as file';
 'require diswall.grid as grid';
 'require diswall.text as text';
@@ -46,6 +47,7 @@ return view.extend({
 		section.addremove = true;
 		section.nodescriptions = true;
 		section.addbtntitle = _('Add');
+		section.introduction = _('You allow nobody yet. Put here whom diswall must never lock out: your office, a friend\'s router, a service that is blocked by mistake.');
 
 		let option = section.option(form.Value, 'ip', _('Address or network'), _('What is never blocked, of either family, or the full name of a host.'));
 
@@ -64,7 +66,7 @@ return view.extend({
 				'class': 'btn cbi-button cbi-button-add', 'type': 'button', 'disabled': map.readonly ? '' : null,
 				'click': ui.createHandlerFn(this, 'allowOwn')
 			}, _('Add my own address'))),
-			this.renderOthers(_('For a time'), answers[1]),
+			this.timed = h('div', {}, this.renderOthers(_('For a time'), answers[1], !map.readonly)),
 			this.renderOthers(_('From DisWall'), answers[0])));
 	},
 
@@ -97,7 +99,15 @@ return view.extend({
 			text.tell(ui, _('%s was added. It takes force with Save & Apply.').format(address), 'info'));
 	},
 
-	renderOthers: function(title, answer) {
+	/* Takes one back that ends by itself, now. */
+	takeBack: function(address) {
+		return check.act('disallow', { addresses: [ address ] })
+			.then(() => api.allowances({ origin: 'command', limit: PAGE }))
+			.then(answer => text.fill(this.timed, this.renderOthers(_('For a time'), answer, true)));
+	},
+
+	/* `writable`: whether each can be taken back here; absent where nobody can. */
+	renderOthers: function(title, answer, writable) {
 		const cell = (name, ...content) => h('td', { 'class': 'td', 'data-title': name }, content);
 
 		if (answer.failed || !answer.allowances.length)
@@ -107,11 +117,17 @@ return view.extend({
 			h('h3', {}, title),
 			h('table', { 'class': 'table diswall-table' },
 				h('tr', { 'class': 'tr table-titles' },
-					[ _('Address or network'), _('Comment'), _('Ends') ].map(name => h('th', { 'class': 'th', 'scope': 'col' }, name))),
+					[ _('Address or network'), _('Comment'), _('Ends') ].map(name => h('th', { 'class': 'th', 'scope': 'col' }, name)),
+					writable === undefined ? '' : h('th', { 'class': 'th', 'scope': 'col' }, h('span', { 'class': 'diswall-hidden' }, _('Actions')))),
 				answer.allowances.map(allowance => h('tr', { 'class': 'tr' },
 					cell(_('Address or network'), allowance.address),
-					cell(_('Comment'), allowance.comment),
-					cell(_('Ends'), text.end(allowance))))),
+					cell(_('Comment'), allowance.comment || '–'),
+					cell(_('Ends'), text.end(allowance)),
+					writable === undefined ? '' : h('td', { 'class': 'td cbi-section-actions' }, h('div', {}, h('button', {
+						'class': 'btn cbi-button cbi-button-remove', 'type': 'button', 'disabled': writable ? null : '',
+						'aria-label': '%s: %s'.format(_('Take back'), allowance.address),
+						'click': ui.createHandlerFn(this, 'takeBack', allowance.address)
+					}, _('Take back'))))))),
 			answer.matched > answer.allowances.length
 				? h('p', { 'class': 'diswall-note' }, _('and %s more').format(text.number(answer.matched - answer.allowances.length)))
 				: '');

@@ -38,6 +38,11 @@ function csvLine(ban) {
 	].map(csvField).join(',');
 }
 
+/* A list is long, and stands beside the bans; one that exempts bans nobody. */
+function isShownAlone(feed) {
+	return feed.name == 'crowdsec' || feed.list && feed.list != 'allow';
+}
+
 function save(name, lines) {
 	const url = URL.createObjectURL(new Blob([ lines.join('\r\n'), '\r\n' ], { type: 'text/csv' }));
 	const link = h('a', { 'href': url, 'download': name });
@@ -55,31 +60,34 @@ return view.extend({
 
 	load: function() {
 		this.query = { sort: 'since', desc: true, offset: 0, limit: PAGE };
-		return api.bans(this.query);
+		return Promise.all([ api.bans(this.query), api.status() ]);
 	},
 
-	render: function(answer) {
+	render: function(answers) {
 		text.style();
 
 		this.writable = L.hasViewPermission() === true;
 		this.place = h('div', { 'class': 'diswall-results' });
 		this.said = h('p', { 'class': 'diswall-note', 'role': 'status', 'aria-live': 'polite' });
-		this.show(answer);
+		this.show(answers[0]);
 
 		return h('div', { 'class': 'diswall' },
 			h('h2', {}, _('Blocked addresses')),
-			this.renderFilter(), this.said, this.place);
+			h('div', { 'class': 'cbi-map-descr' },
+				_('Whom diswall keeps out now, by whose word and why. "Allow" keeps an address free for good; "Unblock" frees it until somebody bans it again.')),
+			this.renderFilter(answers[1].failed ? [] : answers[1].feeds.filter(isShownAlone).map(feed => feed.name)), this.said, this.place);
 	},
 
-	renderFilter: function() {
+	/* `others`: names of lists, whose entries are shown only when one is chosen. */
+	renderFilter: function(others) {
 		const search = h('input', {
 			'class': 'cbi-input-text', 'type': 'text', 'id': 'diswall-search', 'autocomplete': 'off',
 			'placeholder': '203.0.113.0/24, ssh, …'
 		});
 
 		const source = h('select', { 'class': 'cbi-input-select', 'id': 'diswall-source', 'change': () => submit() },
-			h('option', { 'value': '' }, _('everybody')),
-			text.SOURCES.map(name => h('option', { 'value': name }, text.sourceName(name))));
+			h('option', { 'value': '' }, others.length ? _('everybody but lists') : _('everybody')),
+			text.SOURCES.concat(others).map(name => h('option', { 'value': name }, text.sourceName(name))));
 
 		const submit = () => this.ask({
 			search: search.value.trim() || undefined, source: source.value || undefined, offset: 0
@@ -114,8 +122,8 @@ return view.extend({
 
 	show: function(answer) {
 		if (answer.failed) {
-			this.said.textContent = answer.failed.message;
-			this.place.replaceChildren();
+			this.said.textContent = '';
+			text.fill(this.place, text.failure(answer.failed));
 			return;
 		}
 
@@ -128,7 +136,8 @@ return view.extend({
 			: _('%s of %s bans').format(text.number(answer.matched), text.number(answer.total));
 
 		text.fill(this.place, answer.bans.length ? [ this.renderTable(answer), this.renderPager(answer) ]
-			: h('p', {}, answer.total ? _('No banned address matches.') : _('No address is banned.')));
+			: h('p', {}, answer.total ? _('No banned address matches.')
+				: _('Nobody is banned yet. What feeds know comes by itself, and so does who scans this router or guesses passwords.')));
 	},
 
 	renderTable: function(answer) {
@@ -163,7 +172,7 @@ return view.extend({
 		const cell = (title, ...content) => h('td', { 'class': 'td', 'data-title': title }, content);
 		const button = (label, kind, method) => h('button', {
 			'class': 'btn cbi-button cbi-button-' + kind, 'type': 'button', 'disabled': this.writable ? null : '',
-			'aria-label': '%s: %s'.format(label, ban.address),
+			'aria-label': '%s: %s'.format(label, ban.address), 'title': label,
 			'click': ui.createHandlerFn(this, () => check.act(method, { addresses: [ ban.address ] }).then(() => this.ask({})))
 		}, label);
 

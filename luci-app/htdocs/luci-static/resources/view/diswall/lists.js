@@ -26,7 +26,7 @@ const USES = new Map([
 ]);
 
 /* Names that have a meaning of their own to diswall: its sources and its sets. */
-const TAKEN = [ 'dynfw', 'nats', 'scan', 'manual', 'allow', 'severed', 'once', 'cut' ];
+const TAKEN = [ 'dynfw', 'nats', 'crowdsec', 'scan', 'manual', 'allow', 'severed', 'once', 'cut' ];
 
 /* Whether a section is switched off, as uci's flags are read. */
 const isOff = name => [ '0', 'off', 'no', 'false', 'disabled' ].includes(uci.get('diswall', name, 'enabled'));
@@ -322,7 +322,7 @@ return view.extend({
 
 	show: function(status) {
 		this.status = status.failed ? null : status;
-		text.fill(this.trouble, status.failed ? h('p', { 'class': 'diswall-problem diswall-warn' }, status.failed.message) : '');
+		text.fill(this.trouble, status.failed ? text.failure(status.failed) : '');
 		this.places.forEach((kinds, name) => {
 			const said = cells(name, this.status);
 

@@ -14,6 +14,9 @@
 const h = text.h;
 const PAGE = 50;
 const LEVELS = [ 'err', 'warn', 'notice', 'info', 'debug' ];
+const LEVEL_NAMES = new Map([
+	[ 'err', () => _('error') ], [ 'warn', () => _('warning') ], [ 'notice', () => _('notice') ], [ 'info', () => _('information') ], [ 'debug', () => _('detail') ]
+]);
 const KINDS = new Map([ [ 'emerg', 'bad' ], [ 'alert', 'bad' ], [ 'crit', 'bad' ], [ 'err', 'bad' ], [ 'warn', 'warn' ] ]);
 
 /* "Sat Nov 21 20:20:46 2026 daemon.info diswall[1234]: text" → its parts, or null for other programs' lines. */
@@ -67,13 +70,13 @@ return view.extend({
 
 		this.offset = 0;
 		this.filter = h('input', {
-			'class': 'cbi-input-text', 'type': 'text', 'id': 'diswall-words', 'input': () => this.turn(0)
+			'class': 'cbi-input-text', 'type': 'text', 'id': 'diswall-words', 'placeholder': '203.0.113.9, scan, …', 'input': () => this.turn(0)
 		});
 		this.level = h('select', { 'class': 'cbi-input-select', 'id': 'diswall-level', 'change': () => this.turn(0) },
 			h('option', { 'value': 'debug' }, _('everything')),
-			h('option', { 'value': 'info' }, _('information')),
-			h('option', { 'value': 'warn' }, _('warnings')),
-			h('option', { 'value': 'err' }, _('errors')));
+			h('option', { 'value': 'info' }, _('no details')),
+			h('option', { 'value': 'warn' }, _('warnings and errors')),
+			h('option', { 'value': 'err' }, _('errors alone')));
 		this.place = h('div', { 'class': 'diswall-results' });
 		this.log = log;
 		this.show();
@@ -85,9 +88,10 @@ return view.extend({
 
 		return h('div', { 'class': 'diswall' },
 			h('h2', {}, _('Log')),
+			h('div', { 'class': 'cbi-map-descr' }, _('What diswall wrote into the system log: bans first, the newest on top. A restart of the router empties it.')),
 			h('div', { 'class': 'diswall-filter' },
 				h('label', { 'for': 'diswall-words' }, _('Only lines with')), this.filter,
-				h('label', { 'for': 'diswall-level' }, _('from')), this.level),
+				h('label', { 'for': 'diswall-level' }, _('Shown')), this.level),
 			this.place);
 	},
 
@@ -114,7 +118,7 @@ return view.extend({
 
 		text.fill(this.place, shown.length
 			? [ this.renderRows(_('Bans'), bans), this.renderRows(_('Everything else'), others), this.renderPager(ordered.length) ]
-			: h('p', {}, this.log.lines.length ? _('No line matches.') : _('diswall has not logged anything yet.')));
+			: h('p', {}, this.log.lines.length ? _('No line matches.') : _('diswall has not logged anything yet. Bans stand here, and what goes wrong.')));
 	},
 
 	renderRows: function(title, rows) {
@@ -123,7 +127,7 @@ return view.extend({
 				h('td', { 'class': 'td diswall-time' }, row.time),
 				h('td', { 'class': 'td' }, h('span', {
 					'class': 'diswall-pill diswall-' + text.pick(KINDS, row.level, 'off')
-				}, row.level)),
+				}, text.pick(LEVEL_NAMES, row.level, () => row.level)())),
 				h('td', { 'class': 'td' }, row.text, row.times > 1 ? h('div', { 'class': 'diswall-note' },
 					N_(row.times, '%s time since %s', '%s times since %s').format(text.number(row.times), row.first)) : ''))))) : '';
 	},

@@ -84,7 +84,7 @@ function sent(status) {
 		texts.push(sharing(status.sharing));
 	if (status.parts.some(part => part.name == 'abuseipdb'))
 		texts.push(_('Who fails to log in is reported to AbuseIPDB.'));
-	return ' ' + (texts.join(' ') || _('Nothing is sent.'));
+	return ' ' + (texts.join(' ') || _('What is banned here is sent to nobody.'));
 }
 
 function sharing(given) {
@@ -107,26 +107,55 @@ function mendButton(label) {
 	}, label));
 }
 
-/* The one listener for it: notices are made anew whenever one of them differs. */
+/* The one listener for these: notices are made anew whenever one of them differs. */
 function mendOnClick(place, then) {
 	place.addEventListener('click', event => {
-		const button = event.target.closest('[data-mend]');
+		const button = event.target.closest('[data-mend], [data-again]');
 
 		if (!button)
 			return;
 
+		const source = button.dataset.again;
+
 		button.disabled = true;
 		button.classList.add('spinning');
-		api.reload().then(answer => {
+		(source ? api.resync({ source: source }) : api.reload()).then(answer => {
 			button.disabled = false;
 			button.classList.remove('spinning');
 
 			if (answer.failed)
 				text.tell(ui, answer.failed.message, 'danger');
+			else if (source)
+				text.tell(ui, _('%s is asked again. What comes of it stands here in a few seconds.').format(text.sourceName(source)), 'info');
 
 			return then();
 		});
 	});
+}
+
+function linkButton(label, page) {
+	return h('a', { 'class': 'btn cbi-button cbi-button-action', 'href': L.url('admin/services/diswall/' + page) }, label);
+}
+
+/* Where the settings of a part are that may be wrong. */
+const SETTINGS = new Map([
+	[ 'feed.dynfw', 'dynfw' ], [ 'feed.nats', 'nats' ], [ 'feed.crowdsec', 'crowdsec' ], [ 'share', 'nats' ],
+	[ 'abuseipdb', 'abuseipdb' ], [ 'login', 'detection' ], [ 'keep', 'general' ]
+]);
+
+/* What can be done about a part that is not in force, without a command line. */
+function partActions(part) {
+	const feed = part.name.startsWith('feed.') ? part.name.slice(5) : '';
+	const tab = text.pick(SETTINGS, part.name, '');
+	const offered = [
+		feed ? h('button', {
+			'class': 'btn cbi-button cbi-button-action', 'type': 'button', 'data-again': feed,
+			'disabled': L.hasViewPermission() === true ? null : ''
+		}, _('Try again now')) : '',
+		tab ? linkButton(_('Open its settings…'), 'settings?tab=' + tab) : feed ? linkButton(_('Show lists…'), 'lists') : ''
+	].filter(node => node);
+
+	return offered.length ? h('div', { 'class': 'diswall-actions' }, offered) : '';
 }
 
 /* What is not in force: why, what is lost, what to do where no button does it. */
@@ -137,7 +166,8 @@ function partNotice(part) {
 		h('strong', {}, text.partTitle(part.name)), ' ', h('span', { 'class': 'diswall-pill diswall-' + state.kind }, state.name()),
 		part.why ? h('div', {}, part.why) : '',
 		part.lost ? h('div', {}, _('Meanwhile: %s').format(part.lost)) : '',
-		part.remedy && !isOfRules(part) ? h('div', {}, _('What to do: %s').format(part.remedy)) : '');
+		part.remedy && !isOfRules(part) ? h('div', {}, _('What to do: %s').format(part.remedy)) : '',
+		partActions(part));
 }
 
 function problems(status) {
@@ -163,9 +193,7 @@ function card(title, state, lines, button) {
 
 /* A part that is switched off says what it would give, and where its switch is. */
 function offCard(title, gives, tab) {
-	return card(title, null, [ gives ], h('p', {}, h('a', {
-		'class': 'btn cbi-button cbi-button-action', 'href': L.url('admin/services/diswall/settings') + '?tab=' + tab
-	}, _('Switch it on…'))));
+	return card(title, null, [ gives ], h('p', {}, linkButton(_('Switch it on…'), 'settings?tab=' + tab)));
 }
 
 function partOf(status, name) {
@@ -174,8 +202,16 @@ function partOf(status, name) {
 	return part ? text.partState(part.state) : null;
 }
 
+/* What a feed is, for who has never heard of it. */
+const ABOUT = new Map([
+	[ 'dynfw', () => _('Attackers that CZ.NIC sees at routers and honeypots, kept up to the second.') ],
+	[ 'nats', feed => feed.hub ? _('What your other routers see, by a hub of your own.') : _('Whom the users of DisWall ban.') ],
+	[ 'crowdsec', () => _('Whom your CrowdSec bans.') ]
+]);
+
 function feedLines(feed, now) {
 	return [
+		text.pick(ABOUT, feed.name, () => '')(feed),
 		'%s: %s'.format(text.pick(FEED_STATES, feed.state, () => feed.state)(), text.counted(feed.entries, 0)),
 		feed.error,
 		feed.retry_in !== null ? _('Next try %s.').format(text.ahead(feed.retry_in)) : '',
@@ -206,9 +242,7 @@ function listsCard(feeds, status) {
 
 	return card(_('Lists'), text.worst(parts), feeds.map(feed => '%s: %s'.format(text.sourceName(feed.name),
 		feed.state == 'live' || feed.entries ? text.counted(feed.entries, 0) : text.pick(LIST_STATES, feed.state, () => feed.state)())),
-	h('p', {}, h('a', {
-		'class': 'btn cbi-button cbi-button-action', 'href': L.url('admin/services/diswall/lists')
-	}, _('Show lists…'))));
+	h('p', {}, linkButton(_('Show lists…'), 'lists')));
 }
 
 function scanCard(status) {
@@ -216,7 +250,8 @@ function scanCard(status) {
 	const state = partOf(status, 'scan');
 
 	return state ? card(text.partTitle('scan'), state, [
-		own ? text.counted(own.v4 + own.v6, own.networks) : '',
+		_('Bans who touches a port that nobody serves.'),
+		own ? _('Banned now: %s').format(text.counted(own.v4 + own.v6, own.networks)) : '',
 		_('Banned in the last hour: %s').format(text.number(status.scan.bans_hour)),
 		status.scan.suspects ? _('Under suspicion: %s').format(text.number(status.scan.suspects)) : ''
 	]) : offCard(text.partTitle('scan'), _('Would ban who touches a port that nobody serves. It needs no feed.'), 'detection');
@@ -225,7 +260,7 @@ function scanCard(status) {
 function loginCard(status) {
 	const state = partOf(status, 'login');
 
-	return state ? card(text.partTitle('login'), state, [ _('Bans who fails to log in too often.') ])
+	return state ? card(text.partTitle('login'), state, [ _('Bans who fails to log in too often, at ssh for example.') ])
 		: offCard(text.partTitle('login'), _('Would ban who fails to log in too often, as the log tells.'), 'detection');
 }
 
@@ -253,6 +288,19 @@ function cards(status) {
 	return status.state == 'off' ? [ offCard('diswall', _('Nothing is blocked, and no rule of diswall is in the firewall.'), 'general') ]
 		: status.feeds.filter(feed => !feed.list).map(feed => feedCard(status, feed))
 			.concat(lists.length ? listsCard(lists, status) : [], scanCard(status), loginCard(status), firewallCard(status), otherCard(status));
+}
+
+/* The pages on which the wrong entries of the file can be mended. */
+function placesOf(answer) {
+	const pages = [
+		[ 'rules', _('Open your own blocks'), /; config (block|logwatch)\b/ ], [ 'allowed', _('Open the allowed addresses'), /; config allow\b/ ],
+		[ 'lists', _('Open the lists'), /; config list\b/ ]
+	];
+	const texts = answer.failed ? [] : answer.problems.map(problem => problem.text);
+	const fitting = pages.filter(page => texts.some(words => page[2].test(words)));
+
+	return texts.some(words => !pages.some(page => page[2].test(words))) || !fitting.length
+		? fitting.concat([ [ 'settings', _('Open the settings') ] ]) : fitting;
 }
 
 return view.extend({
@@ -293,6 +341,7 @@ return view.extend({
 
 		const page = h('div', { 'class': 'diswall' },
 			h('h2', {}, 'diswall'),
+			h('div', { 'class': 'cbi-map-descr' }, _('Keeps addresses that are known to attack others away from this router and your network.')),
 			this.places.banner,
 			this.places.file,
 			this.places.problems,
@@ -366,8 +415,8 @@ return view.extend({
 			return wrong ? undefined : this.put('file', this.wrong = '');
 
 		this.wrong = true;
-		return api.config().then(answer => this.places.file.replaceChildren(answer.failed ? '' : file.notice(answer),
-			h('p', {}, h('a', { 'class': 'btn cbi-button cbi-button-action', 'href': L.url('admin/services/diswall/settings') }, _('Open the settings')))));
+		return api.config().then(answer => text.fill(this.places.file, answer.failed ? '' : file.notice(answer),
+			h('p', { 'class': 'diswall-actions' }, placesOf(answer).map(place => linkButton(place[1], place[0])))));
 	},
 
 	showStatus: function(status) {

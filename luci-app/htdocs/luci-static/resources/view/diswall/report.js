@@ -36,7 +36,7 @@ function summary(report) {
 
 	return [
 		_('%s (%s) dropped, new bans: %s.').format(packets(report.packets), text.bytes(report.bytes), text.number(report.bans)),
-		_('Figures since %s, of %s hours.').format(text.moment(report.since), text.number(counted)),
+		N_(counted, 'Figures since %s, of %s hour.', 'Figures since %s, of %s hours.').format(text.moment(report.since), text.number(counted)),
 		report.days > report.kept ? _('At most %s days are kept.').format(text.number(report.kept)) : ''
 	];
 }
@@ -47,7 +47,8 @@ function looked(report) {
 		return _('No dropped packet can be looked at: %s').format(report.trouble);
 
 	if (!report.looked)
-		return report.looks ? _('No dropped packet was looked at yet.') : _('Dropped packets are not looked at. The switch is in the settings, under "Report".');
+		return report.looks ? _('Nothing to show yet: ports, countries and senders are known from dropped packets, of which diswall looks at a few a second.')
+			: _('Dropped packets are not looked at. The switch is in the settings, under "Report".');
 
 	return [
 		_('Known from the %s that were looked at, of %s dropped: at most 5 a second of each source.').format(packets(report.looked), text.number(report.packets)),
@@ -74,7 +75,7 @@ function bySource(report, width) {
 	const sources = report.sources.filter(source => source.packets + source.bans > 0).sort((a, b) => b.packets - a.packets);
 
 	return sources.length ? [
-		graph.bars(rows(sources, titleOf, source => source.packets, source => text.sourceClass(source.name)), _('By source'), width),
+		sources[0].packets ? graph.bars(rows(sources, titleOf, source => source.packets, source => text.sourceClass(source.name)), _('By source'), width) : '',
 		h('table', { 'class': 'table diswall-table' }, heads([ _('Source'), _('Dropped'), _('Bytes'), _('New bans') ]),
 			sources.map(source => h('tr', { 'class': 'tr' },
 				cell(_('Source'), titleOf(source), source.gone ? [ ' ', h('span', { 'class': 'diswall-pill diswall-off' }, _('no longer configured')) ] : ''),
@@ -91,7 +92,7 @@ function byPlace(report, width) {
 	return [
 		list.length ? graph.bars(rows(list, place => place.title, place => place.packets), _('By country'), width) : '',
 		note(report.placed ? _('Countries are those of the country lists that are configured; what is in none of them is not known.')
-			: [ _('No list of a country is configured. One that is fetched blocks, and what it drops is counted here.'), ' ',
+			: [ _('Which country a packet came from is known only where a list of that country is switched on, and none is.'), ' ',
 				h('a', { 'class': 'btn cbi-button cbi-button-action', 'href': L.url('admin/services/diswall/lists') }, _('Show lists…')) ])
 	];
 }
@@ -115,7 +116,7 @@ function stubborn(report) {
 			cell(_('Last'), text.moment(host.last), host.protocol ? ', ' + service(host.protocol, host.port) : ''),
 			cell(_('Country'), host.place || '–'),
 			cell(_('Banned by'), host.sources.length ? host.sources.map(source => [ text.sourceBadge(source), ' ' ]) : _('nobody now'),
-				host.reason.kind ? h('div', {}, text.reason(host.reason)) : '')))) : note(_('Nobody yet.'));
+				host.reason.kind ? h('div', {}, text.reason(host.reason)) : '')))) : note(_('Nobody yet. Who comes again and again although banned stands here.'));
 }
 
 function share(part, whole) {
@@ -184,7 +185,7 @@ return view.extend({
 		this.report = report;
 
 		if (report.failed)
-			return text.fill(this.place, h('p', { 'class': 'diswall-problem diswall-bad' }, report.failed.message));
+			return text.fill(this.place, text.failure(report.failed));
 
 		const width = Math.max(240, (this.place.clientWidth || 720) - 24);
 		const half = width > 640 ? Math.floor(width / 2) - 24 : width;

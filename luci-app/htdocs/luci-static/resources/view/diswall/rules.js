@@ -91,6 +91,7 @@ return view.extend({
 		section.addremove = true;
 		section.nodescriptions = true;
 		section.addbtntitle = _('Add');
+		section.introduction = _('You block nobody yourself yet. Put here an address or a whole network that shall never get in. What feeds, lists and this router ban needs nothing here.');
 
 		let option = section.option(form.Value, 'ip', _('Address or network'), _('What to block, of either family, or the full name of a host.'));
 

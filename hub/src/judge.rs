@@ -56,7 +56,11 @@ pub async fn report(store: &Store, trust: &Trust, now: u64, login: &str, ip: IpA
         }
         let count = counted(store, &key).await?;
         let ban = Ban { seconds: step(count), reason: reason.to_owned(), count };
-        keep(store, &key, &supporters, now, ban.seconds.into()).await?;
+        match keep(store, &key, &supporters, now, ban.seconds.into()).await {
+            // Somebody takes back what he said, or says it again.
+            Err(Error::Conflict) => continue,
+            result => result?,
+        }
         let expected = Some(before.map_or(0, |record| record.revision));
         match store.bans.put(&key, ban.encode(), Put { ttl: Some(ban.seconds.into()), expected }).await {
             Err(Error::Conflict) => continue,
@@ -85,8 +89,17 @@ async fn claim(store: &Store, trust: &Trust, now: u64, login: &str, key: &str, r
     store.claims.put(&place, claim.encode(), how).await.map(drop)
 }
 
-/// Who says so, what, and when that ends.
-type Supporters = BTreeMap<String, (Claim, Option<u64>)>;
+/// Who says so.
+type Supporters = BTreeMap<String, Supporter>;
+
+/// What a login says.
+struct Supporter {
+    claim: Claim,
+    /// The claim's revision.
+    revision: u64,
+    /// When it ends.
+    ends: Option<u64>,
+}
 
 /// Whoever claims that the address should be banned and is not revoked: within the window before `now`, or at all.
 /// No more are read than decide.
@@ -103,7 +116,8 @@ async fn supporters(store: &Store, trust: &Trust, key: &str, now: Option<u64>) -
         if record.gone || is_late || reporters::is_revoked(store, login).await? {
             continue;
         }
-        found.insert(login.to_owned(), (claim, record.ttl.map(|ttl| record.written + ttl)));
+        let ends = record.ttl.map(|ttl| record.written + ttl);
+        found.insert(login.to_owned(), Supporter { claim, revision: record.revision, ends });
         if enough(trust, &found) {
             break;
         }
@@ -115,11 +129,12 @@ fn enough(trust: &Trust, supporters: &Supporters) -> bool {
     supporters.len() >= trust.quorum || supporters.keys().any(|login| trust.honeypots.contains(login))
 }
 
-/// Sees to it that what a ban stands on is there for as long as the ban: a revocation must find it.
+/// Sees to it that what a ban stands on is there for as long as the ban: a revocation must find it. What was taken back
+/// since it was read stays so: [`Error::Conflict`].
 async fn keep(store: &Store, key: &str, supporters: &Supporters, now: u64, seconds: u64) -> Result<()> {
-    for (login, (claim, ends)) in supporters {
+    for (login, Supporter { claim, revision, ends }) in supporters {
         if ends.is_some_and(|ends| ends < now + seconds + 60) {
-            let how = Put { ttl: Some(seconds + 120), expected: None };
+            let how = Put { ttl: Some(seconds + 120), expected: Some(*revision) };
             store.claims.put(&format!("{key}.{login}"), claim.encode(), how).await?;
         }
     }

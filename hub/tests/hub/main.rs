@@ -2,6 +2,7 @@
 //! `diswall-hub user add` gives them.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod bounds;
 mod changes;
 mod commands;
 mod much;

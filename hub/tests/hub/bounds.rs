@@ -1,0 +1,40 @@
+//! Slips of the owner's, and whoever tries how much one may have: bounds hold, and are said.
+
+use std::collections::BTreeSet;
+
+use async_nats::jetstream;
+use futures_util::TryStreamExt;
+
+use crate::support::{Site, wait_for};
+
+/// The keys of a bucket that a filter names.
+async fn keys(owner: &async_nats::Client, bucket: &str, filter: &str) -> BTreeSet<String> {
+    let stream = jetstream::new(owner.clone()).get_stream(format!("KV_{bucket}")).await.unwrap();
+    let subjects = stream.info_with_subjects(format!("$KV.{bucket}.{filter}")).await.unwrap();
+    subjects.map_ok(|(subject, _)| subject).try_collect().await.unwrap()
+}
+
+#[tokio::test]
+async fn what_is_taken_back_does_not_come_back() {
+    const MANY: u32 = 300;
+    let mut site = Site::new(&["alice", "bob"]).await;
+    let more = "[trust]\nbans_per_hour = 100000\n";
+    let (_first, _second) = (site.hub(more).await, site.hub(more).await);
+    let (alice, bob, owner) = (site.router("alice").await, site.router("bob").await, site.owner().await);
+    let address = |number: u32| std::net::Ipv4Addr::from_bits(0x2d00_0000 + number).to_string();
+    // Bans so long that what they stand on must be kept longer than it would be.
+    for number in 0..MANY {
+        let subject = format!("$KV.diswall_counts.v4.{}", address(number));
+        owner.publish(subject, "8".into()).await.unwrap();
+        alice.client.publish("diswall.blacklist.alice.add.h", address(number).into()).await.unwrap();
+    }
+    let claims = async |login: &str| keys(&owner, "diswall_claims", &format!("*.*.*.*.*.{login}")).await.len();
+    wait_for("alice is heard", async || claims("alice").await == MANY as usize).await;
+    for number in 0..MANY {
+        bob.client.publish("diswall.blacklist.bob.add.h", address(number).into()).await.unwrap();
+        alice.client.publish("diswall.blacklist.alice.del.h", address(number).into()).await.unwrap();
+    }
+    wait_for("bob is heard", async || claims("bob").await == MANY as usize).await;
+    wait_for("nothing of alice's is left", async || claims("alice").await == 0).await;
+    wait_for("nor a ban that stood on it", async || site.run(&["bans"]).await.is_empty()).await;
+}

@@ -8,6 +8,7 @@ use ipnet::IpNet;
 
 use crate::config::{self, Config, PLACE};
 use crate::hub::Hub;
+use crate::store::Store;
 use crate::users::{self, Proof};
 use crate::{allow, logger, revoke, serve, show};
 
@@ -79,6 +80,9 @@ struct Revoke {
     /// believe it again from now on
     #[argh(switch)]
     undo: bool,
+    /// even if no router has ever spoken as this login: it is believed nothing when one does
+    #[argh(switch)]
+    anyway: bool,
 }
 
 /// Routers' logins.
@@ -133,8 +137,18 @@ pub async fn run(arguments: Arguments) -> Result<(), String> {
     Ok(())
 }
 
+async fn unheard(store: &Store, login: &str) -> Result<Option<String>, String> {
+    diswall::feed::nats::wire::token(login).map_err(|error| error.to_string())?;
+    revoke::unheard(store, login).await.map_err(|error| error.to_string())
+}
+
 async fn execute(hub: &Hub, command: Command) -> Result<String, String> {
     let (store, now) = (&hub.store, hub.clock.now());
+    if let Command::Revoke(Revoke { login, anyway: false, undo }) = &command
+        && let Some(told) = unheard(store, login).await?
+    {
+        return Err(if *undo { told } else { format!("{told}. --anyway revokes it before it speaks") });
+    }
     let done = match command {
         Command::Status(Status {}) => show::status(store).await,
         Command::Bans(Bans {}) => show::bans(store, now).await,
@@ -147,7 +161,7 @@ async fn execute(hub: &Hub, command: Command) -> Result<String, String> {
             ended.map(|ended| format!("{net} is allowed; {ended} bans ended\n"))
         }
         Command::Allow(_) => return Err("that would allow every address".into()),
-        Command::Revoke(Revoke { login, undo: true }) => {
+        Command::Revoke(Revoke { login, undo: true, .. }) => {
             revoke::trust_again(store, &login, now).await.map(|()| format!("{login} is believed again\n"))
         }
         Command::Revoke(Revoke { login, .. }) => {

@@ -2,6 +2,7 @@
 //!
 //! Bans that stand on nobody else end at once; the routers are told by whichever hub tells the changes.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use futures_util::StreamExt;
@@ -19,6 +20,9 @@ const AT_ONCE: usize = 64;
 
 /// After this a replica that was behind has what the leader has.
 const SETTLED: Duration = Duration::from_millis(500);
+
+/// Logins that are named to an owner who named none of them.
+const NAMED: usize = 20;
 
 /// What a revocation did.
 #[derive(Clone, Copy, Debug, Default)]
@@ -59,6 +63,35 @@ pub async fn revoke(store: &Store, trust: &Trust, login: &str, now: u64) -> Resu
     }
     store.counts.remove(&format!("{login}.>")).await?;
     Ok(done)
+}
+
+/// What an owner is told who names a login that the hub has never heard of; `None`: it has.
+///
+/// # Errors
+/// nats-server is away or says no.
+pub async fn unheard(store: &Store, login: &str) -> Result<Option<String>> {
+    if store.reporters.held(login).await?.is_some() {
+        return Ok(None);
+    }
+    let (mut all, mut named) = (0, BTreeSet::new());
+    store
+        .reporters
+        .scan(">", 1, |record| {
+            all += 1;
+            named.insert(record.key);
+            if named.len() > NAMED {
+                named.pop_last();
+            }
+        })
+        .await?;
+    let more = all - named.len();
+    let mut known = named.into_iter().collect::<Vec<_>>().join(", ");
+    match (all, more) {
+        (0, _) => known.push_str("no login yet"),
+        (_, 0) => {}
+        _ => known.push_str(&format!(" and {more} more")),
+    }
+    Ok(Some(format!("no router has ever spoken as \"{login}\"; the hub knows {known}")))
 }
 
 /// Believes it again from now on.

@@ -147,6 +147,11 @@ async fn do_revoke(State(page): Shared, headers: HeaderMap, Form(asked): Form<Re
         return (StatusCode::FORBIDDEN, Html(html::login(false))).into_response();
     }
     let hub = &page.hub;
+    match revoke::unheard(&hub.store, &asked.login).await {
+        Ok(None) => {}
+        Ok(Some(told)) => return (StatusCode::NOT_FOUND, Html(html::message(&told))).into_response(),
+        Err(error) => return away(&error),
+    }
     match revoke::revoke(&hub.store, &hub.config.trust, &asked.login, hub.clock.now()).await {
         Ok(done) => {
             info!("{} is revoked by the page", asked.login);

@@ -15,6 +15,26 @@ async fn keys(owner: &async_nats::Client, bucket: &str, filter: &str) -> BTreeSe
 }
 
 #[tokio::test]
+async fn a_slip_of_the_pen_revokes_nobody() {
+    let mut site = Site::new(&["alice", "bob"]).await;
+    let hub = site.hub("").await;
+    let (alice, bob) = (site.router("alice").await, site.router("bob").await);
+    alice.init("white").await;
+    bob.init("white").await;
+    wait_for("both are known", async || site.run(&["status"]).await.contains("2 reporters")).await;
+    let told = site.command("hub", &["revoke", "alcie"]).unwrap_err();
+    assert!(told.contains("alcie") && told.contains("alice, bob") && told.contains("--anyway"), "{told}");
+    assert!(site.command("hub", &["revoke", "--undo", "alcie"]).unwrap_err().contains("alice, bob"));
+    assert!(site.run(&["status"]).await.contains("2 reporters, 0 revoked"));
+    // A login that nats-server has and that never said a word.
+    let told = site.run(&["revoke", "--anyway", "carol"]).await;
+    assert_eq!(told, "carol is revoked: 0 reports taken back, 0 bans ended\n");
+    assert!(site.run(&["status"]).await.contains("3 reporters, 1 revoked: carol"));
+    assert!(site.run(&["revoke", "--undo", "carol"]).await.contains("believed again"));
+    assert!(!hub.said().contains("warn"), "{}", hub.said());
+}
+
+#[tokio::test]
 async fn what_is_taken_back_does_not_come_back() {
     const MANY: u32 = 300;
     let mut site = Site::new(&["alice", "bob"]).await;

@@ -25,6 +25,8 @@ pub struct Hub {
     pub never: Never,
     /// How much a login may report.
     pub limits: Limits,
+    /// How much of it that is only shown.
+    pub shown: Limits,
     /// What was said of whom.
     pub complaints: Complaints,
     /// Which routers were noted.

@@ -122,6 +122,11 @@ async fn take(hub: &Arc<Hub>, answers: &Answers, queues: &Queues, message: Messa
             };
             match job {
                 Err(error) => hub.complaints.about(&parts.login, "form", || error.to_string()),
+                // What is only shown is not taken off what a login may report.
+                Ok(job @ Job::Statistics(_)) if hub.shown.take(&parts.login, hub.clock.now()) => {
+                    pass(queues, parts, job).await;
+                }
+                Ok(Job::Statistics(_)) => {}
                 Ok(job) if within(hub, &parts.login) => pass(queues, parts, job).await,
                 Ok(_) => {}
             }
@@ -182,7 +187,7 @@ async fn work(hub: &Arc<Hub>, parts: &Parts, job: Job) {
         Job::Unban(ip) => judge::take_back(store, trust, login, ip).await.map(drop),
         Job::Allow(net) => allow::own(hub, login, net).await,
         Job::Disallow(net) => allow::disown(store, login, net).await,
-        Job::Statistics(body) => routers::statistics(hub, parts, &body).await,
+        Job::Statistics(body) => routers::statistics(hub, parts, &body, now).await,
         Job::Seen => routers::seen(hub, parts, now).await,
     };
     if let Err(error) = done {

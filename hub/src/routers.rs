@@ -1,13 +1,17 @@
 //! Which routers there are, and what they say of their last hour: for people, not for trust.
+//!
+//! Names of routers are whatever a login says they are, so a login has so many and no more: what is new then is not
+//! kept until one that is there is forgotten.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use diswall::feed::nats::wire::Statistics;
+use diswall::feed::nats::Statistics;
 
 use crate::error::Result;
 use crate::hub::Hub;
+use crate::reporters;
 use crate::store::Put;
 use crate::subject::Parts;
 
@@ -20,21 +24,39 @@ const OFTEN: Duration = Duration::from_secs(600);
 /// Routers that one process remembers to have noted.
 const MOST: usize = 16_384;
 
+/// Routers of one login that are kept. Where several hubs hear of new ones at once, it may be one more for each.
+const EACH: usize = 256;
+
+/// Statistics of one login that are read in an hour.
+pub const STATISTICS: u32 = 4 * EACH as u32;
+
+#[derive(Debug, Default)]
+struct Logins {
+    routers: usize,
+    noted: HashMap<String, HashMap<String, Instant>>,
+}
+
 /// When each router was noted last, by this process.
 #[derive(Debug, Default)]
-pub struct Noted(Mutex<HashMap<(String, String), Instant>>);
+pub struct Noted {
+    logins: Mutex<Logins>,
+    /// One new router after the other, so that the number of those that are kept is still true when one is added.
+    room: tokio::sync::Mutex<()>,
+}
 
 /// Notes that a router is there.
 ///
 /// # Errors
 /// nats-server is away or says no.
 pub async fn seen(hub: &Hub, parts: &Parts, now: u64) -> Result<()> {
-    if !hub.noted.is_due(parts) || !crate::reporters::hear(&hub.store, &parts.login, now).await? {
-        return Ok(());
+    match hub.noted.is_due(parts) {
+        Some(true) => keep(hub, parts, None, now).await,
+        Some(false) => Ok(()),
+        None => {
+            too_many(hub, parts);
+            Ok(())
+        }
     }
-    let key = format!("{}.{}", parts.login, parts.host);
-    let known = hub.store.routers.held(&key).await?.map(|record| record.value).unwrap_or_default();
-    hub.store.routers.put(&key, known, Put { ttl: Some(FORGOTTEN), expected: None }).await.map(drop)
 }
 
 /// A router's last hour, as DisWall's statistics tell it; `None`: it is none.
@@ -45,29 +67,65 @@ pub fn hour(body: &[u8]) -> Option<Statistics> {
 /// Keeps a router's last hour.
 ///
 /// # Errors
-/// It is none; or nats-server is away or says no.
-pub async fn statistics(hub: &Hub, parts: &Parts, body: &[u8]) -> Result<()> {
+/// nats-server is away or says no.
+pub async fn statistics(hub: &Hub, parts: &Parts, body: &[u8], now: u64) -> Result<()> {
     let Some(hour) = hour(body) else {
         hub.complaints.about(&parts.login, "form", || "statistics of another form".into());
         return Ok(());
     };
+    keep(hub, parts, Some(hour.encode()), now).await
+}
+
+/// Keeps what was said of a router, or what was said last.
+async fn keep(hub: &Hub, parts: &Parts, said: Option<String>, now: u64) -> Result<()> {
+    let routers = &hub.store.routers;
+    if !reporters::hear(&hub.store, &parts.login, now).await? {
+        return Ok(());
+    }
     let key = format!("{}.{}", parts.login, parts.host);
-    let value = hour.encode();
-    hub.store.routers.put(&key, value, Put { ttl: Some(FORGOTTEN), expected: None }).await.map(drop)
+    let mut known = routers.held(&key).await?;
+    let mut _room = None;
+    if known.is_none() {
+        _room = Some(hub.noted.room.lock().await);
+        known = routers.held(&key).await?;
+    }
+    if known.is_none() {
+        let mut there = 0;
+        routers.scan(&format!("{}.*", parts.login), 1, |_| there += 1).await?;
+        if there >= EACH {
+            too_many(hub, parts);
+            return Ok(());
+        }
+    }
+    let value = said.map(Into::into).or(known.map(|record| record.value)).unwrap_or_default();
+    routers.put(&key, value, Put { ttl: Some(FORGOTTEN), expected: None }).await.map(drop)
+}
+
+fn too_many(hub: &Hub, parts: &Parts) {
+    hub.complaints.about(&parts.login, "routers", || {
+        format!("more than {EACH} routers; {} and whoever else is new is not shown", parts.host)
+    });
 }
 
 impl Noted {
-    /// Whether it is to be noted; then it counts as noted.
-    fn is_due(&self, parts: &Parts) -> bool {
-        let mut noted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let key = (parts.login.clone(), parts.host.clone());
-        if noted.get(&key).is_some_and(|at| at.elapsed() < OFTEN) {
-            return false;
+    /// Whether it is to be noted; then it counts as noted. `None`: its login has too many.
+    fn is_due(&self, parts: &Parts) -> Option<bool> {
+        let mut logins = self.logins.lock().unwrap_or_else(PoisonError::into_inner);
+        if logins.routers >= MOST {
+            *logins = Logins::default();
         }
-        if noted.len() >= MOST {
-            noted.clear();
+        let Logins { routers, noted } = &mut *logins;
+        let hosts = noted.entry(parts.login.clone()).or_default();
+        if hosts.get(&parts.host).is_some_and(|at| at.elapsed() < OFTEN) {
+            return Some(false);
         }
-        noted.insert(key, Instant::now());
-        true
+        if hosts.len() >= EACH && !hosts.contains_key(&parts.host) {
+            *routers -= hosts.extract_if(|_, at| at.elapsed() >= OFTEN).count();
+            if hosts.len() >= EACH {
+                return None;
+            }
+        }
+        *routers += usize::from(hosts.insert(parts.host.clone(), Instant::now()).is_none());
+        Some(true)
     }
 }

@@ -14,7 +14,7 @@ use crate::hub::{Counts, Hub};
 use crate::lead::Lease;
 use crate::limits::Limits;
 use crate::never::Never;
-use crate::routers::Noted;
+use crate::routers::{Noted, STATISTICS};
 use crate::{allow, changes, page, reports, store};
 
 /// How long nats-server may take to come up at boot.
@@ -83,6 +83,7 @@ async fn hub(config: Config, store: store::Store) -> Result<Hub, String> {
         id,
         never: Never::new(&config.trust.never, &store, &config.nats.servers),
         limits: Limits::new(config.trust.bans_per_hour),
+        shown: Limits::new(STATISTICS),
         config,
         store,
         clock,

@@ -35,6 +35,36 @@ async fn a_slip_of_the_pen_revokes_nobody() {
 }
 
 #[tokio::test]
+async fn a_login_has_so_many_routers_and_no_more() {
+    let mut site = Site::new(&["alice", "mallory"]).await;
+    let hub = site.hub("").await;
+    let (alice, mallory) = (site.router("alice").await, site.router("mallory").await);
+    let statistics = r#"{"time":1,"banned":2}"#;
+    let mut number = 0;
+    wait_for("mallory's are said to be too many", async || {
+        for _ in 0..20 {
+            number += 1;
+            let subject = format!("diswall.stats.mallory.add.host{number}");
+            mallory.client.publish(subject, statistics.into()).await.unwrap();
+            let subject = format!("diswall.blacklist.mallory.init.more{number}");
+            mallory.client.publish_with_reply(subject, "_INBOX.mallory.x", "empty".into()).await.unwrap();
+        }
+        mallory.client.flush().await.unwrap();
+        hub.said().contains("mallory: more than 256 routers")
+    })
+    .await;
+    alice.client.publish("diswall.stats.alice.add.turris", statistics.into()).await.unwrap();
+    alice.client.flush().await.unwrap();
+    let owner = site.owner().await;
+    wait_for("alice's is there", async || keys(&owner, "diswall_routers", "alice.*").await.len() == 1).await;
+    assert_eq!(keys(&owner, "diswall_routers", "mallory.*").await.len(), 256);
+    assert_eq!(hub.said().matches("more than 256 routers").count(), 1, "{}", hub.said());
+    // Whatever is only shown costs a login none of its reports.
+    mallory.report("203.0.113.7", "").await;
+    wait_for("it is heard", async || site.run(&["check", "203.0.113.7"]).await.contains("mallory")).await;
+}
+
+#[tokio::test]
 async fn what_is_taken_back_does_not_come_back() {
     const MANY: u32 = 300;
     let mut site = Site::new(&["alice", "bob"]).await;

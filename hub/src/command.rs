@@ -8,7 +8,6 @@ use ipnet::IpNet;
 
 use crate::config::{self, Config, PLACE};
 use crate::hub::Hub;
-use crate::store::Store;
 use crate::users::{self, Proof};
 use crate::{allow, logger, revoke, serve, show};
 
@@ -137,15 +136,10 @@ pub async fn run(arguments: Arguments) -> Result<(), String> {
     Ok(())
 }
 
-async fn unheard(store: &Store, login: &str) -> Result<Option<String>, String> {
-    diswall::feed::nats::wire::token(login).map_err(|error| error.to_string())?;
-    revoke::unheard(store, login).await.map_err(|error| error.to_string())
-}
-
 async fn execute(hub: &Hub, command: Command) -> Result<String, String> {
     let (store, now) = (&hub.store, hub.clock.now());
     if let Command::Revoke(Revoke { login, anyway: false, undo }) = &command
-        && let Some(told) = unheard(store, login).await?
+        && let Some(told) = revoke::unheard(store, login).await.map_err(|error| error.to_string())?
     {
         return Err(if *undo { told } else { format!("{told}. --anyway revokes it before it speaks") });
     }

@@ -68,8 +68,9 @@ pub async fn revoke(store: &Store, trust: &Trust, login: &str, now: u64) -> Resu
 /// What an owner is told who names a login that the hub has never heard of; `None`: it has.
 ///
 /// # Errors
-/// nats-server is away or says no.
+/// Nobody can be called so; or nats-server is away or says no.
 pub async fn unheard(store: &Store, login: &str) -> Result<Option<String>> {
+    known_form(login)?;
     if store.reporters.held(login).await?.is_some() {
         return Ok(None);
     }

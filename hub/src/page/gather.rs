@@ -1,6 +1,6 @@
 //! Reads what the page shows, in one pass over each bucket; what is kept of it is bounded.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::net::IpAddr;
 
 use diswall::feed::nats::Statistics;
@@ -18,6 +18,9 @@ const ROWS: usize = 20;
 
 /// Routers and reporters that are shown.
 const MANY: usize = 2000;
+
+/// Addresses banned in the last hour of which it is known who reported them: 3 MB.
+const HOURLY: usize = 100_000;
 
 /// A ban as it is shown.
 #[derive(Clone, Debug)]
@@ -37,8 +40,8 @@ pub struct Row {
 pub struct Reporter {
     /// What it says counts for nothing.
     pub revoked: bool,
-    /// Addresses that it reported, for each reason.
-    pub reasons: BTreeMap<String, u32>,
+    /// Addresses that it reported, for each reason: how many of them were banned for all, and how many there are.
+    pub reasons: BTreeMap<String, (u32, u32)>,
 }
 
 /// A router that was seen.
@@ -57,14 +60,20 @@ pub struct Seen {
 pub struct Gathered {
     /// Bans that hold.
     pub bans: u64,
+    /// Addresses that were banned in the last hour, some of which hold no more.
+    pub hourly: u64,
     /// The newest, newest first.
     pub newest: Vec<Row>,
     /// Those with the most bans before.
     pub stubborn: Vec<Row>,
     /// By login.
     pub reporters: BTreeMap<String, Reporter>,
-    /// Whom the hub knows.
-    pub routers: Vec<Seen>,
+    /// Whom it knows besides.
+    pub more_reporters: u64,
+    /// Routers, those first that were heard of last.
+    pub routers: VecDeque<Seen>,
+    /// Those that were heard of before them.
+    pub more_routers: u64,
     /// What was asked, and the answer.
     pub answer: Option<(String, String)>,
 }
@@ -76,12 +85,15 @@ pub struct Gathered {
 pub async fn gather(hub: &Hub, asked: Option<&str>) -> Result<Gathered> {
     let (store, now, mut all) = (&hub.store, hub.clock.now(), Gathered::default());
     bans(hub, now, &mut all).await?;
+    let banned = hourly(hub, now, &mut all).await?;
     store
         .reporters
         .scan(">", 1, |record| {
             if all.reporters.len() < MANY {
                 let revoked = reporters::revoked(&record.value);
                 all.reporters.insert(record.key, Reporter { revoked, ..Reporter::default() });
+            } else {
+                all.more_reporters += 1;
             }
         })
         .await?;
@@ -89,21 +101,27 @@ pub async fn gather(hub: &Hub, asked: Option<&str>) -> Result<Gathered> {
         .claims
         .scan(">", 1, |record| {
             let claim = Claim::decode(&record.value).filter(|claim| !record.gone && claim.time + 3600 >= now);
-            let login = address::of_claim(&record.key).map(|(_, login)| login);
-            let reporter = login.and_then(|login| all.reporters.get_mut(login));
-            if let Some((reporter, claim)) = reporter.zip(claim)
-                && (reporter.reasons.len() < ROWS || reporter.reasons.contains_key(&claim.reason))
-            {
-                *reporter.reasons.entry(claim.reason).or_default() += 1;
+            let Some((ip, login)) = address::of_claim(&record.key) else { return };
+            if let Some((reporter, claim)) = all.reporters.get_mut(login).zip(claim) {
+                let is_shown = reporter.reasons.len() < ROWS || reporter.reasons.contains_key(&claim.reason);
+                let reason = if is_shown { claim.reason } else { "other".into() };
+                let (bans, reports) = reporter.reasons.entry(reason).or_default();
+                *bans += u32::from(banned.contains(&ip));
+                *reports += 1;
             }
         })
         .await?;
     store
         .routers
         .scan(">", 1, |record| {
-            if all.routers.len() < MANY && !record.gone {
-                let hour = routers::hour(&record.value);
-                all.routers.push(Seen { ago: now.saturating_sub(record.written), hour, name: record.key });
+            if record.gone {
+                return;
+            }
+            let hour = routers::hour(&record.value);
+            all.routers.push_front(Seen { ago: now.saturating_sub(record.written), hour, name: record.key });
+            if all.routers.len() > MANY {
+                all.routers.pop_back();
+                all.more_routers += 1;
             }
         })
         .await?;
@@ -115,6 +133,23 @@ pub async fn gather(hub: &Hub, asked: Option<&str>) -> Result<Gathered> {
         all.answer = Some((asked.to_owned(), answer));
     }
     Ok(all)
+}
+
+/// Whom the fleet banned in the last hour: each ban is counted under its address when it is made.
+async fn hourly(hub: &Hub, now: u64, all: &mut Gathered) -> Result<HashSet<IpAddr>> {
+    let mut banned = HashSet::new();
+    for family in ["v4.>", "v6.>"] {
+        hub.store
+            .counts
+            .scan_since(family, now.saturating_sub(3600), |record| {
+                all.hourly += 1;
+                if banned.len() < HOURLY {
+                    banned.extend(address::of_key(&record.key));
+                }
+            })
+            .await?;
+    }
+    Ok(banned)
 }
 
 async fn bans(hub: &Hub, now: u64, all: &mut Gathered) -> Result<()> {

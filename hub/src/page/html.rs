@@ -81,7 +81,8 @@ pub fn ask_to_revoke(login: &str, form: &str) -> String {
 
 /// The whole page.
 pub fn overview(all: &Gathered) -> String {
-    let mut body = format!("<h1>diswall-hub</h1><p>{} addresses are banned.</p>", all.bans);
+    let mut body =
+        format!("<h1>diswall-hub</h1><p>{} addresses are banned; {} were in the last hour.</p>", all.bans, all.hourly);
     why(&mut body, all);
     reporters(&mut body, all);
     bans(&mut body, "Newest bans", &all.newest);
@@ -123,23 +124,31 @@ fn table(body: &mut String, title: &str, columns: &[&str], rows: &[Vec<String>])
     body.push_str("</tr></table>");
 }
 
+/// What is there and not in the table.
+fn more(body: &mut String, count: u64) {
+    if count > 0 {
+        let _ = write!(body, "<p class=\"none\">And {count} more.</p>");
+    }
+}
+
 fn reporters(body: &mut String, all: &Gathered) {
     let rows = all.reporters.iter().map(|(login, reporter)| {
-        let count: u32 = reporter.reasons.values().sum();
-        let reasons: Vec<String> = reporter
-            .reasons
-            .iter()
-            .map(|(reason, count)| format!("{} {count}", Text(if reason.is_empty() { "closed port" } else { reason })))
-            .collect();
+        let (bans, reports) = reporter.reasons.values().fold((0, 0), |all, each| (all.0 + each.0, all.1 + each.1));
+        let of = |(reason, (bans, reports)): (&String, &(u32, u32))| {
+            format!("{} {bans} of {reports}", Text(if reason.is_empty() { "closed port" } else { reason }))
+        };
+        let reasons: Vec<String> = reporter.reasons.iter().map(of).collect();
         let action = if reporter.revoked {
             "revoked".to_owned()
         } else {
             format!("<a href=\"/revoke?login={}\">Revoke</a>", Query(login))
         };
-        vec![Text(login).to_string(), count.to_string(), reasons.join(", "), action]
+        vec![Text(login).to_string(), format!("{bans} of {reports}"), reasons.join(", "), action]
     });
     let rows: Vec<_> = rows.collect();
-    table(body, "Reporters, and what they reported in the last hour", &["Login", "Addresses", "Reasons", ""], &rows);
+    let title = "Reporters: bans for all, of the addresses that each reported in the last hour";
+    table(body, title, &["Login", "Banned", "Reasons", ""], &rows);
+    more(body, all.more_reporters);
 }
 
 fn bans(body: &mut String, title: &str, bans: &[Row]) {
@@ -171,6 +180,7 @@ fn routers(body: &mut String, all: &Gathered) {
         })
         .collect();
     table(body, "Routers", &["Login and name", "Heard of", "Banned in its last hour", "Packets dropped"], &rows);
+    more(body, all.more_routers);
 }
 
 /// Seconds in the largest unit that fits.

@@ -150,7 +150,7 @@ async fn do_revoke(State(page): Shared, headers: HeaderMap, Form(asked): Form<Re
     match revoke::unheard(&hub.store, &asked.login).await {
         Ok(None) => {}
         Ok(Some(told)) => return (StatusCode::NOT_FOUND, Html(html::message(&told))).into_response(),
-        Err(error) => return away(&error),
+        Err(error) => return failed(&error),
     }
     match revoke::revoke(&hub.store, &hub.config.trust, &asked.login, hub.clock.now()).await {
         Ok(done) => {

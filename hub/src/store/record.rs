@@ -90,6 +90,14 @@ pub fn unix(time: &str) -> Option<u64> {
     OffsetDateTime::parse(time, &Rfc3339).ok().and_then(|time| time.unix_timestamp().try_into().ok())
 }
 
+/// Unix seconds as RFC 3339.
+pub fn rfc3339(time: u64) -> String {
+    let time = i64::try_from(time).ok().and_then(|time| OffsetDateTime::from_unix_timestamp(time).ok());
+    let time = time.unwrap_or(OffsetDateTime::UNIX_EPOCH);
+    let ((hour, minute, second), month) = (time.to_hms(), u8::from(time.month()));
+    format!("{:04}-{month:02}-{:02}T{hour:02}:{minute:02}:{second:02}Z", time.year(), time.day())
+}
+
 /// `900`, `15m0s` or `1h0m0s` as seconds: nats-server writes durations as Go does.
 fn seconds(text: &str) -> Option<u64> {
     if let Ok(seconds) = text.parse() {
@@ -134,6 +142,7 @@ mod tests {
         assert_eq!((record.key.as_str(), record.revision, record.ttl), ("v4.192.0.2.1", 7, Some(3605)));
         assert_eq!((&record.value[..], record.gone), (&b"900|ssh|0"[..], false));
         assert_eq!(record.left(record.written + 5), Some(3600));
+        assert_eq!(rfc3339(record.written), "2026-11-28T02:41:53Z");
         assert_eq!(record.left(record.written + 5000), Some(0));
         for bad in [json!({}), json!({"subject": "x", "seq": 1, "time": "2026-11-28T02:41:53Z"})] {
             assert!(Record::of_answer("$KV.b.", &bad).is_err());

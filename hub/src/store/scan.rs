@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use futures_util::StreamExt;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::bucket::Bucket;
-use super::record::{Record, text};
+use super::record::{Record, rfc3339, text};
 use crate::error::{Error, Result};
 
 /// Messages of one answer: some 100 KB, so that a reader who is slow is never flooded.
@@ -29,6 +29,17 @@ impl Bucket {
         Ok(())
     }
 
+    /// As [`Bucket::scan`], with what was written at this time (Unix seconds of the nats-server's) or later.
+    ///
+    /// # Errors
+    /// See there.
+    pub async fn scan_since(&self, filter: &str, time: u64, mut take: impl FnMut(Record)) -> Result<()> {
+        match self.ask_for(json!({ "start_time": rfc3339(time) }), filter, BATCH, &mut take).await? {
+            Some(last) => self.scan(filter, last + 1, take).await,
+            None => Ok(()),
+        }
+    }
+
     /// One batch of [`Bucket::scan`]; the last revision if there may be more.
     ///
     /// # Errors
@@ -40,10 +51,21 @@ impl Bucket {
         most: u64,
         take: &mut impl FnMut(Record),
     ) -> Result<Option<u64>> {
+        self.ask_for(json!({ "seq": from }), filter, most, take).await
+    }
+
+    async fn ask_for(
+        &self,
+        mut ask: Value,
+        filter: &str,
+        most: u64,
+        take: &mut impl FnMut(Record),
+    ) -> Result<Option<u64>> {
         let away = |error: &dyn std::fmt::Display| Error::Away(format!("the stream {}: {error}", self.stream()));
         let inbox = self.client.new_inbox();
         let mut answers = self.client.subscribe(inbox.clone()).await.map_err(|error| away(&error))?;
-        let ask = json!({ "seq": from, "batch": most, "next_by_subj": self.subject(filter) });
+        ask["batch"] = most.into();
+        ask["next_by_subj"] = self.subject(filter).into();
         let subject = format!("$JS.API.DIRECT.GET.{}", self.stream());
         let sent = self.client.publish_with_reply(subject, inbox, ask.to_string().into()).await;
         sent.map_err(|error| away(&error))?;

@@ -20,6 +20,8 @@ async fn an_owner_logs_in_looks_and_revokes() {
     let _hub = site.hub(&page).await;
     let (alice, mallory, mut bob) =
         (site.router("alice").await, site.router("mallory").await, site.router("bob").await);
+    // What nobody else reports is no ban.
+    mallory.report("203.0.113.8", "<b>ssh").await;
     mallory.report("203.0.113.7", "<b>ssh").await;
     alice.report("203.0.113.7", "").await;
     bob.until("it is banned", |bans| bans.len() == 1).await;
@@ -40,20 +42,23 @@ async fn an_owner_logs_in_looks_and_revokes() {
     wait_for("the statistics are there", async || curl(&["-H", &cookie, &at("/")]).await.contains("alice.turris"))
         .await;
     let open = curl(&["-H", &cookie, &at("/?address=203.0.113.7")]).await;
-    for shown in ["1 addresses are banned", "reported by mallory", "reported by alice", "<td>31</td>", "bssh 1"] {
+    let hour = "1 addresses are banned; 1 were in the last hour";
+    for shown in [hour, "reported by mallory", "reported by alice", "<td>31</td>", "bssh 1 of 2", "<td>1 of 2</td>"] {
         assert!(open.contains(shown), "{shown}: {open}");
     }
     let ask = curl(&["-H", &cookie, &at("/revoke?login=mallory")]).await;
     let form = ask.split("name=\"form\" value=\"").nth(1).unwrap().split('"').next().unwrap();
+    let slip = curl(&["-H", &cookie, "-d", &format!("login=malory&form={form}"), &at("/revoke")]).await;
+    assert!(slip.starts_with("HTTP/1.1 404") && slip.contains("the hub knows alice, mallory"), "{slip}");
     let forged = curl(&["-H", &cookie, "-d", "login=mallory&form=x", &at("/revoke")]).await;
     assert!(forged.starts_with("HTTP/1.1 403"), "{forged}");
     let done = curl(&["-H", &cookie, "-d", &format!("login=mallory&form={form}"), &at("/revoke")]).await;
-    assert!(done.contains("mallory is revoked: 1 reports taken back, 1 bans ended."), "{done}");
+    assert!(done.contains("mallory is revoked: 2 reports taken back, 1 bans ended."), "{done}");
     bob.until("it is free", |bans| bans.is_empty()).await;
 
     assert!(curl(&[&at("/metrics")]).await.starts_with("HTTP/1.1 401"));
     let metrics = curl(&["-H", &format!("Authorization: Bearer {TOKEN}"), &at("/metrics")]).await;
-    assert!(metrics.contains("diswall_hub_reports_total 2") && metrics.contains("diswall_hub_leads 1"), "{metrics}");
+    assert!(metrics.contains("diswall_hub_reports_total 3") && metrics.contains("diswall_hub_leads 1"), "{metrics}");
     let big = curl(&["-d", &format!("token={}", "x".repeat(9000)), &at("/login")]).await;
     assert!(big.starts_with("HTTP/1.1 413"), "{big}");
 }

@@ -354,6 +354,20 @@ test('a card switches its list on and off, with what it costs said before', REAL
 	assert.match(fs.readFileSync(world.config, 'utf8'), /option enabled '0'/);
 }));
 
+test('a card whose list is on says how the list is, and its category is open', REAL, async () => {
+	await withList('dshield', [ '192.0.3.1', '192.0.3.64/26' ], '\nconfig list \'tor\'\n\tlist url \'' + world.dir + '/nowhere.txt\'\n');
+	await until('the list in force', () => world.cli('check', '192.0.3.1').status === 0);
+	await on('lists', {}, async page => {
+		const state = name => page.locator(`[data-list=${name}] .diswall-list-state`);
+
+		await until('what is in force', async () => /^In force 1 address and 1 network, fetched (.* ago|now)$/.test(await text(state('dshield'))));
+		await until('what is not', async () => /^Not fetched .*No such file.* Next try in/.test(await text(state('tor'))));
+		assert.strictEqual(await state('spamhaus').count(), 0);
+		await page.getByRole('link', { name: 'To the lists of this router…' }).press('Enter');
+		assert.strictEqual(await page.evaluate(() => document.activeElement.id), 'diswall-own');
+	});
+});
+
 /* What the router has not the memory for cannot be switched on, and nobody is led astray by a page's data. */
 function withCards(method, result) {
 	if (method == 'diswall.lists') {

@@ -14,7 +14,7 @@ const h = text.h;
 const CATEGORIES = new Map([
 	[ 'crime', () => _('Criminals\' networks and malware') ], [ 'attackers', () => _('Attackers') ],
 	[ 'collections', () => _('Several lists in one') ], [ 'spam', () => _('Senders of spam') ],
-	[ 'resolvers', () => _('Resolvers past your own') ], [ 'anonymity', () => _('Who hides: Tor, VPN, proxies') ],
+	[ 'resolvers', () => _('Name servers past your own (DNS over HTTPS)') ], [ 'anonymity', () => _('Who hides: Tor, VPN, proxies') ],
 	[ 'unassigned', () => _('Networks that nobody has') ]
 ]);
 
@@ -25,8 +25,8 @@ const RISKS = new Map([
 ]);
 
 const DIRECTIONS = new Map([
-	[ 'src', () => _('keeps out what comes from there') ], [ 'dst', () => _('keeps hosts at home from calling there') ],
-	[ 'src-dst', () => _('both directions') ]
+	[ 'src', () => _('Keeps out what comes from there') ], [ 'dst', () => _('Keeps hosts at home from calling there') ],
+	[ 'src-dst', () => _('Keeps out what comes from there, and hosts at home from calling there') ]
 ]);
 
 /* About how long a list is, and what of the free memory it takes. */
@@ -51,20 +51,31 @@ function home(item) {
 }
 
 const Catalogue = baseclass.extend({
-	/* `changed` is called when something was switched; the form below shows other sections then. */
-	__init__: function(readonly, changed) {
+	/*
+	 * `changed` is called when something was switched; the form below shows other sections then. `state(name)` gives what
+	 * is to be said of a list that is on.
+	 */
+	__init__: function(readonly, changed, state) {
 		this.readonly = readonly;
 		this.changed = changed;
+		this.state = state;
 		this.open = new Set([ 'crime', 'attackers' ]);
 		this.node = h('div', { 'class': 'diswall-catalogue' });
 	},
 
 	show: function(answer) {
 		if (answer.failed)
-			return text.fill(this.node, h('p', { 'class': 'diswall-problem diswall-warn' }, answer.failed.message));
+			return text.fill(this.node, text.failure(answer.failed));
 
 		const recommended = answer.lists.filter(item => item.recommended && !item.enabled);
 		const known = [ ...CATEGORIES.keys() ];
+
+		/* At first what is on is in sight; from then on what the reader opened. */
+		if (!this.shown)
+			answer.lists.filter(item => item.enabled).forEach(item => this.open.add(item.category));
+
+		this.shown = true;
+
 		const of = category => answer.lists.filter(item => (known.includes(item.category) ? item.category : 'collections') == category);
 
 		return text.fill(this.node,
@@ -107,11 +118,22 @@ const Catalogue = baseclass.extend({
 			h('h4', {}, h('label', { 'class': 'diswall-switch' }, box, ' ', item.title),
 				item.recommended && !item.enabled ? h('span', { 'class': 'diswall-pill diswall-good' }, _('recommended')) : ''),
 			h('p', {}, item.about),
+			item.enabled ? h('div', { 'class': 'diswall-list-state', 'data-state': item.name }, this.state(item.name)) : '',
 			h('p', { 'class': 'diswall-said' }, size(item, free)),
 			stopped ? h('p', { 'class': 'diswall-problem diswall-warn' }, _('It does not fit: %s').format(item.refusal)) : '',
 			h('p', { 'class': 'diswall-said' }, text.pick(DIRECTIONS, item.direction, DIRECTIONS.get('src'))(), '; ',
 				h('span', { 'class': 'diswall-outcome diswall-' + risk.kind }, risk.name())),
 			h('p', { 'class': 'diswall-said' }, licence(item), ' ', home(item)));
+	},
+
+	/* Says anew how the lists are that are on; a screen reader and a selection stay calm where nothing changed. */
+	tell: function() {
+		this.node.querySelectorAll('[data-state]').forEach(place => {
+			const fresh = h('div', {}, this.state(place.dataset.state));
+
+			if (fresh.innerHTML !== place.innerHTML)
+				place.replaceChildren(...fresh.childNodes);
+		});
 	},
 
 	/* Switches these lists and shows what there is then. */

@@ -98,6 +98,23 @@ function cells(name, status) {
 	};
 }
 
+/* What a card says of its list that is switched on. */
+function onCard(name, status) {
+	if (!status)
+		return '';
+
+	const feed = status.feeds.find(candidate => candidate.list && candidate.name == name);
+	const source = feed && status.sources.find(candidate => candidate.name == name);
+	const state = condition(feed, source, name);
+	const figures = [
+		source && source.v4 + source.v6 + source.networks ? text.counted(source.v4 + source.v6, source.networks) : '',
+		feed && feed.last_message !== null ? _('fetched %s').format(text.ago(status.now, feed.last_message)) : ''
+	].filter(words => words);
+
+	return [ h('span', { 'class': 'diswall-pill diswall-' + state.kind }, state.word), ' ', figures.join(', '),
+		state.notes.map(note => h('div', { 'class': 'diswall-said' }, note)) ];
+}
+
 /* What a list is, for who has none. */
 function introduction() {
 	return h('div', { 'class': 'diswall-intro' },
@@ -106,7 +123,7 @@ function introduction() {
 		h('ul', {},
 			h('li', {}, _('"farm": a list whose address you have from somebody. All the rest may stay as it is.')),
 			h('li', {}, _('"away": the networks of some countries, and no address. With the use "lets nobody else in" they are the only ones that may come.'))),
-		h('p', {}, _('`diswall list-test ADDRESS` on the command line shows what would be read of it. The manual has more under "Lists".')));
+		h('p', {}, _('It is fetched right after "Save & Apply", and its row says what came of it.')));
 }
 
 const Grid = form.GridSection.extend({
@@ -184,7 +201,7 @@ function what(option) {
 	option(form.DynamicList, 'country', _('Countries'),
 		_('Countries and continents whose networks belong to the list. A list that only looks at what comes from there does not keep hosts at home from calling there: for that the direction is "both".'),
 		{ optional: true, placeholder: 'cz', values: countries.choices().map(choice => [ choice[0], withSize(choice) ]), validate: values.country });
-	option(form.DynamicList, 'asn', _('Autonomous systems'), _('Numbers of providers whose networks belong to the list.'),
+	option(form.DynamicList, 'asn', _('Autonomous systems'), _('Providers whose networks belong to the list, each by its number, such as 64496 (AS64496).'),
 		{ optional: true, placeholder: '64496', validate: values.asn });
 	option(form.ListValue, 'use', _('Use'),
 		_('What becomes of what is listed. With "lets nobody else in", addresses you allow, your own network and calls from inside go on.'), {
@@ -194,7 +211,7 @@ function what(option) {
 			}
 		});
 	option(form.Value, 'format', _('Form'),
-		_('"auto" finds out. Or plain, csv or csv:COLUMN, spamhaus, dshield, ranges, rir:COUNTRY, suricata.'),
+		_('How the list is written. Empty finds out; or plain, csv or csv:COLUMN, spamhaus, dshield, ranges, rir:COUNTRY, suricata.'),
 		{ placeholder: 'auto', validate: values.listFormat });
 	option(form.Value, 'interval', _('Fetch every'), _('A tenth more or less, from 10m to 30d.'),
 		{ placeholder: '12h', validate: values.interval });
@@ -223,7 +240,7 @@ function where(option) {
 		optional: true, when: BLOCKING,
 		values: [ [ '', _('as in the settings') ], [ 'drop', _('drop silently') ], [ 'reject', _('reject') ] ]
 	});
-	option(form.ListValue, 'log_drops', _('Log blocked packets'), _('To the kernel\'s log, a few a minute.'), {
+	option(form.ListValue, 'log_drops', _('Log blocked packets'), _('To the kernel\'s log, at most five a second.'), {
 		optional: true, when: BLOCKING,
 		values: [ [ '', _('as in the settings') ], [ '1', _('yes') ], [ '0', _('no') ] ]
 	});
@@ -256,7 +273,7 @@ return view.extend({
 		this.places = new Map();
 		this.trouble = h('div', { 'role': 'status', 'aria-live': 'polite' });
 
-		const map = new form.Map('diswall', '', _('Lists that are in the file of this router, those of the cards too.'));
+		const map = new form.Map('diswall', '', _('Your own lists, and those that a card has switched on.'));
 
 		file.guard(this, map, answers[1]);
 
@@ -277,25 +294,34 @@ return view.extend({
 		where(option);
 		how(option);
 
-		this.show(answers[0]);
 		poll.add(() => api.status().then(status => this.show(status)), REFRESH);
 
 		/* The cards write the file themselves: what uci knows of it is old then. */
-		const cards = new catalogue.Catalogue(map.readonly, () => {
+		this.cards = new catalogue.Catalogue(map.readonly, () => {
 			uci.unload('diswall');
 			return Promise.all([ map.load(), api.status() ]).then(answers => {
 				this.status = answers[1].failed ? null : answers[1];
 				return map.reset();
 			});
-		});
+		}, name => onCard(name, this.status));
 
-		cards.show(answers[2]);
+		this.show(answers[0]);
+		this.cards.show(answers[2]);
 		return map.render().then(node => h('div', { 'class': 'diswall' }, answers[1].notice, this.trouble,
 			h('h2', {}, _('Lists')),
-			h('div', { 'class': 'cbi-map-descr' }, _('Addresses and networks from lists that others keep.')),
-			cards.node,
-			h('h3', {}, _('Lists of this router')),
-			h('p', {}, _('"From what is listed" blocks who calls in, and not the hosts at home that call out: whoever wants both directions, of a country for example, chooses "both".')),
+			h('div', { 'class': 'cbi-map-descr' }, _('Addresses and networks from lists that others keep. A card switches a list on: it is fetched at once, and again every few hours.')),
+			uci.sections('diswall', 'list').length ? h('p', {}, h('a', {
+				'class': 'btn cbi-button cbi-button-action', 'href': '#diswall-own',
+				'click': ev => {
+					/* LuCI has a <base> of its own in some themes. */
+					ev.preventDefault();
+					document.getElementById('diswall-own').scrollIntoView();
+					document.getElementById('diswall-own').focus();
+				}
+			}, _('To the lists of this router…'))) : '',
+			this.cards.node,
+			h('h3', { 'id': 'diswall-own', 'tabindex': '-1' }, _('Lists of this router')),
+			h('p', {}, _('A list keeps out who calls in. Hosts at home may still call what is listed, a country for example, unless its direction is "both".')),
 			node));
 	},
 
@@ -323,6 +349,7 @@ return view.extend({
 	show: function(status) {
 		this.status = status.failed ? null : status;
 		text.fill(this.trouble, status.failed ? text.failure(status.failed) : '');
+		this.cards.tell();
 		this.places.forEach((kinds, name) => {
 			const said = cells(name, this.status);
 

@@ -60,7 +60,7 @@ function general(section) {
 
 	option(form.Flag, 'enabled', _('Enabled'), _('Off: diswall blocks nothing and its rules leave the firewall.'), YES);
 	option(form.Flag, 'local_only', _('Without feeds'),
-		_('Makes no connection to any feed. What this router sees itself, own blocks and allowances go on.'), NO);
+		_('A feed is a server, or a list on the web, that tells this router whom to block. With this none is asked; what this router sees itself, lists out of files, own blocks and allowances go on.'), NO);
 	option(form.ListValue, 'log_level', _('Log level'), _('How much diswall writes to the system log.'), {
 		default: 'info',
 		values: [ [ 'error', _('errors') ], [ 'warn', _('warnings') ], [ 'info', _('information') ],
@@ -70,7 +70,7 @@ function general(section) {
 		_('Of all feeds together. What is above is cut, and a warning says so. "auto" is what a quarter of this router\'s memory has room for.'),
 		{ placeholder: 'auto', validate: values.orWord('auto', values.number(1, 4194304)) });
 	option(form.Value, 'state_dir', _('State directory'),
-		_('Where bans are kept over a restart. The default is in memory and lost at a reboot; on flash it is written at most every 12 hours.'),
+		_('Where bans are kept over a restart. The default is in memory and lost at a reboot; a directory on flash outlives it and is written at most every 12 hours.'),
 		{ placeholder: '/var/lib/diswall', validate: values.path });
 }
 
@@ -86,7 +86,7 @@ function dynfw(section) {
 		{ placeholder: 'sentinel.turris.cz', validate: values.server });
 	option(form.Value, 'port', _('Port'), _('TCP port of the server.'), { placeholder: '7087', validate: values.port });
 	option(form.Value, 'server_key', _('Server key'),
-		_('The server\'s CURVE public key: only the server that owns it is believed. "none" for a relay of your own without encryption.'),
+		_('By this key the router knows the true server, and encrypts what they say (CURVE). Empty for Turris\' own; "none" for a relay of your own without encryption.'),
 		{ placeholder: 'D=rkicUyn5AcL)>9$2Db0HIELd2F*WaS-zDTikU*', validate: values.serverKey });
 	option(form.Value, 'key_url', _('Key address'),
 		_('Where a changed key is published. It is asked only when the server has refused the key for 10 minutes; "none" for never.'),
@@ -94,7 +94,7 @@ function dynfw(section) {
 	option(form.Value, 'max_age', _('Keep for'),
 		_('Without contact for longer, the bans of this feed lapse.'), { placeholder: '24h', validate: values.duration });
 	option(form.Flag, 'events', _('Follow events'),
-		_('Also receive what Sentinel sees of the attackers; `diswall watch` shows it. It costs some traffic.'), NO);
+		_('Also receive what Turris\' sensors see of the attackers, for `diswall watch` on the command line. It costs some traffic.'), NO);
 }
 
 function nats(section) {
@@ -105,7 +105,7 @@ function nats(section) {
 		h('p', {}, _('The server learns the router\'s address, account and host name. Nothing else is sent unless it is switched on below.'))
 	]);
 	option(form.Flag, 'enabled', _('Enabled'), _('Block what DisWall lists.'), YES);
-	option(form.DynamicList, 'server', _('Servers'), _('Host name or address: DisWall\'s server, or those of a hub of your own. Several are tried in turn.'),
+	option(form.DynamicList, 'server', _('Servers'), _('Host name or address: DisWall\'s server, or those of a hub of your own, which shares bans among your routers. Several are tried in turn.'),
 		{ placeholder: 'diswall.stream', validate: values.server });
 	option(form.Value, 'port', _('Port'), _('TCP port of the server.'), { placeholder: '4222', validate: values.port });
 	option(form.Value, 'client_name', _('Account'), _('Your login at DisWall, or "default".'),
@@ -113,13 +113,13 @@ function nats(section) {
 	option(form.Value, 'client_pass', _('Password'), _('The account\'s password. Without encryption it can be read on its way.'),
 		{ placeholder: 'default', password: true, validate: values.clientPass });
 	option(form.Value, 'nkey_file', _('File with the login\'s key'),
-		_('In place of the password, at a server of your own: the seed of an NKEY. The key itself never crosses the wire.'),
+		_('Only at a server of your own, in place of the password: the path of a file with the secret key (NKEY), a line that begins with SU. The key itself never leaves this router.'),
 		{ optional: true, validate: values.path });
 	option(form.Value, 'hostname', _('Host name'),
 		_('What the server calls this router. By default its host name; with the account "default" only "openwrt".'),
 		{ optional: true, validate: values.hostPart });
-	option(form.Flag, 'tls', _('Encrypt'), _('TLS. The public server does not offer it.'), NO);
-	option(form.Value, 'ca_file', _('Accepted authorities'), _('A PEM file; empty for the system\'s.'),
+	option(form.Flag, 'tls', _('Encrypt'), _('Encrypts the connection (TLS). DisWall\'s public server does not offer it.'), NO);
+	option(form.Value, 'ca_file', _('Accepted authorities'), _('The path of a file with the certificates that are trusted (PEM); empty for the router\'s own.'),
 		{ optional: true, validate: values.path }).depends('_nats_tls', '1');
 	option(form.Flag, 'share_bans', _('Share bans'),
 		_('Sends to DisWall, and so to its users, which addresses this router bans and why. Never what came from a feed.'), NO);
@@ -136,31 +136,31 @@ function crowdsec(section) {
 	const option = optionsOf(section, 'crowdsec', 'crowdsec');
 
 	note(section, 'crowdsec', '_crowdsec_note', [
-		h('p', {}, _('Blocks what a CrowdSec of yours decides, on another machine or on this router. Each router needs a key of its own: `cscli bouncers add NAME`, where CrowdSec runs, makes one.'))
+		h('p', {}, _('CrowdSec is a program for servers that finds attackers in their logs. If you run it, on another machine or on this router, diswall can block whom it bans. Each router needs a key of its own: `cscli bouncers add NAME`, where CrowdSec runs, makes one.'))
 	]);
-	option(form.Flag, 'enabled', _('Enabled'), _('Block what CrowdSec decides.'), NO);
+	option(form.Flag, 'enabled', _('Enabled'), _('Block whom CrowdSec bans.'), NO);
 	option(form.Value, 'url', _('Address'),
-		_('Of CrowdSec\'s local API. Over https:// the router\'s curl or wget is started for each question.'),
+		_('Where CrowdSec answers, its "local API". Over https:// the router\'s curl or wget is started for each question.'),
 		{ placeholder: 'http://127.0.0.1:8080/', validate: values.localApi });
 	option(form.Value, 'api_key', _('Key'), _('What `cscli bouncers add` says.'), { optional: true, password: true, validate: values.apiKey });
 	option(form.Value, 'api_key_file', _('File with the key'), _('In place of the key: it stands in the first line.'),
 		{ optional: true, validate: values.path });
 	option(form.Value, 'cert', _('Certificate'), _('In place of a key, over https://: a PEM file.'), { optional: true, validate: values.path });
 	option(form.Value, 'key', _('The certificate\'s key'), _('A PEM file.'), { optional: true, validate: values.path });
-	option(form.Value, 'interval', _('Time between two questions'), _('2s to 1h.'), { placeholder: '10s', validate: values.pollInterval });
-	option(form.DynamicList, 'scopes', _('About'), _('What decisions may be about.'),
+	option(form.Value, 'interval', _('Time between two questions'), _('From 2s to 1h: in seconds (s), minutes (m) or hours (h).'), { placeholder: '10s', validate: values.pollInterval });
+	option(form.DynamicList, 'scopes', _('About'), _('Whether single addresses or whole networks are taken. Empty: both.'),
 		{ optional: true, validate: values.decisionScope, values: [ [ 'ip', _('Addresses') ], [ 'range', _('Networks') ] ] });
-	option(form.DynamicList, 'origins', _('Origins'), _('Decisions of these alone: crowdsec, cscli, CAPI, lists and so on.'),
+	option(form.DynamicList, 'origins', _('Origins'), _('Only bans that come from here: crowdsec (its own), cscli (by hand), CAPI (its community), lists. Empty: all.'),
 		{ optional: true, validate: values.word });
-	option(form.DynamicList, 'scenarios_containing', _('Scenarios with'), _('Decisions of scenarios with one of these words alone.'),
+	option(form.DynamicList, 'scenarios_containing', _('Scenarios with'), _('A scenario is the rule by which CrowdSec bans, such as ssh-bf. Only bans by one whose name has one of these words are taken. Empty: all.'),
 		{ optional: true, validate: values.word });
-	option(form.DynamicList, 'scenarios_not_containing', _('Scenarios without'), _('No decision of a scenario with one of these words.'),
+	option(form.DynamicList, 'scenarios_not_containing', _('Scenarios without'), _('No ban by a scenario whose name has one of these words is taken.'),
 		{ optional: true, validate: values.word });
-	option(form.Flag, 'dedup', _('Only the longest decision'),
+	option(form.Flag, 'dedup', _('Only the longest ban'),
 		_('Of several about the same address. Without it a shorter one is in force again when the longer one is taken back; that costs memory.'), YES);
 	option(form.Flag, 'usage_metrics', _('Report back'),
-		_('Tells it every half an hour how much was dropped and how many decisions are in force, where it wants to know. No address is sent.'), YES);
-	option(form.DynamicList, 'types', _('Block for'), _('Who is to solve a riddle can be blocked as well.'),
+		_('Tells CrowdSec every half an hour how much was dropped and how many of its bans are in force, where it wants to know. No address is sent.'), YES);
+	option(form.DynamicList, 'types', _('Block for'), _('CrowdSec can also want somebody to solve a riddle first (captcha); who has to can be blocked as well.'),
 		{ optional: true, validate: values.decisionType, values: [ [ 'ban', _('Bans') ], [ 'captcha', _('Riddles (captcha)') ] ] });
 }
 
@@ -168,7 +168,7 @@ function abuseipdb(section) {
 	const option = optionsOf(section, 'abuseipdb', 'abuseipdb');
 
 	note(section, 'abuseipdb', '_abuseipdb_note', [
-		h('p', {}, _('Tells AbuseIPDB whom this router bans for failed log-ins over TCP: address, time, service and categories. No user name and nothing of this router is sent. Scans are not reported: their sender may be forged.'))
+		h('p', {}, _('AbuseIPDB is a public register of attackers on the web. It is told whom this router bans for failed log-ins over TCP: address, time, service and categories. No user name and nothing of this router is sent. Scans are not reported: their sender may be forged.'))
 	]);
 	option(form.Flag, 'enabled', _('Enabled'), _('Report who fails to log in.'), NO);
 	option(form.Value, 'key', _('Key'), _('Of your account at AbuseIPDB.'), { optional: true, password: true, validate: values.apiKey });
@@ -177,7 +177,7 @@ function abuseipdb(section) {
 	option(form.Value, 'daily_limit', _('Most reports a day'), _('What a free account may send is 1000.'),
 		{ placeholder: '1000', validate: values.dailyLimit });
 	option(form.DynamicList, 'categories', _('Categories'),
-		_('Other numbers than the usual for a service, or those of a log of your own: SERVICE:18,22.'),
+		_('AbuseIPDB\'s numbers for kinds of attack, where others than the usual are wanted, or for a log of your own: SERVICE:18,22.'),
 		{ optional: true, placeholder: 'ssh:18,22', validate: values.reportCategories });
 }
 
@@ -228,7 +228,7 @@ function firewall(section) {
 		default: 'drop', values: [ [ 'drop', _('drop silently') ], [ 'reject', _('reject') ] ]
 	});
 	option(form.ListValue, 'states', _('Checked packets'),
-		_('New connections cost established traffic nothing; a ban cuts connections off anyway, as set below.'), {
+		_('To look only at those that open a connection costs running traffic nothing; a ban ends connections anyway, as set below.'), {
 			default: 'new', values: [ [ 'new', _('those that open a connection') ], [ 'all', _('every packet') ] ]
 		});
 	option(form.ListValue, 'direction', _('Direction'), _('Whether the hosts at home may still call a banned address.'), {
@@ -236,7 +236,7 @@ function firewall(section) {
 		values: [ [ 'src', _('from banned addresses') ], [ 'src-dst', _('from and to banned addresses') ] ]
 	});
 	option(form.Flag, 'disconnect', _('Disconnect'), _('A ban also ends the connections the address has.'), YES);
-	option(form.Flag, 'log_drops', _('Log blocked packets'), _('To the kernel\'s log, a few a minute.'), NO);
+	option(form.Flag, 'log_drops', _('Log blocked packets'), _('To the kernel\'s log, at most five a second.'), NO);
 }
 
 function report(section) {
@@ -261,9 +261,11 @@ function report(section) {
 function advanced(section) {
 	const option = optionsOf(section, 'advanced', 'main');
 
+	note(section, 'advanced', '_advanced_note', h('p', {}, _('What hardly anybody has to change.')));
+
 	option(form.Value, 'control', _('Control socket'), _('Where the command line and these pages reach the daemon.'),
 		{ placeholder: '/var/run/diswall/control.sock', validate: values.socketPath });
-	option(form.Value, 'table', _('nftables table'), _('The table the sets are in, of family inet.'),
+	option(form.Value, 'table', _('nftables table'), _('The firewall\'s table that has the sets of blocked addresses, of family inet.'),
 		{ placeholder: 'fw4', validate: values.nftName });
 	option(form.Value, 'set_prefix', _('Prefix of the sets'), _('What the names of the sets begin with.'),
 		{ placeholder: 'diswall', validate: values.nftName });
@@ -274,7 +276,7 @@ function advanced(section) {
 	const scan = optionsOf(section, 'advanced', 'scan');
 
 	scan(form.Value, 'nflog_group', _('NFLOG group'),
-		_('Through which the firewall tells diswall of packets to closed ports. Change it only if another program uses it.'),
+		_('Number of the channel by which the firewall tells diswall of packets to closed ports. Change it only if another program uses it.'),
 		{ placeholder: '1914', validate: values.number(0, 65535) });
 	scan(form.Value, 'high_port', _('Doubtful from port'),
 		_('From this port on a single packet may be a late one of a forgotten connection.'),

@@ -170,7 +170,7 @@ class Router {
 			+ '<title>diswall</title><meta name="viewport" content="width=device-width, initial-scale=1">'
 			+ '<link rel="icon" href="data:,"><link rel="stylesheet" href="/luci-static/bootstrap/cascade.css">'
 			+ (process.env.LUCI_DIR ? '<link rel="stylesheet" media="only screen and (max-device-width: 854px)" href="/luci-static/bootstrap/mobile.css">' : '')
-			+ script('/translations.js') + (process.env.LUCI_DIR ? script('/luci-static/resources/cbi.js') : '')
+			+ (process.env.LUCI_DIR ? script('/luci-static/resources/cbi.js') : '') + script('/translations.js')
 			+ script('/luci-static/resources/luci.js')
 			+ '</head><body><div id="indicators"></div><div id="maincontent" class="container">'
 			+ `${script('/boot.js?page=' + page)}<div id="tabmenu"></div><div id="view">${script('/view.js?view=' + view)}</div></div></body></html>`;
@@ -186,7 +186,7 @@ class Router {
 		};
 	}
 
-	/* The stand-in finds translations by their English text (LuCI by a hash of it). */
+	/* The stand-in finds translations by their English text, LuCI by a hash of it that its own script makes. */
 	translations() {
 		const file = path.join(APP, 'po', this.language, 'diswall.po');
 
@@ -196,6 +196,14 @@ class Router {
 		const { entries, plural } = require('./po.js').read(file);
 		const table = Object.fromEntries(entries.filter(entry => entry.id).map(entry =>
 			[ entry.plural ? entry.id + '\u0001' + entry.plural : entry.id, entry.plural ? entry.texts : entry.texts[0] ]));
+
+		if (process.env.LUCI_DIR) {
+			const texts = entries.filter(entry => entry.id).flatMap(entry => entry.plural
+				? entry.texts.map((text, form) => [ entry.id + '\u0002' + form, text ]) : [ [ entry.id, entry.texts[0] ] ]);
+
+			return `window.TR = Object.fromEntries(${JSON.stringify(texts)}.map(([ id, text ]) => [ sfh(id), text ]));`
+				+ `window.TR['00000000'] = ${JSON.stringify('plural=' + plural + ';')};`;
+		}
 
 		return `window.TR = ${JSON.stringify(table)}; window.TR.plural = n => Number(${plural});`;
 	}
@@ -211,7 +219,7 @@ class Router {
 
 		const [ , object, method, args ] = message.params;
 
-		if (!this.allowed(object, method))
+		if (!this.allowed(object, method, args || {}))
 			return reply({ error: { code: -32002, message: 'Access denied' } });
 
 		if (object == 'diswall')
@@ -235,7 +243,7 @@ class Router {
 		});
 	}
 
-	allowed(object, method) {
+	allowed(object, method, args) {
 		if (this.expired)
 			return false;
 
@@ -243,6 +251,10 @@ class Router {
 			return !this.denied && (ACL.read.ubus.diswall.includes(method) || (!this.readonly && ACL.write.ubus.diswall.includes(method)));
 
 		/* As rpcd judges: by what the rights say of the configuration, never of the whole of uci. */
+		/* LuCI's own rights: every login may read how LuCI itself is set. */
+		if (object == 'uci' && method == 'get' && args.config == 'luci')
+			return true;
+
 		if (object == 'uci' && [ 'get', 'add', 'set', 'delete', 'apply' ].includes(method))
 			return this.grants('uci', method == 'get' ? 'read' : 'write');
 

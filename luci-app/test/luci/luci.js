@@ -173,7 +173,8 @@
 		}
 
 		resource(path) { return this.env.resource + '/' + path; }
-		url(path) { return this.env.scriptname + '/' + path; }
+		/* As LuCI's: what has other characters is no part of an address and is left out. */
+		url(path) { return this.env.scriptname + (/^[\w.%,;\/-]+$/.test(path) ? '/' + path : ''); }
 		require(name) { return load(name); }
 		hasViewPermission() { return !this.env.nodespec.readonly; }
 	};

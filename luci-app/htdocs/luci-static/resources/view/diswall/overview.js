@@ -133,8 +133,9 @@ function mendOnClick(place, then) {
 	});
 }
 
-function linkButton(label, page) {
-	return h('a', { 'class': 'btn cbi-button cbi-button-action', 'href': L.url('admin/services/diswall/' + page) }, label);
+/* `tab`: of the settings; LuCI's own address has no place for it. */
+function linkButton(label, page, tab) {
+	return h('a', { 'class': 'btn cbi-button cbi-button-action', 'href': L.url('admin/services/diswall/' + page) + (tab ? '?tab=' + tab : '') }, label);
 }
 
 /* Where the settings of a part are that may be wrong. */
@@ -152,7 +153,7 @@ function partActions(part) {
 			'class': 'btn cbi-button cbi-button-action', 'type': 'button', 'data-again': feed,
 			'disabled': L.hasViewPermission() === true ? null : ''
 		}, _('Try again now')) : '',
-		tab ? linkButton(_('Open its settings…'), 'settings?tab=' + tab) : feed ? linkButton(_('Show lists…'), 'lists') : ''
+		tab ? linkButton(_('Open its settings…'), 'settings', tab) : feed ? linkButton(_('Show lists…'), 'lists') : ''
 	].filter(node => node);
 
 	return offered.length ? h('div', { 'class': 'diswall-actions' }, offered) : '';
@@ -193,7 +194,7 @@ function card(title, state, lines, button) {
 
 /* A part that is switched off says what it would give, and where its switch is. */
 function offCard(title, gives, tab) {
-	return card(title, null, [ gives ], h('p', {}, linkButton(_('Switch it on…'), 'settings?tab=' + tab)));
+	return card(title, null, [ gives ], h('p', {}, linkButton(_('Switch it on…'), 'settings', tab)));
 }
 
 function partOf(status, name) {

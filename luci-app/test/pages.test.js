@@ -774,6 +774,30 @@ test('an allowance for a time is taken back on its page, and who allows nobody i
 	await on('rules', {}, page => page.getByText(/You block nobody yourself yet/).waitFor());
 });
 
+test('a slow answer is waited for in sight', async () => {
+	const face = world.router.face;
+	const slowly = async (name, act) => on(name, {}, async page => {
+		world.router.face = (method, args) => new Promise(resolve => setTimeout(resolve, 1500)).then(() => face(method, args));
+		await act(page);
+		await page.locator('[aria-busy=true]').waitFor();
+		assert.strictEqual(await page.locator('[aria-busy=true]').getAttribute('data-waiting'), 'Asking…');
+		await page.locator('[aria-busy=true]').waitFor({ state: 'detached' });
+		world.router.face = face;
+	});
+
+	try {
+		await slowly('overview', async page => {
+			await page.getByLabel('Address').fill('203.0.113.9');
+			await page.getByLabel('Address').press('Enter');
+		});
+		await slowly('blocked', page => page.getByRole('button', { name: 'Next page' }).click());
+		await slowly('report', page => page.getByLabel('14 days').check());
+	}
+	finally {
+		world.router.face = face;
+	}
+});
+
 test('every page says so when the daemon does not run, and breaks nowhere', async () => {
 	for (const name of PAGES)
 		await on(name, {
@@ -1134,6 +1158,59 @@ test('a reason that is a formula does not become one in the download', () => on(
 
 	assert.match(fs.readFileSync(await download.path(), 'utf8').split('\r\n')[1], /,"'=cmd\|calc",/);
 }));
+
+test('the longest words that anybody may write fit on a phone', REAL, async () => {
+	const word = 'w'.repeat(120), host = [ 'a', 'b', 'c' ].map(letter => letter.repeat(63)).join('.') + '.' + 'd'.repeat(57) + '.cz';
+	const title = 'T'.repeat(80);
+
+	await world.reset(`
+config block
+	option ip '2001:db8:1111:2222:3333:4444:5555:6666'
+	option comment '${word}'
+
+config allow
+	option ip '${host}'
+	option comment '${word}'
+
+config logwatch
+	option name 'long'
+	list program '${'p'.repeat(30)}'
+	list pattern '${'x'.repeat(100)} <HOST>'
+
+config list 'wwwwwwwwwwwwwww'
+	list url '/${'n'.repeat(200)}'
+`);
+	world.cli('block', '2001:db8:1111:2222:3333:4444:5555:7777', '--timeout', '1h', '--comment', word);
+	world.cli('allow', '2001:db8:1111:2222:3333:4444:5555:8888', '--timeout', '1h', '--comment', word);
+	world.router.log = `Sat Nov 21 20:20:46 2026 daemon.info diswall[812]: ${'l'.repeat(300)}\n`;
+	await until('the block of the file and the one by hand', () => [ '6666', '7777' ].every(last => world.cli('list', 'manual').stdout.includes('5555:' + last)));
+
+	for (const name of PAGES)
+		await on(name, {
+			viewport: PHONE,
+			twist: (method, result) => {
+				if (method == 'diswall.lists')
+					Object.assign(result[1].lists[0], { title, about: word, licence: word });
+
+				return result;
+			}
+		}, async page => {
+			if (name == 'overview') {
+				await page.getByLabel('Address').fill('2001:db8:1111:2222:3333:4444:5555:7777');
+				await page.getByRole('button', { name: 'Check' }).click();
+				await page.locator('.diswall-answer').getByText(word).waitFor();
+			}
+
+			const wide = await page.evaluate(() => [ ...document.querySelectorAll('.diswall *') ].filter(node => node.checkVisibility()
+				&& node.getBoundingClientRect().right > document.documentElement.clientWidth + 1 && !node.closest('.diswall-hidden, .diswall-scroll, input, textarea'))
+				.map(node => `${node.tagName} ${node.className}`));
+
+			assert.deepStrictEqual(wide, [], name);
+		});
+
+	world.cli('clear', '--by', 'root');
+	world.cli('disallow', '2001:db8:1111:2222:3333:4444:5555:8888');
+});
 
 test('no page is wider than a phone', async () => {
 	for (const name of PAGES)

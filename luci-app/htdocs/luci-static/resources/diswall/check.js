@@ -112,7 +112,7 @@ function act(method, args) {
 
 /* Asks about `address` and puts the answer into `node`; `changed` is called after every action done. */
 function show(node, address, writable, changed) {
-	return api.check({ address: address }).then(result => {
+	return text.waiting(node, api.check({ address: address })).then(result => {
 		if (result.failed)
 			return text.fill(node, h('div', { 'class': 'diswall-answer diswall-warn' }, result.failed.message));
 

@@ -234,6 +234,19 @@ function failure(failed) {
 		}, _('Start it on the overview…'))) : '');
 }
 
+/* Says so when an answer lets people wait; what stood there is grey until then. Resolves to the answer. */
+function waiting(node, answer) {
+	const late = setTimeout(() => {
+		node.dataset.waiting = _('Asking…');
+		node.setAttribute('aria-busy', 'true');
+	}, 300);
+
+	return answer.finally(() => {
+		clearTimeout(late);
+		node.removeAttribute('aria-busy');
+	});
+}
+
 /* The style sheet all pages share; asked for once a page. */
 function style() {
 	const href = L.resource('diswall/style.css');
@@ -279,6 +292,7 @@ return baseclass.extend({
 	end: end,
 	tell: tell,
 	failure: failure,
+	waiting: waiting,
 	style: style,
 	nameFields: nameFields
 });

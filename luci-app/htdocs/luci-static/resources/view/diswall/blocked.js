@@ -114,7 +114,7 @@ return view.extend({
 		/* Answers may overtake each other; only the newest question counts. */
 		const asked = this.query;
 
-		return api.bans(asked).then(answer => {
+		return text.waiting(this.place, api.bans(asked)).then(answer => {
 			if (asked === this.query)
 				this.show(answer);
 		});

@@ -389,7 +389,7 @@ return view.extend({
 
 		const pickHours = value => {
 			this.hours = Number(value);
-			return this.loadHistory();
+			return text.waiting(this.places.chart, this.loadHistory());
 		};
 
 		return h('div', { 'class': 'diswall-choices' },

@@ -92,8 +92,8 @@ function byPlace(report, width) {
 	return [
 		list.length ? graph.bars(rows(list, place => place.title, place => place.packets), _('By country'), width) : '',
 		note(report.placed ? _('Countries are those of the country lists that are configured; what is in none of them is not known.')
-			: [ _('Which country a packet came from is known only where a list of that country is switched on, and none is.'), ' ',
-				h('a', { 'class': 'btn cbi-button cbi-button-action', 'href': L.url('admin/services/diswall/lists') }, _('Show lists…')) ])
+			: _('Which country a packet came from is known only where a list of that country is switched on, and none is.')),
+		report.placed ? '' : h('p', {}, h('a', { 'class': 'btn cbi-button cbi-button-action', 'href': L.url('admin/services/diswall/lists') }, _('Show lists…')))
 	];
 }
 
@@ -178,7 +178,7 @@ return view.extend({
 	/* The answer to the last question alone is shown. */
 	ask: function(days) {
 		this.days = days;
-		return api.report({ days: days }).then(report => days == this.days ? this.show(report) : null);
+		return text.waiting(this.place, api.report({ days: days })).then(report => days == this.days ? this.show(report) : null);
 	},
 
 	show: function(report) {

@@ -8,7 +8,7 @@ use std::path::Path;
 use tempfile::TempDir;
 
 use crate::support::lapi::{DEADLINE, Lapi, PORT};
-use crate::support::{Authority, Daemon, Mount, Netns, nft_set_elements, own_mounts, wait_for, wait_until};
+use crate::support::{Authority, Daemon, Mount, Netns, nft_set_elements, own_mounts, run, wait_for, wait_until};
 
 const SECTION: &str = "config crowdsec 'crowdsec'\n\toption enabled '1'\n\toption interval '2s'\n";
 const KEY: &str = "\toption api_key 'secret'\n";
@@ -186,6 +186,121 @@ fn over_https_by_key_and_by_certificate() {
     }
 }
 
+/// What a firewall cannot follow, or must not: told, and nothing else is lost by it.
+#[test]
+fn decisions_about_countries_and_the_whole_internet_are_said_and_not_followed() {
+    let _netns = Netns::enter();
+    let lapi = Lapi::start();
+    lapi.decide(&["--scope", "Country", "--value", "CN"]);
+    lapi.decide(&["--scope", "AS", "--value", "64496"]);
+    lapi.decide(&["--scope", "username", "--value", "root"]);
+    for range in ["0.0.0.0/0", "64.0.0.0/7", "::/0", "2000::/3", "127.0.0.0/8", "10.0.0.0/8"] {
+        lapi.decide(&["--range", range]);
+    }
+    lapi.decide(&["--range", "198.51.100.0/24"]);
+    lapi.decide(&["--ip", "203.0.113.7"]);
+    let daemon = daemon(KEY);
+    until("what can be followed is in force", || blocked("203.0.113.7").is_some() && is_live(&daemon));
+    let networks = nft_set_elements("diswall_crowdsec.net4");
+    assert_eq!(networks.keys().collect::<Vec<_>>(), ["198.51.100.0/24"], "{networks:?}");
+    assert!(nft_set_elements("diswall_crowdsec.net6").is_empty());
+    let status = daemon.status().to_string();
+    assert!(status.contains("4 decisions are not followed; a decision is too wide: "), "{status}");
+    assert!(!status.contains("another scope"), "they were not asked for: {status}");
+    // Whoever asks for them is told, and what else he asks for comes.
+    let asked = ["ip", "range", "country", "as"].map(|scope| format!("\tlist scopes '{scope}'\n")).concat();
+    daemon.configure("", &format!("{SECTION}{KEY}{asked}"));
+    let (_, said) = daemon.exit(&["config", "check"]);
+    assert!(said.contains("country") && said.contains("cannot be followed by a firewall; config list has"), "{said}");
+    daemon.reload();
+    lapi.decide(&["--ip", "203.0.113.8"]);
+    until("the next one comes", || blocked("203.0.113.8").is_some());
+    assert!(is_live(&daemon) && blocked("203.0.113.7").is_some());
+}
+
+/// From a local API that does not look at what was asked for.
+#[test]
+fn decisions_about_something_else_are_counted_and_take_nothing_with_them() {
+    let _netns = Netns::enter();
+    let one = |(id, (scope, kind, value)): (usize, &(&str, &str, &str))| {
+        format!(r#"{{"duration":"1h","id":{id},"scenario":"s","scope":"{scope}","type":"{kind}","value":"{value}"}}"#)
+    };
+    let all = [
+        ("Country", "ban", "CN"),
+        ("AS", "ban", "64496"),
+        ("username", "ban", "203.0.113.66"),
+        ("Ip", "throttle", "203.0.113.66"),
+        ("Range", "ban", "0.0.0.0/0"),
+        ("Ip", "ban", "::/0"),
+        ("Range", "ban", "203.0.113.0/99"),
+        ("Ip", "ban", "CN"),
+        ("Ip", "ban", "127.0.0.1"),
+        ("iP", "BAN", "203.0.113.7"),
+    ];
+    let all = all.iter().enumerate().map(one).collect::<Vec<_>>().join(",");
+    answers(vec![answer(&format!(r#"{{"new":[{all}],"deleted":[]}}"#)), answer(r#"{"new":[],"deleted":[]}"#)]);
+    let daemon = daemon(KEY);
+    until("what can be followed is in force", || blocked("203.0.113.7").is_some() && is_live(&daemon));
+    assert_eq!(nft_set_elements("diswall_crowdsec4").len(), 1);
+    assert!(nft_set_elements("diswall_crowdsec.net4").is_empty());
+    let status = daemon.status().to_string();
+    for part in [
+        "4 decisions are about something that a firewall cannot follow (another scope or type)",
+        "4 decisions are not followed; a decision is too wide: ",
+    ] {
+        assert!(status.contains(part), "{part}: {status}");
+    }
+}
+
+/// The time of day is set by ten years, forth and back: how long somebody is kept out does not go by it.
+#[test]
+fn a_clock_that_jumps_ends_no_ban_and_keeps_none() {
+    const YEARS: i64 = 10 * 365 * 86_400;
+    let _netns = Netns::enter();
+    let lapi = Lapi::start();
+    lapi.decide(&["-i", "203.0.113.7", "-d", "4h"]);
+    let off = "config dynfw 'dynfw'\n\toption enabled '0'\nconfig nats 'nats'\n\toption enabled '0'\n";
+    let mut daemon = Daemon::prepare("", &format!("{off}{SECTION}{KEY}"));
+    let (clock, library) = (daemon.path("clock"), daemon.path("clock.so"));
+    let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/parts/clock.c");
+    run("gcc", &["-O2", "-shared", "-fPIC", "-o", &library.to_string_lossy(), source]);
+    let set = |seconds: i64| {
+        let file = std::fs::File::options().write(true).create(true).truncate(false).open(&clock).unwrap();
+        std::os::unix::fs::FileExt::write_all_at(&file, &seconds.to_ne_bytes(), 0).unwrap();
+    };
+    set(0);
+    let start = |daemon: &mut Daemon| {
+        let mut command = daemon.command(&["run", "--foreground"]);
+        command.env("SOAK_CLOCK", &clock).env("LD_PRELOAD", &library);
+        daemon.spawn(&command);
+        daemon.wait_answering();
+    };
+    std::os::unix::fs::chown(daemon.state_dir(), Some(0), Some(0)).unwrap();
+    daemon.load_rules();
+    start(&mut daemon);
+    until("it is in force", || blocked("203.0.113.7").is_some() && is_live(&daemon));
+    for (seconds, address) in [(YEARS, "203.0.113.8"), (-YEARS, "203.0.113.9"), (0, "203.0.113.10")] {
+        set(seconds);
+        let short = format!("{address}0");
+        lapi.decide(&["-i", address, "-d", "4h"]);
+        lapi.decide(&["-i", &short, "-d", "5s"]);
+        until("a short one comes", || blocked(&short).is_some());
+        daemon.cli(&["resync", "crowdsec"]);
+        until("the short one has ended", || blocked(&short).is_none());
+        let whole = blocked(address).unwrap_or_default();
+        assert!((14_300..=14_400).contains(&whole), "{seconds}: {whole}");
+        // After a restart at that time too, before anybody is asked.
+        assert!(daemon.stop(DEADLINE).success());
+        start(&mut daemon);
+        for address in [address, "203.0.113.7"] {
+            let whole = blocked(address).unwrap_or_default();
+            assert!((14_200..=14_400).contains(&whole), "{seconds}: {whole}");
+        }
+        until("it is live again", || is_live(&daemon));
+    }
+    assert!(blocked("203.0.113.8").is_some() && blocked("203.0.113.9").is_some());
+}
+
 /// A local API that gives these answers, one a connection, the last one for ever.
 fn answers(texts: Vec<String>) {
     let listener = TcpListener::bind(("127.0.0.1", PORT)).unwrap();
@@ -258,6 +373,10 @@ fn how_long_a_decision_holds_is_read_in_every_unit() {
         ("90000000\u{3bc}s", Some(90)),
         ("90000000us", Some(90)),
         ("90000000000ns", Some(90)),
+        ("1h2m3s4ms5\u{b5}s6ns", Some(3724)),
+        ("1.5h", Some(5400)),
+        ("2562047h47m16.854775807s", Some(3653 * day)),
+        ("30.5s", Some(31)),
         ("-21.85ms", None),
         ("-18897h25m52.8s", None),
         ("0s", None),
@@ -278,7 +397,10 @@ fn how_long_a_decision_holds_is_read_in_every_unit() {
         let left = blocked(&format!("203.0.113.{}", id + 1));
         match seconds {
             Some(seconds) => {
-                assert!(left.is_some_and(|left| (seconds - 10..=*seconds).contains(&left)), "{duration}: {left:?}")
+                assert!(
+                    left.is_some_and(|left| (seconds.saturating_sub(10)..=*seconds).contains(&left)),
+                    "{duration}: {left:?}"
+                )
             }
             None => assert_eq!(left, None, "{duration}"),
         }

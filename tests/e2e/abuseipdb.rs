@@ -13,7 +13,8 @@ use tempfile::TempDir;
 use crate::support::{Authority, Daemon, Mount, Netns, Proc, nft_set_elements, own_mounts, wait_until, web};
 
 const DEADLINE: Duration = Duration::from_secs(30);
-/// Says `ADDRESS CATEGORIES COMMENT`, or why not. `busy` in its directory: too many for two seconds.
+/// Says `ADDRESS CATEGORIES COMMENT`, or why not. `busy` in its directory: too many for two seconds; `odd`: what is
+/// said cannot be read.
 const SERVER: &str = r#"
 import urllib.parse
 # In pieces: this text is an argument itself.
@@ -44,6 +45,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.say(401, '{"errors":[{"detail":"Authentication failed.","status":401}]}', 'wrong key')
         elif os.path.exists('busy'):
             self.say(429, '{"errors":[{"detail":"Daily rate limit exceeded.","status":429}]}', 'busy', Retry_After='2')
+        elif os.path.exists('odd'): self.say(422, '{"errors":[{"detail":"The ip must be valid."}]}', 'odd')
         elif sorted(given) != ['categories', 'comment', 'ip', 'timestamp'] or seen(): self.say(422, '{}', 'refused ' + text)
         else:
             self.say(200, '{"data":{"ipAddress":"%s","abuseConfidenceScore":52}}' % given['ip'],
@@ -154,7 +156,18 @@ fn reports(program: &str) {
     here.until("in_force", "wants no more reports");
     fs::remove_file(here.place.path().join("busy")).unwrap();
     told("203.0.113.7");
-    here.until("in_force", "");
+    let at_rest = || wait_until(DEADLINE, "nothing is wrong", || here.part().is_some_and(|part| part["why"].is_null()));
+    at_rest();
+
+    // They are busy, and then refuse that report: it is gone, and nothing waits any more.
+    fs::write(here.place.path().join("busy"), "").unwrap();
+    here.fail("203.0.113.12");
+    assert_eq!(here.server.line(DEADLINE), "busy");
+    here.until("in_force", "wants no more reports");
+    fs::rename(here.place.path().join("busy"), here.place.path().join("odd")).unwrap();
+    here.server.line_with("odd", DEADLINE);
+    at_rest();
+    fs::remove_file(here.place.path().join("odd")).unwrap();
 
     // A key that they do not know: said, and never tried again.
     here.configure("", "\toption key 'another0api_key'\n");

@@ -170,7 +170,7 @@ fn init(daemon: &Daemon, call: &str, before: &str) -> (bool, String) {
     let steps = format!(
         "extra_command() {{ :; }}; logger() {{ shift 4; echo \"$*\"; }}; config_get() {{ eval \"$1=\\${{$3:-$4}}\"; }}; \
          . '{}/openwrt/files/diswall.init'; PROG='{}'; CONFIG='{}'; P='{}'; \
-         CRONTABS=$P/crontabs CRON_D=$P/cron.d CRON=$P/cron SENT=$P/sent; {call}",
+         CRONTABS=$P/crontabs CRON_D=$P/cron.d CRON=$P/cron SENT=$P/sent SENT_KEPT=$P/sent-kept; {call}",
         env!("CARGO_MANIFEST_DIR"),
         env!("CARGO_BIN_EXE_diswall"),
         daemon.config().display(),
@@ -212,7 +212,17 @@ fn the_report_comes_by_mail_through_whichever_program_is_there() {
         // Once a day.
         let (sent, said) = init(&daemon, "mail_report", before);
         assert!(sent && said.is_empty() && !letter.exists(), "{said}");
-        std::fs::remove_file(daemon.path("sent")).unwrap();
+        // After a reboot what is in memory is gone; on a full overlay what is on flash was never there.
+        for gone in ["sent", "sent-kept"] {
+            let aside = daemon.path("aside");
+            std::fs::rename(daemon.path(gone), &aside).unwrap();
+            let (sent, said) = init(&daemon, "mail_report", before);
+            assert!(sent && said.is_empty() && !letter.exists(), "{gone}: {said}");
+            std::fs::rename(&aside, daemon.path(gone)).unwrap();
+        }
+        for note in ["sent", "sent-kept"] {
+            std::fs::remove_file(daemon.path(note)).unwrap();
+        }
     }
     // An address that is none of the letters' reaches no program.
     for address in ["-oQ/tmp/x", "a@b c@d", "|sh", "a@b;id"] {

@@ -139,6 +139,10 @@ impl Task {
         loop {
             let next = self.shared.queue.borrow_mut().next(calendar::now(), self.settings.daily_limit);
             let Some(report) = next else {
+                // The one that could not be sent is too old by now.
+                if self.shared.queue.borrow().len() == 0 {
+                    self.shared.state.replace(State::Well);
+                }
                 // It may be a day's limit that keeps the next one waiting.
                 let _ = timeout(LOOK, self.shared.wake.notified()).await;
                 continue;
@@ -171,6 +175,8 @@ impl Task {
                 }
                 // Another try would be answered likewise.
                 Some(400..500) => {
+                    self.shared.state.replace(State::Well);
+                    backoff.reset();
                     limiter::warn(("abuseipdb", "refused"), || format!("abuseipdb: a report is refused: {text}"));
                     PAUSE
                 }

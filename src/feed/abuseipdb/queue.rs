@@ -39,7 +39,7 @@ pub struct Queue {
     today: u32,
     /// The day's limit keeps the first one waiting.
     limited: bool,
-    /// Those for which there was no room.
+    /// Those of that day for which there was no room, or that had become too old.
     lost: u64,
 }
 
@@ -64,7 +64,7 @@ impl Queue {
     /// The next one, unless there were `limit` today. `now` in Unix seconds.
     pub fn next(&mut self, now: u64, limit: u32) -> Option<Report> {
         if now / DAY != self.day {
-            (self.day, self.today) = (now / DAY, 0);
+            (self.day, self.today, self.lost) = (now / DAY, 0, 0);
         }
         while self.waiting.front().is_some_and(|report| now.saturating_sub(report.at) >= OLD) {
             self.waiting.pop_front();
@@ -100,7 +100,8 @@ impl Queue {
         if self.limited {
             return Some(format!("{} reports wait for a new day: daily_limit", self.waiting.len()));
         }
-        (self.lost > 0).then(|| format!("{} reports were left out: they came faster than they may be sent", self.lost))
+        (self.lost > 0)
+            .then(|| format!("{} reports of today were left out: they came faster than they may be sent", self.lost))
     }
 }
 
@@ -137,6 +138,9 @@ mod tests {
         }
         assert_eq!(queue.recent.len(), REMEMBERED);
         assert!(queue.trouble().is_some_and(|text| text.contains("left out")));
+        // What was lost on one day is no trouble of the next.
+        while queue.next(DAY, u32::MAX).is_some() {}
+        assert_eq!(queue.trouble(), None);
     }
 
     #[test]

@@ -33,6 +33,7 @@ Runs every check, the quick ones first, and sums up:
                 on three servers and two hubs, of which some are lost (cargo xtask fleet)
   counts        instructions and memory of the daemon's work, beside docs/counts.md
   graphs        the collectors and scripts of contrib on Prometheus, collectd and Mosquitto
+  hub's page    in a real browser, on the hub and nats-server (without Chromium: not)
   LuCI pages    in a real browser against the real daemon (skipped where no Chromium can be had)
   reForis       its module against a stand-in of foris-controller, its packages (without npm: none), and its
                 pages in a real browser against the real daemon (without Chromium: not)
@@ -184,6 +185,7 @@ fn run_all(args: &[String]) -> Result<()> {
     report.check("fleet", |_| in_order(fleet::SUBCOMMAND.run, &["--routers", "200", "--seconds", "45"]));
     report.check("counts", |_| bench::counts(&[]).map(|()| Outcome::Passed(String::new())));
     report.check("graphs", graphs);
+    report.check("hub's page", hub_page);
     report.check("LuCI pages", luci_pages);
     report.check("reForis", reforis);
     if let Some(building) = routers {
@@ -288,13 +290,22 @@ fn luci_pages(sum: &mut Tally) -> Result<Outcome> {
     browse(sum, "luci-app/test/run.js")
 }
 
-/// Runs a node test that drives a browser on this program's daemon.
+/// The page of the hub.
+fn hub_page(sum: &mut Tally) -> Result<Outcome> {
+    if let Err(why) = setup::ensure(&[setup::LUCI]) {
+        return Ok(Outcome::Skipped(format!("not tested: {why}")));
+    }
+    run(&mut cargo(&["build", "--quiet", "--package", "diswall-hub"]))?;
+    browse(sum, "hub/tests/page/run.js")
+}
+
+/// Runs a node test that drives a browser on this program's daemon, or on the hub beside it.
 fn browse(sum: &mut Tally, script: &str) -> Result<Outcome> {
     run(command("npm", &["ci", "--no-audit", "--no-fund", "--ignore-scripts"]).current_dir("luci-app/test"))?;
     run(&mut cargo(&["build", "--quiet", "--bin", "diswall"]))?;
     let own = std::env::current_exe().map_err(|error| format!("this program's own path: {error}"))?;
     let mut node = command("node", &[script]);
-    node.env("DISWALL", own.with_file_name("diswall"));
+    node.env("DISWALL", own.with_file_name("diswall")).env("DISWALL_HUB", own.with_file_name("diswall-hub"));
     let mut tally = Tally::default();
     let all_well = run_watching(&mut node, |line| {
         tally.look_node(line);

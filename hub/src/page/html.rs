@@ -5,14 +5,29 @@ use std::fmt::{self, Display, Write};
 use diswall::feed::nats::Statistics;
 
 use super::gather::{Gathered, Row};
+use crate::revoke::Revoked;
 
-/// How it looks.
-pub const STYLE: &str = "body{font:15px/1.5 system-ui,sans-serif;max-width:60em;margin:2em auto;padding:0 1em;\
-    color:#222;background:#fff}h1{font-size:1.4em}h2{font-size:1.1em;margin-top:2em}table{border-collapse:collapse;\
-    width:100%}td,th{text-align:left;padding:.2em .8em .2em 0;border-bottom:1px solid #ddd;vertical-align:top}\
-    pre{background:#f4f4f4;padding:.8em;white-space:pre-wrap}.none{color:#666}\
-    @media(prefers-color-scheme:dark){body{color:#ddd;background:#1b1b1b}td,th{border-color:#444}pre{background:#2a2a2a}\
-    a{color:#8bf}.none{color:#999}}";
+/// How it looks. On a phone a table's row is a block of its own, each cell behind its column's name.
+pub const STYLE: &str = "\
+:root{color-scheme:light dark;--text:#1d2125;--faint:#586069;--line:#d5dade;--ground:#fff;--box:#f1f3f5;--link:#0a58a8}
+@media(prefers-color-scheme:dark){:root{--text:#e3e6e8;--faint:#a5aeb6;--line:#3c4248;--ground:#16191c;--box:#23282c;\
+--link:#82baf3}}
+body{font:16px/1.5 system-ui,sans-serif;max-width:64em;margin:0 auto;padding:1em;color:var(--text);\
+background:var(--ground);overflow-wrap:anywhere}
+h1{font-size:1.5em;margin:.4em 0}h2{font-size:1.2em;margin:1.8em 0 .4em}a{color:var(--link)}.none{color:var(--faint)}
+table{border-collapse:collapse;width:100%}th{color:var(--faint);font-size:.9em;font-weight:600;overflow-wrap:normal}
+td,th{text-align:left;vertical-align:top;padding:.35em 1em .35em 0;border-bottom:1px solid var(--line)}
+td:last-child,th:last-child{padding-right:0}td:first-child{min-width:8em}
+.number{text-align:right;white-space:nowrap;font-variant-numeric:tabular-nums}
+pre{font:.95em/1.5 ui-monospace,monospace;background:var(--box);padding:.8em;border-radius:.3em;white-space:pre-wrap}
+form{display:flex;flex-wrap:wrap;gap:.6em;align-items:end;margin:1em 0}label{display:grid;flex:0 1 24em;min-width:0}
+input,button{font:inherit;color:inherit;min-width:0;padding:.35em .7em;border:1px solid var(--faint);\
+border-radius:.3em;background:var(--ground)}
+button{background:var(--box);cursor:pointer}[role=alert]{font-weight:600}
+@media(max-width:40em){table,tbody{display:block}thead{display:none}
+tr{display:block;padding:.6em 0;border-bottom:1px solid var(--line)}
+td,td.number{display:flex;gap:1em;justify-content:space-between;border:0;padding:.1em 0;text-align:right;\
+white-space:normal}td::before{content:attr(data-column);flex:none;max-width:50%;text-align:left;color:var(--faint)}}";
 
 /// Escapes what stands in it.
 struct Text<T>(T);
@@ -49,7 +64,7 @@ fn document(body: &str) -> String {
     format!(
         "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" \
          content=\"width=device-width\"><title>diswall-hub</title><link rel=\"stylesheet\" href=\"/style.css\"></head>\
-         <body>{body}</body></html>"
+         <body><main>{body}</main></body></html>"
     )
 }
 
@@ -67,6 +82,15 @@ pub fn message(text: &str) -> String {
     document(&format!("<h1>diswall-hub</h1><p role=\"status\">{}</p><p><a href=\"/\">Back</a></p>", Text(text)))
 }
 
+/// What a revocation did.
+pub fn revoked(login: &str, done: Revoked) -> String {
+    message(&format!(
+        "{login} is revoked: {} taken back, {} ended.",
+        counted(done.claims as u64, "report", "reports"),
+        counted(done.ended as u64, "ban", "bans")
+    ))
+}
+
 /// Whether it is meant.
 pub fn ask_to_revoke(login: &str, form: &str) -> String {
     let login = Text(login);
@@ -81,8 +105,13 @@ pub fn ask_to_revoke(login: &str, form: &str) -> String {
 
 /// The whole page.
 pub fn overview(all: &Gathered) -> String {
-    let mut body =
-        format!("<h1>diswall-hub</h1><p>{} addresses are banned; {} were in the last hour.</p>", all.bans, all.hourly);
+    let banned = match all.bans {
+        0 => "No address is banned".to_owned(),
+        1 => "1 address is banned".to_owned(),
+        many => format!("{} addresses are banned", Number(many)),
+    };
+    let hourly = if all.hourly == 0 { "none was".to_owned() } else { counted(all.hourly, "was", "were") };
+    let mut body = format!("<h1>diswall-hub</h1><p>{banned}; {hourly} in the last hour.</p>");
     why(&mut body, all);
     reporters(&mut body, all);
     bans(&mut body, "Newest bans", &all.newest);
@@ -95,39 +124,46 @@ fn why(body: &mut String, all: &Gathered) {
     let (asked, answer) = all.answer.clone().unwrap_or_default();
     let _ = write!(
         body,
-        "<h2>Why is this address banned?</h2><form><label>Address <input name=\"address\" value=\"{}\"></label> \
-         <button>Look</button></form>",
+        "<section aria-label=\"Why\"><h2>Why is this address banned?</h2><form><label>Address <input name=\"address\" \
+         value=\"{}\"></label> <button>Look</button></form>",
         Text(asked)
     );
     if !answer.is_empty() {
-        let _ = write!(body, "<pre>{}</pre>", Text(answer));
+        let _ = write!(body, "<pre>{}</pre>", Text(answer.trim_end()));
     }
+    body.push_str("</section>");
 }
 
-/// A table, or that there is nothing to show.
-fn table(body: &mut String, title: &str, columns: &[&str], rows: &[Vec<String>]) {
-    let _ = write!(body, "<h2>{title}</h2>");
+/// A column: its name, and whether it has numbers, or other words that stand right and in one line.
+type Column = (&'static str, bool);
+
+/// A table, or that there is nothing to show. Roles are named, for on a phone it is no table to a browser.
+fn table(body: &mut String, name: &str, title: &str, columns: &[Column], rows: &[Vec<String>]) {
+    let _ = write!(body, "<section aria-label=\"{name}\"><h2>{title}</h2>");
     if rows.is_empty() {
-        body.push_str("<p class=\"none\">None.</p>");
+        body.push_str("<p class=\"none\">None yet.</p></section>");
         return;
     }
-    body.push_str("<table><tr>");
-    for column in columns {
-        let _ = write!(body, "<th>{column}</th>");
+    let class = |number: bool| if number { " class=\"number\"" } else { "" };
+    let _ = write!(body, "<table role=\"table\" aria-label=\"{name}\"><thead><tr role=\"row\">");
+    for (column, number) in columns {
+        let _ = write!(body, "<th role=\"columnheader\" scope=\"col\"{}>{column}</th>", class(*number));
     }
+    body.push_str("</tr></thead><tbody>");
     for row in rows {
-        body.push_str("</tr><tr>");
-        for cell in row {
-            let _ = write!(body, "<td>{cell}</td>");
+        body.push_str("<tr role=\"row\">");
+        for (cell, (column, number)) in row.iter().zip(columns) {
+            let _ = write!(body, "<td role=\"cell\" data-column=\"{column}\"{}>{cell}</td>", class(*number));
         }
+        body.push_str("</tr>");
     }
-    body.push_str("</tr></table>");
+    body.push_str("</tbody></table></section>");
 }
 
 /// What is there and not in the table.
 fn more(body: &mut String, count: u64) {
     if count > 0 {
-        let _ = write!(body, "<p class=\"none\">And {count} more.</p>");
+        let _ = write!(body, "<p class=\"none\">And {} more.</p>", Number(count));
     }
 }
 
@@ -135,19 +171,20 @@ fn reporters(body: &mut String, all: &Gathered) {
     let rows = all.reporters.iter().map(|(login, reporter)| {
         let (bans, reports) = reporter.reasons.values().fold((0, 0), |all, each| (all.0 + each.0, all.1 + each.1));
         let of = |(reason, (bans, reports)): (&String, &(u32, u32))| {
-            format!("{} {bans} of {reports}", Text(if reason.is_empty() { "closed port" } else { reason }))
+            format!("{} {}", Text(if reason.is_empty() { "closed port" } else { reason }), of_all(*bans, *reports))
         };
         let reasons: Vec<String> = reporter.reasons.iter().map(of).collect();
         let action = if reporter.revoked {
             "revoked".to_owned()
         } else {
-            format!("<a href=\"/revoke?login={}\">Revoke</a>", Query(login))
+            format!("yes <a href=\"/revoke?login={}\">Revoke</a>", Query(login))
         };
-        vec![Text(login).to_string(), format!("{bans} of {reports}"), reasons.join(", "), action]
+        vec![Text(login).to_string(), of_all(bans, reports), reasons.join(", "), action]
     });
+    let columns = [("Login", false), ("Banned", true), ("Reasons", false), ("Believed", true)];
     let rows: Vec<_> = rows.collect();
     let title = "Reporters: bans for all, of the addresses that each reported in the last hour";
-    table(body, title, &["Login", "Banned", "Reasons", ""], &rows);
+    table(body, "Reporters", title, &columns, &rows);
     more(body, all.more_reporters);
 }
 
@@ -157,10 +194,12 @@ fn bans(body: &mut String, title: &str, bans: &[Row]) {
         .map(|row| {
             let address = format!("<a href=\"/?address={}\">{}</a>", Query(&row.ip.to_string()), Text(row.ip));
             let reason = if row.ban.reason.is_empty() { "closed port" } else { &row.ban.reason };
-            vec![address, Text(reason).to_string(), span(row.ago), span(row.left), row.ban.count.to_string()]
+            let count = Number(row.ban.count.into()).to_string();
+            vec![address, Text(reason).to_string(), format!("{} ago", span(row.ago)), span(row.left), count]
         })
         .collect();
-    table(body, title, &["Address", "Reason", "Since", "Left", "Bans before"], &rows);
+    let columns = [("Address", false), ("Reason", false), ("Banned", true), ("Ends in", true), ("Bans before", true)];
+    table(body, title, title, &columns, &rows);
 }
 
 fn routers(body: &mut String, all: &Gathered) {
@@ -169,18 +208,44 @@ fn routers(body: &mut String, all: &Gathered) {
         .iter()
         .map(|seen| {
             let number = |count: fn(&Statistics) -> u64| {
-                seen.hour.as_ref().map_or(String::new(), |hour| count(hour).to_string())
+                seen.hour.as_ref().map_or_else(|| "–".to_owned(), |hour| Number(count(hour)).to_string())
             };
             vec![
                 Text(&seen.name).to_string(),
-                span(seen.ago),
+                format!("{} ago", span(seen.ago)),
                 number(|hour| hour.banned),
                 number(|hour| hour.packets_dropped),
             ]
         })
         .collect();
-    table(body, "Routers", &["Login and name", "Heard of", "Banned in its last hour", "Packets dropped"], &rows);
+    let columns =
+        [("Login and name", false), ("Heard of", true), ("Banned in its last hour", true), ("Packets dropped", true)];
+    table(body, "Routers", "Routers", &columns, &rows);
     more(body, all.more_routers);
+}
+
+/// Digits in groups of three.
+struct Number(u64);
+
+impl Display for Number {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let digits = self.0.to_string();
+        for (place, digit) in digits.chars().enumerate() {
+            if place > 0 && (digits.len() - place).is_multiple_of(3) {
+                f.write_char(',')?;
+            }
+            f.write_char(digit)?;
+        }
+        Ok(())
+    }
+}
+
+fn of_all(some: u32, all: u32) -> String {
+    format!("{} of {}", Number(some.into()), Number(all.into()))
+}
+
+fn counted(number: u64, one: &str, many: &str) -> String {
+    format!("{} {}", Number(number), if number == 1 { one } else { many })
 }
 
 /// Seconds in the largest unit that fits.
@@ -196,6 +261,13 @@ fn span(seconds: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn numbers_are_easy_to_read() {
+        let shown = [0, 7, 999, 1000, 1_234_567].map(|number| Number(number).to_string());
+        assert_eq!(shown, ["0", "7", "999", "1,000", "1,234,567"]);
+        assert_eq!([counted(1, "ban", "bans"), counted(2000, "ban", "bans")], ["1 ban", "2,000 bans"]);
+    }
 
     #[test]
     fn nothing_from_outside_is_markup() {

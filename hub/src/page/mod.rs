@@ -155,9 +155,7 @@ async fn do_revoke(State(page): Shared, headers: HeaderMap, Form(asked): Form<Re
     match revoke::revoke(&hub.store, &hub.config.trust, &asked.login, hub.clock.now()).await {
         Ok(done) => {
             info!("{} is revoked by the page", asked.login);
-            let told =
-                format!("{} is revoked: {} reports taken back, {} bans ended.", asked.login, done.claims, done.ended);
-            Html(html::message(&told)).into_response()
+            Html(html::revoked(&asked.login, done)).into_response()
         }
         Err(error) => failed(&error),
     }

@@ -13,6 +13,7 @@ use crate::{allow, logger, revoke, serve, show};
 
 /// A hub for a fleet of diswall routers: judges what they report and shares the bans. Without a command it runs.
 #[derive(FromArgs)]
+#[cfg_attr(test, derive(argh::ArgsInfo))]
 pub struct Arguments {
     /// configuration file (default: /etc/diswall-hub/hub.toml)
     #[argh(option, short = 'c', default = "PLACE.into()")]
@@ -28,6 +29,7 @@ pub struct Arguments {
 }
 
 #[derive(FromArgs)]
+#[cfg_attr(test, derive(argh::ArgsInfo))]
 #[argh(subcommand)]
 enum Command {
     Status(Status),
@@ -40,26 +42,32 @@ enum Command {
 
 /// Show how the hub and its nats-server are.
 #[derive(FromArgs)]
+#[cfg_attr(test, derive(argh::ArgsInfo))]
 #[argh(subcommand, name = "status")]
 struct Status {}
 
 /// List the bans: address, seconds left, reason, bans before.
 #[derive(FromArgs)]
+#[cfg_attr(test, derive(argh::ArgsInfo))]
 #[argh(subcommand, name = "bans")]
 struct Bans {}
 
 /// Tell why an address is banned, and by whom.
 #[derive(FromArgs)]
+#[cfg_attr(test, derive(argh::ArgsInfo))]
 #[argh(subcommand, name = "check")]
 struct Check {
+    /// an address
     #[argh(positional)]
     address: IpAddr,
 }
 
 /// Allow an address or network for the whole fleet; bans in it end.
 #[derive(FromArgs)]
+#[cfg_attr(test, derive(argh::ArgsInfo))]
 #[argh(subcommand, name = "allow")]
 struct Allow {
+    /// an address or network, such as 198.51.100.0/24
     #[argh(positional, from_str_fn(config::net))]
     net: IpNet,
     /// seconds after which the allowance ends (default: never)
@@ -72,8 +80,10 @@ struct Allow {
 
 /// Take back everything that a login reported, and believe it no more.
 #[derive(FromArgs)]
+#[cfg_attr(test, derive(argh::ArgsInfo))]
 #[argh(subcommand, name = "revoke")]
 struct Revoke {
+    /// whose reports
     #[argh(positional)]
     login: String,
     /// believe it again from now on
@@ -86,6 +96,7 @@ struct Revoke {
 
 /// Routers' logins.
 #[derive(FromArgs)]
+#[cfg_attr(test, derive(argh::ArgsInfo))]
 #[argh(subcommand, name = "user")]
 struct User {
     #[argh(subcommand)]
@@ -93,6 +104,7 @@ struct User {
 }
 
 #[derive(FromArgs)]
+#[cfg_attr(test, derive(argh::ArgsInfo))]
 #[argh(subcommand)]
 enum UserCommand {
     Add(Add),
@@ -100,8 +112,10 @@ enum UserCommand {
 
 /// Print what nats-server and the router must be told for a new login.
 #[derive(FromArgs)]
+#[cfg_attr(test, derive(argh::ArgsInfo))]
 #[argh(subcommand, name = "add")]
 struct Add {
+    /// its name; one for each owner of routers
     #[argh(positional)]
     login: String,
     /// a key pair in place of a password

@@ -19,6 +19,8 @@ mod judge;
 mod lead;
 mod limits;
 mod logger;
+#[cfg(test)]
+mod manual;
 mod never;
 mod page;
 mod reporters;

@@ -1,6 +1,6 @@
 //! `cargo xtask docs`: makes the reference, the man pages and the completions anew from the program's own tables.
-//! The work is a test's of the library, which alone knows the tables (`src/cli/reference`). Here too: whether what
-//! the documents point to is there.
+//! The work is a test's of the library, which alone knows the tables (`src/cli/reference`), and one of the hub's for its
+//! own man page. Here too: whether what the documents point to is there.
 
 use crate::command::{cargo, run};
 use crate::{Result, Subcommand, setup};
@@ -12,7 +12,7 @@ pub const SUBCOMMAND: Subcommand =
 const HELP: &str = "\
 Usage: cargo xtask docs
 
-Writes docs/reference.md, docs/man and contrib/completions from the program's own tables: argh's of commands, and
+Writes docs/reference.md, docs/man and contrib/completions from the programs' own tables: argh's of commands, and
 those of the configuration's options. `cargo xtask test` refuses files that are not what this makes.";
 
 fn write(args: &[String]) -> Result<()> {
@@ -20,8 +20,12 @@ fn write(args: &[String]) -> Result<()> {
         return Err(format!("docs takes no options, and was given {args:?}"));
     }
     setup::ensure(&[setup::BUILD])?;
-    let mut test = cargo(&["test", "--quiet", "--package", "diswall", "--lib", "cli::reference"]);
-    run(test.env("DISWALL_WRITE_DOCS", "1"))
+    let programs =
+        [["--package", "diswall", "--lib", "cli::reference"], ["--package", "diswall-hub", "--bins", "manual"]];
+    for program in programs {
+        run(cargo(&["test", "--quiet"]).args(program).env("DISWALL_WRITE_DOCS", "1"))?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]

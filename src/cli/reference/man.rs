@@ -1,5 +1,6 @@
 //! The man pages: `diswall(8)` and `diswall.config(5)`, in man's macros.
 
+use super::roff::{self, head, roff};
 use super::{Command, STATUSES, Section};
 
 /// `diswall(8)`.
@@ -13,17 +14,7 @@ pub fn program(commands: &[Command]) -> String {
          configuration,\n.BR diswall.config (5).\n.SH COMMANDS\n",
         roff(about)
     );
-    for command in commands.iter().filter(|command| command.commands.is_empty()) {
-        page += &format!(".SS {}\n{}\n", roff(&command.usage()), roff(command.about));
-        for argument in command.options.iter().chain(&command.positionals) {
-            let name = match (argument.name.starts_with('-'), argument.has_value) {
-                (true, true) => format!(".BI {} \" {}\"", roff(argument.name), roff(&argument.value())),
-                (true, false) => format!(".B {}", roff(argument.name)),
-                (false, _) => format!(".I {}", roff(&argument.value())),
-            };
-            page += &format!(".TP\n{name}\n{}\n", roff(argument.about));
-        }
-    }
+    page += &roff::commands(commands);
     page += ".SH EXIT STATUS\n";
     for (status, means) in STATUSES {
         page += &format!(".TP\n.B {status}\n{}\n", roff(means));
@@ -69,28 +60,4 @@ pub fn configuration(sections: &[Section]) -> String {
         }
     }
     page + ".SH SEE ALSO\n.BR diswall (8)\n"
-}
-
-fn head(title: &str, section: u8, name: &str, about: &str) -> String {
-    format!(
-        ".\\\" Made by `cargo xtask docs` from the program's own tables: change those.\n\
-         .TH {title} {section} \"\" \"diswall {}\"\n.SH NAME\n{name} \\- {about}\n",
-        env!("CARGO_PKG_VERSION")
-    )
-}
-
-/// Text in which nothing is markup.
-fn roff(text: &str) -> String {
-    let mut out = String::new();
-    for letter in text.chars() {
-        match letter {
-            '\\' => out.push_str("\\e"),
-            '-' => out.push_str("\\-"),
-            '\'' => out.push_str("\\(aq"),
-            '"' => out.push_str("\\(dq"),
-            '…' => out.push_str("\\&..."),
-            _ => out.push(letter),
-        }
-    }
-    if out.starts_with('.') { format!("\\&{out}") } else { out }
 }

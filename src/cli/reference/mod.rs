@@ -7,14 +7,17 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod commands;
 mod completions;
 mod man;
 mod markdown;
+mod roff;
 
 use std::path::Path;
 
-use argh::{ArgsInfo, CommandInfoWithArgs, FlagInfoKind, Optionality};
+use argh::ArgsInfo;
 
+use self::commands::{Argument, Command};
 use super::{Arguments, exit};
 use crate::config::explain::entries;
 use crate::config::{Settings, kinds, options_of};
@@ -22,46 +25,7 @@ use crate::config::{Settings, kinds, options_of};
 /// Set by `cargo xtask docs`: write the files in place of comparing them.
 const WRITE: &str = "DISWALL_WRITE_DOCS";
 
-/// An option of a command, or what it takes without a name.
-struct Argument {
-    /// With its dashes, if it has any.
-    name: &'static str,
-    about: &'static str,
-    /// It takes a value.
-    has_value: bool,
-    is_needed: bool,
-    is_repeated: bool,
-}
-
-/// A command, or, with nothing in `commands`, one that does something.
-struct Command {
-    /// The words that call it, without the program's name.
-    path: String,
-    about: &'static str,
-    options: Vec<Argument>,
-    positionals: Vec<Argument>,
-    /// The words that may follow.
-    commands: Vec<&'static str>,
-}
-
 impl Command {
-    /// How it is typed.
-    fn usage(&self) -> String {
-        let mut usage = String::from("diswall");
-        let words = self.path.split_ascii_whitespace().map(str::to_owned);
-        let options = self.options.iter().map(|option| {
-            let value = if option.has_value { format!(" {}", option.value()) } else { String::new() };
-            bracketed(option, format!("{}{value}", option.name))
-        });
-        let positionals = self.positionals.iter().map(|positional| bracketed(positional, positional.value()));
-        let follows = (!self.commands.is_empty()).then(|| "COMMAND".to_owned());
-        for word in words.chain(options).chain(positionals).chain(follows) {
-            usage.push(' ');
-            usage.push_str(&word);
-        }
-        usage
-    }
-
     /// The first sentence about it, without the full stop.
     fn brief(&self) -> &'static str {
         let end = [". ", ": "].iter().filter_map(|end| self.about.find(end)).min().unwrap_or(self.about.len());
@@ -69,55 +33,22 @@ impl Command {
     }
 }
 
-impl Argument {
-    /// What stands for its value.
-    fn value(&self) -> String {
-        match self.name {
-            "--config" | "file" => "FILE".to_owned(),
-            "--timeout" => "TIME".to_owned(),
-            "--comment" => "TEXT".to_owned(),
-            "--hours" => "N".to_owned(),
-            "--by" => "NAME".to_owned(),
-            "addresses" => "ADDRESS…".to_owned(),
-            other => other.trim_start_matches('-').to_uppercase(),
-        }
-    }
-}
-
-fn bracketed(argument: &Argument, text: String) -> String {
-    if argument.is_needed { text } else { format!("[{text}]") }
+/// What stands for an argument's value.
+fn value(name: &'static str) -> Option<&'static str> {
+    Some(match name {
+        "--config" | "file" => "FILE",
+        "--timeout" => "TIME",
+        "--comment" => "TEXT",
+        "--hours" => "N",
+        "--by" => "NAME",
+        "addresses" => "ADDRESS…",
+        _ => return None,
+    })
 }
 
 /// Every command, those with words that follow before these.
 fn commands() -> Vec<Command> {
-    let mut all = Vec::new();
-    add_commands("", &Arguments::get_args_info(), &mut all);
-    all
-}
-
-fn add_commands(path: &str, info: &CommandInfoWithArgs, all: &mut Vec<Command>) {
-    let argument = |name, about, optionality: &Optionality, has_value| Argument {
-        name,
-        about,
-        has_value,
-        is_needed: matches!(optionality, Optionality::Required),
-        is_repeated: matches!(optionality, Optionality::Repeating | Optionality::Greedy),
-    };
-    let options = info.flags.iter().filter(|flag| flag.long != "--help").map(|flag| {
-        argument(flag.long, flag.description, &flag.optionality, matches!(flag.kind, FlagInfoKind::Option { .. }))
-    });
-    let positionals =
-        info.positionals.iter().map(|word| argument(word.name, word.description, &word.optionality, true));
-    all.push(Command {
-        path: path.to_owned(),
-        about: info.description,
-        options: options.collect(),
-        positionals: positionals.collect(),
-        commands: info.commands.iter().map(|command| command.name).collect(),
-    });
-    for command in &info.commands {
-        add_commands(format!("{path} {}", command.name).trim_start(), &command.command, all);
-    }
+    commands::of("diswall", &Arguments::get_args_info(), value)
 }
 
 /// The exit statuses, as the program says them.

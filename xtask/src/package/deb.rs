@@ -75,7 +75,10 @@ pub const HUB: Deb = Deb {
         ("contrib/hub/nats-server.conf", "usr/share/doc/diswall-hub/examples/nats-server.conf", 0o644),
         ("contrib/debian/copyright", "usr/share/doc/diswall-hub/copyright", 0o644),
     ],
-    packed: &[("docs/hub.md", "usr/share/doc/diswall-hub/hub.md.gz")],
+    packed: &[
+        ("docs/hub.md", "usr/share/doc/diswall-hub/hub.md.gz"),
+        ("docs/man/diswall-hub.8", "usr/share/man/man8/diswall-hub.8.gz"),
+    ],
     scripts: "contrib/hub",
     place: "dist/hub",
     conffile: "/etc/diswall-hub/hub.toml",

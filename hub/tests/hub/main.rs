@@ -4,6 +4,7 @@
 
 mod bounds;
 mod changes;
+mod clocks;
 mod commands;
 mod much;
 mod ours;

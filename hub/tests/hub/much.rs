@@ -63,3 +63,35 @@ async fn a_full_stream_is_said_once_and_loses_nothing_that_is_there() {
     alice.until("there is room again", |bans| bans.contains_key("203.0.113.9")).await;
     assert!(!alice.take(Duration::ZERO).await || alice.is_whole());
 }
+
+#[tokio::test]
+async fn where_no_report_can_be_kept_nobody_is_freed_or_banned_and_it_is_said() {
+    let mut site = Site::new(&["alice", "bob", "carol"]).await;
+    let hub = site.hub("").await;
+    let (alice, bob, mut carol) = (site.router("alice").await, site.router("bob").await, site.router("carol").await);
+    alice.report("203.0.113.1", "ssh").await;
+    bob.report("203.0.113.1", "ssh").await;
+    carol.until("it is banned", |bans| bans.len() == 1).await;
+    alice.report("203.0.113.2", "ssh").await;
+    wait_for("alice is heard", async || site.run(&["check", "203.0.113.2"]).await.contains("alice")).await;
+    let streams = jetstream::new(site.owner().await);
+    let resize = async |bytes| {
+        let mut config = streams.get_stream("KV_diswall_claims").await.unwrap().cached_info().config.clone();
+        config.max_bytes = bytes;
+        streams.update_stream(config).await.unwrap();
+    };
+    resize(100).await;
+    for number in 2..10 {
+        bob.report(&format!("203.0.113.{number}"), "ssh").await;
+    }
+    wait_for("it is said", async || hub.said().contains("KV_diswall_claims is full")).await;
+    assert_eq!(hub.said().matches("is full").count(), 1, "{}", hub.said());
+    assert_eq!(site.run(&["bans"]).await.lines().count(), 1);
+    let check = site.run(&["check", "203.0.113.2"]).await;
+    assert!(check.contains("is not banned") && check.contains("reported by alice"), "{check}");
+    // What was said before counts once there is room.
+    resize(1 << 20).await;
+    bob.report("203.0.113.2", "ssh").await;
+    carol.until("there is room again", |bans| bans.contains_key("203.0.113.2")).await;
+    assert!(carol.is_whole());
+}

@@ -1,71 +1,12 @@
 //! Our own routers' part that speaks NATS, unmodified, on both sides of the hub.
 
-use std::collections::BTreeSet;
 use std::net::IpAddr;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use diswall::feed::intake::Intake;
-use diswall::feed::nats::{Publisher, Settings, start};
-use diswall::feed::{FeedState, Handle, Update};
-use diswall::model::{Event, Source};
-use tokio::sync::mpsc;
+use diswall::model::Source;
 use tokio::task::LocalSet;
 
-use crate::support::{DEADLINE, Site, wait_for};
-
-/// A router's feed, and what it posted.
-struct Ours {
-    updates: mpsc::Receiver<(Source, Update)>,
-    publisher: Publisher,
-    _handle: Handle,
-    bans: BTreeSet<IpAddr>,
-    allowed: BTreeSet<String>,
-    state: Option<FeedState>,
-}
-
-impl Ours {
-    fn start(site: &Site, login: &str) -> Ours {
-        let settings = Settings {
-            servers: vec!["127.0.0.1".into()],
-            port: site.port,
-            client_name: login.into(),
-            client_pass: site.password(login),
-            share_bans: true,
-            send_statistics: true,
-            ..Settings::default()
-        };
-        let (sender, updates) = mpsc::channel(64);
-        let (handle, publisher) = start(&settings, "turris.lan", Intake::new(1 << 17, |_| true), sender);
-        Ours { updates, publisher, _handle: handle, bans: BTreeSet::new(), allowed: BTreeSet::new(), state: None }
-    }
-
-    async fn until(&mut self, what: &str, mut done: impl FnMut(&Ours) -> bool) -> Duration {
-        let start = Instant::now();
-        while !done(self) {
-            let update = tokio::time::timeout(DEADLINE, self.updates.recv()).await;
-            let state = &self.state;
-            match update.unwrap_or_else(|_| panic!("{what}: {:?}, {state:?}", self.bans)).unwrap().1 {
-                Update::State(state) => self.state = Some(state),
-                Update::Event(Event::List { list, .. }) => {
-                    let v4 = list.v4.iter().map(|entry| IpAddr::V4(entry.address));
-                    self.bans = v4.chain(list.v6.iter().map(|entry| IpAddr::V6(entry.address))).collect();
-                }
-                Update::Event(Event::Ban { net, .. }) => drop(self.bans.insert(net.addr())),
-                Update::Event(Event::Unban { net, .. }) => drop(self.bans.remove(&net.addr())),
-                Update::Event(Event::AllowList { list, .. }) => {
-                    self.allowed = list.into_iter().map(|entry| entry.net.to_string()).collect();
-                }
-                Update::Event(Event::Allow { entry, .. }) => drop(self.allowed.insert(entry.net.to_string())),
-                _ => {}
-            }
-        }
-        start.elapsed()
-    }
-
-    async fn live(&mut self) {
-        self.until("it is live", |ours| ours.state == Some(FeedState::Live)).await;
-    }
-}
+use crate::support::{Ours, Site, wait_for};
 
 fn ip(text: &str) -> IpAddr {
     text.parse().unwrap()

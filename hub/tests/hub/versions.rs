@@ -31,6 +31,29 @@ async fn a_stream_of_another_program_is_refused_with_a_sentence() {
 }
 
 #[tokio::test]
+async fn a_bucket_of_another_version_of_the_hub_is_refused_with_a_sentence() {
+    let mut site = Site::new(&["alice", "pot"]).await;
+    let hub = site.hub("[trust]\nhoneypots = [\"pot\"]\n").await;
+    let (mut alice, pot) = (site.router("alice").await, site.router("pot").await);
+    pot.report("203.0.113.1", "ssh").await;
+    alice.until("it is banned", |bans| bans.len() == 1).await;
+    hub.end();
+    let streams = jetstream::new(site.owner().await);
+    let mut config = streams.get_stream("KV_diswall_bans").await.unwrap().cached_info().config.clone();
+    config.metadata.insert("diswall-hub".into(), "2".into());
+    streams.update_stream(config).await.unwrap();
+    let mut hub = site.start_hub("");
+    wait_for("the hub ends", async || hub.ended()).await;
+    let said = "the stream KV_diswall_bans was made by another version of diswall-hub (form 2)";
+    assert!(hub.said().contains(said), "{}", hub.said());
+    // Nothing in it is touched, by a command neither.
+    assert!(site.command("hub", &["bans"]).unwrap_err().contains(said));
+    let stream = streams.get_stream("KV_diswall_bans").await.unwrap();
+    let kept = stream.get_last_raw_message_by_subject("$KV.diswall_bans.v4.203.0.113.1").await.unwrap();
+    assert_eq!(kept.payload, "900|ssh|0");
+}
+
+#[tokio::test]
 async fn a_hub_whose_nats_server_is_gone_ends_when_it_is_told_to() {
     let mut site = Site::new(&[]).await;
     let mut hub = site.hub("").await;

@@ -1,11 +1,13 @@
 //! A place of its own for each test: a nats-server, hubs, routers.
 
+pub mod ours;
 pub mod process;
 pub mod router;
 pub mod site;
 
 use std::time::{Duration, Instant};
 
+pub use ours::Ours;
 pub use router::Router;
 pub use site::Site;
 

@@ -58,7 +58,8 @@ impl Router {
     /// Asks for a list.
     pub async fn init(&self, list: &str) -> String {
         let subject = format!("diswall.{list}list.{}.init.router", self.login);
-        let reply = self.client.request(subject, "empty".into()).await.unwrap();
+        let ask = async_nats::Request::new().payload("empty".into()).timeout(Some(DEADLINE));
+        let reply = self.client.send_request(subject, ask).await.unwrap();
         String::from_utf8(reply.payload.to_vec()).unwrap()
     }
 

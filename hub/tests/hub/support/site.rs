@@ -113,12 +113,17 @@ impl Site {
 
     /// A hub, perhaps one that cannot run.
     pub fn start_hub(&mut self, more: &str) -> Process {
+        self.start_hub_with(more, &[])
+    }
+
+    /// The same, with something in its environment: `NAME=VALUE`.
+    pub fn start_hub_with(&mut self, more: &str, environment: &[String]) -> Process {
         self.hubs += 1;
         let name = format!("hub{}", self.hubs);
         self.configure("hub", more);
         self.configure(&name, more);
-        let mut command = Command::new(HUB);
-        command.arg("-c").arg(self.path(&format!("{name}.toml")));
+        let mut command = Command::new("env");
+        command.args(environment).arg(HUB).arg("-c").arg(self.path(&format!("{name}.toml")));
         Process::start(&command, &self.path(&format!("{name}.log")))
     }
 

@@ -11,6 +11,7 @@ mod by_hand;
 mod clock;
 mod commands;
 mod configuration;
+mod count;
 mod days;
 mod disconnect;
 mod feeds;

@@ -7,7 +7,7 @@
 
 use std::net::IpAddr;
 
-use super::tally::Count;
+use super::count::Count;
 use crate::feed::lists;
 use crate::model::Source;
 use crate::options::value;

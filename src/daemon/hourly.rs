@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::tally::{Count, Tally};
+use super::count::Count;
+use super::tally::Tally;
 use crate::feed::nats::wire::Statistics;
 use crate::firewall::Counter;
 use crate::model::Source;

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::count::Count;
 use super::days::Days;
-
 use crate::control::protocol::{History, HistorySource};
 use crate::firewall::{Counter, Family};
 use crate::ledger::Totals;
@@ -36,27 +36,6 @@ const KEPT_MOST: usize = 900;
 
 /// Seconds in an hour.
 const HOUR: u64 = 3600;
-
-/// Packets and bytes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Count {
-    /// Packets.
-    pub packets: u64,
-    /// Bytes.
-    pub bytes: u64,
-}
-
-impl Count {
-    /// The sum.
-    pub fn plus(self, other: Count) -> Count {
-        Count { packets: self.packets.saturating_add(other.packets), bytes: self.bytes.saturating_add(other.bytes) }
-    }
-
-    /// What came since `earlier`.
-    pub fn minus(self, earlier: Count) -> Count {
-        Count { packets: self.packets.saturating_sub(earlier.packets), bytes: self.bytes.saturating_sub(earlier.bytes) }
-    }
-}
 
 /// One value a source; the default for those that it has none of.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -3,6 +3,7 @@
 //! Root must not where somebody else can put a link under a name that root is about to use. Whoever writes
 //! files asks here first: the daemon for its state, the root half for the rules.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::io::{Error, ErrorKind, Result};
 use std::os::unix::fs::MetadataExt;
@@ -28,13 +29,28 @@ pub fn existing(directory: &Path) -> &Path {
     directory.ancestors().find(|path| path.exists()).unwrap_or(Path::new("/"))
 }
 
+/// Whether what is written there is nobody's but diswall's affair. Root runs whatever lies in many a directory, and what
+/// is written holds words of others: that it is root's own says nothing. Those go by other names.
+fn is_for_diswall(directory: &Path) -> bool {
+    let place = existing(directory).canonicalize().unwrap_or_default();
+    let parts = || directory.iter().chain(&place).map(OsStr::as_encoded_bytes);
+    parts().any(|part| part.starts_with(b"diswall")) && !parts().any(|part| part.ends_with(b".d"))
+}
+
 /// Nothing is wrong with a directory that is not there yet.
 ///
 /// # Errors
-/// A sentence: as root, others can write to it; as anybody else, diswall cannot.
+/// A sentence: as root, others can write to it, or it may be where root looks for what to run; as anybody else, diswall
+/// cannot write.
 pub fn check(directory: &Path) -> Result<()> {
+    let root = rustix::process::geteuid().is_root();
+    if root && !is_for_diswall(directory) {
+        let why =
+            "diswall runs as root, and writes only where a part of the path begins with diswall and none ends in .d";
+        return Err(Error::new(ErrorKind::PermissionDenied, format!("{}: {why}", directory.display())));
+    }
     let Ok(found) = fs::metadata(directory) else { return Ok(()) };
-    let why = if rustix::process::geteuid().is_root() {
+    let why = if root {
         let others = found.uid() != 0 || found.mode() & 0o002 != 0 || found.mode() & 0o020 != 0 && found.gid() != 0;
         others.then_some("others than root can write to it, and diswall runs as root")
     } else {
@@ -51,7 +67,7 @@ pub fn check(directory: &Path) -> Result<()> {
 mod tests {
     #![allow(clippy::unwrap_used)]
 
-    use std::os::unix::fs::{PermissionsExt, chown};
+    use std::os::unix::fs::{PermissionsExt, chown, symlink};
 
     use super::*;
 
@@ -61,8 +77,13 @@ mod tests {
             return;
         }
         let directory = tempfile::tempdir().unwrap();
-        let place = directory.path().join("place");
+        let place = directory.path().join("diswall-place");
         assert!(check(&place).is_ok(), "not there yet");
+        fs::create_dir(directory.path().join("dnsmasq.d")).unwrap();
+        symlink(directory.path().join("dnsmasq.d"), directory.path().join("diswall")).unwrap();
+        for other in ["place", "dnsmasq.d/diswall", "diswall/x", "my-diswall", ""] {
+            assert!(check(&directory.path().join(other)).is_err(), "{other}");
+        }
         fs::create_dir(&place).unwrap();
         for (uid, gid, mode, fine) in [
             (0, 0, 0o755, true),

@@ -109,7 +109,7 @@ mod tests {
         if !rustix::process::geteuid().is_root() {
             return;
         }
-        let directory = tempfile::tempdir().unwrap();
+        let directory = tempfile::Builder::new().prefix("diswall-").tempdir().unwrap();
         let (place, victim) = (directory.path().join("place"), directory.path().join("victim"));
         fs::create_dir(&place).unwrap();
         fs::write(&victim, "root's").unwrap();

@@ -7,7 +7,7 @@
 
 use std::fs;
 use std::io;
-use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
@@ -388,12 +388,12 @@ fn lend(config: &Path, control: &Path) -> io::Result<()> {
     fs::set_permissions(config, fs::Permissions::from_mode(file.mode() & 0o7777 | 0o040))
 }
 
-/// The socket's metadata, where it lies in a directory of its owner's own or of root's: in another, somebody
+/// The socket's metadata, if it is one, where it lies in a directory of its owner's own or of root's: in another, somebody
 /// could have put anybody's file there.
 fn owner(control: &Path) -> Option<fs::Metadata> {
     let socket = fs::canonicalize(control).ok()?;
     let (daemon, directory) = (fs::symlink_metadata(&socket).ok()?, fs::metadata(socket.parent()?).ok()?);
-    [0, daemon.uid()].contains(&directory.uid()).then_some(daemon)
+    (daemon.file_type().is_socket() && [0, daemon.uid()].contains(&directory.uid())).then_some(daemon)
 }
 
 fn block(net: IpNet, comment: &str, action: Option<Action>) -> Block {

@@ -6,7 +6,7 @@
 //! configured key that it stands in for: a newly configured key always wins. `client` asks and tells.
 
 use std::fs;
-use std::io;
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use tokio::time::Instant;
 
 use super::settings::Settings;
 use crate::feed::fetch::{self, Wanted};
-use crate::own;
+use crate::{own, whole_file};
 
 /// How long the server must have refused the key.
 const REFUSED_FOR: Duration = Duration::from_secs(600);
@@ -88,18 +88,14 @@ impl Keys {
             return Ok(false);
         }
         self.refused_since = None;
-        let usable = own::check(self.file.parent().unwrap_or(Path::new("/")));
         if self.configured.as_deref() == Some(&published) {
             self.fetched = None;
-            usable.and_then(|()| fs::remove_file(&self.file))?;
+            own::check(self.file.parent().unwrap_or(Path::new("/"))).and_then(|()| fs::remove_file(&self.file))?;
             return Ok(true);
         }
         let text = format!("{}\n{published}\n", self.configured.as_deref().unwrap_or_default());
         self.fetched = Some(published);
-        usable?;
-        let temporary = self.file.with_extension("new");
-        fs::write(&temporary, text)?;
-        fs::rename(&temporary, &self.file)?;
+        whole_file::replace(&self.file, &mut |file| file.write_all(text.as_bytes()))?;
         Ok(true)
     }
 }
@@ -173,7 +169,7 @@ mod tests {
 
     #[test]
     fn the_published_key_is_asked_for_only_after_long_refusal() {
-        let directory = tempfile::tempdir().unwrap();
+        let directory = tempfile::Builder::new().prefix("diswall-").tempdir().unwrap();
         let settings = Settings { server_key: Some(CONFIGURED.into()), ..Settings::default() };
         let mut keys = Keys::new(&settings, directory.path());
         let start = Instant::now();
@@ -198,7 +194,7 @@ mod tests {
 
     #[test]
     fn a_fetched_key_is_kept_until_another_is_configured() {
-        let directory = tempfile::tempdir().unwrap();
+        let directory = tempfile::Builder::new().prefix("diswall-").tempdir().unwrap();
         let settings = Settings { server_key: Some(CONFIGURED.into()), ..Settings::default() };
         let mut keys = Keys::new(&settings, directory.path());
         assert!(!keys.replace(CONFIGURED.into()).unwrap(), "the same key is no other");

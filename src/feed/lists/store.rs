@@ -196,7 +196,7 @@ mod tests {
             ranges in prop::collection::vec((any::<bool>(), any::<u128>(), prop_oneof![Just(0u128), 0u128..9]), 0..40),
             (cut, flip) in (any::<prop::sample::Index>(), any::<prop::sample::Index>()),
         ) {
-            let directory = tempfile::tempdir().unwrap();
+            let directory = tempfile::Builder::new().prefix("diswall-").tempdir().unwrap();
             let path = path(directory.path(), "one");
             let entries = list(&ranges);
             let facts = Facts { fetched: 7, origin: "https://example.org/ž".into(), validators: Validators { etag: Some("\"a\"".into()), modified: None } };
@@ -258,7 +258,7 @@ mod tests {
 
     #[test]
     fn a_hundred_thousand_addresses_are_packed() {
-        let directory = tempfile::tempdir().unwrap();
+        let directory = tempfile::Builder::new().prefix("diswall-").tempdir().unwrap();
         let path = path(directory.path(), "many");
         let entries = list(&(0..120_000u128).map(|n| (false, n * 35_000 + n * n % 997, 0)).collect::<Vec<_>>());
         write(&path, &Facts::default(), &entries).unwrap();

@@ -278,7 +278,7 @@ fn a_smaller_limit_holds_for_what_comes_back() {
 fn the_file_is_replaced_whole_and_set_aside_when_broken() {
     use std::os::unix::fs::PermissionsExt;
 
-    let directory = tempfile::tempdir().unwrap();
+    let directory = tempfile::Builder::new().prefix("diswall-").tempdir().unwrap();
     let path = directory.path().join("state/bans");
     let read = || snapshot_file::read(&path, at(1100), Some(WALL), 1000).unwrap();
     assert!(matches!(read(), Found::Nothing));
@@ -298,7 +298,7 @@ fn the_file_is_replaced_whole_and_set_aside_when_broken() {
 
 #[test]
 fn a_file_that_cannot_be_written_names_itself() {
-    let directory = tempfile::tempdir().unwrap();
+    let directory = tempfile::Builder::new().prefix("diswall-").tempdir().unwrap();
     let path = directory.path().join("bans");
     std::fs::create_dir(&path).unwrap();
     let error = snapshot_file::write(&path, &small(), (at(0), WALL, true), &Totals::new()).unwrap_err();

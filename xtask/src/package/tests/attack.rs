@@ -16,7 +16,7 @@ const ACCOUNT: u32 = 914;
 /// root's side uses or that a pattern of its could match, wherever it can.
 const PLANT: &str = r#"
 for place in /etc/diswall /etc/diswall/kept /var/lib/diswall /var/run /var/run/diswall /var/run/diswall/daemon \
-	/var/run/diswall/fw4 /var/lock /srv/state; do
+	/var/run/diswall/fw4 /var/lock /srv/diswall-state; do
 	[ -w "$place" ] || continue
 	for name in ledger ledger.new ledger.damaged ledger.pwn dynfw.key dynfw.new record record.new control.sock daemon \
 		fw4 diswall diswall.0 diswall.nft diswall.nft.new diswall.nft.rejected taken-over diswall.conf last-good \
@@ -160,7 +160,7 @@ fn nothing_that_the_account_plants_reaches_what_is_outside() {
 
 #[test]
 fn nor_in_a_state_dir_of_its_own() {
-    attack("attack-state", "diswall.main.state_dir=/srv/state\n", false);
+    attack("attack-state", "diswall.main.state_dir=/srv/diswall-state\n", false);
 }
 
 #[test]
@@ -237,16 +237,58 @@ fn a_state_dir_that_was_not_made_for_diswall_is_left_alone_and_said() {
     }
 }
 
+/// Root runs and reads what it finds in many a directory as soon as there is one, and what the daemon writes has words of
+/// others in it: whoever may write diswall's configuration must not choose among them.
+#[test]
+fn no_state_dir_is_made_where_root_looks_for_work() {
+    for (number, (state_dir, made)) in [
+        ("/etc/hotplug.d/queues", false),
+        ("/etc/hotplug.d/diswall", false),
+        ("/usr/share/nftables.d/diswall/x", false),
+        ("/tmp/dnsmasq.d", false),
+        ("/tmp/dnsmasq.d/diswall", false),
+        ("/srv/state", false),
+        ("/srv/link/queues/diswall", false),
+        ("/srv/link2/diswall", false),
+        ("/srv/none/../../etc/hotplug.d/diswall", false),
+        ("/www/cgi-bin/diswall", false),
+        ("/root/diswall", false),
+        ("/srv/usb/diswall-state/", true),
+        ("/var/lib/diswall2", true),
+        ("/tmp/diswall", true),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        for jail in [true, false] {
+            let root = prepare(&format!("place-{number}-{jail}"), &format!("diswall.main.state_dir={state_dir}\n"));
+            if !jail {
+                fs::remove_file(root.0.join("sbin/ujail")).unwrap();
+            }
+            for place in ["etc/hotplug.d", "usr/share/nftables.d", "www/cgi-bin"] {
+                fs::create_dir_all(root.0.join(place)).unwrap();
+            }
+            symlink("/etc/hotplug.d", root.0.join("srv/link")).unwrap();
+            symlink("/root", root.0.join("srv/link2")).unwrap();
+            run_as(&root, 0, "", STEPS[1].1);
+            assert_eq!(root.exists(state_dir.trim_start_matches('/')), made, "{state_dir}");
+            assert!(!root.exists("etc/hotplug.d/queues") && !root.exists("root/diswall"), "{state_dir}");
+            let log = root.read("log");
+            assert_eq!(calls(&log, "logger").iter().any(|line| line.contains("not be kept")), !made, "{log}");
+        }
+    }
+}
+
 /// One that the owner gave to the account himself is used, and gives up at the end what is ours alone.
 #[test]
 fn a_state_dir_that_the_owner_gave_away_keeps_what_is_his() {
-    let root = prepare("state-given", "diswall.main.state_dir=/srv/state\n");
-    root.write("srv/state/photos", "the owner's", 0o644);
-    chown(root.0.join("srv/state"), Some(ACCOUNT), Some(ACCOUNT)).unwrap();
-    fs::set_permissions(root.0.join("srv/state"), fs::Permissions::from_mode(0o700)).unwrap();
+    let root = prepare("state-given", "diswall.main.state_dir=/srv/diswall-state\n");
+    root.write("srv/diswall-state/photos", "the owner's", 0o644);
+    chown(root.0.join("srv/diswall-state"), Some(ACCOUNT), Some(ACCOUNT)).unwrap();
+    fs::set_permissions(root.0.join("srv/diswall-state"), fs::Permissions::from_mode(0o700)).unwrap();
     run_as(&root, 0, "", STEPS[1].1);
     assert!(!root.read("log").contains("not be kept"), "{}", root.read("log"));
-    root.write("srv/state/ledger", "", 0o600);
+    root.write("srv/diswall-state/ledger", "", 0o600);
     run_as(&root, 0, "", STEPS[6].1);
-    assert!(!root.exists("srv/state/ledger") && root.exists("srv/state/photos"));
+    assert!(!root.exists("srv/diswall-state/ledger") && root.exists("srv/diswall-state/photos"));
 }

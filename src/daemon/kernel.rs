@@ -14,6 +14,7 @@ use super::round::Round;
 use crate::config::MaxEntries;
 use crate::config::{Settings, States};
 use crate::control::protocol::Part;
+use crate::firewall::rules::KERNEL_BAN;
 use crate::firewall::{Counter, Error, Firewall, Hook, Names, Structure, TableEvent, TableWatch, Ways};
 use crate::ledger::{Ledger, Moment};
 use crate::limiter;
@@ -318,12 +319,15 @@ impl Kernel {
     }
 
     /// The bans with an end that the kernel has from a former run and the ledger does not know: those
-    /// that came after the last snapshot, when the daemon was killed.
+    /// that came after the last snapshot, when the daemon was killed. What the kernel said by itself, while nobody
+    /// looked who the sender was, is none of them.
     pub fn left_behind(&mut self, source: Source, ledger: &Ledger, now: Moment) -> Vec<(Range, u32)> {
         let mut found = Vec::new();
         let Ok((firewall, _)) = self.open() else { return found };
         let mut keep = |range, lifetime| {
-            if let Lifetime::Seconds(seconds) = lifetime {
+            if let Lifetime::Seconds(seconds) = lifetime
+                && (source != Source::SCAN || seconds > KERNEL_BAN)
+            {
                 found.push((range, seconds));
             }
         };

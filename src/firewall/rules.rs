@@ -9,7 +9,7 @@ mod cut;
 mod pots;
 mod scan;
 
-pub use scan::{SEEN, SEEN_AGAIN, SEEN_AGAIN_BARE, SEEN_BARE, SNAP_LENGTH};
+pub use scan::{KERNEL_BAN, SEEN, SEEN_AGAIN, SEEN_AGAIN_BARE, SEEN_BARE, SNAP_LENGTH};
 
 use super::names::{Family, Names, SetKey, Side};
 use crate::config::{Action, Block, Direction, Main, PortRange, Proto, Settings, States};

@@ -92,6 +92,25 @@ fn a_forged_packet_cuts_nobody_off_who_is_in_use() {
     }
 }
 
+/// The kernel alone cannot tell who is in use: what it says while nobody looks is over in a moment.
+#[test]
+fn a_packet_forged_while_the_daemon_is_away_holds_nobody() {
+    let mut town = Town::build("\toption direction 'src-dst'\n");
+    let _server = echo(Some(&town.wan), 7, &[SERVER]);
+    town.a_stranger_is_banned("203.0.113.98");
+    let mut flow = open_flow(Some(&town.lan), tcp(LAN, SERVER, 7));
+    town.daemon.stop(DEADLINE);
+    town.forge(SERVER, 23, 1);
+    let elements = nft_set_elements("diswall_scan4");
+    assert!(elements.contains_key(SERVER) && elements.contains_key("203.0.113.98"), "{elements:?}");
+    town.daemon.run();
+    assert!(!town.is_banned(SERVER) && town.is_banned("203.0.113.98"), "{}", town.daemon.cli(&["list"]));
+    wait_until(DEADLINE, "the kernel's own ban is gone", || !nft_set_elements("diswall_scan4").contains_key(SERVER));
+    flow.send("still");
+    assert_eq!(flow.line(DEADLINE), "still");
+    expect_all(Some(&town.lan), &[tcp(LAN, SERVER, 7)], "open");
+}
+
 #[test]
 fn siblings_of_served_ports_and_ports_of_a_moment_ago_are_no_honeypots() {
     let town = Town::build("");

@@ -42,8 +42,9 @@ pub const SEEN_AGAIN_BARE: &str = "more bare";
 /// Bytes of each packet that the daemon gets: IPv6 with some extension headers, and the ports.
 pub const SNAP_LENGTH: u32 = 128;
 
-/// How long the kernel bans until the daemon has set the real length.
-const KERNEL_BAN: &str = "15m";
+/// How long the kernel bans until the daemon has set the real length, in seconds. Its sender may be forged, which the
+/// daemon alone can tell: while that is away nobody is held for longer.
+pub const KERNEL_BAN: u32 = 10;
 
 /// How long a UDP port that something here sent from is expected to be answered at: late answers to
 /// forgotten flows and the peers of a file-sharing program come for minutes.
@@ -136,7 +137,7 @@ impl Text<'_> {
                     2,
                     &format!(
                         "meta nfproto {of_family} meta l4proto {{ tcp, udp }} th dport {ports} {KERNEL_BANS} \
-                         add @{set} {{ {key} timeout {KERNEL_BAN} }}"
+                         add @{set} {{ {key} timeout {KERNEL_BAN}s }}"
                     ),
                 );
             }

@@ -274,12 +274,13 @@ impl Daemon {
                 Some(question) = inputs.questions.recv() => Wake::Question(question),
                 event = self.kernel.changed() => Wake::Table(event),
                 () = self.surroundings.changed() => Wake::Surroundings,
+                // Before what may come without end.
+                () = reached(due) => Wake::Time,
                 seen = self.own.packets.seen() => Wake::Seen(seen),
                 index = self.own.logins.grown() => Wake::Log(index),
-                () = tokio::time::sleep_until(due) => Wake::Time,
                 Some((feed, update)) = inputs.updates.recv() => Wake::Update(feed, update),
             };
-            let is_work = matches!(wake, Wake::Seen(_) | Wake::Log(_) | Wake::Update(..));
+            let is_work = matches!(wake, Wake::Time | Wake::Seen(_) | Wake::Log(_) | Wake::Update(..));
             match wake {
                 Wake::Stop => break,
                 Wake::Reload => {
@@ -296,20 +297,16 @@ impl Daemon {
                         let Some(seen) = self.own.packets.take() else { break };
                         self.see(seen);
                     }
-                    self.kernel.commit();
                 }
-                Wake::Log(index) => {
-                    self.read_log(index);
-                    self.kernel.commit();
-                }
-                Wake::Update(feed, update) => {
+                Wake::Log(index) => self.read_log(index),
+                Wake::Update(feed, update) => self.take(feed, update),
+            }
+            if is_work {
+                for _ in 1..BURST {
+                    let Ok((feed, update)) = inputs.updates.try_recv() else { break };
                     self.take(feed, update);
-                    for _ in 1..BURST {
-                        let Ok((feed, update)) = inputs.updates.try_recv() else { break };
-                        self.take(feed, update);
-                    }
-                    self.kernel.commit();
                 }
+                self.kernel.commit();
             }
             // A little after whatever else there was, so that nothing keeps it from coming to its end.
             self.compare();
@@ -597,6 +594,13 @@ impl Daemon {
 
     fn happened(&mut self, kind: &str, activity: Activity) {
         self.journal.record(Activity { kind: kind.into(), at: clock::wall(), ..activity });
+    }
+}
+
+/// Done when it is that late; at once where it was before, which a timer would first have to be told by its driver.
+async fn reached(due: Instant) {
+    if due > Instant::now() {
+        tokio::time::sleep_until(due).await;
     }
 }
 

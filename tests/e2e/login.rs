@@ -265,6 +265,19 @@ fn a_line_of_64_kb_and_a_rotated_log() {
     assert_eq!(nft_set_elements("diswall_scan4").len(), 2);
 }
 
+/// Whoever can make a log grow keeps nothing else from its turn.
+#[test]
+fn a_log_with_much_unread_text_keeps_nobody_waiting() {
+    let door = Door::new(1);
+    door.daemon.cli(&["block", "198.51.100.66"]);
+    let line = "Nov 21 10:00:00 h sshd[1]: Connection closed by authenticating user root port 1 [preauth]\n";
+    let last = format!("Nov 21 10:00:00 h sshd[1]: Failed password for root from {GUESSER} port 1 ssh2\n");
+    door.write(&(line.repeat(200_000) + &last));
+    run("nft", &["flush", "set", "inet", "fw4", "diswall_manual4"]);
+    wait_until(DEADLINE, "the set is as it should be", || !nft_set_elements("diswall_manual4").is_empty());
+    assert!(!door.is_banned(), "the log has been read to its end by now, and this test shows nothing");
+}
+
 #[test]
 fn a_follower_that_dies_is_said_and_started_again() {
     let _netns = Netns::enter();

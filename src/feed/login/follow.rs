@@ -7,6 +7,7 @@
 
 use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, ErrorKind, Read, Seek, SeekFrom};
+use std::os::fd::AsFd;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
@@ -43,6 +44,13 @@ const PATIENCE: [Duration; 3] = [Duration::from_secs(1), Duration::from_secs(3),
 
 /// A log that has been silent for so long may be dead.
 const SILENT: Duration = Duration::from_secs(3600);
+
+/// How often a file's directory is looked at: no event tells that something was mounted over it.
+const LOOK: Duration = Duration::from_secs(60);
+
+/// Most bytes of a file that has come under the name which are read: what was rotated a moment ago, and not the lines of
+/// last spring.
+const FRESH: u64 = 64 * 1024;
 
 /// Whether a program delivers, as far as is known.
 struct Proof {
@@ -93,10 +101,17 @@ pub struct Follower {
     state: State,
     backoff: Backoff,
     lines: Lines,
-    /// A file is read from its end when diswall starts, and from its beginning when it comes later.
-    from_start: bool,
+    /// The file that was followed before what failed; there is none when diswall starts.
+    left: Option<Left>,
     /// The program delivered nothing the last time, and has not since.
     silent: Option<String>,
+}
+
+/// How far a file was read: by its inode, for it may be mounted again as another device.
+#[derive(Clone, Copy)]
+struct Left {
+    inode: u64,
+    read: u64,
 }
 
 enum State {
@@ -113,7 +128,7 @@ impl Follower {
             state: State::Down(String::new(), Instant::now()),
             backoff: Backoff::new(Duration::from_secs(2), Duration::from_secs(300)),
             lines: Lines::default(),
-            from_start: false,
+            left: None,
             silent: None,
         };
         follower.open();
@@ -162,11 +177,11 @@ impl Follower {
         match &self.state {
             State::Down(_, at) => Some(*at),
             State::Program(_, _, proof) => Some(proof.at),
-            State::File(..) => None,
+            State::File(_, tail) => Some(tail.look),
         }
     }
 
-    /// Tries again what failed, and whether a silent program still delivers.
+    /// Tries again what failed, and whether a silent program still delivers and a file is where it was.
     pub fn on_time(&mut self) {
         if self.due().is_none_or(|at| at > Instant::now()) {
             return;
@@ -180,7 +195,11 @@ impl Follower {
                 self.fail(why.into());
                 self.silent = Some(why.into());
             }
-            _ => self.open(),
+            State::File(events, tail) => {
+                tail.look = Instant::now() + LOOK;
+                tail.unread |= tail.is_elsewhere(events) || tail.is_replaced();
+            }
+            State::Down(..) => self.open(),
         }
     }
 
@@ -216,13 +235,10 @@ impl Follower {
         self.lines = Lines::default();
         let opened = match &self.source {
             LogSource::Auto => start_program(),
-            LogSource::File(path) => Tail::open(path, self.from_start),
+            LogSource::File(path) => Tail::open(path, self.left, &mut self.lines),
         };
         match opened {
-            Ok(state) => {
-                self.state = state;
-                self.from_start = true;
-            }
+            Ok(state) => self.state = state,
             Err(trouble) => self.fail(trouble),
         }
     }
@@ -232,7 +248,9 @@ impl Follower {
         if self.silent.as_ref() != Some(&trouble) {
             limiter::say(log::Level::Warn, ("login", "follow"), SAID, || format!("login: {trouble}"));
         }
-        self.from_start = true;
+        if let State::File(_, tail) = &self.state {
+            self.left = tail.left().or(self.left);
+        }
         self.state = State::Down(trouble, Instant::now() + self.backoff.delay());
     }
 }
@@ -281,8 +299,10 @@ struct Tail {
     read: u64,
     /// There may be something to read of which no event will tell.
     unread: bool,
-    /// The directory that is watched.
-    directory: Identity,
+    /// The number of the watch of its directory.
+    watch: i32,
+    /// When to look whether it is still the one that the name leads to.
+    look: Instant,
 }
 
 /// Device and inode.
@@ -296,44 +316,80 @@ fn identity_at(path: &Path) -> Identity {
     identity(std::fs::metadata(path))
 }
 
+/// Has events told of the directory that this file is in, and gives the watch's number: the same one as long as it is
+/// the same directory.
+fn watch(events: impl AsFd, path: &Path) -> rustix::io::Result<i32> {
+    let flags = inotify::WatchFlags::MODIFY
+        | inotify::WatchFlags::CREATE
+        | inotify::WatchFlags::MOVED_TO
+        | inotify::WatchFlags::DELETE_SELF
+        | inotify::WatchFlags::MOVE_SELF;
+    inotify::add_watch(events, path.parent().unwrap_or(Path::new("/")), flags)
+}
+
 impl Tail {
-    fn open(path: &Path, from_start: bool) -> Result<State, String> {
+    /// Follows a file from where it was left, a new one from its end: what came while nobody looked may be of any age.
+    fn open(path: &Path, left: Option<Left>, lines: &mut Lines) -> Result<State, String> {
         let say = |error: io::Error| format!("{} cannot be followed: {error}", path.display());
         // The name may be a link to a file in another directory, where it then changes.
         let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
-        let directory = path.parent().unwrap_or(Path::new("/"));
         let events = inotify::init(inotify::CreateFlags::CLOEXEC | inotify::CreateFlags::NONBLOCK)
             .map_err(|error| say(error.into()))?;
-        let flags = inotify::WatchFlags::MODIFY
-            | inotify::WatchFlags::CREATE
-            | inotify::WatchFlags::MOVED_TO
-            | inotify::WatchFlags::DELETE_SELF
-            | inotify::WatchFlags::MOVE_SELF;
-        inotify::add_watch(&events, directory, flags).map_err(|error| say(error.into()))?;
-        let mut tail =
-            Tail { path: path.clone(), file: None, read: 0, unread: true, directory: identity_at(directory) };
-        tail.reopen().map_err(say)?;
-        if let Some(file) = tail.file.as_mut().filter(|_| !from_start) {
-            tail.read = file.seek(SeekFrom::End(0)).map_err(say)?;
+        let watch = watch(&events, &path).map_err(|error| say(error.into()))?;
+        let look = Instant::now() + LOOK;
+        let mut tail = Tail { path: path.clone(), file: None, read: 0, unread: true, watch, look };
+        tail.reopen(lines).map_err(say)?;
+        if let Some(metadata) = tail.file.as_ref().map(File::metadata) {
+            let metadata = metadata.map_err(say)?;
+            match left {
+                None => tail.go_to(metadata.len(), lines).map_err(say)?,
+                Some(left) if left.inode == metadata.ino() && left.read <= metadata.len() => {
+                    tail.go_to(left.read, lines).map_err(say)?;
+                }
+                Some(_) => {}
+            }
         }
         // No pipe, but read in the same way.
         let events = Receiver::from_owned_fd_unchecked(events).map_err(say)?;
         Ok(State::File(events, tail))
     }
 
-    /// Opens whatever stands under the name now; nothing there is no error.
-    fn reopen(&mut self) -> io::Result<()> {
+    /// Opens whatever stands under the name now, to be read from its beginning, or the end of it where it is long;
+    /// nothing there is no error.
+    fn reopen(&mut self, lines: &mut Lines) -> io::Result<()> {
         self.read = 0;
         self.file = None;
+        *lines = Lines::default();
         // Not to wait for the other end of a pipe.
         let nonblocking = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
         match OpenOptions::new().read(true).custom_flags(nonblocking).open(&self.path) {
-            Ok(file) if file.metadata()?.is_file() => self.file = Some(file),
-            Ok(_) => return Err(io::Error::other("it is no regular file")),
+            Ok(file) => {
+                let metadata = file.metadata()?;
+                if !metadata.is_file() {
+                    return Err(io::Error::other("it is no regular file"));
+                }
+                self.file = Some(file);
+                self.go_to(metadata.len().saturating_sub(FRESH), lines)?;
+            }
             Err(error) if error.kind() == ErrorKind::NotFound => {}
             Err(error) => return Err(error),
         }
         Ok(())
+    }
+
+    /// Goes on from there with the next whole line.
+    fn go_to(&mut self, place: u64, lines: &mut Lines) -> io::Result<()> {
+        let Some(file) = &mut self.file else { return Ok(()) };
+        // Where a line has just ended, its end is passed over and nothing else.
+        self.read = file.seek(SeekFrom::Start(place.saturating_sub(1)))?;
+        *lines = Lines { over: place > 0, ..Lines::default() };
+        Ok(())
+    }
+
+    /// How far it was read, where there was something to read.
+    fn left(&self) -> Option<Left> {
+        let inode = self.file.as_ref()?.metadata().ok()?.ino();
+        Some(Left { inode, read: self.read })
     }
 
     fn read(&mut self, events: &Receiver, lines: &mut Lines, each: &mut dyn FnMut(&[u8])) -> Result<usize, String> {
@@ -343,12 +399,13 @@ impl Tail {
             // The events stay until the file has been read to its end, so that it is called again.
             return Ok(length);
         }
-        if self.is_replaced() {
-            self.reopen().map_err(|error| say(&self.path, error))?;
-            *lines = Lines::default();
-            return Ok(1);
-        }
         self.drain(events).map_err(|error| say(&self.path, error))?;
+        if self.is_elsewhere(events) {
+            return Err(say(&self.path, io::Error::other("its directory is gone")));
+        }
+        if self.is_replaced() {
+            self.reopen(lines).map_err(|error| say(&self.path, error))?;
+        }
         // What came between reading and draining.
         let length = self.read_piece(lines, each).map_err(|error| say(&self.path, error))?;
         self.unread = length > 0 || self.is_replaced();
@@ -376,20 +433,21 @@ impl Tail {
         there.is_some() && there != here
     }
 
-    /// Takes the events away. Errors: the directory is gone, so that none will come.
+    /// Does the name lead to another directory by now, of which no events come?
+    fn is_elsewhere(&self, events: &Receiver) -> bool {
+        watch(events, &self.path) != Ok(self.watch)
+    }
+
+    /// Takes the events away.
     fn drain(&self, events: &Receiver) -> io::Result<()> {
         let mut space = [0; 4096];
         loop {
             match events.try_read(&mut space) {
                 Ok(_) => {}
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
                 Err(error) => return Err(error),
             }
-        }
-        match self.directory == identity_at(self.path.parent().unwrap_or(Path::new("/"))) {
-            true => Ok(()),
-            false => Err(io::Error::other("its directory is gone")),
         }
     }
 }
@@ -501,8 +559,61 @@ mod tests {
         std::fs::write(&path, "first\n").unwrap();
         assert_eq!(next(&mut follower, 1).await, ["first"]);
 
+        std::fs::rename(&path, directory.path().join("log.1")).unwrap();
+        std::fs::write(&path, "last spring\n".repeat(100_000) + "now\n").unwrap();
+        let got = next(&mut follower, 5_000).await;
+        assert!(got.iter().all(|line| line == "last spring"), "whole lines");
+        assert!(next(&mut follower, 1).await.len() < 7_000, "of a long file its end alone");
+
         let missing = Follower::start(LogSource::File("/nowhere/at/all".into()));
         assert!(missing.trouble().unwrap().contains("/nowhere/at/all"), "{:?}", missing.trouble());
         assert!(missing.due().is_some());
+    }
+
+    /// What comes while the follower looks, fails and tries again, its waits left out.
+    fn looks(follower: &mut Follower) -> Vec<String> {
+        let mut got = Vec::new();
+        for _ in 0..4 {
+            match &mut follower.state {
+                State::File(_, tail) => tail.look = Instant::now(),
+                State::Down(_, at) => *at = Instant::now(),
+                State::Program(..) => {}
+            }
+            follower.on_time();
+            follower.read(&mut |line| got.push(String::from_utf8(line.to_vec()).unwrap()));
+        }
+        got
+    }
+
+    #[tokio::test(flavor = "current_thread")]
+    async fn what_was_in_a_file_that_is_mounted_later_is_not_news() {
+        let directory = tempfile::tempdir().unwrap();
+        let (place, away) = (directory.path().join("usb"), directory.path().join("away"));
+        let path = place.join("log");
+        let append = |line: &str| {
+            let mut log = OpenOptions::new().append(true).create(true).open(&path).unwrap();
+            log.write_all(line.as_bytes()).unwrap();
+        };
+        for is_there in [false, true] {
+            if is_there {
+                std::fs::create_dir(&place).unwrap();
+            }
+            let mut follower = Follower::start(LogSource::File(path.clone()));
+            let _ = std::fs::remove_dir(&place);
+            std::fs::create_dir(&place).unwrap();
+            append("Mar  3 03:03:03 of last spring\n");
+            assert!(looks(&mut follower).is_empty());
+            append("one\n");
+            assert_eq!(next(&mut follower, 1).await, ["one"]);
+            // Away, and there again as it was, less what was written meanwhile.
+            std::fs::rename(&place, &away).unwrap();
+            std::fs::create_dir(&place).unwrap();
+            assert!(looks(&mut follower).is_empty());
+            std::fs::remove_dir(&place).unwrap();
+            std::fs::rename(&away, &place).unwrap();
+            append("two\n");
+            assert_eq!(looks(&mut follower), ["two"]);
+            std::fs::remove_dir_all(&place).unwrap();
+        }
     }
 }

@@ -170,9 +170,10 @@ impl Surroundings {
         });
     }
 
-    /// Has everything read anew in a moment.
+    /// Has everything read anew in a moment; more news does not put it off.
     pub fn read_soon(&mut self) {
-        self.due = Some(Instant::now() + SETTLE);
+        let soon = Instant::now() + SETTLE;
+        self.due = Some(self.due.map_or(soon, |due| due.min(soon)));
     }
 
     /// When [`Surroundings::read`] is due.

@@ -29,6 +29,8 @@ pub enum Error {
     Unexpected(u64),
     /// It ended too early.
     Cut,
+    /// An object without a list of decisions.
+    Foreign,
 }
 
 impl fmt::Display for Error {
@@ -36,6 +38,7 @@ impl fmt::Display for Error {
         match self {
             Error::Unexpected(at) => write!(f, "what came is no list of decisions (byte {at})"),
             Error::Cut => f.write_str("the answer was cut"),
+            Error::Foreign => f.write_str("what came is no list of decisions: it has no \"new\""),
         }
     }
 }
@@ -73,6 +76,8 @@ pub struct Reader {
     in_text: bool,
     escaped: bool,
     at: u64,
+    /// There was a list of new decisions, or `null` in its place.
+    has_new: bool,
     /// Objects that were too long.
     pub long: u64,
 }
@@ -80,7 +85,17 @@ pub struct Reader {
 impl Default for Reader {
     fn default() -> Reader {
         let (held, part) = (Vec::new(), None);
-        Reader { state: State::Start, part, held, depth: 0, in_text: false, escaped: false, at: 0, long: 0 }
+        Reader {
+            state: State::Start,
+            part,
+            held,
+            depth: 0,
+            in_text: false,
+            escaped: false,
+            at: 0,
+            has_new: false,
+            long: 0,
+        }
     }
 }
 
@@ -100,9 +115,13 @@ impl Reader {
     /// There is no more.
     ///
     /// # Errors
-    /// There should be.
+    /// There should be; or it was an object of somebody else's, such as a gateway's in front of the API.
     pub fn finish(&self) -> Result<(), Error> {
-        if self.state == State::End { Ok(()) } else { Err(Error::Cut) }
+        match self.state {
+            State::End if self.has_new => Ok(()),
+            State::End => Err(Error::Foreign),
+            _ => Err(Error::Cut),
+        }
     }
 
     /// `None`: it does not belong there.
@@ -131,8 +150,10 @@ impl Reader {
                 (!matches!(byte, b',' | b'}' | b']' | b':')).then_some(())?;
                 self.pass(byte)?;
             }
-            State::Value if byte == b'n' => self.state = State::Null(1),
-            State::Value if byte == b'[' => self.state = State::Object(true),
+            State::Value if matches!(byte, b'n' | b'[') => {
+                self.has_new |= self.part == Some(Change::New);
+                self.state = if byte == b'n' { State::Null(1) } else { State::Object(true) };
+            }
             State::Object(_) if byte == b'{' => {
                 self.held.clear();
                 (self.depth, self.in_text, self.state) = (0, false, State::InObject);
@@ -227,6 +248,18 @@ mod tests {
     }
 
     #[test]
+    fn an_object_of_somebody_elses_is_no_empty_list() {
+        for text in
+            ["{}", r#"{"message":"access forbidden"}"#, r#"{"deleted":null}"#, r#"{"new":0}"#, r#"{"x":{"new":[]}}"#]
+        {
+            assert!(read(text, 4096).is_err(), "{text}");
+        }
+        for text in [r#"{"new":null}"#, r#"{"deleted":null,"new":null}"#, r#"{"new":[],"deleted":[]}"#] {
+            assert_eq!(read(text, 4096), Ok(Vec::new()), "{text}");
+        }
+    }
+
+    #[test]
     fn both_forms_in_any_order() {
         let (one, two) = (json!({"id": 1, "value": "a}]\"\\"}), json!({"id": 2, "x": [{}, "\\\""]}));
         for text in [
@@ -238,7 +271,7 @@ mod tests {
                 assert_eq!(read(&text, piece), Ok(expected), "{text}");
             }
         }
-        for text in ["{}", r#"{"new":null,"deleted":null}"#, r#"{"deleted":[],"new":[]}"#, r#"{"a":1,"b":"c"}"#] {
+        for text in [r#"{"new":null,"deleted":null}"#, r#"{"deleted":[],"new":[]}"#, r#"{"a":1,"b":"c","new":null}"#] {
             assert_eq!(read(text, 3), Ok(vec![]), "{text}");
         }
     }

@@ -289,10 +289,15 @@ impl Tally {
         self.hours[at].get_or_insert_default().of_mut(source)
     }
 
-    /// Begins new hours as the wall clock says. A clock that went back leaves the running hour running;
-    /// one that jumped leaves a gap.
+    /// Begins new hours as the wall clock says. A clock that went back leaves the running hour running, unless by more
+    /// than a week: then it was wrong before, and its hours are gone. One that jumped leaves a gap.
     fn turn_to(&mut self, wall: u64) {
         let hour = wall / HOUR;
+        if hour + (HOURS as u64) < self.running {
+            self.hours.clear();
+            self.hours.push_back(None);
+            self.running = hour;
+        }
         let passed = hour.saturating_sub(self.running).min(HOURS as u64);
         for left in (0..passed).rev() {
             if self.hours.len() == HOURS {
@@ -452,6 +457,20 @@ mod tests {
         let mut tally = Tally::new(0, &Totals::new(), Days::default(), Source::BUILT_IN.to_vec());
         tally.read(&counter(1), 10 * 365 * 86_400);
         assert_eq!(tally.hours.len(), HOURS);
-        assert_eq!(tally.history(HOURS, 0).sources[0].packets.iter().filter(|value| **value >= 0).count(), 1);
+        let history = tally.history(HOURS, 10 * 365 * 86_400);
+        assert_eq!(history.sources[0].packets.iter().filter(|value| **value >= 0).count(), 1);
+    }
+
+    /// One wrong answer to a question for the time, and the right one.
+    #[tokio::test(flavor = "current_thread")]
+    async fn a_jump_forward_and_back_leaves_hours_that_go_on() {
+        const NOW: u64 = 500_000;
+        let mut tally = Tally::new(NOW * HOUR, &Totals::new(), Days::default(), Source::BUILT_IN.to_vec());
+        tally.count_bans(Source::SCAN, 7, (NOW + 90_000) * HOUR);
+        tally.count_bans(Source::SCAN, 1, NOW * HOUR + 60);
+        tally.count_bans(Source::SCAN, 2, (NOW + 1) * HOUR);
+        let history = tally.history(3, (NOW + 1) * HOUR + 1);
+        assert_eq!(history.end, (NOW + 2) * HOUR);
+        assert_eq!(of(&history, Source::SCAN).bans, [-1, 1, 2]);
     }
 }

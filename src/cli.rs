@@ -12,10 +12,12 @@ mod report;
 mod show;
 mod table;
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use argh::FromArgs;
+use rustix::fs::FlockOperation;
 
 use crate::config::{self, Loaded, Settings, Severity, last_good};
 use crate::control::client::{self, ClientError};
@@ -848,18 +850,23 @@ fn print_rules(command: Rules) -> Outcome {
     Ok(exit::DONE)
 }
 
-/// For the daemon, which may not read every file that root may. Without it, it goes by what it can read.
-fn store_needs() {
+/// For the daemon, which may not read every file that root may. Without it, it goes by what it can read. Until what is
+/// given is dropped, another such command waits: the service is reloaded by several things at once, and their new files
+/// have one name.
+fn store_needs() -> Option<File> {
     let extract = Path::new(needs::EXTRACT);
+    let place = extract.parent().unwrap_or(Path::new("/"));
     let found = needs::read(Path::new(needs::UCI), Path::new(needs::RESOLVERS), Path::new(""));
-    let made = extract.parent().map_or(Ok(()), std::fs::create_dir_all);
-    if let Err(error) = made.and_then(|()| needs::store(&found, extract)) {
-        eprintln!("diswall: {}: {error}", extract.display());
-    }
+    let stored = std::fs::create_dir_all(place).and_then(|()| {
+        let turn = File::open(place)?;
+        rustix::fs::flock(&turn, FlockOperation::LockExclusive)?;
+        needs::store(&found, extract).map(|()| turn)
+    });
+    stored.inspect_err(|error| eprintln!("diswall: {}: {error}", extract.display())).ok()
 }
 
 fn write_rules(config: &Path, loaded: &Loaded) -> Outcome {
-    store_needs();
+    let _turn = store_needs();
     let written = files::write(&loaded.settings, Path::new(files::DIRECTORY)).map_err(rules_refused)?;
     tell_lacking(written.lacking);
     accept(config, loaded);
@@ -867,7 +874,7 @@ fn write_rules(config: &Path, loaded: &Loaded) -> Outcome {
 }
 
 fn load_rules(config: &Path, loaded: &Loaded) -> Outcome {
-    store_needs();
+    let _turn = store_needs();
     tell_lacking(files::load(&loaded.settings).map_err(rules_refused)?);
     accept(config, loaded);
     Ok(exit::DONE)

@@ -6,6 +6,7 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::{Duration, SystemTime};
 
 use super::recipe::{self, Package};
 use super::{apk, ipk, sign};
@@ -546,6 +547,24 @@ fn a_running_firewall_is_reloaded_only_for_new_rules() {
     root.write("answers/nft", "1", 0o644);
     service(&root, "reload");
     assert_eq!(calls(&root.read("log"), "firewall"), ["firewall reload"]);
+    // Text that somebody has written since fw4 loaded its rules, as `status` tells the owner to: reload, once.
+    fs::remove_file(root.0.join("answers/nft")).unwrap();
+    let loaded = fs::File::options().write(true).open(root.0.join("var/run/fw4.state")).unwrap();
+    loaded.set_modified(SystemTime::now() - Duration::from_secs(60)).unwrap();
+    for expected in [1, 0] {
+        root.write("log", "", 0o644);
+        service(&root, "reload");
+        assert_eq!(calls(&root.read("log"), "firewall").len(), expected);
+    }
+}
+
+/// The service is stopped, and cron's line still there.
+#[test]
+fn cron_sends_no_report_of_a_service_that_does_not_run() {
+    let root = router("report-stopped", FRESH);
+    assert!(sh(&root, "/bin/sh /etc/rc.common /etc/init.d/diswall mail_report"));
+    assert_eq!(calls(&root.read("log"), "logger"), [""; 0]);
+    assert!(!root.read("log").contains("report --mail"), "{}", root.read("log"));
 }
 
 #[test]
@@ -617,14 +636,14 @@ fn without_fw4_the_rules_are_loaded_and_taken_away_again() {
 
 #[test]
 fn a_read_only_etc_and_a_full_overlay_cost_no_protection() {
-    let root = router("read-only", &format!("{FRESH}diswall.main.state_dir=/srv/nowhere\n"));
+    let root = router("read-only", &format!("{FRESH}diswall.main.state_dir=/srv/diswall\n"));
     root.write("sbin/ujail", "", 0o755);
     // A file that cannot be given away; that it cannot be because of a read-only file system is all one.
     fs::remove_file(root.0.join("etc/config/diswall")).unwrap();
     root.write("srv", "a file, where a directory cannot be made\n", 0o644);
     service(&root, "start");
     let log = root.read("log");
-    for line in ["cannot make state_dir /srv/nowhere", "the daemon runs as root"] {
+    for line in ["cannot make state_dir /srv/diswall", "the daemon runs as root"] {
         assert!(calls(&log, "logger").iter().any(|said| said.contains(line)), "no {line:?} in\n{log}");
     }
     assert!(log.contains("diswall rules --write") && log.contains("procd_set_param command /usr/bin/diswall"), "{log}");

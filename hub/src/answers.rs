@@ -95,6 +95,8 @@ async fn answer(hub: &Arc<Hub>, shared: &mut Shared, ask: Ask) -> Result<()> {
         Ask::Init(parts, message) => {
             hub.counts.inits.fetch_add(1, Relaxed);
             let body = match parts.list.as_str() {
+                // It would ban them.
+                "whitelist" if hub.config.routers.diswall_rs.contains(&parts.login) => Bytes::new(),
                 "whitelist" => allow::lines(&hub.store, &parts.login, hub.clock.now()).await?.into(),
                 _ => block(hub, shared, &parts.login).await?,
             };
@@ -191,5 +193,7 @@ async fn block(hub: &Hub, shared: &mut Shared, login: &str) -> Result<Bytes> {
             })
             .await?;
     }
-    Ok([shared.all.as_str(), "\n", &own].concat().into())
+    // No line is empty: diswall-rs hands each to nft, which refuses all for one.
+    let parts = [shared.all.as_str(), &own];
+    Ok(parts.iter().filter(|part| !part.is_empty()).flat_map(|part| [part, "\n"]).collect::<String>().into())
 }

@@ -20,6 +20,7 @@ use crate::error::{Error, Result};
 use crate::hub::Hub;
 use crate::lead::Lease;
 use crate::store::{CHANGES, Record, Store, TOLD};
+use crate::subject::HUB_HOST;
 
 /// Between two messages at least.
 const PACE: Duration = Duration::from_millis(200);
@@ -139,11 +140,17 @@ async fn tell(hub: &Hub, told: Told, batch: &Batch) -> Result<Told> {
         if *left > DAY {
             announce(hub, "diswall.blacklist.default", &body).await?;
         }
+        for login in &hub.config.routers.diswall_rs {
+            // Where routers have an account of their own, nats-server makes the first of the second.
+            for subject in [format!("diswall.blacklist.{login}.add.{HUB_HOST}"), format!("diswall.hub.ban.{login}")] {
+                announce(hub, subject, &ip.to_string()).await?;
+            }
+        }
     }
     Ok(Told { message, to: batch.to })
 }
 
-async fn announce(hub: &Hub, subject: &'static str, body: &str) -> Result<()> {
+async fn announce(hub: &Hub, subject: impl async_nats::subject::ToSubject, body: &str) -> Result<()> {
     let sent = hub.store.client.publish(subject, body.to_owned().into()).await;
     sent.map_err(|error| Error::Away(format!("nats-server is away: {error}")))
 }

@@ -11,6 +11,8 @@ use ipnet::IpNet;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 
+use crate::subject::Parts;
+
 /// Where it is unless a command names another.
 pub const PLACE: &str = "/etc/diswall-hub/hub.toml";
 
@@ -23,6 +25,9 @@ pub struct Config {
     /// Whom to believe.
     #[serde(default)]
     pub trust: Trust,
+    /// Routers that want something else than ours.
+    #[serde(default)]
+    pub routers: Routers,
     /// How much nats-server keeps, and how often.
     #[serde(default)]
     pub store: Store,
@@ -79,6 +84,15 @@ impl Default for Trust {
             never: Vec::new(),
         }
     }
+}
+
+/// `[routers]`
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Routers {
+    /// Logins that run diswall-rs, which bans whatever an allow list names that it is answered, and hears of bans only
+    /// what its own login says.
+    pub diswall_rs: Vec<String>,
 }
 
 /// `[store]`
@@ -140,6 +154,9 @@ impl Config {
         }
         if !(16..=1 << 20).contains(&config.store.megabytes) {
             return Err(format!("[store] megabytes is {}; 16 or more can be", config.store.megabytes));
+        }
+        if let Some(bad) = config.routers.diswall_rs.iter().find(|login| !Parts::is_login(login)) {
+            return Err(format!("[routers] diswall_rs: \"{bad}\" cannot be a login"));
         }
         Ok(config)
     }
@@ -211,6 +228,7 @@ mod tests {
             ("[nats]\nservers = [\"x\"]\n[trust]\nquorum = 0", "quorum is 0"),
             ("[nats]\nservers = [\"x\"]\n[trust]\nnever = [\"lan\"]", "never"),
             ("[nats]\nservers = [\"x\"]\n[store]\nreplicas = 2", "replicas is 2"),
+            ("[nats]\nservers = [\"x\"]\n[routers]\ndiswall_rs = [\"a.*\"]", "\"a.*\" cannot be a login"),
         ] {
             let error = Config::parse(bad).unwrap_err();
             assert!(error.contains(told), "{bad}: {error}");

@@ -47,13 +47,33 @@ pub fn add(login: &str, proof: Proof, any_inbox: bool, servers: &[String]) -> Re
             (format!("nkey: {}", pair.public_key()), put.replace("SEED", &seed))
         }
     };
+    if any_inbox {
+        let Some(password) = known.rsplit_once(": ").map(|(_, password)| password).filter(|_| proof == Proof::Password)
+        else {
+            return Err("diswall-rs knows passwords alone: leave --nkey out".into());
+        };
+        return Ok(format!("{NATS}{}\n\n{}", entry(login, &known, true), theirs(login, password, servers)));
+    }
     Ok(format!(
-        "# For nats-server's configuration, among FLEET's users; then: nats-server --signal reload\n{}\n\n# For the \
-         router, as root\n{}{router}\nuci set diswall.nats.enabled='1'\nuci set diswall.nats.client_name='{login}'\nuci \
+        "{NATS}{}\n\n# For the router, as root\n{}{router}\nuci set diswall.nats.enabled='1'\nuci set diswall.nats.client_name='{login}'\nuci \
          set diswall.nats.share_bans='1'\nuci commit diswall\nservice diswall reload\n",
-        entry(login, &known, any_inbox),
+        entry(login, &known, false),
         place(servers)
     ))
+}
+
+/// Where the first part goes.
+const NATS: &str = "# For nats-server's configuration, among FLEET's users; then: nats-server --signal reload\n";
+
+/// What the hub and diswall-rs must be told.
+fn theirs(login: &str, password: &str, servers: &[String]) -> String {
+    let (host, port) = servers.first().map_or(("", 4222), |server| host_and_port(server));
+    format!(
+        "# For /etc/diswall-hub/hub.toml; then: systemctl restart diswall-hub\n[routers]\ndiswall_rs = \
+         [\"{login}\"]\n\n# For /etc/diswall/diswall.conf, where diswall-rs is; server is the address by which it \
+         reaches nats-server\n[nats]\nserver = \"{host}\"\nport = {port}\nclient_name = \"{login}\"\nclient_pass = \
+         {password}\n"
+    )
 }
 
 /// What a login may do. `publish: []` would forbid nothing, so every list names something.
@@ -124,6 +144,13 @@ mod tests {
         {
             assert!(text.contains(line), "{text}");
         }
+        let theirs = add("old", Proof::Password, true, &["nats://hub.example.net".into()]).unwrap();
+        for line in
+            ["diswall_rs = [\"old\"]", "server = \"hub.example.net\"\nport = 4222", "client_pass = \"", "_INBOX.>"]
+        {
+            assert!(theirs.contains(line) && !theirs.contains("uci"), "{theirs}");
+        }
+        assert!(add("old", Proof::Nkey, true, &[]).is_err());
         assert_ne!(text, add("alice", Proof::Password, false, &[]).unwrap());
     }
 }

@@ -10,5 +10,6 @@ mod much;
 mod ours;
 mod page;
 mod support;
+mod theirs;
 mod trust;
 mod versions;

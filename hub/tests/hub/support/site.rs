@@ -54,7 +54,10 @@ impl Site {
         site.configure("hub", "");
         let mut users = String::new();
         for login in logins {
-            let printed = site.command("hub", &["user", "add", login]).unwrap();
+            // A login, and options of the command.
+            let words: Vec<&str> = ["user", "add"].into_iter().chain(login.split(' ')).collect();
+            let printed = site.command("hub", &words).unwrap();
+            let login = &words[2];
             let entry = printed.split("\n\n").next().unwrap().split_once('\n').unwrap().1;
             let password = entry.split("password: \"").nth(1).unwrap().split('"').next().unwrap();
             users.push_str(entry);

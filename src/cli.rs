@@ -392,7 +392,8 @@ struct ConfigCheck {
 #[cfg_attr(test, derive(argh::ArgsInfo))]
 #[argh(subcommand, name = "list-test")]
 struct ListTest {
-    /// auto, plain, csv:COLUMN:SEPARATOR, spamhaus, dshield, ranges, rir:COUNTRY or suricata (default auto)
+    /// auto, plain, csv:COLUMN:SEPARATOR, spamhaus, dshield, ranges, rir:COUNTRY, suricata or names (default
+    /// auto)
     #[argh(option)]
     format: Option<String>,
     /// print one JSON object

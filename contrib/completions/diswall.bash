@@ -43,7 +43,7 @@ _diswall() {
 	'config restore:--config') compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- "$word") ;;
 	'logs test:--config') compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- "$word") ;;
 	'logs test:--service') mapfile -t COMPREPLY < <(compgen -W 'ssh luci smtp imap sip ftp openvpn strongswan nginx lighttpd nextcloud home-assistant vaultwarden gitea' -- "$word") ;;
-	'list-test:--format') mapfile -t COMPREPLY < <(compgen -W 'auto plain csv spamhaus dshield ranges rir suricata' -- "$word") ;;
+	'list-test:--format') mapfile -t COMPREPLY < <(compgen -W 'auto plain csv spamhaus dshield ranges rir suricata names' -- "$word") ;;
 	'lists:--config') compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- "$word") ;;
 	'lists:--catalogue') : ;;
 	'rpcd:--config') compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- "$word") ;;

@@ -92,7 +92,7 @@ complete -c diswall -n '__diswall_at logs test' -l config -r -F -d 'configuratio
 complete -c diswall -n '__diswall_at logs test' -l json -d 'print one JSON object a line'
 complete -c diswall -n '__diswall_at logs test' -l service -x -a 'ssh luci smtp imap sip ftp openvpn strongswan nginx lighttpd nextcloud home-assistant vaultwarden gitea' -d 'a service to look for in place of what is configured, such as ssh; may be repeated'
 complete -c diswall -n '__diswall_at logs test' -F
-complete -c diswall -n '__diswall_at list-test' -l format -x -a 'auto plain csv spamhaus dshield ranges rir suricata' -d 'auto, plain, csv:COLUMN:SEPARATOR, spamhaus, dshield, ranges, rir:COUNTRY or suricata (default auto)'
+complete -c diswall -n '__diswall_at list-test' -l format -x -a 'auto plain csv spamhaus dshield ranges rir suricata names' -d 'auto, plain, csv:COLUMN:SEPARATOR, spamhaus, dshield, ranges, rir:COUNTRY, suricata or names (default auto)'
 complete -c diswall -n '__diswall_at list-test' -l json -d 'print one JSON object'
 complete -c diswall -n '__diswall_at list-test' -F
 complete -c diswall -n '__diswall_at lists' -l config -r -F -d 'configuration file (default /etc/config/diswall)'

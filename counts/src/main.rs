@@ -10,7 +10,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use diswall::feed::dynfw::sync::{Change, Sync};
 use diswall::feed::dynfw::wire::{self, Published};
 use diswall::feed::intake::Intake;
-use diswall::feed::lists::{Format, Reader, Verdict};
+use diswall::feed::lists::{Format, Item, Reader, Verdict};
 use diswall::feed::login::{Judge, Line, judge, known};
 use diswall::feed::scan::{Detector, Settings, packet};
 use diswall::ledger::{Filter, Ledger, Moment, Sort, Totals, may_ban};
@@ -97,10 +97,15 @@ fn lists() {
     piece("a plain list of 100,000 into arrays", || {
         let mut builder = Builder::new(MOST.into());
         let mut reader = Reader::new(Format::Auto);
+        let mut take = |item: Item<'_>| {
+            if let Item::Range(range, _) = item {
+                builder.take(range);
+            }
+        };
         for bytes in text.as_bytes().chunks(16_384) {
-            reader.push(bytes, &mut |item| builder.take(item.range));
+            reader.push(bytes, &mut take);
         }
-        let summary = reader.finish(&mut |item| builder.take(item.range));
+        let summary = reader.finish(&mut take);
         assert_eq!(summary.verdict, Verdict::Usable);
         let Ok(entries) = builder.finish() else { return };
         read = entries.size().all();

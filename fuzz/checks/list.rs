@@ -7,6 +7,7 @@ use std::net::IpAddr;
 
 use diswall::feed::lists::{Format, Item, Reader, Summary, Verdict};
 use diswall::model::{Range, TAG_MAX};
+use diswall::options::value;
 
 const FORMATS: [&str; 12] = [
     "auto",
@@ -20,7 +21,7 @@ const FORMATS: [&str; 12] = [
     "rir",
     "rir:CZ",
     "suricata",
-    "auto",
+    "names",
 ];
 
 /// Text that is read at most.
@@ -32,29 +33,35 @@ pub fn check(data: &[u8]) {
     let format: Format = FORMATS[usize::from(*form) % FORMATS.len()].parse().expect("a format");
     let whole = read(format, file, file.len().max(1));
     assert_eq!(read(format, file, usize::from(*size).max(1)), whole, "the pieces make a difference");
-    let (summary, ranges) = whole;
-    assert_eq!(summary.entries(), ranges.len() as u64);
+    let (summary, ranges, names) = whole;
+    assert_eq!(summary.entries(), (ranges.len() + names.len()) as u64);
+    assert!(names.iter().all(|name| value::host(name).as_deref() == Some(name) && !name.ends_with('.')), "{names:?}");
     assert!(summary.bytes <= MOST);
     assert!(summary.shown.len() <= 10 && summary.shown.len() as u64 <= summary.refused());
     assert!(summary.shown.iter().all(|line| line.text.len() <= 60 && line.line <= summary.lines));
     assert!(!summary.verdict.to_string().contains('\n'));
-    assert!(summary.verdict != Verdict::Usable || !ranges.is_empty());
+    assert!(summary.verdict != Verdict::Usable || summary.entries() > 0);
     ranges.iter().for_each(judge);
 }
 
-fn read(format: Format, file: &[u8], size: usize) -> (Summary, Vec<Range>) {
+fn read(format: Format, file: &[u8], size: usize) -> (Summary, Vec<Range>, Vec<String>) {
     let mut reader = Reader::new(format).at_most(MOST);
-    let mut ranges = Vec::new();
+    let (mut ranges, mut names) = (Vec::new(), Vec::new());
     for piece in file.chunks(size) {
-        reader.push(piece, &mut |item| take(&mut ranges, &item));
+        reader.push(piece, &mut |item| take(&mut ranges, &mut names, &item));
     }
-    let summary = reader.finish(&mut |item| take(&mut ranges, &item));
-    (summary, ranges)
+    let summary = reader.finish(&mut |item| take(&mut ranges, &mut names, &item));
+    (summary, ranges, names)
 }
 
-fn take(ranges: &mut Vec<Range>, item: &Item<'_>) {
-    assert!(item.why.len() <= TAG_MAX && !item.why.chars().any(char::is_control), "{:?}", item.why);
-    ranges.push(item.range);
+fn take(ranges: &mut Vec<Range>, names: &mut Vec<String>, item: &Item<'_>) {
+    match item {
+        Item::Range(range, why) => {
+            assert!(why.len() <= TAG_MAX && !why.chars().any(char::is_control), "{why:?}");
+            ranges.push(*range);
+        }
+        Item::Name(name) => names.push((*name).to_owned()),
+    }
 }
 
 fn judge(range: &Range) {

@@ -109,7 +109,7 @@ const VALUES = {
 		country_url: [ 'https://lists.example.org/{country}.txt', '/etc/{country}', 'https://lists.example.org/cz.txt', 'https://lists.example.org/{asn}.txt' ],
 		asn_url: [ 'https://lists.example.org/{asn}.txt', 'file:///etc/{asn}', 'https://lists.example.org/{ASN}.txt' ],
 		format: [ 'auto', 'plain', 'csv', 'csv:2', 'csv:64', 'csv:0', 'csv:65', 'csv:2:;', 'csv:2:tab', 'csv:2:x', 'csv:2:.', 'csv:2:::', 'csv:2::', 'csv:+2', 'csv:', 'spamhaus',
-			'dshield', 'ranges', 'rir', 'rir:CZ', 'rir:cz', 'rir:', 'suricata', 'json' ],
+			'dshield', 'ranges', 'rir', 'rir:CZ', 'rir:cz', 'rir:', 'suricata', 'names', 'names:1', 'json' ],
 		interval: [ '12h', '10m', '599', '600s', '30d', '31d', '0', 'x' ], max_age: DURATIONS, enabled: FLAG, use: [ 'deny' ], direction: [ 'both' ],
 		zone: [ 'wan', 'wan 6', '-x' ], proto: [ 'gre' ], dest_port: RANGES, action: [ 'accept' ], log_drops: [ 'maybe' ],
 		login: [ 'me:secret', ':', '/etc/diswall/login', 'secret', 'm:' + 'x'.repeat(254), 'm:' + 'x'.repeat(255), 'é:' + 'x'.repeat(253), 'é:' + 'x'.repeat(254) ], keep: FLAG

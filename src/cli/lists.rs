@@ -1,5 +1,6 @@
 //! `diswall list-test`: what would be read of a list, from a file, standard input or where it is published.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{self, Read};
 
@@ -7,7 +8,7 @@ use super::{Failure, ListTest, Outcome, show};
 use crate::exit;
 use crate::feed::fetch::{self, Wanted};
 use crate::feed::lists::read::{Reason, Refused};
-use crate::feed::lists::{Format, Item, Reader, Summary, Verdict};
+use crate::feed::lists::{Format, Item, NAMES_MAX, Reader, Summary, Verdict};
 use crate::json;
 use crate::model::{Builder, Range, Special};
 
@@ -25,7 +26,8 @@ pub fn test(command: &ListTest) -> Outcome {
         .unwrap_or("auto")
         .parse()
         .map_err(|error| Failure::usage(format!("--format: {error}")))?;
-    let mut taken = Taken { first: Vec::new(), why: Vec::new(), builder: Builder::new(u64::MAX) };
+    let mut taken =
+        Taken { first: Vec::new(), why: Vec::new(), builder: Builder::new(u64::MAX), names: BTreeSet::new() };
     let mut reader = Reader::new(format);
     let mut push = |piece: &[u8]| reader.push(piece, &mut |item| taken.take(&item));
     let read = match command.list.contains("://") {
@@ -68,16 +70,31 @@ struct Taken {
     /// What the list says of each of them.
     why: Vec<String>,
     builder: Builder,
+    /// Host names, one more than there may be at most.
+    names: BTreeSet<Box<str>>,
 }
 
 impl Taken {
     fn take(&mut self, item: &Item<'_>) {
-        if self.first.len() < FIRST {
-            self.first.push(text(item.range));
-            self.why.push(item.why.to_owned());
+        let shown = self.first.len() < FIRST;
+        match *item {
+            Item::Range(range, why) => {
+                if shown {
+                    self.first.push(text(range));
+                    self.why.push(why.to_owned());
+                }
+                let why = self.builder.text(why);
+                self.builder.tagged(range, why);
+            }
+            Item::Name(name) => {
+                if shown {
+                    self.first.push(name.to_owned());
+                }
+                if self.names.len() <= NAMES_MAX {
+                    self.names.insert(name.into());
+                }
+            }
         }
-        let why = self.builder.text(item.why);
-        self.builder.tagged(item.range, why);
     }
 }
 
@@ -103,6 +120,7 @@ struct Report {
     lines: u64,
     read: Families,
     merged: Families,
+    names: Option<u64>,
     masked: u64,
     left_out: u64,
     left_out_by_kind: Vec<Kind>,
@@ -123,6 +141,7 @@ json::fields!(Report {
     lines,
     read,
     merged,
+    names,
     masked,
     left_out,
     left_out_by_kind,
@@ -163,7 +182,8 @@ json::fields!(Line { line, text, reason });
 
 impl Report {
     fn of(summary: &Summary, asked: Format, taken: Taken) -> Report {
-        let usable = summary.verdict == Verdict::Usable;
+        let too_many = taken.names.len() > NAMES_MAX;
+        let usable = summary.verdict == Verdict::Usable && !too_many;
         let size = taken.builder.finish().map(|entries| entries.size()).unwrap_or_default();
         let line = |refused: &Refused| Line {
             line: refused.line,
@@ -172,7 +192,10 @@ impl Report {
         };
         Report {
             usable,
-            why: (!usable).then(|| summary.verdict.to_string()),
+            why: match too_many {
+                true => Some(format!("too long: all lists together may have {NAMES_MAX} host names")),
+                false => (!usable).then(|| summary.verdict.to_string()),
+            },
             format: summary.format.to_string(),
             found_out: asked != summary.format,
             packed: summary.packed,
@@ -190,6 +213,7 @@ impl Report {
                 hosts6: size.hosts6.into(),
                 networks6: size.nets6.into(),
             },
+            names: (summary.format == Format::Names).then_some(taken.names.len() as u64),
             masked: summary.masked,
             left_out: summary.left_out(),
             left_out_by_kind: kinds(Special::ALL.iter().map(Special::to_string), &summary.left_out),
@@ -211,8 +235,12 @@ impl Report {
         let packed = if self.packed { ", packed by gzip" } else { "" };
         row("format", &[&self.format, found_out, packed].concat());
         row("read", &format!("{} lines, {} bytes of text", self.lines, self.bytes));
-        families("entries", &self.read);
-        families("merged", &self.merged);
+        if let Some(names) = self.names {
+            row("names", &format!("{names}, each once; they are looked up when the list is in force"));
+        } else {
+            families("entries", &self.read);
+            families("merged", &self.merged);
+        }
         for (name, count, by) in
             [("left out", self.left_out, &self.left_out_by_kind), ("refused", self.refused, &self.refused_by_reason)]
         {

@@ -590,7 +590,8 @@ pub struct ErrorAnswer {
 /// Why an address is banned.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Reason {
-    /// `listed`, `announced`, `tagged`, `port`, `login`, `comment`, or `tags`: what a list says of the address.
+    /// `listed`, `announced`, `tagged`, `port`, `login`, `comment`, or of a list `tags`, its words
+    /// about the address, or `name`, the host name that stands for it.
     pub kind: String,
     /// Tag, service or comment; a stranger may have written it. Of `listed`, where it is asked about one address: the
     /// countries of the list.

@@ -18,7 +18,7 @@ use crate::control::protocol::{
     SourceCounts, Status, Totals, WatchQuery,
 };
 use crate::control::server::{Question, Reply, StreamFilter};
-use crate::feed::FeedState;
+use crate::feed::{FeedState, lists};
 use crate::firewall::rules;
 use crate::json::{self, Json};
 use crate::ledger::{AllowanceView, BanView, Filter, Force, Outcome, ReasonRef, Sort};
@@ -255,10 +255,22 @@ impl Daemon {
             until: ban.end.map(|end| view.of(end)),
             left: ban.end.map(|end| end.since(view.now).into()),
             by: Some(ban.by).filter(|by| !by.is_empty()).map(Into::into),
-            reason: Reason { kind: kind_of(ban).into(), ..reason_view(ban.reason) },
+            reason: Reason { kind: self.kind_of(ban).into(), ..reason_view(ban.reason) },
             withheld,
             offences: Some(self.ledger.offences(view.now, ban.net.addr()))
                 .filter(|times| ban.source.is_own() && *times > 0),
+        }
+    }
+
+    /// The kind of a ban's reason in the protocol's words: what goes with a list's address is why it is there, or the
+    /// name that stands for it.
+    fn kind_of(&self, ban: &BanView<'_>) -> &'static str {
+        match ban.reason {
+            ReasonRef::Tagged(_) if ban.source.holds() == Holds::Listed => {
+                let list = self.settings.feeds.lists.iter().find(|list| list.source == ban.source);
+                if list.is_some_and(|list| list.format == lists::Format::Names) { "name" } else { TAGS }
+            }
+            reason => reason_kind(reason),
         }
     }
 
@@ -277,7 +289,7 @@ impl Daemon {
         let silent = matches!(ban.reason, ReasonRef::Listed | ReasonRef::Announced);
         if ban.source == Source::DYNFW
             && silent
-            && let Some(other) = beside.iter().find(|other| kind_of(other) == TAGS)
+            && let Some(other) = beside.iter().find(|other| self.kind_of(other) == TAGS)
         {
             let text = [other.reason.text(), ", as the list ", other.source.name(), " says"].concat();
             shown.reason = Reason { kind: TAGS.into(), text: Some(text), ..Reason::default() };
@@ -459,14 +471,6 @@ fn is_inside(address: Option<&str>, net: IpNet) -> bool {
 
 /// The kind of reason that is what a list says of an address.
 const TAGS: &str = "tags";
-
-/// The kind of a ban's reason in the protocol's words.
-fn kind_of(ban: &BanView<'_>) -> &'static str {
-    match ban.reason {
-        ReasonRef::Tagged(_) if ban.source.holds() == Holds::Listed => TAGS,
-        reason => reason_kind(reason),
-    }
-}
 
 /// A reason in the protocol's words.
 pub(super) fn reason_view(reason: ReasonRef<'_>) -> Reason {

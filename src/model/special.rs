@@ -5,8 +5,9 @@
 //! each other.
 
 use std::fmt;
+use std::net::IpAddr;
 
-use super::family::Family;
+use super::family::{Family, number};
 
 /// Why a range is left out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,6 +89,12 @@ pub fn rows(family: Family) -> &'static [Row] {
         Family::V4 => &V4,
         Family::V6 => &V6,
     }
+}
+
+/// Whether an address is one of them.
+pub fn has(address: IpAddr) -> bool {
+    let (family, number) = number(address);
+    rows(family).iter().any(|row| row.0 <= number && number <= row.1)
 }
 
 #[cfg(test)]

@@ -1,9 +1,11 @@
 //! A number of host names kept up to date: each asked for again when its answer has held for its time, a few at once,
 //! and not many a second.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::hash::{BuildHasher as _, RandomState};
 use std::net::IpAddr;
+use std::rc::Rc;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
@@ -20,9 +22,45 @@ const LONGEST: Duration = Duration::from_secs(24 * 3600);
 const RETRY: Duration = Duration::from_secs(60);
 const RETRY_LONGEST: Duration = Duration::from_secs(900);
 
-/// Names that are asked for at the same time, and the time between two.
+/// Names that are asked for at the same time.
 const AT_ONCE: usize = 4;
-const PACE: Duration = Duration::from_millis(50);
+
+/// How fast names may be asked for, by all who share it together.
+#[derive(Debug)]
+pub struct Pace {
+    /// Time between two names.
+    gap: Duration,
+    /// The same in the long run: of many names an answer holds for as long as it takes to ask for all of them so.
+    share: Duration,
+    /// When the next name may be asked for.
+    next: Cell<Instant>,
+    /// How many names there are.
+    names: Cell<usize>,
+}
+
+impl Pace {
+    /// So much time between two names, and so much in the long run.
+    pub fn new(gap: Duration, share: Duration) -> Pace {
+        Pace { gap, share, next: Cell::new(Instant::now()), names: Cell::new(0) }
+    }
+
+    /// How many names are followed at it.
+    pub fn names(&self) -> usize {
+        self.names.get()
+    }
+
+    /// How long an answer holds at least.
+    fn shortest(&self) -> Duration {
+        SHORTEST.max(self.share * u32::try_from(self.names.get()).unwrap_or(u32::MAX))
+    }
+}
+
+impl Default for Pace {
+    /// As for the names of an owner.
+    fn default() -> Pace {
+        Pace::new(Duration::from_millis(50), Duration::ZERO)
+    }
+}
 
 /// What is known of a name.
 #[derive(Debug, Default)]
@@ -50,26 +88,48 @@ pub struct Follower {
     answers: (mpsc::Sender<Said>, mpsc::Receiver<Said>),
     /// Names that are being asked for.
     asking: usize,
-    /// When the next may be.
-    pace: Instant,
+    pace: Rc<Pace>,
 }
 
 impl Default for Follower {
     fn default() -> Follower {
-        Follower { names: BTreeMap::new(), answers: mpsc::channel(AT_ONCE), asking: 0, pace: Instant::now() }
+        Follower::at_pace(Rc::default())
+    }
+}
+
+impl Drop for Follower {
+    fn drop(&mut self) {
+        self.set(std::iter::empty());
     }
 }
 
 impl Follower {
+    /// Follows no names yet, and never faster than this.
+    pub fn at_pace(pace: Rc<Pace>) -> Follower {
+        Follower { names: BTreeMap::new(), answers: mpsc::channel(AT_ONCE), asking: 0, pace }
+    }
+
     /// Follows these names from now on, and no others. What is known of them stays.
     pub fn set<'a>(&mut self, names: impl Iterator<Item = &'a str>) {
         let now = Instant::now();
+        let count = self.names.len();
         let mut before = std::mem::take(&mut self.names);
         for name in names {
             // One may stand in several sections.
             let known = || before.remove(name).unwrap_or_else(|| Name { due: Some(now), ..Name::default() });
             self.names.entry(name.into()).or_insert_with(known);
         }
+        self.pace.names.set(self.pace.names() - count + self.names.len());
+    }
+
+    /// Each name, what it stands for, and what is wrong with it; in order.
+    pub fn names(&self) -> impl ExactSizeIterator<Item = (&str, &[IpAddr], Option<Trouble>)> {
+        self.names.iter().map(|(name, known)| (&**name, &*known.addresses, known.trouble))
+    }
+
+    /// Names of which nothing has been said yet, neither now nor in a former run.
+    pub fn untried(&self) -> usize {
+        self.names.values().filter(|known| known.addresses.is_empty() && known.trouble.is_none()).count()
     }
 
     /// What a name stood for in a former run.
@@ -127,25 +187,26 @@ impl Follower {
         }
         let first = self.names.iter_mut().filter(|(_, known)| known.due.is_some()).min_by_key(|(_, known)| known.due);
         let Some((name, known)) = first else { return later };
-        let due = known.due.unwrap_or(later).max(self.pace);
+        let due = known.due.unwrap_or(later).max(self.pace.next.get());
         if due > now {
             return due;
         }
         known.due = None;
-        (self.asking, self.pace) = (self.asking + 1, now + PACE);
+        self.asking += 1;
+        self.pace.next.set(now + self.pace.gap);
         let (name, answers) = (name.clone(), self.answers.0.clone());
         tokio::task::spawn_local(async move {
             let said = ask(&name).await;
             let _ = answers.send((name, said)).await;
         });
-        self.pace
+        self.pace.next.get()
     }
 
     /// Takes an answer; whether it makes a difference.
     fn take(&mut self, name: &str, answers: Answers, now: Instant) -> bool {
         let Some(known) = self.names.get_mut(name) else { return false };
         let before = (known.addresses.clone(), known.trouble);
-        let wait = known.take(answers, now);
+        let wait = known.take(answers, now, self.pace.shortest());
         // Names that were asked for together are not for ever after.
         let part = RandomState::new().hash_one(name) as u16;
         let wait = wait + wait / 10 * u32::from(part) / (1 << 16);
@@ -160,7 +221,7 @@ impl Name {
     /// What nobody could say, and what one family's answer lacks, stays as it was. That there is nothing is believed of
     /// a name when it has been said for a minute, and of its addresses when it has been said for a day: a resolver
     /// whose own server is away says so too.
-    fn take(&mut self, answers: Answers, now: Instant) -> Duration {
+    fn take(&mut self, answers: Answers, now: Instant, shortest: Duration) -> Duration {
         let mut found: Vec<IpAddr> = Vec::new();
         let (mut life, mut trouble, mut any) = (LONGEST, None, false);
         for (answer, is_v4) in answers.into_iter().zip([true, false]) {
@@ -183,7 +244,7 @@ impl Name {
             found.sort_unstable();
             self.addresses = found.into();
             (self.trouble, self.empty, self.failures) = (None, None, 0);
-            return life.max(SHORTEST);
+            return life.max(shortest);
         }
         let trouble = trouble.unwrap_or(Trouble::NoAddress);
         self.trouble = Some(trouble);
@@ -196,7 +257,7 @@ impl Name {
             self.addresses = Box::default();
         }
         self.failures = self.failures.saturating_add(1);
-        RETRY.saturating_mul(1 << (self.failures - 1).min(4)).min(RETRY_LONGEST)
+        RETRY.saturating_mul(1 << (self.failures - 1).min(4)).min(RETRY_LONGEST).max(shortest)
     }
 }
 
@@ -216,24 +277,24 @@ mod tests {
     fn an_answer_holds_for_its_time_and_silence_changes_nothing() {
         let (mut name, now) = (Name::default(), Instant::now());
         let none = || Ok(Answer::NoAddress);
-        assert_eq!(name.take([addresses(&["192.0.2.1"], 300), none()], now), Duration::from_secs(300));
-        assert_eq!(name.take([addresses(&["192.0.2.1"], 1), none()], now), SHORTEST);
+        assert_eq!(name.take([addresses(&["192.0.2.1"], 300), none()], now, SHORTEST), Duration::from_secs(300));
+        assert_eq!(name.take([addresses(&["192.0.2.1"], 1), none()], now, SHORTEST), SHORTEST);
         assert_eq!(
-            name.take([addresses(&["192.0.2.1"], u32::MAX), addresses(&["2001:db8::1"], 900_000)], now),
+            name.take([addresses(&["192.0.2.1"], u32::MAX), addresses(&["2001:db8::1"], 900_000)], now, SHORTEST),
             LONGEST
         );
         assert_eq!((said(&name), name.trouble), ("192.0.2.1 2001:db8::1".into(), None));
         // One family is away: what it said stays, and the other is followed.
-        name.take([addresses(&["192.0.2.2"], 60), Err(Trouble::Failed(2))], now);
+        name.take([addresses(&["192.0.2.2"], 60), Err(Trouble::Failed(2))], now, SHORTEST);
         assert_eq!((said(&name), name.trouble), ("192.0.2.2 2001:db8::1".into(), None));
         let waits = [60, 120, 240, 480, 900, 900];
         for wait in waits {
             let later = now + Duration::from_secs(40 * 86_400);
-            assert_eq!(name.take([Err(Trouble::Late), Err(Trouble::Late)], later), Duration::from_secs(wait));
+            assert_eq!(name.take([Err(Trouble::Late), Err(Trouble::Late)], later, SHORTEST), Duration::from_secs(wait));
         }
         assert_eq!((said(&name), name.trouble), ("192.0.2.2 2001:db8::1".into(), Some(Trouble::Late)));
         // It has an address of one family only, from now on.
-        name.take([none(), addresses(&["2001:db8::2"], 60)], now);
+        name.take([none(), addresses(&["2001:db8::2"], 60)], now, SHORTEST);
         assert_eq!((said(&name), name.trouble), ("2001:db8::2".into(), None));
     }
 
@@ -256,17 +317,17 @@ mod tests {
             [(Answer::NoName, Trouble::NoName, SHORTEST), (Answer::NoAddress, Trouble::NoAddress, LONGEST)]
         {
             let (mut name, now) = (Name::default(), Instant::now());
-            name.take([addresses(&["192.0.2.1"], 300), Ok(Answer::NoAddress)], now);
+            name.take([addresses(&["192.0.2.1"], 300), Ok(Answer::NoAddress)], now, SHORTEST);
             let gone = || [Ok(answer.clone()), Ok(answer.clone())];
-            name.take(gone(), now);
-            name.take(gone(), now + grace - Duration::from_secs(1));
+            name.take(gone(), now, SHORTEST);
+            name.take(gone(), now + grace - Duration::from_secs(1), SHORTEST);
             assert_eq!((said(&name), name.trouble), ("192.0.2.1".into(), Some(trouble)));
             // It was a slip: the time begins anew.
-            name.take([addresses(&["192.0.2.1"], 300), Ok(Answer::NoAddress)], now + grace);
-            name.take(gone(), now + grace);
+            name.take([addresses(&["192.0.2.1"], 300), Ok(Answer::NoAddress)], now + grace, SHORTEST);
+            name.take(gone(), now + grace, SHORTEST);
             assert_eq!(said(&name), "192.0.2.1");
-            name.take([Err(Trouble::Late), Err(Trouble::Late)], now + grace);
-            name.take(gone(), now + grace * 2);
+            name.take([Err(Trouble::Late), Err(Trouble::Late)], now + grace, SHORTEST);
+            name.take(gone(), now + grace * 2, SHORTEST);
             assert_eq!((said(&name), name.trouble), (String::new(), Some(trouble)));
         }
     }

@@ -17,7 +17,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpStream, UdpSocket};
 use tokio::time::timeout;
 
-pub use follower::Follower;
+pub use follower::{Follower, Pace};
 use wire::{Answer, Bad, Kind};
 
 /// Where the resolvers are named.

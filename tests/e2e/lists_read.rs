@@ -85,6 +85,14 @@ fn every_form_is_read_and_found_out() {
     let urlhaus = "alert http $HOME_NET any -> $EXTERNAL_NET any (msg:\"URLhaus\"; content:\"GET\"; http_method; \
                    content:\"/bin.sh\"; http_uri; content:\"192.0.2.7\"; http_host; content:!\"192.0.2.8\"; sid:1; rev:1;)\n";
     holds(urlhaus, "suricata", &["192.0.2.7"]);
+    let names = "# servers\nDNS.example.org\n  doh.example.net. # one more\ndns.example.org\nxn--bcher-kva.example\n";
+    let report = json("names", names.as_bytes());
+    assert_eq!(
+        report["first"],
+        serde_json::json!(["dns.example.org", "doh.example.net", "dns.example.org", "xn--bcher-kva.example"])
+    );
+    assert_eq!((&report["names"], &report["refused"]), (&3.into(), &0.into()));
+    assert!(text(&run(&["--format", "names", "-"], names.as_bytes())).contains("names     3, each once"));
     let rir = "2|ripencc|1790000000|3|19830705|20260101|+0100\nripencc|*|ipv4|*|2|summary\n\
                ripencc|CZ|ipv4|192.0.2.0|768|20200101|allocated|a\nripencc|DE|ipv4|198.51.100.0|256|20200101|allocated|b\n\
                ripencc|CZ|ipv6|2001:db8::|32|20200101|allocated|a\n";
@@ -106,6 +114,8 @@ fn what_is_no_list_is_refused_by_its_name() {
         (b"\x7fELF\x01\x01\x01\0\0\0", "binary"),
         (b"PK\x03\x04\x14\0\0\0", "zip"),
         (b"404: Not Found", "of another form"),
+        (b"# ads\n127.0.0.1 localhost\n0.0.0.0 ads.example\n0.0.0.0 more.example\n", "a hosts file"),
+        (b"dns.example.org\ndoh.example.net\n", "format 'names'"),
         (b"\x1f\x8b\x08\0\0\0\0\0\0\x03junk", "gzip"),
         (b"{\"cidr\":\"192.0.2.0/24\"}\n", "cut off"),
         (
@@ -115,6 +125,22 @@ fn what_is_no_list_is_refused_by_its_name() {
     ] {
         refused(input, why);
     }
+}
+
+#[test]
+fn what_is_no_list_of_names_is_refused_line_by_line_and_as_a_whole() {
+    let mixed = "a.example\nlocalhost\n*.b.example\n||c.example^\n192.0.2.1\n2001:db8::1\nhttps://d.example/dns-query\n\
+                 0.0.0.0 e.example\nf_g.example\n-h.example\ni.example.\nj.example\t1\nk..example\n1.2.3\nl.example,x\n";
+    let report = json("names", mixed.as_bytes());
+    assert_eq!(report["first"], serde_json::json!(["a.example", "f_g.example", "i.example", "j.example"]));
+    assert_eq!((&report["usable"], &report["refused"]), (&false.into(), &11.into()), "{report}");
+    let why = |list: &str| json("names", list.as_bytes())["why"].as_str().unwrap_or_default().to_owned();
+    assert!(why("0.0.0.0 a.example\n::1 b.example\n").contains("a hosts file"));
+    assert!(why("192.0.2.1\n").contains("of another form"));
+    assert!(why("<html>\n").contains("HTML"));
+    let many: String = (0..5000).map(|n| format!("n{n}.example\n")).collect();
+    assert_eq!(why(&many), "too long: all lists together may have 4096 host names");
+    assert_eq!(why(&"a.example\n".repeat(5000)), "", "one name, however often");
 }
 
 #[test]

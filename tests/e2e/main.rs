@@ -25,6 +25,7 @@ mod lacking;
 mod lists;
 mod lists_fetch;
 mod lists_mangled;
+mod lists_names;
 mod lists_read;
 mod lists_tags;
 mod login;

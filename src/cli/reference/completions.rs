@@ -29,7 +29,9 @@ fn values(command: &Command, argument: &Argument, sections: &[Section]) -> Value
         ("logs test", "service") => {
             Values::Words(accepted(sections, "logwatch", "preset").split(", ").map(str::to_owned).collect())
         }
-        ("list-test", "format") => words(&["auto", "plain", "csv", "spamhaus", "dshield", "ranges", "rir", "suricata"]),
+        ("list-test", "format") => {
+            words(&["auto", "plain", "csv", "spamhaus", "dshield", "ranges", "rir", "suricata", "names"])
+        }
         ("rpcd", "what") => words(&["list", "call"]),
         ("config explain", "option") => Values::Words(
             sections

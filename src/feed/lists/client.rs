@@ -1,6 +1,7 @@
 //! A list as a task: reads what was kept, fetches the list now and then, and posts it as a whole when it has changed
 //! and is fit to be used. What is in force stays until something better has come.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -10,9 +11,10 @@ use tokio::sync::Notify;
 use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep_until, timeout};
 
+use super::names::{self, Names};
 use super::settings::{Address, Settings};
 use super::store::{self, Facts};
-use super::{Context, Item, Reader, Summary, Verdict, judge};
+use super::{Context, Format, Item, Reader, Summary, Verdict, judge};
 use crate::feed::backoff::Backoff;
 use crate::feed::fetch::{self, Outcome, Validators, Wanted};
 use crate::feed::{FeedState, Gauges, Handle, Update, Updates};
@@ -38,9 +40,16 @@ const PLACE: Duration = Duration::from_secs(60);
 pub fn start(settings: Settings, state_dir: &Path, context: Rc<Context>, updates: Updates) -> Handle {
     let (gauges, resync) = (Rc::new(Gauges::default()), Rc::new(Notify::new()));
     let directory = if settings.keep { Path::new(own::KEPT) } else { state_dir };
+    let path = store::path(directory, settings.source.name());
+    let pause = if own::is_in_ram(directory) { Duration::ZERO } else { own::FLASH };
+    let names = (settings.format == Format::Names).then(|| {
+        let whose = (settings.source, settings.usage);
+        Names::new(whose, Rc::clone(&context), updates.clone(), path.clone(), pause)
+    });
     let client = Client {
-        path: store::path(directory, settings.source.name()),
-        pause: if own::is_in_ram(directory) { Duration::ZERO } else { own::FLASH },
+        path,
+        pause,
+        names,
         settings,
         context,
         updates,
@@ -74,13 +83,31 @@ struct Client {
     good: Option<Instant>,
     /// When it was last written.
     written: Option<Instant>,
+    /// What follows its names, if it is of names.
+    names: Option<Names>,
+}
+
+/// Why a client is awake.
+enum Woken {
+    /// Its list is to be fetched.
+    Due,
+    /// Somebody asks for it.
+    Asked,
+    /// What is in force is too old.
+    Lapses,
 }
 
 /// What a fetch brought.
 enum Fetched {
     /// It has not changed.
     Same,
-    New(Entries, Facts, Vec<Option<Validators>>),
+    New(Content, Facts, Vec<Option<Validators>>),
+}
+
+/// What a list has.
+enum Content {
+    Entries(Entries),
+    Names(BTreeSet<Box<str>>),
 }
 
 /// What one address of several gave.
@@ -95,6 +122,7 @@ enum Got {
 /// What all addresses gave together.
 struct Read {
     builder: Builder,
+    names: BTreeSet<Box<str>>,
     /// A sentence of the first lines that could not be read.
     refused: Option<String>,
 }
@@ -104,6 +132,17 @@ fn first_refused(summary: &Summary) -> String {
     match summary.shown.first().filter(|_| summary.verdict == Verdict::MostlyRefused) {
         Some(first) => format!("; line {}: {}: {}", first.line, first.reason, first.text),
         None => String::new(),
+    }
+}
+
+/// Does this, and follows the list's names meanwhile.
+async fn beside<T>(names: &mut Option<Names>, work: impl Future<Output = T>) -> T {
+    match names {
+        None => work.await,
+        Some(names) => tokio::select! {
+            done = work => done,
+            never = names.follow() => match never {},
+        },
     }
 }
 
@@ -128,13 +167,24 @@ impl Client {
         self.set_state(FeedState::Connecting).await;
         let mut due = Instant::now() + self.recall(&backoff).await;
         loop {
-            let asked = self.wait(due).await;
-            let fetched = {
+            let mut names = self.names.take();
+            let asked = match beside(&mut names, self.wait(due)).await {
+                Woken::Lapses => {
+                    self.names = names;
+                    self.lapse().await;
+                    continue;
+                }
+                Woken::Asked => true,
+                Woken::Due => false,
+            };
+            let fetched = beside(&mut names, async {
                 let context = Rc::clone(&self.context);
                 let _turn = context.turn.acquire().await;
                 let late = |_| Err(format!("not all of its addresses were read in {} minutes", WHOLE.as_secs() / 60));
                 timeout(WHOLE, self.fetch(asked)).await.unwrap_or_else(late)
-            };
+            });
+            let fetched = fetched.await;
+            self.names = names;
             let taken = match fetched {
                 Ok(fetched) => self.take(fetched, asked).await,
                 Err(text) => Err(text),
@@ -181,6 +231,9 @@ impl Client {
         // Unknown where it came before the machine was started.
         self.gauges.last_message.set(uptime::seconds().checked_sub(age.as_secs()));
         (self.facts, self.written) = (facts, Some(Instant::now()));
+        if let Some(names) = &mut self.names {
+            names.recall(self.facts.clone(), &entries);
+        }
         self.post(entries).await;
         self.set_state(FeedState::Live).await;
         self.interval(backoff).saturating_sub(age).max(backoff.within(LATER))
@@ -198,16 +251,13 @@ impl Client {
         format!("{} addresses {} {}", urls.len(), whole.len(), crc.value())
     }
 
-    /// Waits until the next fetch is due (`false`), or somebody asks for one.
-    async fn wait(&mut self, due: Instant) -> bool {
-        let resync = Rc::clone(&self.resync);
-        loop {
-            let lapses = self.lapses_at();
-            tokio::select! {
-                () = resync.notified() => return true,
-                () = sleep_until(due) => return false,
-                () = sleep_until(lapses.unwrap_or(due)), if lapses.is_some_and(|at| at < due) => self.lapse().await,
-            }
+    /// Waits until the next fetch is due, somebody asks for one, or the list is too old.
+    async fn wait(&self, due: Instant) -> Woken {
+        let lapses = self.lapses_at();
+        tokio::select! {
+            () = self.resync.notified() => Woken::Asked,
+            () = sleep_until(due) => Woken::Due,
+            () = sleep_until(lapses.unwrap_or(due)), if lapses.is_some_and(|at| at < due) => Woken::Lapses,
         }
     }
 
@@ -223,6 +273,7 @@ impl Client {
             self.count = None;
             self.facts = Facts::default();
             self.parts.clear();
+            self.names.iter_mut().for_each(Names::clear);
             self.send(Update::Event(Event::Lapse { source: self.settings.source })).await;
         }
     }
@@ -233,7 +284,7 @@ impl Client {
         let room = self.context.room(self.settings.source);
         let addresses = self.settings.addresses();
         let mut parts = self.known(addresses.len()).filter(|_| !anew);
-        let mut read = Read { builder: Builder::new(room), refused: None };
+        let mut read = Read { builder: Builder::new(room), names: BTreeSet::new(), refused: None };
         let mut fresh: Vec<Option<Option<Validators>>> = Vec::new();
         for (at, address) in addresses.iter().enumerate() {
             let before = parts.as_ref().and_then(|parts| parts.get(at)).cloned();
@@ -269,10 +320,13 @@ impl Client {
         }
         self.send(Update::Notice { key: "lines", text: read.refused }).await;
         self.send(Update::Notice { key: "lacking", text: lacking }).await;
+        if self.settings.format == Format::Names {
+            return Ok(Fetched::New(Content::Names(read.names), facts, known));
+        }
         let builder = read.builder;
         // Long lists take a while to sort; questions are answered meanwhile.
         match spawn_blocking(move || builder.finish()).await {
-            Ok(Ok(entries)) => Ok(Fetched::New(entries, facts, known)),
+            Ok(Ok(entries)) => Ok(Fetched::New(Content::Entries(entries), facts, known)),
             Ok(Err(_)) => {
                 Err(format!("it is too long: max_entries leaves room for {room} addresses, or half as many networks"))
             }
@@ -298,9 +352,14 @@ impl Client {
             request.time = PLACE;
         }
         let mut reader = Reader::new(self.settings.format);
-        let mut take = |item: Item<'_>| {
-            let why = read.builder.text(item.why);
-            read.builder.tagged(item.range, why);
+        let mut take = |item: Item<'_>| match item {
+            Item::Range(range, why) => {
+                let why = read.builder.text(why);
+                read.builder.tagged(range, why);
+            }
+            // One more tells that there are too many.
+            Item::Name(name) if read.names.len() <= names::MOST => _ = read.names.insert(name.into()),
+            Item::Name(_) => {}
         };
         let named = |error: String| match &address.of {
             Some(of) => [of, ": ", &error].concat(),
@@ -337,16 +396,22 @@ impl Client {
 
     async fn take(&mut self, fetched: Fetched, asked: bool) -> Result<(), String> {
         self.gauges.messages.set(self.gauges.messages.get() + 1);
-        let (entries, facts, parts) = match fetched {
+        let (content, facts, parts) = match fetched {
             Fetched::Same => {
                 self.facts.fetched = calendar::now();
+                self.names.iter_mut().for_each(|names| names.seen(self.facts.fetched));
                 return Ok(());
             }
-            Fetched::New(entries, facts, parts) => (entries, facts, parts),
+            Fetched::New(content, facts, parts) => (content, facts, parts),
         };
         // Who asks for it has looked at it.
         let before = self.count.filter(|_| !asked);
-        let judged = judge::accept(&entries, before, &self.context.own.borrow(), self.settings.usage);
+        let judged = match &content {
+            Content::Entries(entries) => {
+                judge::accept(entries, before, &self.context.own.borrow(), self.settings.usage)
+            }
+            Content::Names(names) => self.judge_names(names.len(), before),
+        };
         if let Err(text) = judged {
             self.gauges.refused_messages.set(self.gauges.refused_messages.get() + 1);
             self.gauges.last_refusal.replace(Some(text.clone()));
@@ -354,17 +419,35 @@ impl Client {
             return Err(format!("{text}{rest}"));
         }
         (self.facts, self.parts) = (facts, parts);
-        // Shared for as long as it is written: a long list is not there twice.
-        let entries = Arc::new(entries);
-        self.keep(&entries).await;
         self.gauges.lists.set(self.gauges.lists.get() + 1);
-        self.post(Arc::unwrap_or_clone(entries)).await;
+        match content {
+            Content::Entries(entries) => {
+                // Shared for as long as it is written: a long list is not there twice.
+                let entries = Arc::new(entries);
+                self.keep(&entries).await;
+                self.post(Arc::unwrap_or_clone(entries)).await;
+            }
+            Content::Names(all) => {
+                let facts = self.facts.clone();
+                self.names.iter_mut().for_each(|names| names.set(&all, facts.clone(), asked));
+                self.count = self.names.as_ref().map(Names::count);
+            }
+        }
         Ok(())
+    }
+
+    fn judge_names(&self, count: usize, before: Option<u32>) -> Result<(), String> {
+        let room = self.names.as_ref().map_or(0, Names::room);
+        if count > room {
+            let most = names::MOST;
+            return Err(format!("it has more than {room} names; all lists together may have {most}"));
+        }
+        judge::count(u32::try_from(count).unwrap_or(u32::MAX), before)
     }
 
     /// Puts it in force.
     async fn post(&mut self, entries: Entries) {
-        self.count = Some(entries.size().all());
+        self.count = Some(self.names.as_ref().map_or(entries.size().all(), Names::count));
         self.send(Update::Event(Event::Entries { source: self.settings.source, entries })).await;
     }
 
@@ -377,7 +460,7 @@ impl Client {
         let (path, facts, entries) = (self.path.clone(), self.facts.clone(), Arc::clone(entries));
         let kept = spawn_blocking(move || store::write(&path, &facts, &entries)).await;
         let text = match kept {
-            Ok(Err(error)) => Some(format!("it cannot be kept over a restart: {error}")),
+            Ok(Err(error)) => Some(store::not_kept(&error)),
             _ => None,
         };
         self.send(Update::Notice { key: "kept", text }).await;
@@ -429,6 +512,7 @@ mod tests {
                 count: None,
                 good: None,
                 written: None,
+                names: None,
             };
             Bench { client, _updates: received }
         }
@@ -438,7 +522,8 @@ mod tests {
             let fetched = self.client.fetch(false).await?;
             let count = match &fetched {
                 Fetched::Same => None,
-                Fetched::New(entries, ..) => Some(entries.size().all()),
+                Fetched::New(Content::Entries(entries), ..) => Some(entries.size().all()),
+                Fetched::New(Content::Names(names), ..) => u32::try_from(names.len()).ok(),
             };
             self.client.take(fetched, false).await.map(|()| count)
         }

@@ -31,6 +31,8 @@ pub enum Format {
     },
     /// Rules of Suricata: addresses that are a whole `content:"…"`.
     Suricata,
+    /// A host name a line, which is looked up.
+    Names,
 }
 
 /// Highest column of a CSV file that can be named.
@@ -44,7 +46,7 @@ impl fmt::Display for UnknownFormat {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(
             "must be auto, plain, csv, csv:COLUMN, csv:COLUMN:SEPARATOR (one character, or tab), spamhaus, dshield, \
-             ranges, rir, rir:COUNTRY (two capital letters) or suricata",
+             ranges, rir, rir:COUNTRY (two capital letters), suricata or names",
         )
     }
 }
@@ -70,6 +72,7 @@ impl FromStr for Format {
                 _ => Err(UnknownFormat),
             },
             ("suricata", None) => Ok(Format::Suricata),
+            ("names", None) => Ok(Format::Names),
             _ => Err(UnknownFormat),
         }
     }
@@ -101,6 +104,7 @@ impl fmt::Display for Format {
             Format::Rir { country: None } => f.write_str("rir"),
             Format::Rir { country: Some([a, b]) } => write!(f, "rir:{}{}", char::from(*a), char::from(*b)),
             Format::Suricata => f.write_str("suricata"),
+            Format::Names => f.write_str("names"),
         }
     }
 }
@@ -126,6 +130,7 @@ mod tests {
             "rir",
             "rir:CZ",
             "suricata",
+            "names",
         ] {
             assert_eq!(name.parse::<Format>().map(|format| format.to_string()).as_deref(), Ok(name));
         }

@@ -8,18 +8,26 @@ use crate::model::{Entries, ListUse};
 /// A list that had so many entries does not lose nine tenths of them between two fetches.
 const LARGE: u32 = 50;
 
+/// Checks how many entries a list has against how many there were.
+///
+/// # Errors
+/// A sentence that says why the one in force stays.
+pub fn count(now: u32, before: Option<u32>) -> Result<(), String> {
+    if now == 0 {
+        return Err("it has no entries that can be used".into());
+    }
+    match before.filter(|before| *before >= LARGE && now < before / 10) {
+        Some(before) => Err(format!("it has {now} entries and had {before}: that looks like a mistake of its maker")),
+        None => Ok(()),
+    }
+}
+
 /// Checks a list against the one in force (`before` entries of it).
 ///
 /// # Errors
 /// A sentence that says why the one in force stays.
 pub fn accept(entries: &Entries, before: Option<u32>, own: &[IpAddr], usage: ListUse) -> Result<(), String> {
-    let now = entries.size().all();
-    if now == 0 {
-        return Err("it has no entries that can be used".into());
-    }
-    if let Some(before) = before.filter(|before| *before >= LARGE && now < before / 10) {
-        return Err(format!("it has {now} entries and had {before}: that looks like a mistake of its maker"));
-    }
+    count(entries.size().all(), before)?;
     let named = own.iter().find(|address| usage == ListUse::Block && entries.find(**address).is_some());
     match named {
         Some(address) => Err(format!("it has this router's own address {address}")),

@@ -6,6 +6,7 @@ use std::str::FromStr;
 
 use super::Format;
 use crate::model::Family;
+use crate::options::value;
 
 /// First and last address, as numbers of the family.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,11 +39,15 @@ pub enum Reason {
     TooLong,
     /// Of a JSON list: it is no flat object with a `cidr`.
     NoRecord,
+    /// Of a list of names: it does not begin with one.
+    NoName,
+    /// `0.0.0.0 ads.example`.
+    HostsFile,
 }
 
 impl Reason {
     /// Every kind; `reason as usize` is its place here.
-    pub const ALL: [Reason; 9] = [
+    pub const ALL: [Reason; 11] = [
         Reason::NoAddress,
         Reason::LeadingZero,
         Reason::Mapped,
@@ -52,6 +57,8 @@ impl Reason {
         Reason::Reversed,
         Reason::TooLong,
         Reason::NoRecord,
+        Reason::NoName,
+        Reason::HostsFile,
     ];
 }
 
@@ -67,6 +74,8 @@ impl fmt::Display for Reason {
             Reason::Reversed => "two ends that do not fit together",
             Reason::TooLong => "longer than 4096 bytes",
             Reason::NoRecord => "no JSON object with a cidr",
+            Reason::NoName => "no host name where one should be",
+            Reason::HostsFile => "a line of a hosts file, which is a resolver's",
         })
     }
 }
@@ -98,8 +107,31 @@ pub fn read(format: Format, text: &[u8], take: Take<'_>) -> Result<Outcome, Reas
         Format::Ranges => take(named_range(text)?)?,
         Format::Rir { country } => return rir(text, country, take),
         Format::Suricata => return suricata(text, take),
+        // No name is an address.
+        Format::Names => return Err(Reason::NoName),
     }
     Ok(Outcome::Entry)
+}
+
+/// The host name with which a line of a list of names begins, in small letters; at most a comment behind it.
+///
+/// # Errors
+/// Why it is none.
+pub fn name(text: &[u8]) -> Result<String, Reason> {
+    if is_of_hosts_file(text) {
+        return Err(Reason::HostsFile);
+    }
+    let end = text.iter().position(|byte| matches!(byte, b' ' | b'\t' | b'#' | b';'));
+    let word = std::str::from_utf8(text.get(..end.unwrap_or(text.len())).unwrap_or_default());
+    let name = word.ok().and_then(value::host).ok_or(Reason::NoName)?;
+    Ok(name.trim_end_matches('.').to_owned())
+}
+
+/// Whether a line makes a name lead to nowhere or to the machine itself.
+pub fn is_of_hosts_file(text: &[u8]) -> bool {
+    let mut words = text.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
+    let to = words.next().is_some_and(|word| [&b"0.0.0.0"[..], b"127.0.0.1", b"::", b"::1"].contains(&word));
+    to && words.next().and_then(|name| std::str::from_utf8(name).ok()).is_some_and(value::is_host_name)
 }
 
 /// Which form such a line has; `None`: it does not say.

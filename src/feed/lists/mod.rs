@@ -1,7 +1,7 @@
 //! Lists of addresses and networks: fetched now and then, and in force as the configuration says.
 //!
 //! `settings` is a list's section of the configuration; `client` its task, which fetches it, judges what came
-//! (`judge`) and posts it as a whole; `store` keeps it over a restart. `Context` is what all lists have in common.
+//! (`judge`) and posts it as a whole; `names` follows those of a list of host names; `store` keeps it over a restart. `Context` is what all lists have in common.
 //! [`format`] says what forms lists have, [`read`] turns the bytes of one into ranges, as they come; both are pure.
 
 mod client;
@@ -9,6 +9,7 @@ pub mod format;
 mod gzip;
 mod judge;
 mod line;
+mod names;
 mod places;
 pub mod read;
 pub mod settings;
@@ -19,15 +20,18 @@ mod tests;
 
 use std::cell::RefCell;
 use std::net::IpAddr;
+use std::rc::Rc;
 
 use tokio::sync::Semaphore;
 
 pub use client::start;
 pub use format::Format;
+pub use names::MOST as NAMES_MAX;
 pub use read::{Item, Reader, Summary, Verdict};
 pub use settings::Settings;
 
 use crate::model::Source;
+use crate::resolver::Pace;
 
 /// What lists have in common: they are fetched one after the other, and what one may hold depends on the others.
 #[derive(Debug)]
@@ -35,11 +39,13 @@ pub struct Context {
     turn: Semaphore,
     rooms: RefCell<Vec<(Source, u64)>>,
     own: RefCell<Vec<IpAddr>>,
+    pace: Rc<Pace>,
 }
 
 impl Default for Context {
     fn default() -> Context {
-        Context { turn: Semaphore::new(1), rooms: RefCell::default(), own: RefCell::default() }
+        let pace = Rc::new(names::pace());
+        Context { turn: Semaphore::new(1), rooms: RefCell::default(), own: RefCell::default(), pace }
     }
 }
 

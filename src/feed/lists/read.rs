@@ -30,13 +30,13 @@ const SHOWN_LENGTH: usize = 60;
 const WIDEST_V4: u128 = 1 << 24;
 const WIDEST_V6: u128 = 1 << 112;
 
-/// What a list holds: a host (first and last are the same) or a range, and why it is there ([`tags`]), which most lists
-/// do not say: it is empty then.
-pub struct Item<'a> {
-    /// The addresses.
-    pub range: Range,
-    /// Why.
-    pub why: &'a str,
+/// What a list holds.
+pub enum Item<'a> {
+    /// A host (first and last are the same) or a range, and why it is there ([`tags`]), which most lists do not say: it is
+    /// empty then.
+    Range(Range, &'a str),
+    /// A host name in small letters.
+    Name(&'a str),
 }
 
 /// Gets what a list holds.
@@ -81,6 +81,10 @@ pub enum Verdict {
     NoCountry,
     /// Nothing in it is an address that may be banned.
     Nothing,
+    /// It makes names lead nowhere.
+    HostsFile,
+    /// It has host names, and nobody has said that these are meant.
+    Names,
     /// More of its lines are refused than read.
     MostlyRefused,
 }
@@ -104,6 +108,11 @@ impl fmt::Display for Verdict {
             Verdict::TooLarge { most } => return write!(f, "longer than {most} bytes of text"),
             Verdict::NoCountry => "a registry's file of delegations; say which country's are meant: format 'rir:CZ'",
             Verdict::Nothing => "without an address that may be banned",
+            Verdict::HostsFile => {
+                "a hosts file, by which a resolver keeps names from being found (dnsmasq: list addnhosts); a firewall has \
+                 nothing to block in it"
+            }
+            Verdict::Names => "a list of host names; to have them looked up, say so: format 'names'",
             Verdict::MostlyRefused => "of another form: more lines are refused than read",
         })
     }
@@ -146,6 +155,8 @@ pub struct Summary {
     pub v4: Count,
     /// The same of IPv6.
     pub v6: Count,
+    /// Host names, doubles and all.
+    pub names: u64,
     /// Networks with host bits that were set, taken without them.
     pub masked: u64,
     /// Ranges that were left out or cut because of addresses that may not be banned, by [`Special`].
@@ -161,7 +172,7 @@ pub struct Summary {
 impl Summary {
     /// Entries that were given out.
     pub fn entries(&self) -> u64 {
-        [self.v4, self.v6].iter().map(|count| count.hosts + count.networks).sum()
+        [self.v4, self.v6].iter().map(|count| count.hosts + count.networks).sum::<u64>() + self.names
     }
 
     /// Lines that were refused.
@@ -279,6 +290,9 @@ struct Text {
     /// Lines of a JSON list that have a `cidr`, and how many there are to be.
     records: u64,
     records_said: Option<u64>,
+    /// Lines of a hosts file, and names where addresses should be.
+    hosts: u64,
+    names: u64,
     sum: Summary,
 }
 
@@ -303,6 +317,8 @@ impl Text {
             why: tags::Why::default(),
             records: 0,
             records_said: None,
+            hosts: 0,
+            names: 0,
             sum: Summary {
                 verdict: Verdict::Usable,
                 format,
@@ -311,6 +327,7 @@ impl Text {
                 lines: 0,
                 v4: Count::default(),
                 v6: Count::default(),
+                names: 0,
                 masked: 0,
                 left_out: [0; Special::ALL.len()],
                 passed: 0,
@@ -414,6 +431,13 @@ impl Text {
                 return Ok(Outcome::Passed);
             }
         }
+        self.hosts += u64::from(line::is_of_hosts_file(text));
+        if self.sum.format == Format::Names {
+            let name = line::name(text)?;
+            self.sum.names += 1;
+            sink(Item::Name(&name));
+            return Ok(Outcome::Entry);
+        }
         if let Some(column) = &self.tags {
             self.why.read(column.of(text));
         }
@@ -445,6 +469,7 @@ impl Text {
     }
 
     fn refuse(&mut self, reason: Reason, text: &[u8], is_first: bool) {
+        self.names += u64::from(reason == Reason::NoAddress && line::name(text).is_ok());
         if is_first && has_head(self.sum.format) {
             self.tags = tags::Column::in_head(text, self.sum.format);
             self.sum.passed += 1;
@@ -502,7 +527,7 @@ impl Text {
             true => count.hosts += 1,
             false => count.networks += 1,
         }
-        sink(Item { range: Range::of(family, first, last), why: self.why.text() });
+        sink(Item::Range(Range::of(family, first, last), self.why.text()));
     }
 
     fn finish(mut self, broken: Option<Verdict>, packed: bool, sink: Sink<'_>) -> Summary {
@@ -521,6 +546,8 @@ impl Text {
             _ if sum.bytes == 0 => Verdict::Empty,
             (Format::Spamhaus, None) if found > 0 => Verdict::CutRecords,
             (Format::Spamhaus, Some(said)) if found < said => Verdict::FewRecords { said, found },
+            _ if 2 * self.hosts > sum.refused() + sum.entries() + sum.left_out() => Verdict::HostsFile,
+            _ if sum.entries() == 0 && 2 * self.names > sum.refused() + sum.left_out() => Verdict::Names,
             _ if sum.refused() > sum.entries() + sum.left_out() => Verdict::MostlyRefused,
             _ if sum.entries() == 0 => Verdict::Nothing,
             _ => Verdict::Usable,

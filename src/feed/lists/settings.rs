@@ -162,6 +162,10 @@ fn build(mut list: Settings, section: &mut Checks<'_, '_>) -> Result<Option<Sett
         let text = format!("config list '{name}' names more than {PLACES} countries and autonomous systems");
         return Err(section.refuse(None, text));
     }
+    if list.format == Format::Names && list.countries.len() + list.asns.len() > 0 {
+        let text = "format 'names' is of host names, and list country and list asn bring networks: make two lists";
+        return Err(section.refuse(Some("format"), text.to_owned()));
+    }
     if list.proto == Proto::Icmp && !list.dest_ports.is_empty() {
         return Err(section.refuse(Some("dest_port"), "dest_port: icmp has no ports".to_owned()));
     }

@@ -32,6 +32,11 @@ pub struct Facts {
     pub validators: Validators,
 }
 
+/// What the owner hears when it cannot be written.
+pub fn not_kept(error: &io::Error) -> String {
+    format!("it cannot be kept over a restart: {error}")
+}
+
 /// Where a list of that name is.
 pub fn path(directory: &Path, name: &str) -> PathBuf {
     directory.join(format!("list.{name}"))

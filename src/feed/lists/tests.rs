@@ -8,11 +8,18 @@ use ipnet::IpNet;
 use proptest::prelude::*;
 
 use super::read::{Count, LINE_MAX, Reason};
-use super::{Format, Reader, Summary, Verdict};
+use super::{Format, Item, Reader, Summary, Verdict};
 use crate::model::{Family, Range, Special, special};
 
 fn format(name: &str) -> Format {
     name.parse().unwrap()
+}
+
+fn range(item: &Item<'_>) -> Option<Range> {
+    match item {
+        Item::Range(range, _) => Some(*range),
+        Item::Name(_) => None,
+    }
 }
 
 /// Reads a file in pieces of these lengths, over and over; the last is the rest.
@@ -22,13 +29,13 @@ fn read_in(format: Format, file: &[u8], pieces: &[usize]) -> (Summary, Vec<Range
     let mut rest = file;
     for length in pieces.iter().cycle() {
         let (piece, behind) = rest.split_at(rest.len().min(*length));
-        reader.push(piece, &mut |item| ranges.push(item.range));
+        reader.push(piece, &mut |item| ranges.extend(range(&item)));
         rest = behind;
         if rest.is_empty() {
             break;
         }
     }
-    let summary = reader.finish(&mut |item| ranges.push(item.range));
+    let summary = reader.finish(&mut |item| ranges.extend(range(&item)));
     (summary, ranges)
 }
 

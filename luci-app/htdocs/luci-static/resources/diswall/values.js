@@ -161,7 +161,7 @@ function isListFormat(value) {
 	if (csv)
 		return Number(csv[1]) >= 1 && Number(csv[1]) <= 64 && (csv[2] === undefined || csv[2] == 'tab' || !/[A-Za-z0-9".]/.test(csv[2]));
 
-	return /^(auto|plain|csv|spamhaus|dshield|ranges|rir|rir:[A-Z]{2}|suricata)$/.test(value);
+	return /^(auto|plain|csv|spamhaus|dshield|ranges|rir|rir:[A-Z]{2}|suricata|names)$/.test(value);
 }
 
 const NAMES = [ '<HOST>', '<PORT>', '<WORD>', '<NAME>', '<NUM>', '<TIMES>', '<REST>' ];
@@ -252,7 +252,7 @@ return baseclass.extend({
 	asnPlace: rule(value => isPlace(value) && value.includes('{asn}'), () => _('Expecting an address with %s in it').format('{asn}')),
 
 	listFormat: rule(isListFormat, () =>
-		_('Expecting auto, plain, csv, csv:2, spamhaus, dshield, ranges, rir:CZ or suricata')),
+		_('Expecting auto, plain, csv, csv:2, spamhaus, dshield, ranges, rir:CZ, suricata or names')),
 
 	isListName: value => /^[a-z0-9_]{1,15}$/.test(value),
 

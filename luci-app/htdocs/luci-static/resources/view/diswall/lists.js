@@ -211,7 +211,7 @@ function what(option) {
 			}
 		});
 	option(form.Value, 'format', _('Form'),
-		_('How the list is written. Empty finds out; or plain, csv or csv:COLUMN, spamhaus, dshield, ranges, rir:COUNTRY, suricata.'),
+		_('How the list is written. Empty finds out; or plain, csv or csv:COLUMN, spamhaus, dshield, ranges, rir:COUNTRY, suricata; names: host names, which are looked up and followed.'),
 		{ placeholder: 'auto', validate: values.listFormat });
 	option(form.Value, 'interval', _('Fetch every'), _('A tenth more or less, from 10m to 30d.'),
 		{ placeholder: '12h', validate: values.interval });

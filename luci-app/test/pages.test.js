@@ -80,6 +80,16 @@ test('the report of a busy week fits a phone, a tablet and a screen, light and d
 			});
 });
 
+test('a list has the same colour in the report as on the overview, whichever drops most', async () => {
+	const sample = require('./sample.js').answer('report', { days: 7 });
+
+	Object.assign(sample.sources.find(source => source.name == 'far'), { packets: 1e6 });
+	await on('report', { twist: (method, result) => method == 'diswall.report' ? [ 0, sample ] : result }, async page => {
+		await page.locator('.diswall-chart g.diswall-list0', { hasText: 'firehol_level1' }).waitFor();
+		await page.locator('.diswall-chart g.diswall-list1', { hasText: 'Antarctica' }).waitFor();
+	});
+});
+
 test('a blocked address is explained, and allowed for good with one click', REAL, () => on('overview', {}, async page => {
 	const { addresses } = await world.sentinel.say('dump');
 	const address = addresses[0];
@@ -481,14 +491,14 @@ test('a list says how many it has, how old it is and what it dropped, and is fet
 		await until('its row', async () => /blocks.*1 address and 1 network.*(ago|now).*0 in the last hour.*0 in all.*In force/.test(await text(row)));
 		fs.appendFileSync(world.dir + '/barn.txt', '192.0.3.2\n');
 		await row.getByRole('button', { name: 'Fetch now: barn' }).click();
-		await page.getByText(/barn was fetched: 3 addresses/).waitFor();
+		await page.getByText(/barn was fetched: 2 addresses and 1 network\./).waitFor();
 		await until('the figure', async () => /2 addresses and 1 network/.test(await text(row)));
 		fs.writeFileSync(world.dir + '/barn.txt', '<html><b>no</b></html>\n');
 		await row.getByRole('button', { name: 'Fetch now: barn' }).click();
 		await page.getByText(/barn was not fetched: \w/).waitFor();
 		await until('its state', async () => /2 addresses and 1 network.*Former list in force.*Next try/.test(await text(row)));
 	});
-	await on('overview', {}, page => page.getByRole('region', { name: 'Lists', exact: true }).getByText('barn: 3 addresses').waitFor());
+	await on('overview', {}, page => page.getByRole('region', { name: 'Lists', exact: true }).getByText('barn: 2 addresses and 1 network').waitFor());
 });
 
 test('a read-only login sees the lists, and no login of theirs', async () => {

@@ -376,12 +376,13 @@ return view.extend({
 				this.show(status);
 
 				const feed = status.failed ? null : status.feeds.find(candidate => candidate.name == name);
+				const source = feed && status.sources.find(candidate => candidate.name == name);
 
 				if (!feed)
 					return;
 
 				if (feed.state == 'live' && messages(status) > messages(before))
-					return text.tell(ui, _('%s was fetched: %s.').format(name, text.counted(feed.entries, 0)), 'info');
+					return text.tell(ui, _('%s was fetched: %s.').format(name, source ? text.counted(source.v4 + source.v6, source.networks) : text.counted(feed.entries, 0)), 'info');
 
 				const passed = (Date.now() - since) / 1000;
 

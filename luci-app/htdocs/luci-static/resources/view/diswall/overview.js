@@ -237,12 +237,19 @@ function feedCard(status, feed) {
 			: _('Would block what the users of DisWall ban. It needs no registration and sends nothing by itself.'), feed.name);
 }
 
+/* How many addresses and networks of a list there are; the feed itself counts both as entries. */
+function held(status, feed) {
+	const source = status.sources.find(each => each.name == feed.name);
+
+	return source ? text.counted(source.v4 + source.v6, source.networks) : text.counted(feed.entries, 0);
+}
+
 /* All lists on one card, a line each: there may be many. */
 function listsCard(feeds, status) {
 	const parts = status.parts.filter(part => feeds.some(feed => part.name == 'feed.' + feed.name));
 
 	return card(_('Lists'), text.worst(parts), feeds.map(feed => '%s: %s'.format(text.sourceName(feed.name),
-		feed.state == 'live' || feed.entries ? text.counted(feed.entries, 0) : text.pick(LIST_STATES, feed.state, () => feed.state)())),
+		feed.state == 'live' || feed.entries ? held(status, feed) : text.pick(LIST_STATES, feed.state, () => feed.state)())),
 	h('p', {}, linkButton(_('Show lists…'), 'lists')));
 }
 

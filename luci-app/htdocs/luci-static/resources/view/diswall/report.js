@@ -187,6 +187,9 @@ return view.extend({
 		if (report.failed)
 			return text.fill(this.place, text.failure(report.failed));
 
+		/* Lists have the colours that they have on the overview. */
+		report.sources.forEach(source => text.sourceClass(source.name));
+
 		const width = Math.max(240, (this.place.clientWidth || 720) - 24);
 		const half = width > 640 ? Math.floor(width / 2) - 24 : width;
 		const open = this.place.querySelector('details[open]') !== null;

@@ -35,6 +35,13 @@ pub fn set_size(limit: MaxEntries) -> u32 {
     }
 }
 
+/// As large as a hash set may be that is to have so many elements at most, and that only the daemon fills. The kernel
+/// makes its table at once for as many as the lower 16 bits of the size say: 256 KB of a router's memory (twice that
+/// with 64 bits) for each of a dozen sets of 50,000, most of which never have a hundred. With none it grows as it fills.
+pub fn hash_size(most: u32) -> u32 {
+    most.checked_next_multiple_of(1 << 16).unwrap_or(most)
+}
+
 /// `auto` for so many bytes of memory.
 fn auto(memory: u64) -> u32 {
     let entries = (memory / 4).saturating_sub(BASE) / ENTRY;
@@ -89,5 +96,9 @@ mod tests {
         }
         assert!((AUTO_LEAST..=AUTO_MOST).contains(&entries(MaxEntries::Auto)));
         assert_eq!(entries(MaxEntries::Entries(9)), 9);
+        assert_eq!(
+            [1, 65_536, 150_000, AUTO_MOST, u32::MAX].map(hash_size),
+            [65_536, 65_536, 196_608, AUTO_MOST, u32::MAX]
+        );
     }
 }

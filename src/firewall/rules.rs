@@ -622,7 +622,9 @@ fn ban_set(source: Source, family: Family) -> SetKey {
 
 /// A set's definition as nft writes it.
 fn definition(key: SetKey, size: u32) -> String {
-    format!("type {}; flags {}; size {size};", key_type(key.family), set_flags(key.set))
+    let flags = set_flags(key.set);
+    let size = if flags == "timeout" { memory::hash_size(size) } else { size };
+    format!("type {}; flags {flags}; size {size};", key_type(key.family))
 }
 
 fn key_type(family: Family) -> &'static str {

@@ -12,6 +12,7 @@ use super::netlink::{
 };
 use super::sys::{self, SetDefinition};
 use super::ways::{self, Ways};
+use crate::memory;
 use crate::model::SetId;
 
 const GETTABLE: u16 = nft(1);
@@ -84,8 +85,12 @@ pub(super) fn definition(key: SetKey, max_entries: u32) -> SetDefinition {
         Family::V4 => TYPE_IPADDR,
         Family::V6 => TYPE_IP6ADDR,
     };
-    // A range takes two elements of an interval set, and each network can split another in two.
-    let size = if flags & FLAG_INTERVAL == 0 { max_entries } else { max_entries.saturating_mul(4) };
+    let size = match flags {
+        FLAG_TIMEOUT => memory::hash_size(max_entries),
+        // A range takes two elements of an interval set, and each network can split another in two.
+        flags if flags & FLAG_INTERVAL != 0 => max_entries.saturating_mul(4),
+        _ => max_entries,
+    };
     SetDefinition { flags, key_type, key_len: key.family.width() as u32, size }
 }
 

@@ -4,6 +4,7 @@
 //! No script, no picture, nothing from outside; what comes from routers is escaped. Whoever wants it elsewhere puts
 //! a web server with TLS before it.
 
+mod door;
 mod gather;
 mod html;
 mod metrics;
@@ -25,6 +26,7 @@ use crate::config;
 use crate::error::Error;
 use crate::hub::Hub;
 use crate::revoke;
+use door::Door;
 use session::Sessions;
 
 /// Nobody has more to say.
@@ -62,6 +64,7 @@ pub async fn start(hub: Arc<Hub>) -> Result<(), String> {
     let listener = TcpListener::bind(listen).await.map_err(|error| format!("[page] listen {listen}: {error}"))?;
     let shown = listener.local_addr().map_or_else(|_| listen.clone(), |address| address.to_string());
     info!("the page is at http://{shown}/");
+    let door = Door::new(listener, hub.clone());
     let page = Arc::new(Page { hub, sessions, reading: tokio::sync::Mutex::default() });
     let routes = Router::new()
         .route("/", get(overview))
@@ -73,7 +76,7 @@ pub async fn start(hub: Arc<Hub>) -> Result<(), String> {
         .layer(from_fn(headers))
         .with_state(page);
     tokio::spawn(async move {
-        if let Err(error) = axum::serve(listener, routes).await {
+        if let Err(error) = axum::serve(door, routes).await {
             warn!("the page is gone: {error}");
         }
     });

@@ -1,10 +1,15 @@
 //! Slips of the owner's, and whoever tries how much one may have: bounds hold, and are said.
 
 use std::collections::BTreeSet;
+use std::io::Read;
+use std::net::TcpStream;
+use std::process::Command;
+use std::time::{Duration, Instant};
 
 use async_nats::jetstream;
 use futures_util::TryStreamExt;
 
+use crate::support::site::free_port;
 use crate::support::{Site, wait_for};
 
 /// The keys of a bucket that a filter names.
@@ -87,4 +92,43 @@ async fn what_is_taken_back_does_not_come_back() {
     wait_for("bob is heard", async || claims("bob").await == MANY as usize).await;
     wait_for("nothing of alice's is left", async || claims("alice").await == 0).await;
     wait_for("nor a ban that stood on it", async || site.run(&["bans"]).await.is_empty()).await;
+}
+
+#[tokio::test]
+async fn nobody_who_sits_at_the_page_keeps_the_owner_out() {
+    const IDLE: usize = 2000;
+    let mut site = Site::new(&[]).await;
+    std::fs::write(site.path("token"), "a-word-that-nobody-guesses").unwrap();
+    let place = format!("127.0.0.1:{}", free_port());
+    let page = format!("[page]\nlisten = \"{place}\"\ntoken_file = \"{}\"\n", site.path("token").display());
+    let hub = site.hub(&page).await;
+    let myself = std::process::id().to_string();
+    assert!(Command::new("prlimit").args(["--pid", &myself, "--nofile=8192:"]).status().unwrap().success());
+    let files = || std::fs::read_dir(format!("/proc/{}/fd", hub.id())).unwrap().count();
+    let before = files();
+    let idle: Vec<_> = (0..IDLE)
+        .map(|number| {
+            let mut guest = TcpStream::connect(&place).unwrap();
+            if number % 2 == 0 {
+                std::io::Write::write_all(&mut guest, b"GET / HTTP/1.1\r\nHost: x\r\n").unwrap();
+            }
+            guest
+        })
+        .collect();
+    let began = Instant::now();
+    let asked = tokio::process::Command::new("curl").args(["-s", "-m", "20", &format!("http://{place}/")]).output();
+    let answer = String::from_utf8(asked.await.unwrap().stdout).unwrap();
+    assert!(answer.contains("name=\"token\""), "{answer}");
+    println!("answered within {:?}, {} files more, {} KB", began.elapsed(), files() - before, hub.memory());
+    assert!(files() <= before + 160, "{} files, {before} before", files());
+    assert!(hub.memory() < 40_000, "{} KB", hub.memory());
+    assert_eq!(hub.said().matches("the page: 128 connections").count(), 1, "{}", hub.said());
+    let mut sent_away = 0;
+    for mut guest in idle {
+        guest.set_read_timeout(Some(Duration::from_millis(1))).unwrap();
+        sent_away += usize::from(
+            !matches!(guest.read(&mut [0; 512]), Err(error) if error.kind() == std::io::ErrorKind::WouldBlock),
+        );
+    }
+    assert!(sent_away >= IDLE - 160, "{sent_away}");
 }

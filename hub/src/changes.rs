@@ -9,6 +9,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 use async_nats::HeaderMap;
+use diswall::feed::nats::hub::wire::{BORN, LOGINS};
 use diswall::feed::nats::wire::MAX_SECONDS;
 use log::{info, warn};
 use serde_json::json;
@@ -38,6 +39,8 @@ struct Told {
     message: u64,
     /// Revision of the bans up to which everything was told.
     to: u64,
+    /// Which stream of bans that is.
+    born: u64,
 }
 
 /// Leads whenever nobody else does, for ever.
@@ -63,7 +66,11 @@ async fn lead(hub: &Arc<Hub>, lease: &mut Lease) -> Result<()> {
     loop {
         lease.renew(&hub.store).await?;
         let batch = batch(&hub.store, told.to, hub.clock.now()).await?;
-        if !batch.lines.is_empty() || last.elapsed() >= Duration::from_secs(HEARTBEAT) {
+        let silent = last.elapsed() >= Duration::from_secs(HEARTBEAT);
+        if silent && hub.store.bans.born().await.is_ok_and(|born| born != told.born) {
+            return Err(Error::Refused("the stream of bans was made anew".into()));
+        }
+        if !batch.lines.is_empty() || silent {
             told = tell(hub, told, &batch).await?;
             last = Instant::now();
         }
@@ -73,11 +80,11 @@ async fn lead(hub: &Arc<Hub>, lease: &mut Lease) -> Result<()> {
 
 /// Goes on where the last one ended. A stream of bans that was made anew begins anew.
 async fn begin(hub: &Hub) -> Result<Told> {
-    let last_seq = hub.store.bans.state().await?.last_seq;
+    let (last_seq, born) = (hub.store.bans.state().await?.last_seq, hub.store.bans.born().await?);
     match last(&hub.store).await? {
-        Some(told) if told.to <= last_seq => Ok(told),
+        Some(told) if told.to <= last_seq && told.born == born => Ok(told),
         other => {
-            let told = Told { message: other.map_or(0, |told| told.message), to: last_seq };
+            let told = Told { message: other.map_or(0, |told| told.message), to: last_seq, born };
             tell(hub, told, &Batch { to: last_seq, ..Batch::default() }).await
         }
     }
@@ -92,7 +99,7 @@ async fn last(store: &Store) -> Result<Option<Told>> {
     let first = std::str::from_utf8(&record.value).ok().and_then(|body| body.lines().next()).unwrap_or_default();
     let to = first.split(' ').nth(1).and_then(|to| to.parse().ok());
     let to = to.ok_or_else(|| Error::Refused(format!("the stream {CHANGES} holds something else than changes")))?;
-    Ok(Some(Told { message: record.revision, to }))
+    Ok(Some(Told { message: record.revision, to, born: record.born.unwrap_or_default() }))
 }
 
 /// What is to be told.
@@ -114,6 +121,10 @@ impl Batch {
     fn add(&mut self, record: &Record, now: u64) {
         use std::fmt::Write;
         self.to = record.revision;
+        if let Some(login) = record.key.strip_prefix(LOGINS) {
+            let _ = writeln!(self.lines, "{}{login}", if record.gone { '~' } else { '!' });
+            return;
+        }
         let Some(ip) = address::of_key(&record.key) else { return };
         if record.gone {
             let _ = writeln!(self.lines, "-{ip}");
@@ -132,6 +143,7 @@ async fn tell(hub: &Hub, told: Told, batch: &Batch) -> Result<Told> {
     let body = format!("{} {} {}\n{}", told.to, batch.to, hub.clock.now(), batch.lines);
     let mut headers = HeaderMap::new();
     headers.insert("Nats-Expected-Last-Sequence", told.message.to_string());
+    headers.insert(BORN, told.born.to_string());
     let message = hub.store.bans.store(TOLD, body.into(), headers).await?;
     hub.counts.told.fetch_add(1, Relaxed);
     for (ip, left) in &batch.bans {
@@ -147,7 +159,7 @@ async fn tell(hub: &Hub, told: Told, batch: &Batch) -> Result<Told> {
             }
         }
     }
-    Ok(Told { message, to: batch.to })
+    Ok(Told { message, to: batch.to, born: told.born })
 }
 
 async fn announce(hub: &Hub, subject: impl async_nats::subject::ToSubject, body: &str) -> Result<()> {
@@ -160,9 +172,10 @@ async fn announce(hub: &Hub, subject: impl async_nats::subject::ToSubject, body:
 /// # Errors
 /// nats-server is away, or nothing was told yet.
 pub async fn hello(hub: &Hub) -> Result<String> {
-    let to = told_to(&hub.store).await?.ok_or_else(|| Error::Away("no hub has told anything yet".into()))?;
+    let told = last(&hub.store).await?;
+    let Told { to, born, .. } = told.ok_or_else(|| Error::Away("no hub has told anything yet".into()))?;
     Ok(format!(
-        "diswall-hub 1\nseq {to}\ntime {}\nstream {}\nsubject {}\nheartbeat {HEARTBEAT}\nquorum {}\n",
+        "diswall-hub 1\nseq {to}\nborn {born}\ntime {}\nstream {}\nsubject {}\nheartbeat {HEARTBEAT}\nquorum {}\n",
         hub.clock.now(),
         hub.store.bans.stream(),
         hub.store.bans.subject(">"),

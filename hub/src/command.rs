@@ -174,9 +174,7 @@ async fn execute(hub: &Hub, command: Command) -> Result<String, String> {
         }
         Command::Revoke(Revoke { login, .. }) => {
             let done = revoke::revoke(store, &hub.config.trust, &login, now).await;
-            done.map(|done| {
-                format!("{login} is revoked: {} reports taken back, {} bans ended\n", done.claims, done.ended)
-            })
+            done.map(|done| format!("{login} is revoked: {done}\n"))
         }
         // Done without nats-server.
         Command::User(_) => Ok(String::new()),

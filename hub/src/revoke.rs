@@ -3,8 +3,11 @@
 //! Bans that stand on nobody else end at once; the routers are told by whichever hub tells the changes.
 
 use std::collections::BTreeSet;
+use std::fmt;
 use std::time::Duration;
 
+use diswall::feed::nats::hub::peers::REVOKED;
+use diswall::feed::nats::hub::wire::LOGINS;
 use futures_util::StreamExt;
 use futures_util::stream;
 
@@ -12,7 +15,7 @@ use crate::address;
 use crate::config::Trust;
 use crate::error::{Error, Result};
 use crate::judge::judge_again;
-use crate::store::{Put, Store};
+use crate::store::{Put, Record, Store};
 use crate::subject::Parts;
 
 /// Addresses that are judged again at a time.
@@ -24,6 +27,9 @@ const SETTLED: Duration = Duration::from_millis(500);
 /// Logins that are named to an owner who named none of them.
 const NAMED: usize = 20;
 
+/// What an owner is told of a login that routers are not told of.
+pub const UNTOLD: &str = "routers know of 1,000 revoked logins already: while no hub runs, they believe this one";
+
 /// What a revocation did.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Revoked {
@@ -31,6 +37,15 @@ pub struct Revoked {
     pub claims: usize,
     /// Bans that ended.
     pub ended: usize,
+    /// Routers know of so many revoked logins already that they are not told of this one.
+    pub is_untold: bool,
+}
+
+impl fmt::Display for Revoked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} reports taken back, {} bans ended", self.claims, self.ended)?;
+        if self.is_untold { write!(f, "; {UNTOLD}") } else { Ok(()) }
+    }
 }
 
 /// See the module's head.
@@ -40,7 +55,7 @@ pub struct Revoked {
 pub async fn revoke(store: &Store, trust: &Trust, login: &str, now: u64) -> Result<Revoked> {
     known_form(login)?;
     store.reporters.put(login, format!("revoked|{now}"), Put::default()).await?;
-    let mut done = Revoked::default();
+    let mut done = Revoked { is_untold: !tell(store, login, now).await?, ..Revoked::default() };
     for pass in 0..2 {
         if pass > 0 {
             tokio::time::sleep(SETTLED).await;
@@ -63,6 +78,17 @@ pub async fn revoke(store: &Store, trust: &Trust, login: &str, now: u64) -> Resu
     }
     store.counts.remove(&format!("{login}.>")).await?;
     Ok(done)
+}
+
+/// Tells routers that nothing of the login counts while no hub is there to judge it. `false`: they know of too many.
+async fn tell(store: &Store, login: &str, now: u64) -> Result<bool> {
+    let (key, mut others) = (format!("{LOGINS}{login}"), 0);
+    let count = |record: Record| others += usize::from(!record.gone && record.key != key);
+    store.bans.scan(&format!("{LOGINS}*"), 1, count).await?;
+    if others >= REVOKED {
+        return Ok(false);
+    }
+    store.bans.put(&key, now.to_string(), Put::default()).await.map(|_| true)
 }
 
 /// What an owner is told who names a login that the hub has never heard of; `None`: it has.
@@ -101,7 +127,8 @@ pub async fn unheard(store: &Store, login: &str) -> Result<Option<String>> {
 /// nats-server is away or says no.
 pub async fn trust_again(store: &Store, login: &str, now: u64) -> Result<()> {
     known_form(login)?;
-    store.reporters.put(login, format!("trusted|{now}"), Put::default()).await.map(drop)
+    store.reporters.put(login, format!("trusted|{now}"), Put::default()).await?;
+    store.bans.purge(&format!("{LOGINS}{login}"), None).await.map(drop)
 }
 
 /// Keys of others begin with what no login may be called.

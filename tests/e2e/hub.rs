@@ -92,6 +92,35 @@ fn a_gap_is_closed_by_what_changed_since() {
 }
 
 #[test]
+fn a_stream_that_was_made_anew_and_outgrew_the_old_is_taken_whole() {
+    let _netns = Netns::enter();
+    let mut fleet = Fleet::start();
+    let hub = Hub::start();
+    hub.ban("203.0.113.1", 3600, "old", true);
+    hub.ban("203.0.113.2", 3600, "old", true);
+    let mut feed = follow(&router("alice"));
+    assert_eq!(feed.folded.bans.len(), 2);
+    // All is lost, and filled anew beyond what the router knows, where it cannot see it.
+    drop(hub);
+    fleet.stop();
+    feed.until("the break", |folded| !folded.is_live());
+    fleet.lose_everything();
+    fleet.resume_at(14_222);
+    let hub = Hub::start_at(14_222);
+    hub.fill("198.51.100.0", 50, 7200);
+    drop(hub);
+    fleet.stop();
+    fleet.resume();
+    let hub = Hub::start();
+    feed.until("what is kept now, all of it", |folded| {
+        folded.seconds("198.51.100.0") > 0 && folded.seconds("203.0.113.1") == 0
+    });
+    assert_eq!(feed.folded.bans.len(), 50, "{:?}", feed.folded.bans);
+    hub.ban("203.0.113.3", 3600, "new", true);
+    feed.until("and its changes", |folded| folded.seconds("203.0.113.3") > 0);
+}
+
+#[test]
 fn routers_exchange_bans_while_their_hub_is_away() {
     let _netns = Netns::enter();
     let mut fleet = Fleet::start();
@@ -99,6 +128,10 @@ fn routers_exchange_bans_while_their_hub_is_away() {
     hub.ban("203.0.113.1", 3600, "ssh", true);
     let mut feed = follow(&router("alice"));
     let mut alone = follow(&nats::Settings { quorum: 0, ..router("carol") });
+    // A router of a login that the hub takes no word of, and of one that it believes again.
+    hub.revoke("dave", true);
+    hub.revoke("bob", true);
+    hub.revoke("bob", false);
     hub.silence(true);
     feed.until("the hub is missed", is_away);
     assert!(feed.folded.error().contains("2 other logins"), "{}", feed.folded.error());
@@ -109,6 +142,9 @@ fn routers_exchange_bans_while_their_hub_is_away() {
     feed.run_for(Duration::from_millis(200)); // the subscription is on its way
     for address in ["203.0.113.2", "203.0.113.2", "10.0.0.0/8", "203.0.113.0/24"] {
         report("mallory", address);
+    }
+    for login in ["dave", "bob"] {
+        report(login, "203.0.113.10");
     }
     report("mallory", "203.0.113.3");
     report("bob", "203.0.113.3");

@@ -5,7 +5,7 @@ use std::fmt::{self, Display, Write};
 use diswall::feed::nats::Statistics;
 
 use super::gather::{Gathered, Row};
-use crate::revoke::Revoked;
+use crate::revoke::{Revoked, UNTOLD};
 
 /// How it looks. On a phone a table's row is a block of its own, each cell behind its column's name.
 pub const STYLE: &str = "\
@@ -85,9 +85,10 @@ pub fn message(text: &str) -> String {
 /// What a revocation did.
 pub fn revoked(login: &str, done: Revoked) -> String {
     message(&format!(
-        "{login} is revoked: {} taken back, {} ended.",
+        "{login} is revoked: {} taken back, {} ended{}.",
         counted(done.claims as u64, "report", "reports"),
-        counted(done.ended as u64, "ban", "bans")
+        counted(done.ended as u64, "ban", "bans"),
+        if done.is_untold { format!("; {UNTOLD}") } else { String::new() }
     ))
 }
 

@@ -217,6 +217,8 @@ impl Bucket {
 struct Described {
     #[serde(default)]
     ts: String,
+    #[serde(default)]
+    created: String,
     state: Option<State>,
 }
 
@@ -248,6 +250,15 @@ impl Bucket {
     pub async fn state(&self) -> Result<State> {
         let state = self.described().await?.state;
         state.ok_or_else(|| Error::Away(format!("the stream {} has no leader", self.stream())))
+    }
+
+    /// When the stream was made, Unix nanoseconds: one that is made anew counts its revisions from 1 again.
+    ///
+    /// # Errors
+    /// nats-server does not answer.
+    pub async fn born(&self) -> Result<u64> {
+        let born = super::record::unix_nanoseconds(&self.described().await?.created);
+        born.ok_or_else(|| Error::Away(format!("the stream {} has no leader", self.stream())))
     }
 
     /// The clock of the bucket's leader, Unix seconds.

@@ -6,6 +6,8 @@
 use async_nats::{HeaderMap, Message};
 use base64::prelude::{BASE64_STANDARD, Engine};
 use bytes::Bytes;
+use diswall::feed::nats::hub;
+use diswall::feed::nats::hub::wire::BORN;
 use serde_json::Value;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -23,6 +25,8 @@ pub struct Record {
     pub written: u64,
     /// Seconds from then until it ends; `None`: it has no end.
     pub ttl: Option<u64>,
+    /// Which stream of bans a message with changes is about.
+    pub born: Option<u64>,
     /// Empty where it is gone.
     pub value: Bytes,
     /// It was taken back by hand, or it ended; or it is no hub's.
@@ -45,17 +49,14 @@ impl Record {
         let text = |name: &str| message.get(name).and_then(Value::as_str);
         let decoded = |name: &str| text(name).map_or(Some(Vec::new()), |text| BASE64_STANDARD.decode(text).ok());
         let headers = decoded("hdrs").ok_or_else(strange)?;
-        let headers = String::from_utf8_lossy(&headers).into_owned();
-        let header = |name: &str| {
-            let mut lines = headers.split("\r\n").filter_map(|line| line.split_once(':'));
-            lines.find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value.trim().to_owned())
-        };
+        let header = |name| hub::wire::header(&headers, name);
         let key = text("subject").and_then(|subject| subject.strip_prefix(prefix)).ok_or_else(strange)?;
         Ok(Record {
             key: key.to_owned(),
             revision: message.get("seq").and_then(Value::as_u64).ok_or_else(strange)?,
             written: text("time").and_then(unix).ok_or_else(strange)?,
-            ttl: header("Nats-TTL").as_deref().and_then(seconds),
+            ttl: header("Nats-TTL").and_then(seconds),
+            born: header(BORN).and_then(|born| born.parse().ok()),
             value: decoded("data").ok_or_else(strange)?.into(),
             gone: header("KV-Operation").is_some_and(|operation| operation != "PUT")
                 || header("Nats-Marker-Reason").is_some()
@@ -72,6 +73,7 @@ impl Record {
             revision: header("Nats-Sequence")?.parse().ok()?,
             written: unix(header("Nats-Time-Stamp")?)?,
             ttl: header("Nats-TTL").and_then(seconds),
+            born: None,
             value: message.payload.clone(),
             gone: header("KV-Operation").is_some_and(|operation| operation != "PUT")
                 || header("Nats-Marker-Reason").is_some()
@@ -88,6 +90,11 @@ pub fn text<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
 /// RFC 3339 as Unix seconds.
 pub fn unix(time: &str) -> Option<u64> {
     OffsetDateTime::parse(time, &Rfc3339).ok().and_then(|time| time.unix_timestamp().try_into().ok())
+}
+
+/// RFC 3339 as Unix nanoseconds.
+pub fn unix_nanoseconds(time: &str) -> Option<u64> {
+    OffsetDateTime::parse(time, &Rfc3339).ok().and_then(|time| time.unix_timestamp_nanos().try_into().ok())
 }
 
 /// Unix seconds as RFC 3339.

@@ -70,10 +70,17 @@ async fn a_revocation_reaches_routers_within_a_second() {
     assert_eq!(told, "mallory is revoked: 100 reports taken back, 99 bans ended\n");
     assert!(took < Duration::from_secs(1), "{took:?}");
     assert!(bob.bans.contains_key("203.0.113.99"));
+    // Routers know it too, for when no hub is there.
+    assert_eq!(bob.revoked.iter().collect::<Vec<_>>(), ["mallory"]);
     mallory.report("203.0.113.150", "").await;
     alice.report("203.0.113.150", "").await;
     wait_for("alice is heard", async || site.run(&["check", "203.0.113.150"]).await.contains("alice")).await;
     assert!(site.run(&["check", "203.0.113.150"]).await.starts_with("203.0.113.150 is not banned"));
+    site.run(&["revoke", "--undo", "mallory"]).await;
+    mallory.report("203.0.113.151", "").await;
+    alice.report("203.0.113.151", "").await;
+    bob.until("both count again", |bans| bans.contains_key("203.0.113.151")).await;
+    assert!(bob.revoked.is_empty() && bob.is_whole(), "{:?} {:?}", bob.revoked, bob.told);
 }
 
 #[tokio::test]
@@ -129,6 +136,8 @@ async fn a_nats_server_that_lost_everything_is_begun_anew() {
     alice.report("203.0.113.1", "").await;
     bob.report("203.0.113.1", "").await;
     bob.until("there is a ban", |bans| bans.contains_key("203.0.113.1")).await;
+    let before = bob.hello().await;
+    assert!(before.contains_key("born"), "{before:?}");
     site.server.take().unwrap().end();
     std::fs::remove_dir_all(site.path("jetstream")).unwrap();
     site.start_server(crate::support::site::nats_server()).await;
@@ -139,4 +148,5 @@ async fn a_nats_server_that_lost_everything_is_begun_anew() {
     alice.report("203.0.113.2", "").await;
     bob.report("203.0.113.2", "").await;
     bob.until("another is banned", |bans| bans.contains_key("203.0.113.2")).await;
+    assert_ne!(bob.hello().await.get("born"), before.get("born"), "a router sees that it is another stream");
 }

@@ -330,6 +330,7 @@ impl Session {
         self.complained = before.complained;
         self.refusals.review = before.refusals.review;
         self.hub.told = before.hub.told.clone();
+        self.hub.succeed(&before.hub);
         self.hub.whole = before.hub.handed_on().filter(|_| before.has_list);
         self.has_list = self.hub.whole.is_some();
     }

@@ -61,6 +61,11 @@ impl Fleet {
         fleet
     }
 
+    /// Loses all that it keeps; it does not run.
+    pub fn lose_everything(&self) {
+        std::fs::remove_dir_all(self.directory.path().join("js")).expect("what it kept");
+    }
+
     /// Kills it.
     pub fn stop(&mut self) {
         self.process = None;
@@ -68,9 +73,15 @@ impl Fleet {
 
     /// Starts it again and waits until it listens.
     pub fn resume(&mut self) {
-        let configuration = self.directory.path().join("nats.conf");
-        self.process = Some(Proc::spawn(Command::new(program()).arg("-c").arg(configuration)));
-        wait_until(DEADLINE, "nats-server listens", || TcpStream::connect(("127.0.0.1", PORT)).is_ok());
+        self.resume_at(PORT);
+    }
+
+    /// Starts it where routers do not look for it.
+    pub fn resume_at(&mut self, port: u16) {
+        let mut command = Command::new(program());
+        command.arg("-c").arg(self.directory.path().join("nats.conf")).args(["-p", &port.to_string()]);
+        self.process = Some(Proc::spawn(&mut command));
+        wait_until(DEADLINE, "nats-server listens", || TcpStream::connect(("127.0.0.1", port)).is_ok());
     }
 }
 
@@ -84,6 +95,7 @@ enum Order {
     Ban(IpAddr, u32, String, bool),
     Fill(u32, u32, u32),
     Purge(IpAddr, bool),
+    Revoke(String, bool),
     Tell(u64, u64, String),
     Publish(String, String),
     Silence(bool),
@@ -98,10 +110,15 @@ pub struct Hub {
 impl Hub {
     /// Starts one that answers.
     pub fn start() -> Hub {
+        Hub::start_at(PORT)
+    }
+
+    /// Starts one at a nats-server elsewhere.
+    pub fn start_at(port: u16) -> Hub {
         let (orders, receiver) = mpsc::unbounded_channel();
         thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-            runtime.block_on(serve(receiver));
+            runtime.block_on(serve(port, receiver));
         });
         let hub = Hub { orders };
         hub.order(Order::Sequence);
@@ -122,6 +139,11 @@ impl Hub {
     /// Takes a ban back.
     pub fn purge(&self, address: &str, told: bool) {
         self.order(Order::Purge(address.parse().expect("an address"), told));
+    }
+
+    /// Takes a login's word no more, or does again.
+    pub fn revoke(&self, login: &str, revoked: bool) {
+        self.order(Order::Revoke(login.into(), revoked));
     }
 
     /// Says that it tells of what came after `from` up to `to`.
@@ -154,11 +176,12 @@ impl Hub {
 struct State {
     client: async_nats::Client,
     told: u64,
+    born: String,
 }
 
-async fn serve(mut orders: mpsc::UnboundedReceiver<(Order, oneshot::Sender<u64>)>) {
+async fn serve(port: u16, mut orders: mpsc::UnboundedReceiver<(Order, oneshot::Sender<u64>)>) {
     let options = async_nats::ConnectOptions::with_user_and_password("service".into(), "secret".into());
-    let client = options.connect(format!("127.0.0.1:{PORT}")).await.expect("a connection");
+    let client = options.connect(format!("127.0.0.1:{port}")).await.expect("a connection");
     let bucket = json!({
         "name": "KV_diswall_bans", "subjects": ["$KV.diswall_bans.>"], "max_msgs_per_subject": 1, "storage": "file",
         "allow_msg_ttl": true, "subject_delete_marker_ttl": 60_000_000_000_u64, "allow_direct": true,
@@ -169,15 +192,19 @@ async fn serve(mut orders: mpsc::UnboundedReceiver<(Order, oneshot::Sender<u64>)
     assert!(made["error"].is_null(), "{made}");
     let mut hello = Some(client.subscribe("diswall.hub.hello").await.expect("a subscription"));
     let mut inits = client.subscribe("diswall.whitelist.*.init.*").await.expect("a subscription");
-    let mut state = State { client, told: 0 };
+    // When the stream was made, as far as a number holds it: whoever compares needs no more.
+    let born =
+        made["created"].as_str().expect("a time").chars().filter(char::is_ascii_digit).skip(4).take(15).collect();
+    let told = made["state"]["last_seq"].as_u64().expect("a number");
+    let mut state = State { client, told, born };
     let mut heartbeat = tokio::time::interval(Duration::from_secs(HEARTBEAT));
     loop {
         tokio::select! {
             Some(asked) = async { match &mut hello { Some(hello) => hello.next().await, None => std::future::pending().await } } => {
                 let text = format!(
-                    "diswall-hub 1\nseq {}\ntime {}\nstream KV_diswall_bans\nsubject $KV.diswall_bans.>\n\
+                    "diswall-hub 1\nseq {}\nborn {}\ntime {}\nstream KV_diswall_bans\nsubject $KV.diswall_bans.>\n\
                      heartbeat {HEARTBEAT}\nquorum 2\n",
-                    state.told, now()
+                    state.told, state.born, now()
                 );
                 if let Some(reply) = asked.reply {
                     state.client.publish(reply, text.into()).await.expect("sent");
@@ -238,11 +265,15 @@ impl State {
                     self.client.publish_with_headers(subject, headers, body).await.expect("sent");
                 }
             }
+            Order::Revoke(login, revoked) => {
+                let subject = format!("$KV.diswall_bans.revoked.{login}");
+                let headers = if revoked { HeaderMap::new() } else { purge() };
+                let sequence = self.request(subject, headers, if revoked { "1" } else { "" }).await;
+                self.tell(self.told, sequence, &format!("{}{login}\n", if revoked { '!' } else { '~' })).await;
+                self.told = sequence;
+            }
             Order::Purge(address, told) => {
-                let mut headers = ttl(60);
-                headers.insert("KV-Operation", "PURGE");
-                headers.insert("Nats-Rollup", "sub");
-                let sequence = self.request(key(address), headers, "").await;
+                let sequence = self.request(key(address), purge(), "").await;
                 if told {
                     self.tell(self.told, sequence, &format!("-{address}\n")).await;
                 }
@@ -269,8 +300,17 @@ impl State {
 
     async fn tell(&self, from: u64, to: u64, lines: &str) {
         let body = format!("{from} {to} {}\n{lines}", now());
-        self.client.publish("diswall.hub.changes", body.into()).await.expect("sent");
+        let mut headers = HeaderMap::new();
+        headers.insert("Diswall-Born", self.born.as_str());
+        self.client.publish_with_headers("diswall.hub.changes", headers, body.into()).await.expect("sent");
     }
+}
+
+fn purge() -> HeaderMap {
+    let mut headers = ttl(60);
+    headers.insert("KV-Operation", "PURGE");
+    headers.insert("Nats-Rollup", "sub");
+    headers
 }
 
 fn ttl(seconds: u32) -> HeaderMap {

@@ -1,6 +1,6 @@
 //! A router as the hub sees it: it reports, hears changes, asks for lists.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use async_nats::{Client, Subscriber};
@@ -16,6 +16,8 @@ pub struct Router {
     new: Subscriber,
     /// What is banned, as far as changes told: address, seconds and reason.
     pub bans: BTreeMap<String, String>,
+    /// Logins that were revoked, as far as changes told.
+    pub revoked: BTreeSet<String>,
     /// FROM and TO of every message.
     pub told: Vec<(u64, u64)>,
 }
@@ -39,8 +41,8 @@ impl Router {
             )
         };
         client.flush().await.unwrap();
-        let (bans, told) = (BTreeMap::new(), Vec::new());
-        Router { client, login: login.to_owned(), changes, new, bans, told }
+        let (bans, revoked, told) = (BTreeMap::new(), BTreeSet::new(), Vec::new());
+        Router { client, login: login.to_owned(), changes, new, bans, revoked, told }
     }
 
     /// Publishes on a subject of its own: list, verb, body.
@@ -83,6 +85,8 @@ impl Router {
             match sign {
                 "+" => drop(self.bans.insert(address.to_owned(), rest.to_owned())),
                 "-" => drop(self.bans.remove(address)),
+                "!" => drop(self.revoked.insert(address.to_owned())),
+                "~" => drop(self.revoked.remove(address)),
                 _ => panic!("{line}"),
             }
         }

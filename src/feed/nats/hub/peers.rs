@@ -17,6 +17,8 @@ const CLAIMS: usize = 2048;
 const EACH: u8 = 200;
 /// Logins share this many counters, by chance: who reports too much can spoil it for few.
 const COUNTERS: usize = 256;
+/// Most revoked logins that are known: a hub tells of no more.
+pub const REVOKED: usize = 1000;
 /// Most bans of which it is remembered that routers told of them.
 const TOLD: usize = 1024;
 
@@ -36,11 +38,19 @@ pub struct Peers {
     /// When the counters began.
     since: Option<Instant>,
     random: RandomState,
+    /// Logins whose reports count for nothing.
+    revoked: Vec<u64>,
 }
 
 impl Default for Peers {
     fn default() -> Peers {
-        Peers { claims: VecDeque::new(), reports: [0; COUNTERS], since: None, random: RandomState::new() }
+        Peers {
+            claims: VecDeque::new(),
+            reports: [0; COUNTERS],
+            since: None,
+            random: RandomState::new(),
+            revoked: Vec::new(),
+        }
     }
 }
 
@@ -51,6 +61,9 @@ impl Peers {
             (self.since, self.reports) = (Some(now), [0; COUNTERS]);
         }
         let login = self.random.hash_one(login);
+        if self.revoked.contains(&login) {
+            return false;
+        }
         let counter = usize::try_from(login % COUNTERS as u64).unwrap_or_default();
         match self.reports.get_mut(counter) {
             Some(count) if *count < EACH => *count += 1,
@@ -73,9 +86,31 @@ impl Peers {
         quorum > 0 && others + 1 >= usize::from(quorum)
     }
 
-    /// The hub is back: nothing of it counts any more.
+    /// The hub takes a login's word no more, or does again.
+    pub fn revoke(&mut self, login: &str, revoked: bool) {
+        let login = self.random.hash_one(login);
+        self.revoked.retain(|known| *known != login);
+        if revoked {
+            self.claims.retain(|claim| claim.login != login);
+            if self.revoked.len() < REVOKED {
+                self.revoked.push(login);
+            }
+        }
+    }
+
+    /// Which logins are revoked is to be told anew.
+    pub fn forget_revoked(&mut self) {
+        self.revoked = Vec::new();
+    }
+
+    /// Goes on with what an earlier connection knew of revoked logins.
+    pub fn succeed(&mut self, before: &Peers) {
+        (self.random, self.revoked) = (before.random.clone(), before.revoked.clone());
+    }
+
+    /// The hub is back: nothing that was reported meanwhile counts any more.
     pub fn clear(&mut self) {
-        *self = Peers::default();
+        (self.claims, self.reports, self.since) = (VecDeque::new(), [0; COUNTERS], None);
     }
 }
 
@@ -129,6 +164,27 @@ mod tests {
         assert!(!peers.report("carol", address(9), 2, now + WINDOW), "long ago");
         peers.clear();
         assert!(!peers.report("dave", address(9), 2, now + WINDOW));
+    }
+
+    #[test]
+    fn a_revoked_login_counts_for_nothing() {
+        let (mut peers, now) = (Peers::default(), Instant::now());
+        assert!(!peers.report("mallory", address(1), 2, now));
+        peers.revoke("mallory", true);
+        assert!(!peers.report("bob", address(1), 2, now), "what it said before");
+        assert!(!peers.report("mallory", address(1), 2, now));
+        peers.clear();
+        let mut next = Peers::default();
+        next.succeed(&peers);
+        assert!(!next.report("bob", address(2), 2, now));
+        assert!(!next.report("mallory", address(2), 2, now));
+        next.revoke("mallory", false);
+        assert!(next.report("mallory", address(2), 2, now));
+        for login in 0..5000 {
+            next.revoke(&format!("sybil{login}"), true);
+            next.revoke("sybil0", true);
+        }
+        assert_eq!(next.revoked.len(), REVOKED);
     }
 
     #[test]

@@ -36,6 +36,8 @@ pub enum Step {
     Ban(IpAddr, u32, String),
     /// Since that sequence this was taken back.
     Unban(IpAddr),
+    /// A login whose reports count no more, or do again.
+    Revoked(String, bool),
     /// The batch has ended, and another is to be asked for.
     Next,
     /// That was all.
@@ -134,6 +136,8 @@ impl Snapshot {
         let (by_hand, by_time) = (header("KV-Operation").is_some(), header("Nats-Marker-Reason").is_some());
         let taken = if by_time {
             return Ok(Step::More);
+        } else if let Some(login) = wire::revoked(subject) {
+            return Ok(Step::Revoked(login.to_owned(), !by_hand));
         } else if by_hand {
             wire::address(subject).map(|address| if self.rows.is_some() { Step::More } else { Step::Unban(address) })
         } else {

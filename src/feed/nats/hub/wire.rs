@@ -26,6 +26,10 @@ pub const CHANGES_MAX: usize = 512 * 1024;
 const HEARTBEATS: (u64, u64) = (1, 60);
 /// What a key begins with in a message's subject.
 const KEYS: &str = "$KV.diswall_bans.";
+/// What a key begins with that is no address but a login whose reports count no more.
+pub const LOGINS: &str = "revoked.";
+/// The header of a message of changes that says which stream its sequences are of: when that was made.
+pub const BORN: &str = "Diswall-Born";
 
 /// What a hub says of itself.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -38,6 +42,8 @@ pub struct Hello {
     pub time: u64,
     /// Seconds between its signs of life, 1 to 60.
     pub heartbeat: u64,
+    /// Which stream the sequence is of: when that was made. 0: the hub does not say.
+    pub born: u64,
 }
 
 /// A hub's answer to `HELLO`: lines `KEY VALUE`, of which unknown ones do not matter.
@@ -53,7 +59,7 @@ pub fn hello(body: &[u8]) -> Result<Hello, WireError> {
         return Err(WireError::Word(wire::excerpt(text), "diswall-hub, seq and time"));
     };
     let heartbeat = value("heartbeat").unwrap_or(5).clamp(HEARTBEATS.0, HEARTBEATS.1);
-    Ok(Hello { protocol, sequence, time, heartbeat })
+    Ok(Hello { protocol, sequence, time, heartbeat, born: value("born").unwrap_or(0) })
 }
 
 /// What a message of changes begins with.
@@ -90,13 +96,18 @@ pub enum Change<'a> {
     Ban(IpAddr, Lifetime, &'a str),
     /// Taken back.
     Unban(IpAddr),
+    /// A login whose reports count no more, or do again.
+    Revoked(&'a str, bool),
 }
 
-/// `+ADDRESS SECONDS [REASON]` or `-ADDRESS`.
+/// `+ADDRESS SECONDS [REASON]`, `-ADDRESS`, `!LOGIN` or `~LOGIN`.
 ///
 /// # Errors
-/// It is neither.
+/// It is none of them.
 pub fn change(line: &str) -> Result<Change<'_>, WireError> {
+    if let Some(login) = line.strip_prefix(['!', '~']) {
+        return Ok(Change::Revoked(login, line.starts_with('!')));
+    }
     if let Some(address) = line.strip_prefix('-') {
         return Ok(Change::Unban(wire::single(address)?));
     }
@@ -120,6 +131,11 @@ pub fn kept<'a>(subject: &str, body: &'a [u8]) -> Result<(IpAddr, u32, &'a str),
         Lifetime::Forever => wire::MAX_SECONDS,
     };
     Ok((address, seconds, wire::cut(reason.trim(), wire::TAG_MAX).trim_end()))
+}
+
+/// The login whose reports count no more, of a message that says so by its key.
+pub fn revoked(subject: &str) -> Option<&str> {
+    subject.strip_prefix(KEYS)?.strip_prefix(LOGINS)
 }
 
 /// The address under whose key a message is kept.
@@ -197,7 +213,8 @@ mod tests {
     #[test]
     fn what_a_hub_says_of_itself() {
         let said = b"diswall-hub 1\nseq 812\ntime 1795834000\nstream KV_diswall_bans\nheartbeat 0\nnew thing\n";
-        assert_eq!(hello(said), Ok(Hello { protocol: 1, sequence: 812, time: 1_795_834_000, heartbeat: 1 }));
+        assert_eq!(hello(said), Ok(Hello { protocol: 1, sequence: 812, time: 1_795_834_000, heartbeat: 1, born: 0 }));
+        assert_eq!(hello(b"diswall-hub 1\nseq 1\ntime 1\nborn 7").map(|hello| hello.born), Ok(7));
         for bad in
             [&b""[..], b"diswall-hub 1\nseq -1\ntime 5", b"diswall-hub x\nseq 1\ntime 5", b"\xff", b"seq 1\ntime 5"]
         {
@@ -222,6 +239,8 @@ mod tests {
         assert_eq!(change("+2001:db8::1 9999999"), {
             Ok(Change::Ban(address("2001:db8::1"), Lifetime::Seconds(wire::MAX_SECONDS), ""))
         });
+        assert_eq!(change("!bob"), Ok(Change::Revoked("bob", true)));
+        assert_eq!(change("~bob"), Ok(Change::Revoked("bob", false)));
         assert_eq!(change("-::ffff:203.0.113.1"), Ok(Change::Unban(address("203.0.113.1"))));
         for bad in
             ["", "+", "-", "203.0.113.1", "+203.0.113.0/24 60", "-203.0.113.0/24", "+203.0.113.1 0", "+1.2.3.4 -5"]

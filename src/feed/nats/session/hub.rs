@@ -60,6 +60,8 @@ pub(super) struct Hub {
     asked: u32,
     /// Different logins whose reports count while it is away; 0: nothing does.
     pub quorum: u8,
+    /// Which stream its sequences are of; 0: not known.
+    born: u64,
     /// The sequence up to which its changes are known.
     sequence: Option<u64>,
     /// Up to there nothing is lacking, and when that was so, while something behind it is.
@@ -96,6 +98,7 @@ impl Hub {
             subject: words::HELLO,
             asked: 0,
             quorum: 2,
+            born: 0,
             sequence: None,
             whole: None,
             goal: 0,
@@ -145,9 +148,20 @@ impl Hub {
         (self.awaits, self.snapshot) = (Awaits::Nothing, None);
     }
 
+    /// Goes on with what an earlier connection knew.
+    pub fn succeed(&mut self, before: &Hub) {
+        self.born = before.born;
+        self.peers.succeed(&before.peers);
+    }
+
     /// What a later connection may begin with.
     pub fn handed_on(&self) -> Option<(u64, Instant)> {
         self.whole.or(self.sequence.map(|sequence| (sequence, self.heard))).filter(|_| self.peer == Peer::Hub)
+    }
+
+    /// Whether sequences of the stream that was made then say nothing of those that are known.
+    fn is_another(&self, born: u64) -> bool {
+        born != self.born && self.born != 0
     }
 
     /// From which sequence on changes suffice, in place of a list.
@@ -249,6 +263,10 @@ impl Session {
                     if self.hub.away {
                         self.hub_is_back(now, out);
                     }
+                    if self.hub.is_another(hello.born) {
+                        (self.hub.whole, self.hub.sequence) = (None, None);
+                    }
+                    self.hub.born = hello.born;
                     self.take_hubs_list(hello.sequence, now, out);
                 }
                 Ok(hello) => {
@@ -318,6 +336,9 @@ impl Session {
     /// Asks the server for what it keeps, all of it or what came after a sequence; it must reach `goal`.
     fn ask_kept(&mut self, since: Option<u64>, goal: u64, now: Instant, out: &mut Output) {
         (self.hub.whole, self.hub.goal) = (None, goal);
+        if since.is_none() {
+            self.hub.peers.forget_revoked();
+        }
         self.hub.snapshot = Some(Snapshot::new(&self.intake, since, self.hub.time, now));
         self.ask_hub(Awaits::Batch, now, out);
         self.review(now, out);
@@ -338,6 +359,10 @@ impl Session {
             }
             Ok(Step::Ban(address, seconds, reason)) => {
                 out.event(ban(address.into(), Lifetime::Seconds(seconds), because(reason)));
+                self.give_time(now);
+            }
+            Ok(Step::Revoked(login, revoked)) => {
+                self.hub.peers.revoke(&login, revoked);
                 self.give_time(now);
             }
             Ok(Step::Next) => self.ask_hub(Awaits::Batch, now, out),
@@ -410,7 +435,8 @@ impl Session {
                 return Err(WireError::Word(format!("{} bytes", body.len()), "at most 512 KiB"));
             }
             let heading = words::heading(body)?;
-            if !self.are_news(&heading, now, out) {
+            let born = words::number(message.headers, words::BORN).unwrap_or(self.hub.born);
+            if !self.are_news(&heading, born, now, out) {
                 return Ok(false);
             }
             self.hub.read = heading.bytes;
@@ -430,6 +456,7 @@ impl Session {
             }
             match line.and_then(words::change) {
                 Ok(Change::Unban(address)) => self.unban(address, out),
+                Ok(Change::Revoked(login, revoked)) => self.hub.peers.revoke(login, revoked),
                 Ok(Change::Ban(address, lifetime, reason)) => {
                     let reason = because(outside::clean(reason, wire::TAG_MAX));
                     self.block.change(ban(address.into(), lifetime, reason), out);
@@ -444,7 +471,7 @@ impl Session {
     }
 
     /// A hub tells of changes: whether they are to be read.
-    fn are_news(&mut self, heading: &Heading, now: Instant, out: &mut Output) -> bool {
+    fn are_news(&mut self, heading: &Heading, born: u64, now: Instant, out: &mut Output) -> bool {
         let Heading { from, to, time, .. } = *heading;
         match self.hub.peer {
             // The list is asked for later.
@@ -463,6 +490,13 @@ impl Session {
         if self.hub.away {
             self.hub_is_back(now, out);
         }
+        if self.hub.is_another(born) {
+            // What it is now is asked for before the list, when the hub's answer has it.
+            self.hub.whole = None;
+            self.hub.gap(now);
+            return false;
+        }
+        self.hub.born = born;
         let known = self.hub.sequence.unwrap_or(from);
         if to < known {
             // Once may be a late message; twice it is a stream that begins anew.

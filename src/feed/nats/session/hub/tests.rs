@@ -156,6 +156,36 @@ fn a_stream_that_begins_anew_means_a_new_list() {
 }
 
 #[test]
+fn a_stream_that_is_another_means_a_new_list_whatever_its_sequence() {
+    let mut talk = Talk::open();
+    let born = |talk: &mut Talk, born: u64, text: &str| {
+        let headers = format!("NATS/1.0\r\nDiswall-Born: {born}\r\n\r\n");
+        talk.message(sid::CHANGES, words::CHANGES, &headers, text.as_bytes(), None);
+        talk.posted()
+    };
+    assert_eq!(born(&mut talk, 7, "5 6 1795834001\n+203.0.113.2 60\n"), ["ban 203.0.113.2"]);
+    assert!(born(&mut talk, 8, "6 9 1795834001\n+203.0.113.3 60\n").is_empty());
+    talk.wait(4);
+    assert!(talk.sent().contains("PUB diswall.hub.hello"));
+    talk.answer("", b"diswall-hub 1\nseq 9\nborn 8\ntime 1795834000\n", None);
+    assert!(talk.sent().contains(r#"{"seq":1,"#));
+    let revoked = "NATS/1.0\r\nNats-Subject: $KV.diswall_bans.revoked.bob\r\nNats-Sequence: 8\r\n\r\n";
+    talk.answer(revoked, b"1795834000", None);
+    talk.entry(9, "203.0.113.3");
+    talk.answer(&eob(0), b"", Some(204));
+    assert_eq!(talk.posted(), ["list of 1"]);
+    assert_eq!(born(&mut talk, 8, "9 10 1795834002\n+203.0.113.4 60\n"), ["ban 203.0.113.4"]);
+    assert_eq!(talk.gauges.refused_addresses.get(), 0);
+    talk.wait(15);
+    let report = |talk: &mut Talk, login: &str| {
+        talk.says(sid::REPORTS, &format!("diswall.blacklist.{login}.add.attic"), b"203.0.113.9")
+    };
+    talk.pongs();
+    assert!(report(&mut talk, "bob").is_empty() && report(&mut talk, "carol").is_empty());
+    assert_eq!(report(&mut talk, "dave"), ["ban 203.0.113.9"]);
+}
+
+#[test]
 fn a_silent_hub_is_away_until_it_says_something() {
     let mut talk = Talk::open();
     assert!(talk.wait(14).is_empty());

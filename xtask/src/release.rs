@@ -20,14 +20,15 @@ Usage: cargo xtask release --keys DIR
 Empties dist/ and fills it from the last commit, of which nothing may have been changed:
   diswall-VERSION.tar.gz   the sources
   ARCH/                    packages for mipsel, big-endian mips, ARM, AArch64 and x86-64, with signed indexes
-  all/                     the packages for reForis
+  all/                     the packages for reForis, likewise
   debian/                  the package for Debian, for this machine's processor
+  hub/                     the hub's, likewise
   sha256sums               of all of it
 Everything is dated at the commit. CHANGELOG.md must have the version of Cargo.toml as a heading, with its date.
 
   --keys DIR   where usign.sec and apk.pem are (CONTRIBUTING.md says how they are made); never in the checkout
 
-In another directory the same commit gives the same bytes, but for packages.adb: apk's signatures have chance in them.
+In another directory the same commit and the same keys give the same bytes.
 About an hour of two cores.";
 
 fn release(args: &[String]) -> Result<()> {
@@ -48,7 +49,7 @@ fn release(args: &[String]) -> Result<()> {
     sources(&version, Path::new("dist"))?;
     let mut args = vec!["--keys", keys];
     TARGETS.iter().for_each(|target| args.extend(["--arch", target.arch]));
-    for args in [&args[..], &["--reforis", "3.11"], &["--format", "deb"]] {
+    for args in [&args[..], &["--keys", keys, "--reforis", "3.11"], &["--format", "deb"], &["--hub"]] {
         let args: Vec<String> = args.iter().map(|arg| (*arg).to_owned()).collect();
         package::run(&args)?;
     }

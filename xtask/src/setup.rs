@@ -149,7 +149,8 @@ pub const COUNT: &[Need] = &[program("valgrind", "valgrind", "counts instruction
 /// To sign what is released.
 pub const SIGN: &[Need] = &[
     program("signify-openbsd", "signify-openbsd", "signs opkg's index"),
-    program("openssl", "openssl", "signs apk's index"),
+    program("openssl", "openssl", "names the key of apk's index"),
+    python("ecdsa", "python3-ecdsa", "signs apk's index"),
 ];
 
 /// To build for routers.

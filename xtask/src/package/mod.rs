@@ -46,7 +46,7 @@ and zig (PyPI, into target/cross).
   --format FORMAT  only ipk (opkg: OpenWrt to 24.10, Turris OS) or only apk (OpenWrt 25.12 and later);
                    deb: for Debian and Ubuntu, for this machine's processor, into dist/debian
   --tls            with TLS to a NATS server of one's own; above the size limit, and not held to it
-  --keys DIR       sign the indexes with DIR/usign.sec (opkg) and DIR/apk.pem (apk)
+  --keys DIR       sign the indexes with DIR/usign.sec (opkg) and DIR/apk.pem (apk); stands before --reforis
   --program FILE   pack this binary, unchecked, in place of building one: to try a package out
   --reforis PYTHON only the packages of reForis' pages, for every architecture, into dist/all; PYTHON is the
                    router's version, 3.11 for Turris OS 7 to 9; node and npm make the bundle
@@ -97,7 +97,7 @@ pub fn run(args: &[String]) -> Result<()> {
             ("--format", "apk") => formats = vec![Format::Apk],
             ("--format", "deb") => debian = Some(&deb::DISWALL),
             ("--format", other) => return Err(format!("no format is called {other:?}; there are ipk, apk and deb")),
-            ("--reforis", python) => return package_reforis(python),
+            ("--reforis", python) => return package_reforis(python, keys.as_ref()),
             ("--keys", directory) => keys = Some(Keys::of(directory)?),
             ("--program", file) => program = Program::Given(PathBuf::from(file)),
             ("--prepare", arch) => return toolchain::prepare(&targets::named(arch)?.cross),
@@ -148,12 +148,12 @@ fn package(target: &Target, formats: &[Format], wanted: &Program, keys: Option<&
 }
 
 /// The pages for reForis, which Turris OS alone has: .ipk alone.
-fn package_reforis(python: &str) -> Result<()> {
+fn package_reforis(python: &str, keys: Option<&Keys>) -> Result<()> {
     setup::ensure(&[setup::PACK, setup::NPM])?;
     let packages = reforis::packages(&version()?, python)?;
     let place = Path::new("dist/all");
     make_directory(place)?;
-    let made = pack(&packages, Format::Ipk, place, None)?;
+    let made = pack(&packages, Format::Ipk, place, keys)?;
     write_checksums(place, &made)?;
     made.iter().for_each(|file| println!("{:>8} bytes  {}", file.content.len(), file.path.display()));
     Ok(())

@@ -13,6 +13,16 @@ pub struct Keys {
     apk: PathBuf,
 }
 
+/// Signs a file with a key. openssl takes part of a signature from chance, and so two builds would not be the same;
+/// here it comes from the key and the content (RFC 6979), and who verifies cannot tell.
+const DETERMINISTIC: &str = "\
+import hashlib, sys
+from ecdsa import SigningKey, util
+key = SigningKey.from_pem(open(sys.argv[1]).read(), hashlib.sha512)
+content = open(sys.argv[2], 'rb').read()
+sys.stdout.buffer.write(key.sign_deterministic(content, sigencode=util.sigencode_der))
+";
+
 /// apk's number of SHA-512.
 const SHA512: u8 = 4;
 
@@ -48,7 +58,7 @@ impl Keys {
         let mut header = vec![0, SHA512];
         header.extend(&tools::sha512(point)?[..ID]);
         let signed = [schema.as_slice(), &header, &tools::sha512(content)?].concat();
-        let signature = tools::filtered(&signed, "openssl", &["dgst", "-sha512", "-sign", &key])?;
+        let signature = tools::filtered(&signed, "/usr/bin/python3", &["-c", DETERMINISTIC, &key])?;
         Ok(adb::signature(&[header, signature].concat()))
     }
 }

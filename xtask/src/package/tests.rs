@@ -9,7 +9,7 @@ use std::process::Command;
 use std::time::{Duration, SystemTime};
 
 use super::recipe::{self, Package};
-use super::{apk, ipk, sign};
+use super::{apk, ipk, sign, tools};
 
 mod attack;
 
@@ -785,6 +785,29 @@ fn the_index_of_opkg_is_signed_for_usign() {
     assert!(check());
     scratch.write("Packages", "Package: diswell\n", 0o644);
     assert!(!check());
+}
+
+/// The judge is openssl, by which apk verifies. The same content is signed the same, so that a release can be made again.
+#[test]
+fn the_index_of_apk_is_signed_without_chance() {
+    const SCHEMA: &[u8; 4] = b"xidn";
+    let scratch = Scratch::new("apk-signature");
+    let keys = keys(&scratch);
+    let signed = keys.sign_for_apk(SCHEMA, b"an index").unwrap();
+    assert!(signed == keys.sign_for_apk(SCHEMA, b"an index").unwrap());
+    // Four bytes of the block's own, two of version and kind, and the key's name; the block is filled up at its end.
+    let (header, signature) = signed[4..].split_at(18);
+    let length = 2 + usize::from(signature[1]);
+    fs::write(scratch.0.join("signature"), &signature[..length]).unwrap();
+    let verified = |content: &[u8]| {
+        let digest = tools::sha512(content).unwrap();
+        fs::write(scratch.0.join("signed"), [SCHEMA, header, &digest].concat()).unwrap();
+        let mut openssl = Command::new("openssl");
+        openssl.args(["dgst", "-sha512", "-verify", "apk.pub", "-signature", "signature", "signed"]);
+        openssl.current_dir(&scratch.0).output().unwrap().status.success()
+    };
+    assert!(verified(b"an index"));
+    assert!(!verified(b"an other"));
 }
 
 /// The judge is a real apk 3, which no Debian has: APK names it.

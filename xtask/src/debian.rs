@@ -76,6 +76,11 @@ impl Apt {
     }
 }
 
+/// Whether this machine is a Debian, which alone has its files for other processors; else why not.
+pub fn at_hand() -> Result<()> {
+    mirror().map(drop)
+}
+
 /// The mirror and the release that this machine is installed from.
 fn mirror() -> Result<String> {
     let format = "$(REPO_URI) $(CODENAME) $(ORIGIN) $(COMPONENT)";

@@ -73,6 +73,9 @@ test('every text of the pages is in the template and in Czech, and nothing else 
 
 	wanted.add(ACL.description);
 
+	for (const list of require('../../openwrt/files/catalogue.json').lists)
+		wanted.add(list.about);
+
 	const key = entry => entry.plural ? entry.id + '\u0001' + entry.plural : entry.id;
 	const template = po.read(path.join(APP, 'po/templates/diswall.pot'));
 	const czech = po.read(path.join(APP, 'po/cs/diswall.po'));

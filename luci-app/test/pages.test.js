@@ -1254,4 +1254,5 @@ test('the pages speak Czech', async () => {
 		await page.getByText(/^(Chráněno|Zatím neplatí vše): .* adres/).waitFor();
 	});
 	await on('settings', {}, page => page.getByText('Zkusit spojení').first().waitFor({ state: 'attached' }));
+	await on('lists', {}, page => page.getByText(/^Celé sítě, které někdo unesl/).waitFor());
 });

@@ -23,7 +23,8 @@
 
 	const words = window.TR || {};
 
-	window._ = text => words[text] || text;
+	/* LuCI finds them by a hash: no name that every object has is among them. */
+	window._ = text => Object.hasOwn(words, text) && words[text] || text;
 	window.N_ = (count, one, many) => {
 		const forms = words[one + '\u0001' + many];
 

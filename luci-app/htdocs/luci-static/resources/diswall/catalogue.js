@@ -117,7 +117,8 @@ const Catalogue = baseclass.extend({
 		return h('section', { 'class': 'diswall-card diswall-' + (item.enabled ? 'good' : 'off'), 'aria-label': item.title, 'data-list': item.name },
 			h('h4', {}, h('label', { 'class': 'diswall-switch' }, box, ' ', item.title),
 				item.recommended && !item.enabled ? h('span', { 'class': 'diswall-pill diswall-good' }, _('recommended')) : ''),
-			h('p', {}, item.about),
+			/* In po/update from the catalogue itself. */
+			h('p', {}, _(item.about)),
 			item.enabled ? h('div', { 'class': 'diswall-list-state', 'data-state': item.name }, this.state(item.name)) : '',
 			h('p', { 'class': 'diswall-said' }, size(item, free)),
 			stopped ? h('p', { 'class': 'diswall-problem diswall-warn' }, _('It does not fit: %s').format(item.refusal)) : '',

@@ -830,6 +830,10 @@ test('a login without any right is told, not shown errors', async () => {
 
 test('a read-only login sees everything, and its buttons are disabled', async () => {
 	world.router.readonly = true;
+
+	for (const name of [ 'overview', 'blocked', 'allowed', 'rules', 'lists', 'settings' ])
+		await on(name, {}, page => page.getByText('This login may look at everything and change nothing.').waitFor());
+
 	await on('overview', {}, async page => {
 		await page.getByText(/^(Protected|Not everything)/).first().waitFor();
 		await page.getByLabel('Address').fill('203.0.113.9');

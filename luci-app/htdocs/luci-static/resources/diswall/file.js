@@ -75,12 +75,12 @@ function notice(answer) {
 		answer.in_force != 'file' && answer.restorable && L.hasViewPermission() === true ? offerRestore(answer.file) : '');
 }
 
-/* Loads the file into uci. Resolves to { readonly, notice }; never rejects. */
+/* Loads the file into uci. Resolves to { readonly, notice }, what is to stand above the form; never rejects. */
 function load() {
 	const writable = L.hasViewPermission() === true;
 	const handed = answer => {
 		uci.state.values.diswall = answer.failed ? Object.create(null) : valuesOf(answer);
-		return { readonly: true, notice: notice(answer) };
+		return { readonly: true, notice: [ notice(answer), text.lookOnly() ] };
 	};
 
 	return api.config().then(answer => writable && (answer.failed || answer.readable)

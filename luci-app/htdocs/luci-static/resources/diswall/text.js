@@ -226,6 +226,11 @@ function tell(ui, messages, kind) {
 		[].concat(messages).map(message => h('p', {}, message))), kind || 'info', 'diswall-told');
 }
 
+/* Why the buttons are grey, for a login that may only read. */
+function lookOnly() {
+	return L.hasViewPermission() === true ? '' : h('p', { 'class': 'diswall-note' }, _('This login may look at everything and change nothing.'));
+}
+
 /* Why there is nothing to show, and where to mend it. */
 function failure(failed) {
 	return h('div', { 'class': 'diswall-problem diswall-' + (failed.code == 'not_running' ? 'bad' : 'warn') }, failed.message,
@@ -291,6 +296,7 @@ return baseclass.extend({
 	worst: worst,
 	end: end,
 	tell: tell,
+	lookOnly: lookOnly,
 	failure: failure,
 	waiting: waiting,
 	style: style,

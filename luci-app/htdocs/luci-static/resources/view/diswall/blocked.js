@@ -75,6 +75,7 @@ return view.extend({
 			h('h2', {}, _('Blocked addresses')),
 			h('div', { 'class': 'cbi-map-descr' },
 				_('Whom diswall keeps out now, by whose word and why. "Allow" keeps an address free for good; "Unblock" frees it until somebody bans it again.')),
+			text.lookOnly(),
 			this.renderFilter(answers[1].failed ? [] : answers[1].feeds.filter(isShownAlone).map(feed => feed.name)), this.said, this.place);
 	},
 

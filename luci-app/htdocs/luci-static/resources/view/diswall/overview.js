@@ -350,6 +350,7 @@ return view.extend({
 		const page = h('div', { 'class': 'diswall' },
 			h('h2', {}, 'diswall'),
 			h('div', { 'class': 'cbi-map-descr' }, _('Keeps addresses that are known to attack others away from this router and your network.')),
+			text.lookOnly(),
 			this.places.banner,
 			this.places.file,
 			this.places.problems,

@@ -106,9 +106,10 @@ function onCard(name, status) {
 	const feed = status.feeds.find(candidate => candidate.list && candidate.name == name);
 	const source = feed && status.sources.find(candidate => candidate.name == name);
 	const state = condition(feed, source, name);
+	const there = source && source.v4 + source.v6 + source.networks > 0;
 	const figures = [
-		source && source.v4 + source.v6 + source.networks ? text.counted(source.v4 + source.v6, source.networks) : '',
-		feed && feed.last_message !== null ? _('fetched %s').format(text.ago(status.now, feed.last_message)) : ''
+		there ? text.counted(source.v4 + source.v6, source.networks) : '',
+		feed && feed.last_message !== null ? _('fetched %s').format(text.ago(status.now, feed.last_message)) : there ? _('kept from before') : ''
 	].filter(words => words);
 
 	return [ h('span', { 'class': 'diswall-pill diswall-' + state.kind }, state.word), ' ', figures.join(', '),

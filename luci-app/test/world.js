@@ -112,7 +112,7 @@ class World {
 		const conf = path.join(this.dir, 'nats.conf');
 
 		fs.writeFileSync(conf, `listen: 127.0.0.1:${NATS_PORT}\nauthorization { users: [
-	{ user: demo, password: demo }, { user: service, password: service } ] }\n`);
+	{ user: demo, password: demo }, { user: default, password: default }, { user: service, password: service } ] }\n`);
 
 		const server = start('nats-server', [ '-c', conf ], 'ignore');
 
@@ -313,4 +313,4 @@ ${more}`);
 	}
 }
 
-module.exports = { World, until, BINARY, ROOT };
+module.exports = { World, Lines, until, BINARY, ROOT };

@@ -1,8 +1,9 @@
 //! Measures what the rules cost a packet on its way through the router, between two network namespaces.
 //!
 //! `cargo xtask bench` runs it as root; it prints one JSON object: packets a second without our rules, with
-//! rules and empty sets, and with 100,000 bans, each for new connections and for an established one. The
-//! best of many short runs counts, because other work on the machine can only slow a run down.
+//! rules and empty sets, and with 100,000 bans, each for new connections and for an established one; and of a sender
+//! who is banned, with the sample that the report takes of what is dropped, and without. The best of many short runs
+//! counts, because other work on the machine can only slow a run down.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
@@ -19,6 +20,11 @@ use nix::sched::{CloneFlags, setns, unshare};
 
 /// Packets of one run: as many connections must fit into the kernel's table.
 const PACKETS: u16 = 30_000;
+
+/// Packets of one run of what is dropped, and how many such runs there are: short ones fit between what else the machine
+/// does.
+const DROPPED: u16 = 200;
+const BURSTS: u32 = 400;
 
 /// Runs of each kind.
 const RUNS: usize = 12;
@@ -64,6 +70,13 @@ fn main() {
     let with_rules = format!("{RULESET}{}", rules::for_fw4(&settings, &[]));
     let stages = [("plain", RULESET.to_owned()), ("empty", with_rules.clone()), ("full", with_rules + &bans())];
     let mut best = [[Duration::MAX; 2]; 3];
+    let banned = "add element inet fw4 diswall_dynfw4 { 198.51.100.2 }\n";
+    let dropping = [true, false].map(|report| {
+        let mut settings = Settings::default();
+        settings.main.report = report;
+        format!("{RULESET}{}{banned}", rules::for_fw4(&settings, &[]))
+    });
+    let mut dropped = [Duration::MAX; 2];
     // By turns, so that a busy minute on the machine hits all alike.
     for _ in 0..RUNS {
         for ((_, text), best) in stages.iter().zip(&mut best) {
@@ -73,9 +86,19 @@ fn main() {
             let sending = wan.socket("198.51.100.2:0");
             let established = wan.socket("198.51.100.2:0");
             run("conntrack -F");
-            best[0] = best[0].min(send(&sending, &|index| 1024 + index));
+            best[0] = best[0].min(send(&sending, PACKETS, &|index| 1024 + index));
             establish(&established, &answering);
-            best[1] = best[1].min(send(&established, &|_| 9));
+            best[1] = best[1].min(send(&established, PACKETS, &|_| 9));
+        }
+        for (text, dropped) in dropping.iter().zip(&mut dropped) {
+            run("nft flush ruleset");
+            load(text);
+            let sending = wan.socket("198.51.100.2:0");
+            // The first are within the limit of the sample.
+            send(&sending, DROPPED, &|_| 9);
+            for _ in 0..BURSTS {
+                *dropped = (*dropped).min(send(&sending, DROPPED, &|_| 9));
+            }
         }
     }
     let mut json = String::from("{");
@@ -85,13 +108,14 @@ fn main() {
         let (new, established) = (rate(new), rate(established));
         write!(json, "{comma}\"{name}\":{{\"new\":{new},\"established\":{established}}}").unwrap();
     }
-    println!("{json}}}");
+    let [looked, unseen] = dropped.map(|time| (time.as_nanos() / u128::from(DROPPED)) as u64);
+    println!("{json},\"dropped\":{{\"report\":{looked},\"no_report\":{unseen}}}}}");
 }
 
 /// Sends the packets; a packet's whole way through the router is done before the call for it returns.
-fn send(socket: &UdpSocket, port: &dyn Fn(u16) -> u16) -> Duration {
+fn send(socket: &UdpSocket, count: u16, port: &dyn Fn(u16) -> u16) -> Duration {
     let begun = Instant::now();
-    for index in 0..PACKETS {
+    for index in 0..count {
         // The network may be out of buffers for a moment; the packet counts all the same.
         let _ = socket.send_to(b"?", ("192.168.1.2", port(index)));
     }

@@ -47,7 +47,7 @@ netlink messages included; memory is VmRSS and VmHWM.
   --counts   instructions and memory of single pieces of work instead, by callgrind, beside the table in
              docs/counts.md; more than 10 % above it is refused. With --write: a new table
   PART       only these rows: sets list deltas losses idle packets scan flood logins sharing
-             control comparing blocks lists crowdsec refill forward (default: all)
+             control comparing blocks lists crowdsec decisions refill forward (default: all)
 
 Needs root; takes about four minutes, and longer on a machine that is not quiet. fail2ban, sshguard
 and gawk are installed to measure beside; where an installed service starts by itself, stop it. `crowdsec` unpacks
@@ -55,7 +55,7 @@ Debian's CrowdSec and its bouncer and takes five minutes more. `lists` measures 
 where BANIP names a directory with its banip-functions.sh, and `nft -f` alone where it does not.";
 
 /// The parts: name, what is said meanwhile, and what measures.
-const PARTS: [(&str, &str, Measure); 17] = [
+const PARTS: [(&str, &str, Measure); 18] = [
     ("sets", "the netlink part alone", Bench::sets),
     ("list", "a list of 100,000", Bench::list),
     ("deltas", "single deltas", Bench::deltas),
@@ -71,6 +71,7 @@ const PARTS: [(&str, &str, Measure); 17] = [
     ("blocks", "20,000 addresses blocked by command", Bench::blocks),
     ("lists", "lists of hosts and networks, beside banIP", Bench::lists),
     ("crowdsec", "CrowdSec's decisions, beside its own bouncer", Bench::crowdsec),
+    ("decisions", "CrowdSec's decisions from a server that has them ready", Bench::decisions),
     ("refill", "refill after fw4 restart", Bench::refill),
     ("forward", "packets through the router", Bench::forward),
 ];
@@ -309,6 +310,13 @@ impl Bench {
         Ok(vec![
             row("packets forwarded, of an established connection", "established", "nothing that can be measured")?,
             row("packets forwarded, each opening a connection", "new", "")?,
+            Row {
+                work: "a packet of a banned sender, from its sending to its drop, with the sample that the report takes",
+                own: format!("{} ns", rate("dropped", "report")?),
+                other: format!("{} ns (option report '0')", rate("dropped", "no_report")?),
+                ratio: Some(rate("dropped", "report")? / rate("dropped", "no_report")?),
+                aim: "nothing that can be measured",
+            },
         ])
     }
 

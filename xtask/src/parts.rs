@@ -207,7 +207,8 @@ impl DisWall {
     }
 }
 
-fn free_port() -> Result<u16> {
+/// A port of 127.0.0.1 at which nobody listens.
+pub fn free_port() -> Result<u16> {
     let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).map_err(|error| format!("a free port: {error}"))?;
     Ok(listener.local_addr().map_err(|error| format!("a free port: {error}"))?.port())
 }

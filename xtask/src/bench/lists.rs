@@ -265,6 +265,12 @@ pub(super) fn taking(daemon: &mut Daemon, what: impl FnOnce(&mut Daemon) -> Resu
     let pid = daemon.part()?.id();
     let (before, start) = (cpu_at_rest(pid)?, Instant::now());
     what(daemon)?;
+    let end = done_at(pid)?;
+    Ok(Whole { wall: end - start, cpu: cpu(pid)? - before, peak: memory(pid, "VmHWM")? })
+}
+
+/// When a process did something for the last time, once it has been quiet for a while.
+pub(super) fn done_at(pid: u32) -> Result<Instant> {
     let (mut last, mut end) = (cpu(pid)?, Instant::now());
     while end.elapsed() < QUIET {
         sleep(Duration::from_millis(2));
@@ -273,5 +279,5 @@ pub(super) fn taking(daemon: &mut Daemon, what: impl FnOnce(&mut Daemon) -> Resu
             (last, end) = (now, Instant::now());
         }
     }
-    Ok(Whole { wall: end - start, cpu: cpu(pid)? - before, peak: memory(pid, "VmHWM")? })
+    Ok(end)
 }

@@ -2,13 +2,14 @@
 //! an /init that obeys a serial line. Kept small: 64 MB hold it twice while it is unpacked.
 
 use std::collections::{BTreeMap, HashMap};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use super::kinds::{Kind, MODULES};
 use crate::Result;
-use crate::command::{output, run};
+use crate::command::{command, output, run};
 use crate::debian::{Apt, list};
-use crate::files::{read, write};
+use crate::files::{make_directory, read, write};
 use crate::package::elf;
 use crate::package::tools::{Effort, gzip};
 
@@ -35,12 +36,27 @@ done
 poweroff -f
 "#;
 
+/// Goes on to the disk `$1`, whose module is in the archive, with memory where a router has it.
+const FROM_DISK: &str = r#"#!/bin/busybox sh
+/bin/busybox mount -t proc proc /proc
+/bin/busybox mount -t devtmpfs dev /dev
+while read -r module; do /bin/busybox insmod "/modules/$module.ko"; done </modules/order
+while [ ! -b DEVICE ]; do /bin/busybox usleep 100000; done
+/bin/busybox mount -t ext4 -o noatime DEVICE /mnt
+/bin/busybox mount -t tmpfs tmp /mnt/tmp
+/bin/busybox mount -t tmpfs state /mnt/var/lib
+/bin/busybox umount /dev /proc
+exec /bin/busybox switch_root /mnt /init
+"#;
+
 /// The kernel and the gzipped archive for it.
 pub struct Image {
     /// To boot.
     pub kernel: PathBuf,
     /// What it unpacks.
     pub archive: Vec<u8>,
+    /// The disk it goes on from.
+    pub disk: Option<PathBuf>,
 }
 
 /// Unpacks Debian's files for a machine below `target/machine/NAME/root`, unless they are there already:
@@ -73,23 +89,88 @@ pub struct Daemon {
     pub libraries: Option<PathBuf>,
 }
 
-/// Puts the image together from Debian's files below `root`, the daemon and its configuration.
-pub fn build(kind: &Kind, root: &Path, daemon: &Daemon, configuration: &str) -> Result<Image> {
+/// Puts the image together from Debian's files below `root`, the daemon, its configuration, and scripts by their paths.
+pub fn build(
+    kind: &Kind,
+    root: &Path,
+    daemon: &Daemon,
+    configuration: &str,
+    scripts: &[(&str, &str)],
+) -> Result<Image> {
+    let files = collect(kind, root, daemon, configuration, scripts)?;
+    Ok(Image { kernel: kernel(root)?, archive: gzip(&files.archive(), Effort::Little)?, disk: None })
+}
+
+/// The same on a disk below `place`, as a router has it on its flash: what nobody reads takes no memory.
+pub fn build_on_disk(
+    kind: &Kind,
+    root: &Path,
+    daemon: &Daemon,
+    configuration: &str,
+    scripts: &[(&str, &str)],
+    place: &Path,
+) -> Result<Image> {
+    let (module, device) = kind.disk.ok_or_else(|| format!("no disk was tried with {}", kind.name))?;
+    let (tree, disk) = (place.join("tree"), place.join("disk"));
+    let _ = std::fs::remove_dir_all(&tree);
+    let _ = std::fs::remove_file(&disk);
+    collect(kind, root, daemon, configuration, scripts)?.write_below(&tree)?;
+    let mut make = command("mke2fs", &["-q", "-t", "ext2", "-m", "0", "-E", "root_owner=0:0", "-d"]);
+    run(make.arg(&tree).arg(&disk).arg("64M"))?;
+    let mut files = Files(BTreeMap::new());
+    files.add("init", 0o755, FROM_DISK.replace("DEVICE", device).into());
+    files.add("bin/busybox", 0o755, busybox(root)?);
+    add_modules(&mut files, &["crc32c_generic", "ext4", module], root)?;
+    Ok(Image { kernel: kernel(root)?, archive: gzip(&files.archive(), Effort::Little)?, disk: Some(disk) })
+}
+
+fn busybox(root: &Path) -> Result<Vec<u8>> {
+    read(&first(root, &["usr/bin/busybox", "bin/busybox"])?)
+}
+
+fn kernel(root: &Path) -> Result<PathBuf> {
+    let kernel = list(&root.join("boot"))?.into_iter().find(|path| path.to_string_lossy().contains("/vmlinuz-"));
+    kernel.ok_or_else(|| "the kernel's package holds no vmlinuz".into())
+}
+
+/// Everything the machine has.
+fn collect(kind: &Kind, root: &Path, daemon: &Daemon, configuration: &str, scripts: &[(&str, &str)]) -> Result<Files> {
     let mut files = Files(BTreeMap::new());
     files.add("init", 0o755, INIT.into());
-    files.add("bin/busybox", 0o755, read(&first(root, &["usr/bin/busybox", "bin/busybox"])?)?);
+    files.add("bin/busybox", 0o755, busybox(root)?);
     files.add("etc/config/diswall", 0o644, configuration.into());
+    scripts.iter().for_each(|(path, text)| files.add(path, 0o755, text.as_bytes().to_vec()));
     match &daemon.libraries {
         Some(libraries) => files.add_router_program("usr/bin/diswall", read(&daemon.program)?, libraries)?,
         None => files.add_program("usr/bin/diswall", read(&daemon.program)?, root)?,
     }
     files.add_program("usr/sbin/nft", read(&first(root, &["usr/sbin/nft", "sbin/nft"])?)?, root)?;
-    add_modules(&mut files, kind, root)?;
-    let boot = list(&root.join("boot"))?;
-    let kernel = boot.into_iter().find(|path| path.to_string_lossy().contains("/vmlinuz-"));
-    let archive = gzip(&files.archive(), Effort::Little)?;
-    Ok(Image { kernel: kernel.ok_or("the kernel's package holds no vmlinuz")?, archive })
+    let modules: Vec<&str> = MODULES.iter().chain(kind.network).copied().collect();
+    add_modules(&mut files, &modules, root)?;
+    Ok(files)
 }
+
+/// Directories of the machine.
+const DIRECTORIES: [&str; 18] = [
+    "bin",
+    "dev",
+    "etc",
+    "etc/config",
+    "lib",
+    "lib64",
+    "mnt",
+    "modules",
+    "proc",
+    "sys",
+    "tmp",
+    "usr",
+    "usr/bin",
+    "usr/sbin",
+    "usr/lib",
+    "usr/musl",
+    "var/lib",
+    "var/run",
+];
 
 /// Paths without the leading slash, with permissions and content.
 struct Files(BTreeMap<String, (u32, Vec<u8>)>);
@@ -139,13 +220,23 @@ impl Files {
         Ok(())
     }
 
+    /// The same as files and directories.
+    fn write_below(&self, place: &Path) -> Result<()> {
+        DIRECTORIES.iter().try_for_each(|directory| make_directory(&place.join(directory)))?;
+        for (path, (mode, content)) in &self.0 {
+            let path = place.join(path);
+            write(&path, content)?;
+            let mode = std::fs::Permissions::from_mode(*mode);
+            std::fs::set_permissions(&path, mode).map_err(|error| format!("{}: {error}", path.display()))?;
+        }
+        Ok(())
+    }
+
     /// The archive in cpio's "newc" form, which the kernel unpacks.
     fn archive(&self) -> Vec<u8> {
         let mut archive = Archive::default();
-        let directories = ["bin", "dev", "etc", "etc/config", "lib", "lib64", "modules", "proc", "sys", "tmp", "usr"];
-        for directory in
-            directories.iter().chain(&["usr/bin", "usr/sbin", "usr/lib", "usr/musl", "var", "var/lib", "var/run"])
-        {
+        archive.add("var", 0o040_755, &[]);
+        for directory in DIRECTORIES {
             archive.add(directory, 0o040_755, &[]);
         }
         for (path, (mode, content)) in &self.0 {
@@ -184,11 +275,11 @@ impl Archive {
 }
 
 /// The modules in an order in which each finds what it depends on.
-fn add_modules(files: &mut Files, kind: &Kind, root: &Path) -> Result<()> {
+fn add_modules(files: &mut Files, all: &[&str], root: &Path) -> Result<()> {
     let mut modules = HashMap::new();
     collect_modules(&first(root, &["usr/lib/modules", "lib/modules"])?, &mut modules)?;
     let mut order: Vec<String> = Vec::new();
-    for wanted in MODULES.iter().chain(kind.network) {
+    for wanted in all {
         load(wanted, &modules, &mut order)?;
     }
     for name in &order {

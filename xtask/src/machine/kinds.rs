@@ -27,6 +27,8 @@ pub struct Kind {
     pub console: &'static str,
     /// The network card's module.
     pub network: &'static [&'static str],
+    /// The disk's module and device, where a disk is tried, which then stands for a router's flash.
+    pub disk: Option<(&'static str, &'static str)>,
 }
 
 /// Every one. Each gets 64 MB of memory: the smallest router that OpenWrt still runs on.
@@ -51,6 +53,7 @@ pub const KINDS: [Kind; 3] = [
         ],
         console: "ttyS0",
         network: &["pcnet32"],
+        disk: Some(("ata_piix", "/dev/sda")),
     },
     Kind {
         name: "armhf",
@@ -70,6 +73,7 @@ pub const KINDS: [Kind; 3] = [
         ],
         console: "ttyAMA0",
         network: &["virtio_mmio", "virtio_net"],
+        disk: None,
     },
     Kind {
         name: "s390x",
@@ -92,6 +96,7 @@ pub const KINDS: [Kind; 3] = [
         ],
         console: "ttysclp0",
         network: &["virtio_net"],
+        disk: None,
     },
 ];
 

@@ -2,6 +2,7 @@
 //! own and 64 MB of memory. It follows a feed that this machine serves, and nft over there says whether the
 //! sets hold what they must. Called by `main`.
 
+mod full;
 mod image;
 pub mod kinds;
 
@@ -25,12 +26,16 @@ pub const SUBCOMMAND: Subcommand =
 
 const HELP: &str = "\
 Usage: cargo xtask machine [--build-only|--program FILE] [mipsel|armhf|s390x]…
+       cargo xtask machine --full [--program FILE] [mipsel|armhf|s390x]…
 
 Boots an emulated machine with Debian's kernel and 64 MB of memory, lets the daemon there follow a
 simulated Sentinel on this machine, and compares the sets with nft over there: a whole list, deltas,
 bans by hand of both families, and what is left after the daemon has stopped. Without a name: all three.
 On mipsel and armhf that is the very binary of the router package, with musl; for s390x, which no router
 has, one is built. --program gives a binary that is built already; --build-only boots nothing.
+
+--full, on mipsel unless another is named: with DynFW, DisWall, the five lists that are recommended to 64 MB
+and two countries in their real sizes, what memory is left then and was left at the least; 20 MB are to be.
 
 What is needed is installed first (qemu, the cross compilers); Debian's kernel and libraries for the
 other processor are fetched into target/machine.";
@@ -43,6 +48,10 @@ const CHANGES: u32 = 300;
 const PATIENCE: Duration = Duration::from_secs(400);
 
 fn run(args: &[String]) -> Result<()> {
+    let (full, args) = match args {
+        [option, rest @ ..] if option == "--full" => (true, rest),
+        _ => (false, args),
+    };
     let (program, build_only, args) = match args {
         [option, file, rest @ ..] if option == "--program" => (Some(Path::new(file)), false, rest),
         [option, rest @ ..] if option == "--build-only" => (None, true, rest),
@@ -55,7 +64,8 @@ fn run(args: &[String]) -> Result<()> {
     };
     let chosen: Result<Vec<&Kind>> = args.iter().map(named).collect();
     let chosen = chosen?;
-    let chosen = if chosen.is_empty() { KINDS.iter().collect() } else { chosen };
+    let all = if full { &KINDS[..1] } else { &KINDS[..] };
+    let chosen = if chosen.is_empty() { all.iter().collect() } else { chosen };
     setup::ensure(&[setup::RUN, setup::MACHINE])?;
     if build_only {
         return chosen.iter().try_for_each(|kind| image::fetch(kind).and_then(|_| build(kind, None)).map(drop));
@@ -64,7 +74,7 @@ fn run(args: &[String]) -> Result<()> {
     for kind in chosen {
         println!("== {}: {}", kind.name, kind.why);
         let start = Instant::now();
-        let memory = try_out(kind, program)?;
+        let memory = if full { full::try_out(kind, program)? } else { try_out(kind, program)? };
         summary.push(format!("{:<7} in order, {memory}, {} s", kind.name, start.elapsed().as_secs()));
     }
     println!("\n{}", summary.join("\n"));
@@ -84,7 +94,7 @@ fn try_out(kind: &Kind, program: Option<&Path>) -> Result<String> {
          \toption key_url ''\nconfig nats 'nats'\n\toption enabled '0'\n",
         sentinel.port, sentinel.public_key
     );
-    let image = image::build(kind, &root, &daemon, &configuration)?;
+    let image = image::build(kind, &root, &daemon, &configuration, &[])?;
     let mut machine = Machine::boot(kind, &image, &scratch)?;
     println!("{}", machine.tell("diswall --version; cat /proc/version; free")?);
     machine.tell("diswall rules --standalone >/tmp/rules && nft -f /tmp/rules && mkdir -p /var/run/diswall")?;
@@ -141,6 +151,9 @@ impl Machine {
         let mut qemu = command("setpriv", &["--pdeathsig", "KILL", "--"]);
         qemu.args(kind.qemu);
         qemu.args(["-nographic", "-no-reboot", "-kernel"]).arg(&image.kernel).arg("-initrd").arg(&archive);
+        if let Some(disk) = &image.disk {
+            qemu.args(["-drive", &format!("file={},format=raw", disk.display())]);
+        }
         // cma=0: Debian's ARM kernel puts 16 of the 64 MB aside for devices that no router has; with them gone
         // the kernel, not the daemon, runs out of memory over a list of 5,000.
         qemu.args(["-append", &format!("console={} quiet panic=-1 cma=0", kind.console)]);

@@ -3,10 +3,12 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::net::UdpSocket;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use diswall::resolver::wire;
 use serde_json::Value;
 
 use crate::support::{Daemon, Mount, Netns, Proc, nft_load, nft_set_elements, own_mounts, run, wait_until, web};
@@ -181,4 +183,57 @@ fn a_hostile_list_of_names_is_bounded_and_the_resolver_not_flooded() {
         assert!(set("diswall_doh4").len() >= 20, "{what}");
     }
     drop(resolver);
+}
+
+/// Asks the resolver for the IPv4 addresses of a name, and has its answer.
+fn look_up(name: &str) {
+    let socket = UdpSocket::bind("127.0.0.1:0").expect("a socket");
+    socket.set_read_timeout(Some(Duration::from_millis(500))).expect("a time-out");
+    let question = wire::question(7, name, wire::Kind::A);
+    let mut answer = [0; 512];
+    wait_until(DEADLINE, name, || {
+        // As soon as it listens.
+        let sent = socket.send_to(&question, "127.0.0.1:53");
+        let length = sent.and_then(|_| socket.recv(&mut answer)).unwrap_or(0);
+        matches!(wire::answer(&question, wire::Kind::A, &answer[..length]), Ok(wire::Answer::Addresses(..)))
+    });
+}
+
+/// As the manual says: sets of the owner's stand beside diswall's, and what is not diswall's does not stay in its own.
+#[test]
+fn dnsmasqs_own_sets_stand_beside_diswalls() {
+    let lab = Lab::enter("8103");
+    nft_load("table inet fw4 {\n set away4 {\n type ipv4_addr\n }\n}");
+    let mut daemon = Daemon::prepare("", crate::packets::NO_FEED);
+    daemon.load_rules();
+    let mut upstream = Command::new("dnsmasq");
+    upstream.args(["--keep-in-foreground", "--conf-file=/dev/null", "--no-resolv", "--no-hosts", "--user=root"]);
+    upstream.args(["--pid-file=", "--listen-address=127.0.0.1", "--bind-interfaces", "--port=5353"]);
+    let names = ["away.example.org,198.51.100.7", "one.example.org,198.51.100.8", "two.example.org,198.51.100.9"];
+    let _upstream = Proc::spawn(upstream.args(records(&names)));
+    let _resolver = dnsmasq(
+        &lab,
+        &[
+            "--server=127.0.0.1#5353".to_owned(),
+            "--nftset=/away.example.org/4#inet#fw4#away4".to_owned(),
+            "--nftset=/one.example.org/4#inet#fw4#diswall_manual4".to_owned(),
+            "--nftset=/two.example.org/4#inet#fw4#diswall_manual4".to_owned(),
+        ],
+    );
+    look_up("away.example.org");
+    look_up("one.example.org");
+    assert_eq!((set("away4"), set("diswall_manual4")), (only(["198.51.100.7"]), only(["198.51.100.8"])));
+    // The daemon has its own sets as its ledger says, from its start on, and no others.
+    daemon.run();
+    daemon.wait_answering();
+    wait_until(DEADLINE, "what is not its own is gone", || set("diswall_manual4").is_empty());
+    daemon.cli(&["block", "--timeout", "1h", "198.51.100.66"]);
+    look_up("two.example.org");
+    let added = || fs::read_to_string(lab.queries()).expect("a file").contains("diswall_manual4 198.51.100.9");
+    wait_until(DEADLINE, "dnsmasq has put it there", added);
+    wait_until(DEADLINE, "it is taken out again", || set("diswall_manual4") == only(["198.51.100.66"]));
+    daemon.reload();
+    daemon.load_rules();
+    wait_until(DEADLINE, "all is as it was", || set("diswall_manual4") == only(["198.51.100.66"]));
+    assert_eq!(set("away4"), only(["198.51.100.7"]));
 }

@@ -106,7 +106,8 @@ enum Fetched {
 
 /// What a list has.
 enum Content {
-    Entries(Entries),
+    /// Shared for as long as it is written: a long list is not there twice.
+    Entries(Arc<Entries>),
     Names(BTreeSet<Box<str>>),
 }
 
@@ -326,7 +327,7 @@ impl Client {
         let builder = read.builder;
         // Long lists take a while to sort; questions are answered meanwhile.
         match spawn_blocking(move || builder.finish()).await {
-            Ok(Ok(entries)) => Ok(Fetched::New(Content::Entries(entries), facts, known)),
+            Ok(Ok(entries)) => Ok(Fetched::New(Content::Entries(Arc::new(entries)), facts, known)),
             Ok(Err(_)) => {
                 Err(format!("it is too long: max_entries leaves room for {room} addresses, or half as many networks"))
             }
@@ -422,8 +423,6 @@ impl Client {
         self.gauges.lists.set(self.gauges.lists.get() + 1);
         match content {
             Content::Entries(entries) => {
-                // Shared for as long as it is written: a long list is not there twice.
-                let entries = Arc::new(entries);
                 self.keep(&entries).await;
                 self.post(Arc::unwrap_or_clone(entries)).await;
             }

@@ -30,8 +30,10 @@ pub fn pace() -> Pace {
     Pace::new(Duration::from_millis(100), Duration::from_millis(500))
 }
 
-/// What has been said meanwhile is taken together.
+/// What has been said in so long is taken together, and of many entries so many in a millisecond more: a slow router is
+/// not to sort a hundred thousand again and again.
 const SETTLE: Duration = Duration::from_secs(2);
+const A_MILLISECOND: u32 = 4;
 
 /// Time between two copies on disk, and between two sentences about the names.
 const PAUSE: Duration = Duration::from_secs(60);
@@ -45,6 +47,8 @@ pub struct Names {
     follower: Follower,
     /// When what has been said is to be taken; `None`: nothing has been since.
     due: Option<Instant>,
+    /// Entries that the names stood for at last.
+    size: u32,
     /// What is wrong with the names, as it was said last, and when.
     said: Option<String>,
     said_at: Option<Instant>,
@@ -66,8 +70,8 @@ impl Names {
     ) -> Names {
         let follower = Follower::at_pace(Rc::clone(&context.pace));
         let (due, said, said_at, written) = (None, None, None, None);
-        let (facts, pause) = (Facts::default(), pause.max(PAUSE));
-        Names { source, usage, context, updates, follower, due, said, said_at, facts, path, pause, written }
+        let (facts, pause, size) = (Facts::default(), pause.max(PAUSE), 0);
+        Names { source, usage, context, updates, follower, due, size, said, said_at, facts, path, pause, written }
     }
 
     /// How many there are.
@@ -104,7 +108,12 @@ impl Names {
             self.follower.ask_again();
         }
         (self.facts, self.said_at) = (facts, None);
-        self.due.get_or_insert_with(|| Instant::now() + SETTLE);
+        self.take_soon();
+    }
+
+    fn take_soon(&mut self) {
+        let wait = SETTLE + Duration::from_millis((self.size / A_MILLISECOND).into());
+        self.due.get_or_insert_with(|| Instant::now() + wait);
     }
 
     /// The list has been seen to be unchanged.
@@ -123,9 +132,7 @@ impl Names {
         loop {
             let due = self.due;
             tokio::select! {
-                () = self.follower.changed() => {
-                    self.due.get_or_insert_with(|| Instant::now() + SETTLE);
-                }
+                () = self.follower.changed() => self.take_soon(),
                 () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => self.post().await,
             }
         }
@@ -152,6 +159,7 @@ impl Names {
             }
         }
         if let Some(entries) = entries {
+            self.size = entries.size().all();
             match self.written.map(|at| at + self.pause).filter(|at| *at > now) {
                 _ if untried > 0 => {}
                 None => self.keep(entries.clone()).await,

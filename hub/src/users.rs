@@ -10,6 +10,9 @@ use diswall::feed::nats::wire::{DEFAULT_LOGIN, token};
 use crate::config::host_and_port;
 use crate::subject::Parts;
 
+/// What a leaf's nats-server makes of a question for the first list: nothing of `$JS` crosses to the hub's.
+const KEPT_OVER_LEAVES: &str = "diswall.hub.kept";
+
 /// Letters and digits of a password: 143 bits.
 const LENGTH: usize = 24;
 
@@ -80,8 +83,8 @@ fn theirs(login: &str, password: &str, servers: &[String]) -> String {
 fn entry(login: &str, known: &str, any_inbox: bool) -> String {
     let inbox = if any_inbox { "_INBOX.>".to_owned() } else { format!("_INBOX.{login}.>") };
     format!(
-        "{{ {known}, permissions: {{\n    publish: {{ allow: [\"diswall.*.{login}.*.*\", \"{HELLO}\", \"{KEPT}\"] \
-         }}\n    subscribe: {{ allow: [\"{inbox}\", \"diswall.*.{login}.*.*\", \"{CHANGES}\", \
+        "{{ {known}, permissions: {{\n    publish: {{ allow: [\"diswall.*.{login}.*.*\", \"{HELLO}\", \"{KEPT}\", \
+         \"{KEPT_OVER_LEAVES}\"] }}\n    subscribe: {{ allow: [\"{inbox}\", \"diswall.*.{login}.*.*\", \"{CHANGES}\", \
          \"diswall.blacklist.new\", \"{REPORTS}\"] }} }} }}"
     )
 }

@@ -7,6 +7,8 @@ exporter, collectd, mosquitto. Needs root: all happens in a network namespace of
 # SPDX-License-Identifier: GPL-3.0-or-later
 
 import contextlib
+import importlib.machinery
+import importlib.util
 import json
 import os
 import pathlib
@@ -18,7 +20,9 @@ import subprocess
 import sys
 import tempfile
 import time
+import types
 import unittest
+import unittest.mock
 import urllib.parse
 import urllib.request
 
@@ -215,6 +219,25 @@ class Collectors(unittest.TestCase):
             self.assertEqual(found["diswall_dropped_packets_total", (("source", escaped),)], 2 ** 53 - 1, form)
             self.assertIn(("diswall_part_in_force", (("part", escaped),)), found)
             self.assertNotIn("forged_metric", {name for name, _ in found})
+
+    def test_the_owner_of_the_textfiles_directory_chooses_no_other_file_to_be_read_by_all(self):
+        loader = importlib.machinery.SourceFileLoader("textfile", str(CONTRIB / "prometheus/diswall-textfile"))
+        writer = importlib.util.module_from_spec(importlib.util.spec_from_loader("textfile", loader))
+        loader.exec_module(writer)
+        secret = WORLD.place / "secret"
+        secret.write_text("root's own")
+        secret.chmod(0o600)
+
+        def made_and_exchanged(**options):
+            handle, name = tempfile.mkstemp(**options)
+            os.unlink(name)
+            os.symlink(secret, name)
+            return handle, name
+
+        writer.tempfile = types.SimpleNamespace(mkstemp=made_and_exchanged)
+        with unittest.mock.patch.object(sys, "argv", ["x", "--diswall", WORLD.program, str(WORLD.place / "linked.prom")]):
+            writer.main()
+        self.assertEqual(secret.stat().st_mode & 0o777, 0o600)
 
 
 class Grafana(unittest.TestCase):

@@ -832,13 +832,13 @@ fn print_rules(command: Rules) -> Outcome {
     if command.write || command.load {
         crate::owner::edit::sweep(&config);
     }
-    let loaded = in_force(&config)?;
-    let settings = &loaded.settings;
+    let mut loaded = in_force(&config)?;
+    let settings = &mut loaded.settings;
     if !command.standalone && !command.load && !command.delete && settings.main.enabled {
         // fw4's configuration is diswall's neighbour: /etc/config/firewall.
-        let refused = |error: files::Error| Failure::usage(error.to_string());
-        files::check_zones(settings, &config.with_file_name("firewall")).map_err(refused)?;
+        leave_unknown_zones_out(settings, &config.with_file_name("firewall"))?;
     }
+    let settings = &loaded.settings;
     let text = match (command.standalone, command.write, command.load, command.delete) {
         (true, false, false, false) => rules::standalone(settings),
         (false, false, false, true) => rules::removal(settings),
@@ -849,6 +849,20 @@ fn print_rules(command: Rules) -> Outcome {
     };
     print!("{text}");
     Ok(exit::DONE)
+}
+
+/// A zone that fw4 does not have costs that zone: one that was renamed, or misspelt, leaves the others guarded.
+fn leave_unknown_zones_out(settings: &mut Settings, firewall: &Path) -> Result<(), Failure> {
+    let refused = |error: files::Error| Failure::usage(error.to_string());
+    let unknown = files::unknown_zones(settings, firewall).map_err(refused)?;
+    for (zone, error) in unknown {
+        settings.main.zones.retain(|each| *each != zone);
+        if settings.main.zones.is_empty() {
+            return Err(refused(error));
+        }
+        eprintln!("diswall: {error}; it is left out");
+    }
+    Ok(())
 }
 
 /// For the daemon, which may not read every file that root may. Without it, it goes by what it can read. Until what is
@@ -914,9 +928,21 @@ fn config_explain(option: &str) -> Outcome {
 fn config_check(command: ConfigCheck) -> Outcome {
     let path = config_path(command.file.or(command.config));
     let in_force = last_good::text(&path).unwrap_or_default();
-    let problems = Settings::load(&path, &in_force).map_or_else(|problems| problems, |loaded| loaded.problems);
+    let mut settings = Settings::default();
+    let problems = match Settings::load(&path, &in_force) {
+        Ok(loaded) => {
+            settings = loaded.settings;
+            loaded.problems
+        }
+        Err(problems) => problems,
+    };
     if !problems.is_empty() {
         println!("{problems}");
+    }
+    // Where the firewall's configuration is not beside it, or cannot be read, nobody can tell.
+    let unknown = files::unknown_zones(&settings, &path.with_file_name("firewall")).unwrap_or_default();
+    for (_, error) in &unknown {
+        println!("warning: config diswall 'main': {error}; nothing is guarded there");
     }
     if problems.has_errors() {
         return Ok(exit::USAGE);

@@ -183,7 +183,7 @@ impl Kernel {
             Guard::InForce => Part::in_force(zone_part(zone)),
             Guard::NoDevice => nothing(Part::waiting(
                 zone_part(zone),
-                "the firewall sends no packets there: the zone has no device now",
+                "the firewall sends no packets there: there is no such zone, or it has no device now",
             )),
             Guard::Missing => nothing(Part::broken(zone_part(zone), "none of its packets come to diswall's rules"))
                 .remedied("look whether the firewall has a zone of that name; then /etc/init.d/diswall restart"),
@@ -197,7 +197,9 @@ impl Kernel {
         if names(settings) != self.names || main.max_entries != self.max_entries {
             let (refills, last_refill) = (self.refills, self.last_refill);
             let unsettled = std::mem::take(&mut self.unsettled);
-            *self = Kernel { refills, last_refill, unsettled, ..Kernel::new(settings) };
+            // What was true is, until it has been looked at.
+            let state = std::mem::replace(&mut self.state, State::Ok);
+            *self = Kernel { refills, last_refill, unsettled, state, ..Kernel::new(settings) };
             self.repair_soon();
         } else if main.zones != self.zones || main.states != self.states {
             (self.zones, self.states) = (main.zones.clone(), main.states);

@@ -203,25 +203,23 @@ fn nft(arguments: &[&str], text: &str) -> io::Result<Option<String>> {
     Ok((!output.status.success()).then(|| said().trim().to_string()))
 }
 
-/// Whether every zone that is to be guarded is in fw4's configuration (`/etc/config/firewall`). Rules for
-/// another would load and guard nothing. Where there is no such file, nobody can tell.
+/// The zones that are to be guarded and are not in fw4's configuration (`/etc/config/firewall`), as an error each: rules
+/// for such a one would load and guard nothing. Where there is no such file, nobody can tell.
 ///
 /// # Errors
-/// [`Error::Zone`] names the first that is not, [`Error::File`] if the file cannot be read.
-pub fn check_zones(settings: &Settings, firewall: &Path) -> Result<(), Error> {
+/// [`Error::File`] if the file cannot be read.
+pub fn unknown_zones(settings: &Settings, firewall: &Path) -> Result<Vec<(String, Error)>, Error> {
     let text = match fs::read(firewall) {
         Ok(text) => text,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         Err(error) => return Err(Error::File { path: firewall.to_path_buf(), error }),
     };
     // What is wrong with the file is for fw4 to say.
     let (sections, _) = uci::sections(&text);
     let zones = sections.iter().filter(|section| section.kind == "zone");
     let known: Vec<String> = zones.filter_map(name_of).map(str::to_string).collect();
-    match settings.main.zones.iter().find(|zone| !known.contains(zone)) {
-        Some(zone) => Err(Error::Zone { zone: zone.clone(), known }),
-        None => Ok(()),
-    }
+    let unknown = settings.main.zones.iter().filter(|zone| !known.contains(zone));
+    Ok(unknown.map(|zone| (zone.clone(), Error::Zone { zone: zone.clone(), known: known.clone() })).collect())
 }
 
 fn name_of<'a>(zone: &'a uci::Section<'_>) -> Option<&'a str> {

@@ -132,15 +132,24 @@ fn what_is_wrong_is_refused_by_name_and_nothing_is_half_done() {
 }
 
 #[test]
-fn a_zone_that_fw4_does_not_have_is_refused() {
+fn a_zone_that_fw4_does_not_have_costs_that_zone() {
     let daemon = Daemon::prepare("\tlist zone 'wan'\n\tlist zone 'dmz'", &no_feed());
     // Nobody can tell without the firewall's configuration.
     assert_eq!(daemon.exit(&["rules"]).0, Some(0));
     let zones = "config zone\n\toption name 'lan'\n\tlist network 'lan'\nconfig zone guests\n\toption name 'wan'\n";
     fs::write(daemon.path("firewall"), zones).unwrap();
+    for (arguments, guarded) in [(&["rules"][..], true), (&["config", "check"], false)] {
+        let (status, printed) = daemon.exit(arguments);
+        assert_eq!(status, Some(0), "{printed}");
+        assert!(printed.contains("'dmz'") && printed.contains("lan, wan"), "{printed}");
+        assert_eq!(printed.contains("input_wan jump"), guarded, "{printed}");
+        assert!(!printed.contains("input_dmz"), "{printed}");
+    }
+    // None is left: the old rules stay.
+    daemon.configure("\tlist zone 'internet'", &no_feed());
     let (status, printed) = daemon.exit(&["rules"]);
     assert_eq!(status, Some(2), "{printed}");
-    assert!(printed.contains("'dmz'") && printed.contains("lan, wan"), "{printed}");
+    assert!(printed.contains("'internet'") && printed.contains("lan, wan"), "{printed}");
     daemon.configure("\tlist zone 'wan'", &no_feed());
     assert_eq!(daemon.exit(&["rules"]).0, Some(0));
 }

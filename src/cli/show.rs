@@ -104,10 +104,11 @@ fn is_told(problem: &Problem, parts: &[Part]) -> bool {
 
 /// What people call a part.
 fn part_title(name: &str) -> String {
-    const TITLES: [(&str, &str); 11] = [
+    const TITLES: [(&str, &str); 12] = [
         ("devices", "rules of the devices"),
         ("feed.dynfw", "feed DynFW"),
         ("feed.nats", "feed DisWall"),
+        ("feed.crowdsec", "CrowdSec"),
         ("share", "sharing with DisWall"),
         ("abuseipdb", "reports to AbuseIPDB"),
         ("scan", "scan detection"),
@@ -117,10 +118,15 @@ fn part_title(name: &str) -> String {
         ("log", "log"),
         ("config", "configuration"),
     ];
-    match TITLES.iter().find(|(known, _)| *known == name) {
-        Some((_, title)) => (*title).into(),
-        None => name.strip_prefix("zone.").map_or(clean(name), |zone| format!("rules of zone {}", clean(zone))),
+    if let Some((_, title)) = TITLES.iter().find(|(known, _)| *known == name) {
+        return (*title).into();
     }
+    for (kind, title) in [("zone.", "rules of zone "), ("feed.", "list ")] {
+        if let Some(name) = name.strip_prefix(kind) {
+            return [title, &clean(name)].concat();
+        }
+    }
+    clean(name)
 }
 
 /// A part that is not in force: why, what is lost, what to do.

@@ -321,7 +321,7 @@ impl Daemon {
         let by = verdict.bans.iter().map(|ban| self.called(ban.source)).collect::<Vec<_>>();
         let by = list_of(by.iter().map(String::as_str));
         let address = verdict.address;
-        let (word, sentence) = match verdict.outcome {
+        let (word, mut sentence) = match verdict.outcome {
             Outcome::Blocked => ("blocked", format!("{address} is blocked, by {by}")),
             Outcome::Allowed if verdict.bans.is_empty() => ("allowed", format!("{address} is allowed")),
             Outcome::Allowed => ("allowed", format!("{address} is allowed, although banned by {by}")),
@@ -337,6 +337,9 @@ impl Daemon {
             }
             Outcome::NotBanned => ("clear", format!("{address} is not blocked")),
         };
+        if matches!(word, "blocked" | "partly") && *self.kernel.state() != State::Ok {
+            sentence.push_str("; but the firewall does not go by it now, see diswall status");
+        }
         Ok(Check {
             now: view.wall,
             address: address.to_string(),

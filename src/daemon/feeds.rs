@@ -14,7 +14,7 @@ use crate::feed::intake::Intake;
 use crate::feed::registry::{self, Feed, Start};
 use crate::feed::{self, FeedState, Update, lists, nats};
 use crate::ledger::may_ban;
-use crate::model::Source;
+use crate::model::{Holds, Source};
 
 /// Updates that may wait for the daemon; a feed that is faster waits for room.
 const WAITING: usize = 1024;
@@ -108,13 +108,19 @@ impl Slot {
                 crate::duration::text(now.saturating_sub(away))
             ));
         }
-        let lost = format!("addresses that {title} knows are not blocked");
+        let is_list = self.source().holds() == Holds::Listed;
+        let lost = match is_list {
+            // It may be one that allows.
+            true => format!("what the list {title} says is not in force"),
+            false => format!("addresses that {title} knows are not blocked"),
+        };
         if long {
             let why = error.unwrap_or("the server does not give its list");
             let remedy = "look at the router's line, at server and port, and at what the server says";
             return Part::broken(name, why).losing(lost).remedied(remedy);
         }
-        Part::waiting(name, error.unwrap_or("connecting for the first time")).losing(lost)
+        Part::waiting(name, error.unwrap_or(if is_list { "not fetched yet" } else { "connecting for the first time" }))
+            .losing(lost)
     }
 
     fn stop(&mut self) {

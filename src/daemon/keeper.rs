@@ -312,7 +312,7 @@ impl Keeper {
             None => Part::in_force("keep"),
             Some(why) => Part::broken("keep", why)
                 .losing("bans are forgotten at the next restart")
-                .remedied("make room there, or set `state_dir` to a directory that can be written"),
+                .remedied("make room there, or set `state_dir` to a directory of diswall's: /etc/diswall/kept, or /srv/diswall, which is made"),
         }
     }
 

@@ -234,6 +234,11 @@ impl Steer {
     /// Allows.
     pub fn allow(&self, addresses: &[String], comment_text: &str, timeout: Option<u32>) -> Result<Done, Refusal> {
         let nets = nets(addresses)?;
+        if let Some(all) = nets.iter().find(|net| net.prefix_len() == 0) {
+            let text =
+                format!("{all} is everybody: nothing would be blocked any more; enabled '0' switches diswall off");
+            return Err(Refusal::invalid(text));
+        }
         let comment = comment(comment_text)?;
         if let Some(seconds) = timeout {
             let timeout = Some(seconds).filter(|seconds| *seconds > 0);

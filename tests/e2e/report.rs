@@ -168,7 +168,7 @@ fn a_new_owner_reads_what_is_to_come_and_one_who_wants_none_gets_no_rules() {
 /// A function of the real init script, in the router's shell, with its places in `place`.
 fn init(daemon: &Daemon, call: &str, before: &str) -> (bool, String) {
     let steps = format!(
-        "extra_command() {{ :; }}; running() {{ :; }}; logger() {{ shift 4; echo \"$*\"; }}; config_get() {{ eval \"$1=\\${{$3:-$4}}\"; }}; \
+        "extra_command() {{ :; }}; logger() {{ shift 4; echo \"$*\"; }}; config_get() {{ eval \"$1=\\${{$3:-$4}}\"; }}; \
          . '{}/openwrt/files/diswall.init'; PROG='{}'; CONFIG='{}'; P='{}'; \
          CRONTABS=$P/crontabs CRON_D=$P/cron.d CRON=$P/cron SENT=$P/sent SENT_KEPT=$P/sent-kept; {call}",
         env!("CARGO_MANIFEST_DIR"),

@@ -541,14 +541,16 @@ fn a_running_firewall_is_reloaded_only_for_new_rules() {
     // Unchanged text that is in force: nothing to do. Not in force (somebody loaded other rules): reload.
     root.write("answers/diswall", "1", 0o644);
     root.write("log", "", 0o644);
+    let loaded = "\tchain input_wan {\n\t\tjump diswall_from_here comment \"!diswall\"\n\t}\n";
+    root.write("answers/table", loaded, 0o644);
     service(&root, "reload");
     assert_eq!(calls(&root.read("log"), "firewall"), [""; 0]);
     assert_eq!(calls(&root.read("log"), "procd_send_signal"), ["procd_send_signal diswall"]);
-    root.write("answers/nft", "1", 0o644);
+    root.write("answers/table", "\tchain input_wan {\n\t}\n\tchain diswall_from {\n\t}\n", 0o644);
     service(&root, "reload");
-    assert_eq!(calls(&root.read("log"), "firewall"), ["firewall reload"]);
+    assert_eq!(calls(&root.read("log"), "firewall"), ["firewall reload"], "somebody flushed fw4's chain");
+    root.write("answers/table", loaded, 0o644);
     // Text that somebody has written since fw4 loaded its rules, as `status` tells the owner to: reload, once.
-    fs::remove_file(root.0.join("answers/nft")).unwrap();
     let loaded = fs::File::options().write(true).open(root.0.join("var/run/fw4.state")).unwrap();
     loaded.set_modified(SystemTime::now() - Duration::from_secs(60)).unwrap();
     for expected in [1, 0] {
@@ -639,7 +641,7 @@ fn a_read_only_etc_and_a_full_overlay_cost_no_protection() {
     let root = router("read-only", &format!("{FRESH}diswall.main.state_dir=/srv/diswall\n"));
     root.write("sbin/ujail", "", 0o755);
     // A file that cannot be given away; that it cannot be because of a read-only file system is all one.
-    fs::remove_file(root.0.join("etc/config/diswall")).unwrap();
+    root.write("etc/group", "root:x:0:\n", 0o644);
     root.write("srv", "a file, where a directory cannot be made\n", 0o644);
     service(&root, "start");
     let log = root.read("log");
@@ -649,6 +651,16 @@ fn a_read_only_etc_and_a_full_overlay_cost_no_protection() {
     assert!(log.contains("diswall rules --write") && log.contains("procd_set_param command /usr/bin/diswall"), "{log}");
     // The daemon could not read its configuration as anybody else.
     assert!(!log.contains("procd_set_param user"), "{log}");
+}
+
+#[test]
+fn without_a_configuration_the_daemon_is_in_its_jail_all_the_same() {
+    let root = router("no-config", FRESH);
+    root.write("sbin/ujail", "", 0o755);
+    fs::remove_file(root.0.join("etc/config/diswall")).unwrap();
+    service(&root, "start");
+    let log = root.read("log");
+    assert!(log.contains("procd_set_param user diswall") && !log.contains("runs as root"), "{log}");
 }
 
 #[test]

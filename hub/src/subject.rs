@@ -8,6 +8,9 @@ pub const HUB_HOST: &str = "_hub";
 /// The login that allowances of the whole fleet stand under; no reporter may have it.
 pub const FLEET: &str = "_fleet";
 
+/// The hub's own subjects have these where a login stands: `diswall.hub.allow.LOGIN.VERB`.
+const WORDS: [&str; 2] = ["allow", "ban"];
+
 /// See the module's head.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Parts {
@@ -24,7 +27,7 @@ pub struct Parts {
 impl Parts {
     /// Whether a reporter may have this name. Keys begin with a login or with the family of an address.
     pub fn is_login(name: &str) -> bool {
-        token(name).is_ok() && ![FLEET, "v4", "v6"].contains(&name)
+        token(name).is_ok() && ![FLEET, "v4", "v6"].iter().chain(&WORDS).any(|word| *word == name)
     }
 
     /// `None`: another subject, or a name that nobody may have.
@@ -52,6 +55,7 @@ mod tests {
             "diswall.blacklist.alice.add.a.b",
             "diswall.whitelist._fleet.add.x",
             "diswall.blacklist.v4.add.x",
+            "diswall.hub.allow.bob.add",
             "other.blacklist.alice.add.x",
             "diswall.whitelist.alice.add._hub",
             "diswall.blacklist..add.x",

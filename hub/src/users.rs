@@ -81,11 +81,17 @@ fn theirs(login: &str, password: &str, servers: &[String]) -> String {
 
 /// What a login may do. `publish: []` would forbid nothing, so every list names something.
 fn entry(login: &str, known: &str, any_inbox: bool) -> String {
-    let inbox = if any_inbox { "_INBOX.>".to_owned() } else { format!("_INBOX.{login}.>") };
+    // async-nats asks from inboxes of three words, everybody else's here have more. The denial is needed because
+    // nats-server takes a subscription that is wider than what is allowed, and then hands on what it does not deny.
+    let (inbox, deny) = if any_inbox {
+        ("_INBOX.*.*".to_owned(), ", deny: [\"_INBOX.*.*.>\"]")
+    } else {
+        (format!("_INBOX.{login}.>"), "")
+    };
     format!(
         "{{ {known}, permissions: {{\n    publish: {{ allow: [\"diswall.*.{login}.*.*\", \"{HELLO}\", \"{KEPT}\", \
          \"{KEPT_OVER_LEAVES}\"] }}\n    subscribe: {{ allow: [\"{inbox}\", \"diswall.*.{login}.*.*\", \"{CHANGES}\", \
-         \"diswall.blacklist.new\", \"{REPORTS}\"] }} }} }}"
+         \"diswall.blacklist.new\", \"{REPORTS}\"]{deny} }} }} }}"
     )
 }
 
@@ -138,7 +144,7 @@ mod tests {
 
     #[test]
     fn names_that_cannot_be_logins_are_refused() {
-        for bad in ["", "a.b", "*", "default", "_fleet", "a'b", "a\"b", "a b"] {
+        for bad in ["", "a.b", "*", "default", "_fleet", "allow", "ban", "a'b", "a\"b", "a b"] {
             assert!(add(bad, Proof::Password, false, &[]).is_err(), "{bad}");
         }
         let text = add("alice", Proof::Password, false, &["tls://hub.example.net:4223".into()]).unwrap();
@@ -148,9 +154,12 @@ mod tests {
             assert!(text.contains(line), "{text}");
         }
         let theirs = add("old", Proof::Password, true, &["nats://hub.example.net".into()]).unwrap();
-        for line in
-            ["diswall_rs = [\"old\"]", "server = \"hub.example.net\"\nport = 4222", "client_pass = \"", "_INBOX.>"]
-        {
+        for line in [
+            "diswall_rs = [\"old\"]",
+            "server = \"hub.example.net\"\nport = 4222",
+            "client_pass = \"",
+            "deny: [\"_INBOX.*.*.>\"]",
+        ] {
             assert!(theirs.contains(line) && !theirs.contains("uci"), "{theirs}");
         }
         assert!(add("old", Proof::Nkey, true, &[]).is_err());

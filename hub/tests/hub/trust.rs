@@ -223,3 +223,87 @@ async fn an_allowance_that_has_ended_ends_at_the_routers() {
     let told = tokio::time::timeout(Duration::from_millis(500), bobs.next()).await;
     assert!(told.is_err(), "{told:?}");
 }
+
+#[tokio::test]
+async fn a_login_that_asks_from_any_inbox_reads_no_answer_to_another() {
+    let mut site = Site::new(&["alice", "bob", "legacy --any-inbox"]).await;
+    let _hub = site.hub(TRUST).await;
+    let bob = site.router("bob").await;
+    let options = async_nats::ConnectOptions::with_user_and_password("legacy".into(), site.password("legacy"));
+    let legacy = options.connect(format!("127.0.0.1:{}", site.port)).await.unwrap();
+    let mut heard = Vec::new();
+    for subject in
+        ["_INBOX.>", "_INBOX.*", "_INBOX.*.*", "_INBOX.*.>", "_INBOX.*.*.*", "_INBOX.bob.>", "_INBOX.bob.*.*"]
+    {
+        heard.push(legacy.subscribe(subject).await.unwrap());
+    }
+    legacy.flush().await.unwrap();
+    assert_eq!(bob.init("white").await, "");
+    assert_eq!(bob.hello().await["quorum"], "2");
+    for subscriber in &mut heard {
+        let message = tokio::time::timeout(Duration::from_millis(200), subscriber.next()).await;
+        assert!(!matches!(message, Ok(Some(_))), "{message:?}");
+    }
+    // Its own, as async-nats asks for them by itself and as diswall-rs does.
+    let asked = "diswall.whitelist.legacy.init.h";
+    assert_eq!(legacy.request(asked, "empty".into()).await.unwrap().payload, "");
+    let mut inbox = legacy.subscribe("_INBOX.abc.def").await.unwrap();
+    legacy.publish_with_reply(asked, "_INBOX.abc.def", "empty".into()).await.unwrap();
+    let answer = tokio::time::timeout(crate::support::DEADLINE, inbox.next()).await.unwrap().unwrap();
+    assert_eq!(answer.payload, "");
+}
+
+#[tokio::test]
+async fn a_message_that_is_too_long_ends_its_senders_connection_and_nobody_elses() {
+    let mut site = Site::new(&["alice", "bob", "pot"]).await;
+    let hub = site.hub(TRUST).await;
+    let (alice, mut bob, pot) = (site.router("alice").await, site.router("bob").await, site.router("pot").await);
+    let sent = "PUB diswall.blacklist.alice.add.h 200000\r\n".to_owned() + &"x".repeat(200_000) + "\r\n";
+    let port = site.port;
+    let answer = tokio::task::spawn_blocking({
+        let password = site.password("alice");
+        move || raw(port, "alice", &password, &sent)
+    });
+    let answer = answer.await.unwrap();
+    assert!(answer.is_ok(), "{answer:?}");
+    // What a router says at most passes.
+    alice.say("black", "add", &"x".repeat(60_000)).await;
+    wait_for("it is looked at", async || hub.said().contains("alice: ")).await;
+    pot.report("203.0.113.1", "ssh").await;
+    bob.until("the others go on", |bans| bans.len() == 1).await;
+    // What is answered from the hub's account may be longer.
+    let owner = site.owner().await;
+    let mut asked = owner.subscribe("diswall.long.bob.*.*").await.unwrap();
+    // An answer proves that nats-server has the subscription; a flush does not.
+    owner.request("$JS.API.INFO", "".into()).await.unwrap();
+    let answering = tokio::spawn(async move {
+        let reply = asked.next().await.unwrap().reply.unwrap();
+        owner.publish(reply, vec![b'x'; 900_000].into()).await.unwrap();
+        owner.flush().await.unwrap();
+    });
+    let answer = bob.client.request("diswall.long.bob.ask.h", "".into()).await.unwrap();
+    answering.await.unwrap();
+    assert_eq!(answer.payload.len(), 900_000);
+    assert!(!hub.said().contains("nats-server is away"), "{}", hub.said());
+}
+
+/// Whether nats-server ends the connection of a client that says this. Its last word may be lost with it.
+fn raw(port: u16, user: &str, password: &str, said: &str) -> Result<(), std::io::Error> {
+    use std::io::{Read, Write};
+    let mut stream = std::net::TcpStream::connect(("127.0.0.1", port)).unwrap();
+    stream.set_read_timeout(Some(crate::support::DEADLINE)).unwrap();
+    let connect = format!("CONNECT {{\"verbose\":false,\"user\":\"{user}\",\"pass\":\"{password}\"}}\r\nPING\r\n");
+    stream.write_all(connect.as_bytes()).unwrap();
+    let mut heard = Vec::new();
+    let mut piece = [0; 4096];
+    while !String::from_utf8_lossy(&heard).contains("PONG") {
+        let read = stream.read(&mut piece).unwrap();
+        assert!(read > 0, "{}", String::from_utf8_lossy(&heard));
+        heard.extend_from_slice(&piece[..read]);
+    }
+    let _ = stream.write_all(said.as_bytes());
+    match stream.read_to_end(&mut heard) {
+        Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => Ok(()),
+        ended => ended.map(drop),
+    }
+}

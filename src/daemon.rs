@@ -280,7 +280,8 @@ impl Daemon {
                 index = self.own.logins.grown() => Wake::Log(index),
                 Some((feed, update)) = inputs.updates.recv() => Wake::Update(feed, update),
             };
-            let is_work = matches!(wake, Wake::Time | Wake::Seen(_) | Wake::Log(_) | Wake::Update(..));
+            let (is_time, is_work) =
+                (matches!(wake, Wake::Time), matches!(wake, Wake::Seen(_) | Wake::Log(_) | Wake::Update(..)));
             match wake {
                 Wake::Stop => break,
                 Wake::Reload => {
@@ -301,6 +302,7 @@ impl Daemon {
                 Wake::Log(index) => self.read_log(index),
                 Wake::Update(feed, update) => self.take(feed, update),
             }
+            // Not whenever it was time: what a comparison has not sent yet is its own to send, and to see refused.
             if is_work {
                 for _ in 1..BURST {
                     let Ok((feed, update)) = inputs.updates.try_recv() else { break };
@@ -317,7 +319,7 @@ impl Daemon {
                 let counters = self.kernel.counters();
                 self.tally.read(&counters, clock::wall());
             }
-            if is_work {
+            if is_work || is_time {
                 // Of that there may be more without end: whoever asks has to be heard before the next of it.
                 tokio::task::yield_now().await;
             }

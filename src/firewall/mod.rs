@@ -74,6 +74,9 @@ pub struct Firewall {
     bulk: Option<Bulk>,
 }
 
+/// A transaction of so many elements and more is not heard by the watch.
+const HEARD: usize = 128;
+
 /// Tells after a bulk load whether somebody else changed the ruleset meanwhile.
 struct Bulk {
     /// The ruleset's generation when it began.
@@ -456,6 +459,10 @@ impl Firewall {
     fn flush(&mut self) {
         if self.batch.is_empty() {
             return;
+        }
+        // The kernel holds a message for each element, 4 or 8 KiB of memory, until the transaction is whole.
+        if self.batch.elements() >= HEARD {
+            self.begin_bulk();
         }
         self.sent = self.sent.wrapping_add(1);
         let (bytes, _) = self.batch.finish();

@@ -32,8 +32,9 @@ pub const QUEUE: &str = "diswall-hub";
 /// Reports that are worked on at a time.
 const WORKERS: usize = 32;
 
-/// Reports that wait for one of them.
-const WAITING: usize = 64;
+/// Reports that wait for one of them: more than one login may make in an hour, so that whoever reports one address two
+/// hundred times at once stops the reading of what others say for no moment.
+const WAITING: usize = 512;
 
 /// What is to be done.
 #[derive(Debug)]

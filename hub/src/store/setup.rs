@@ -3,7 +3,8 @@
 //! A stream that is there is left as it is, but for its copies and its size; one that somebody else made, or a
 //! later hub, is refused, for keys without an end would ban for ever.
 
-use std::time::Duration;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use async_nats::jetstream::stream::{Config as Stream, DiscardPolicy, Republish, StorageType};
 use async_nats::{ConnectOptions, Event};
@@ -28,6 +29,9 @@ const LEVEL: u64 = 1;
 
 /// Messages that one subscription holds for the hub to read: some 2 MB.
 const HELD: usize = 8192;
+
+/// Between two lines about what was lost.
+const QUIET: Duration = Duration::from_secs(60);
 
 /// Connects, checks, makes.
 ///
@@ -75,10 +79,21 @@ fn told(event: &Event) {
     match event {
         Event::Connected => info!("connected to nats-server"),
         Event::Disconnected => warn!("nats-server is away; trying again"),
-        Event::SlowConsumer(_) => warn!("more reports arrive than can be read; some are lost"),
+        Event::SlowConsumer(_) => lost(),
         Event::ServerError(error) => warn!("nats-server: {error}"),
         Event::ClientError(error) => warn!("{error}"),
         other => info!("{other}"),
+    }
+}
+
+/// Said at most once a minute, for it comes with each message that is lost.
+fn lost() {
+    static SAID: Mutex<(Option<Instant>, u64)> = Mutex::new((None, 0));
+    let (since, count) = &mut *SAID.lock().unwrap_or_else(PoisonError::into_inner);
+    *count += 1;
+    if since.is_none_or(|since| since.elapsed() >= QUIET) {
+        warn!("more arrives than can be read: {count} messages were lost since this was last said");
+        (*since, *count) = (Some(Instant::now()), 0);
     }
 }
 

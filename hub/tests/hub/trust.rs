@@ -172,6 +172,29 @@ async fn a_flood_by_one_costs_the_others_nothing() {
     assert!(hub.memory() < 40_000, "{} KB", hub.memory());
 }
 
+/// A report that the login may still make, again and again: its own address is judged one after the other.
+#[tokio::test]
+async fn one_address_over_and_over_costs_the_others_nothing() {
+    let mut site = Site::new(&["alice", "bob", "carol"]).await;
+    let hub = site.hub("[trust]\nbans_per_hour = 400").await;
+    let (alice, mut bob, carol) = (site.router("alice").await, site.router("bob").await, site.router("carol").await);
+    // More than the hub holds unread, not faster than it can read.
+    for number in 1..=9_000 {
+        alice.client.publish("diswall.blacklist.alice.add.h", "45.0.0.1|ssh".into()).await.unwrap();
+        if number % 500 == 0 {
+            alice.client.flush().await.unwrap();
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+    for number in 0..20 {
+        let address = format!("203.0.113.{number}");
+        bob.report(&address, "ssh").await;
+        carol.report(&address, "ssh").await;
+    }
+    bob.until("the others' bans are there", |bans| bans.len() == 20).await;
+    assert!(!hub.said().contains("more arrives than can be read"), "{}", hub.said());
+}
+
 #[tokio::test]
 async fn a_login_reads_no_answer_to_another() {
     let mut site = Site::new(&["alice", "bob"]).await;

@@ -17,7 +17,7 @@ use tokio::sync::mpsc;
 
 use crate::address;
 use crate::allow;
-use crate::ban::Claim;
+use crate::ban::{Claim, DAY};
 use crate::changes;
 use crate::error::Result;
 use crate::hub::Hub;
@@ -32,9 +32,6 @@ const INBOXES: [&str; 2] = ["_INBOX.", "_R_."];
 
 /// How old the list may be.
 const AGE: Duration = Duration::from_secs(3);
-
-/// The shared login gets bans that hold longer than this, in seconds.
-pub const DAY: u64 = 86_400;
 
 /// Bytes of a reply that are left to a login's own bans.
 const OWN: usize = 64 * 1024;

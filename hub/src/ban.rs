@@ -3,6 +3,9 @@
 use diswall::feed::nats::wire::TAG_MAX;
 use diswall::ledger::Ladder;
 
+/// The shared login gets bans that hold longer than this, in seconds.
+pub const DAY: u64 = 86_400;
+
 /// A ban that holds for the whole fleet: `SECONDS|REASON|COUNT`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ban {

@@ -15,8 +15,7 @@ use log::{info, warn};
 use serde_json::json;
 
 use crate::address;
-use crate::answers::DAY;
-use crate::ban::Ban;
+use crate::ban::{Ban, DAY};
 use crate::error::{Error, Result};
 use crate::hub::Hub;
 use crate::lead::Lease;

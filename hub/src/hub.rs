@@ -7,7 +7,7 @@ use crate::complaints::Complaints;
 use crate::config::Config;
 use crate::limits::Limits;
 use crate::never::Never;
-use crate::routers::Noted;
+use crate::noted::Noted;
 use crate::store::Store;
 
 /// See the module's head.

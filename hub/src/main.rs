@@ -22,6 +22,7 @@ mod logger;
 #[cfg(test)]
 mod manual;
 mod never;
+mod noted;
 mod page;
 mod reporters;
 mod reports;

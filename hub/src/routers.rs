@@ -3,14 +3,11 @@
 //! Names of routers are whatever a login says they are, so a login has so many and no more: what is new then is not
 //! kept until one that is there is forgotten.
 
-use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
-
 use diswall::feed::nats::Statistics;
 
 use crate::error::Result;
 use crate::hub::Hub;
+use crate::noted::EACH;
 use crate::reporters;
 use crate::store::Put;
 use crate::subject::Parts;
@@ -18,31 +15,8 @@ use crate::subject::Parts;
 /// A router that was not heard of for so many seconds is forgotten.
 const FORGOTTEN: u64 = 7 * 86_400;
 
-/// A router is noted at most so often.
-const OFTEN: Duration = Duration::from_secs(600);
-
-/// Routers that one process remembers to have noted.
-const MOST: usize = 16_384;
-
-/// Routers of one login that are kept. Where several hubs hear of new ones at once, it may be one more for each.
-const EACH: usize = 256;
-
 /// Statistics of one login that are read in an hour.
 pub const STATISTICS: u32 = 4 * EACH as u32;
-
-#[derive(Debug, Default)]
-struct Logins {
-    routers: usize,
-    noted: HashMap<String, HashMap<String, Instant>>,
-}
-
-/// When each router was noted last, by this process.
-#[derive(Debug, Default)]
-pub struct Noted {
-    logins: Mutex<Logins>,
-    /// One new router after the other, so that the number of those that are kept is still true when one is added.
-    room: tokio::sync::Mutex<()>,
-}
 
 /// Notes that a router is there.
 ///
@@ -105,27 +79,4 @@ fn too_many(hub: &Hub, parts: &Parts) {
     hub.complaints.about(&parts.login, "routers", || {
         format!("more than {EACH} routers; {} and whoever else is new is not shown", parts.host)
     });
-}
-
-impl Noted {
-    /// Whether it is to be noted; then it counts as noted. `None`: its login has too many.
-    fn is_due(&self, parts: &Parts) -> Option<bool> {
-        let mut logins = self.logins.lock().unwrap_or_else(PoisonError::into_inner);
-        if logins.routers >= MOST {
-            *logins = Logins::default();
-        }
-        let Logins { routers, noted } = &mut *logins;
-        let hosts = noted.entry(parts.login.clone()).or_default();
-        if hosts.get(&parts.host).is_some_and(|at| at.elapsed() < OFTEN) {
-            return Some(false);
-        }
-        if hosts.len() >= EACH && !hosts.contains_key(&parts.host) {
-            *routers -= hosts.extract_if(|_, at| at.elapsed() >= OFTEN).count();
-            if hosts.len() >= EACH {
-                return None;
-            }
-        }
-        *routers += usize::from(hosts.insert(parts.host.clone(), Instant::now()).is_none());
-        Some(true)
-    }
 }

@@ -14,7 +14,8 @@ use crate::hub::{Counts, Hub};
 use crate::lead::Lease;
 use crate::limits::Limits;
 use crate::never::Never;
-use crate::routers::{Noted, STATISTICS};
+use crate::noted::Noted;
+use crate::routers::STATISTICS;
 use crate::{allow, changes, page, reports, store};
 
 /// How long nats-server may take to come up at boot.

@@ -222,7 +222,7 @@ mod tests {
     /// As [`MAGIC`] says of the first form.
     #[test]
     fn a_file_of_the_first_form_is_taken_and_its_list_asked_for_anew() {
-        let directory = tempfile::tempdir().unwrap();
+        let directory = tempfile::Builder::new().prefix("diswall-").tempdir().unwrap();
         let path = path(directory.path(), "old");
         let mut file = MAGIC[0].to_vec();
         file.extend([7, 1, b'x', 3, b'"', b'a', b'"', 0]);
@@ -240,7 +240,7 @@ mod tests {
 
     #[test]
     fn texts_come_back_with_their_addresses() {
-        let directory = tempfile::tempdir().unwrap();
+        let directory = tempfile::Builder::new().prefix("diswall-").tempdir().unwrap();
         let path = path(directory.path(), "greylist");
         for count in [1u32, 255, 300] {
             let mut builder = Builder::with_texts(u64::MAX, 1000);

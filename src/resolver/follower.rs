@@ -144,7 +144,8 @@ impl Follower {
         let now = Instant::now();
         for name in self.names.values_mut() {
             match &mut name.due {
-                Some(due) => *due = now,
+                // Whoever waits already stays before those who were asked for a moment ago, however often this comes.
+                Some(due) => *due = now.min(*due),
                 None => name.again = true,
             }
         }
@@ -296,6 +297,19 @@ mod tests {
         // It has an address of one family only, from now on.
         name.take([none(), addresses(&["2001:db8::2"], 60)], now, SHORTEST);
         assert_eq!((said(&name), name.trouble), ("2001:db8::2".into(), None));
+    }
+
+    #[test]
+    fn whoever_waits_is_asked_for_first_however_often_all_are_to_be() {
+        let (mut follower, before) = (Follower::default(), Instant::now() - Duration::from_secs(1));
+        follower.set(["a.example", "b.example"].into_iter());
+        follower.names.get_mut("b.example").unwrap().due = Some(before);
+        for _ in 0..3 {
+            follower.names.get_mut("a.example").unwrap().due = Some(Instant::now() + SHORTEST);
+            follower.ask_again();
+            assert_eq!(follower.names["b.example"].due, Some(before));
+            assert!(follower.names["a.example"].due.is_some_and(|due| due > before && due <= Instant::now()));
+        }
     }
 
     #[test]

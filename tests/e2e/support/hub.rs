@@ -80,7 +80,7 @@ impl Fleet {
     pub fn resume_at(&mut self, port: u16) {
         let mut command = Command::new(program());
         command.arg("-c").arg(self.directory.path().join("nats.conf")).args(["-p", &port.to_string()]);
-        self.process = Some(Proc::spawn(&mut command));
+        self.process = Some(Proc::spawn(&command));
         wait_until(DEADLINE, "nats-server listens", || TcpStream::connect(("127.0.0.1", port)).is_ok());
     }
 }

@@ -45,8 +45,11 @@ fn network6(slot: u32, n: u32) -> String {
     format!("{}/{}", Ipv6Addr::from_bits(((0x2a00 + 4 * u128::from(slot)) << 112) + (u128::from(n) << 97)), 32 + n % 17)
 }
 
+/// A file that is served: its name, how many lines, and what they are.
+type Listed = (&'static str, u32, fn(u32) -> String);
+
 /// What is served: a file's name, how many lines it has, and each of them.
-const FILES: [(&str, u32, fn(u32) -> String); 10] = [
+const FILES: [Listed; 10] = [
     ("spamhaus4", 1600, |n| format!("{{\"cidr\":\"{}\",\"sblid\":\"SBL{n}\",\"rir\":\"apnic\"}}", network(3, n))),
     ("spamhaus6", 80, |n| format!("{{\"cidr\":\"{}\",\"sblid\":\"SBL{n}\",\"rir\":\"apnic\"}}", network6(3, n))),
     ("feodo", 20, |n| host(0, n)),

@@ -13,6 +13,7 @@ mod show;
 mod table;
 
 use std::fs::File;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -873,7 +874,9 @@ fn store_needs() -> Option<File> {
     let place = extract.parent().unwrap_or(Path::new("/"));
     let found = needs::read(Path::new(needs::UCI), Path::new(needs::RESOLVERS), Path::new(""));
     let stored = std::fs::create_dir_all(place).and_then(|()| {
-        let turn = File::open(place)?;
+        // Of root's own: whoever could open it could hold it, too, and for ever.
+        let mut lock = File::options();
+        let turn = lock.write(true).create(true).truncate(false).mode(0o600).open(place.join("lock"))?;
         rustix::fs::flock(&turn, FlockOperation::LockExclusive)?;
         needs::store(&found, extract).map(|()| turn)
     });
@@ -928,20 +931,16 @@ fn config_explain(option: &str) -> Outcome {
 fn config_check(command: ConfigCheck) -> Outcome {
     let path = config_path(command.file.or(command.config));
     let in_force = last_good::text(&path).unwrap_or_default();
-    let mut settings = Settings::default();
-    let problems = match Settings::load(&path, &in_force) {
-        Ok(loaded) => {
-            settings = loaded.settings;
-            loaded.problems
-        }
-        Err(problems) => problems,
+    // Where the firewall's configuration is not beside it, or cannot be read, nobody can tell.
+    let unknown = |settings: &Settings| files::unknown_zones(settings, &path.with_file_name("firewall"));
+    let (problems, unknown) = match Settings::load(&path, &in_force) {
+        Ok(loaded) => (loaded.problems, unknown(&loaded.settings).unwrap_or_default()),
+        Err(problems) => (problems, Vec::new()),
     };
     if !problems.is_empty() {
         println!("{problems}");
     }
-    // Where the firewall's configuration is not beside it, or cannot be read, nobody can tell.
-    let unknown = files::unknown_zones(&settings, &path.with_file_name("firewall")).unwrap_or_default();
-    for (_, error) in &unknown {
+    for (_, error) in unknown {
         println!("warning: config diswall 'main': {error}; nothing is guarded there");
     }
     if problems.has_errors() {

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::support::{Daemon, Mount, Netns, nft, nft_set_elements, own_mounts, run, try_nft, wait_until};
+use crate::support::{Daemon, Mount, Netns, Proc, nft, nft_set_elements, own_mounts, run, try_nft, wait_until};
 
 const DEADLINE: Duration = Duration::from_secs(30);
 const LOCAL: &str = "\toption local_only '1'";
@@ -269,6 +269,29 @@ fn the_rules_on_a_full_disk_leave_no_half_of_a_file() {
     std::fs::remove_file(fill).expect("room");
     assert_eq!(daemon.exit(&["rules", "--write"]), (Some(0), String::new()));
     assert!(try_nft(&["-c", "-f", "/run/diswall/fw4/diswall.nft"]).is_ok());
+}
+
+/// Who can open what is locked can lock it, too: that is root alone.
+#[test]
+fn nobody_else_keeps_root_from_writing_the_rules() {
+    let _netns = Netns::enter();
+    own_mounts();
+    let daemon = Daemon::prepare(LOCAL, BLOCK);
+    let _run_directory = Mount::tmpfs("size=64k", Path::new("/run"));
+    assert_eq!(daemon.exit(&["rules", "--write"]), (Some(0), String::new()));
+    // Holds the directory, and each thing in it that others may open.
+    let others = "import fcntl, glob, os, signal\n\
+                  held = []\n\
+                  for name in ['/run/diswall/fw4'] + glob.glob('/run/diswall/fw4/*'):\n    \
+                      try: held.append(os.open(name, os.O_RDONLY)); fcntl.flock(held[-1], fcntl.LOCK_EX | fcntl.LOCK_NB)\n    \
+                      except PermissionError: pass\n\
+                  print(len(held), flush=True)\n\
+                  signal.pause()\n";
+    let mut holder = std::process::Command::new("setpriv");
+    holder.args(["--reuid", "65534", "--clear-groups", "--pdeathsig", "KILL", "/usr/bin/python3", "-c", others]);
+    let holder = Proc::spawn(&holder);
+    assert_eq!(holder.line(DEADLINE), "3", "the directory, the rules and the extract, and not the lock");
+    assert_eq!(daemon.exit(&["rules", "--write"]), (Some(1), String::new()));
 }
 
 #[test]

@@ -456,12 +456,7 @@ impl Client {
             return;
         }
         self.written = Some(Instant::now());
-        let (path, facts, entries) = (self.path.clone(), self.facts.clone(), Arc::clone(entries));
-        let kept = spawn_blocking(move || store::write(&path, &facts, &entries)).await;
-        let text = match kept {
-            Ok(Err(error)) => Some(store::not_kept(&error)),
-            _ => None,
-        };
+        let text = store::keep(self.path.clone(), self.facts.clone(), Arc::clone(entries)).await;
         self.send(Update::Notice { key: "kept", text }).await;
     }
 

@@ -1,7 +1,8 @@
 //! Lists of addresses and networks: fetched now and then, and in force as the configuration says.
 //!
 //! `settings` is a list's section of the configuration; `client` its task, which fetches it, judges what came
-//! (`judge`) and posts it as a whole; `names` follows those of a list of host names; `store` keeps it over a restart. `Context` is what all lists have in common.
+//! (`judge`) and posts it as a whole; `names` follows those of a list of host names; `store` keeps it over a restart.
+//! `Context` is what all lists have in common.
 //! [`format`] says what forms lists have, [`read`] turns the bytes of one into ranges, as they come; both are pure.
 
 mod client;

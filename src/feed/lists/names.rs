@@ -9,9 +9,9 @@ use std::convert::Infallible;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep_until};
 
 use super::Context;
@@ -160,13 +160,15 @@ impl Names {
         }
         if let Some(entries) = entries {
             self.size = entries.size().all();
+            let entries = Arc::new(entries);
             match self.written.map(|at| at + self.pause).filter(|at| *at > now) {
                 _ if untried > 0 => {}
-                None => self.keep(entries.clone()).await,
+                None => self.keep(&entries).await,
                 // What wears has the next change.
                 Some(later) if self.pause == PAUSE => again = again.or(Some(later)),
                 Some(_) => {}
             }
+            let entries = Arc::unwrap_or_clone(entries);
             self.send(Update::Event(Event::Entries { source: self.source, entries })).await;
         }
         self.due = again;
@@ -212,14 +214,9 @@ impl Names {
     }
 
     /// Keeps it over a restart.
-    async fn keep(&mut self, entries: Entries) {
+    async fn keep(&mut self, entries: &Arc<Entries>) {
         self.written = Some(Instant::now());
-        let (path, facts) = (self.path.clone(), self.facts.clone());
-        let kept = spawn_blocking(move || store::write(&path, &facts, &entries)).await;
-        let text = match kept {
-            Ok(Err(error)) => Some(store::not_kept(&error)),
-            _ => None,
-        };
+        let text = store::keep(self.path.clone(), self.facts.clone(), Arc::clone(entries)).await;
         self.send(Update::Notice { key: "kept", text }).await;
     }
 

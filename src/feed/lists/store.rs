@@ -4,6 +4,9 @@
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use tokio::task::spawn_blocking;
 
 use crate::feed::fetch::Validators;
 use crate::model::entries::{ARRAYS, Shape};
@@ -32,9 +35,12 @@ pub struct Facts {
     pub validators: Validators,
 }
 
-/// What the owner hears when it cannot be written.
-pub fn not_kept(error: &io::Error) -> String {
-    format!("it cannot be kept over a restart: {error}")
+/// As [`write`], while others have their turn; what the owner hears of it when it cannot be written.
+pub async fn keep(path: PathBuf, facts: Facts, entries: Arc<Entries>) -> Option<String> {
+    match spawn_blocking(move || write(&path, &facts, &entries)).await {
+        Ok(Err(error)) => Some(format!("it cannot be kept over a restart: {error}")),
+        _ => None,
+    }
 }
 
 /// Where a list of that name is.

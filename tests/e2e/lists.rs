@@ -244,21 +244,6 @@ fn a_list_that_is_gone_leaves_nothing_in_the_kernel() {
     assert_eq!(of_firewall(&daemon), "ok");
 }
 
-const SERVER: &str = r#"
-class Handler(http.server.BaseHTTPRequestHandler):
-    def do_GET(self):
-        body = open(self.path.strip('/'), 'rb').read()
-        etag = '"%d"' % zlib.crc32(body)
-        same = self.headers.get('If-None-Match') == etag
-        print(self.path, 304 if same else 200, flush=True)
-        self.send_response(304 if same else 200)
-        self.send_header('ETag', etag)
-        if not same: self.send_header('Content-Length', str(len(body)))
-        self.end_headers()
-        if not same: self.wfile.write(body)
-    def log_message(self, *_): pass
-"#;
-
 #[test]
 fn a_list_is_fetched_kept_asked_for_again_and_never_replaced_by_rubbish() {
     let _netns = crate::support::Netns::enter();
@@ -266,7 +251,7 @@ fn a_list_is_fetched_kept_asked_for_again_and_never_replaced_by_rubbish() {
     let put = |bytes: &[u8]| fs::write(place.path().join("list"), bytes).expect("written");
     let many: String = (0..200).map(|n| format!("198.51.100.{n}\n")).collect();
     put(many.as_bytes());
-    let server = web::serve(SERVER, place.path(), "8090", None);
+    let server = web::serve(web::FILES, place.path(), "8090", None);
     let section = "config list 'web'\n\toption url 'http://127.0.0.1:8090/list'\n\toption interval '10m'\n";
     let mut daemon = Daemon::start("", &format!("{}{section}", crate::packets::NO_FEED));
     crate::support::nft_load("table inet fw4 { }");
@@ -312,7 +297,7 @@ fn a_list_that_has_not_changed_leaves_the_kernel_alone() {
     let put = |text: &str| fs::write(place.path().join("list"), text).expect("written");
     let many: String = (0..100).map(|n| format!("198.51.100.{0}\n2001:db8:{0}::/48\n", 2 * n)).collect();
     put(&many);
-    let server = web::serve(SERVER, place.path(), "8091", None);
+    let server = web::serve(web::FILES, place.path(), "8091", None);
     let section = "config list 'web'\n\toption url 'http://127.0.0.1:8091/list'\n";
     let daemon = Daemon::start("", &format!("{}{section}", crate::packets::NO_FEED));
     wait_live(&daemon, "web");

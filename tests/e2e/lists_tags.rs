@@ -12,20 +12,6 @@ const DEADLINE: Duration = Duration::from_secs(30);
 const QUIET: &str = "config nats 'nats'\n\toption enabled '0'\nconfig scan 'scan'\n\toption enabled '0'\n";
 const NO_DYNFW: &str = "config dynfw 'dynfw'\n\toption enabled '0'\n";
 const HEAD: &str = "# For the terms of use see https://view.sentinel.turris.cz/\nAddress,Tags\n";
-const SERVER: &str = r#"
-class Handler(http.server.BaseHTTPRequestHandler):
-    def do_GET(self):
-        body = open(self.path.strip('/'), 'rb').read()
-        etag = '"%d"' % zlib.crc32(body)
-        same = self.headers.get('If-None-Match') == etag
-        print(self.path, 304 if same else 200, flush=True)
-        self.send_response(304 if same else 200)
-        self.send_header('ETag', etag)
-        if not same: self.send_header('Content-Length', str(len(body)))
-        self.end_headers()
-        if not same: self.wfile.write(body)
-    def log_message(self, *_): pass
-"#;
 
 fn greylist(port: u16) -> String {
     format!(
@@ -58,7 +44,7 @@ fn the_greylist_says_why_dynfw_bans_an_address() {
     let place = tempfile::tempdir().expect("a place");
     let put = |rows: &str| fs::write(place.path().join("greylist-latest.csv"), [HEAD, rows].concat()).expect("written");
     put("203.0.113.1,\"port_scan,haas\"\n203.0.113.2,smtp\n2001:db8::7,haas\n203.0.113.4,telnet\n203.0.113.5,\n");
-    let server = web::serve(SERVER, place.path(), "8095", None);
+    let server = web::serve(web::FILES, place.path(), "8095", None);
     let mut daemon = Daemon::start("", &[&sentinel.section(), QUIET, &greylist(8095)].concat());
     wait_until(DEADLINE, "both are in force", || nft_set_elements("diswall_dynfw4").len() == 3 && held() == 4);
     assert_eq!(server.line(DEADLINE), "/greylist-latest.csv 200");
@@ -110,7 +96,7 @@ fn a_strangers_tags_are_words_and_few() {
     rows.push_str(&format!("192.0.2.3,{}\n192.0.2.4,\"open\n", "x".repeat(4000)));
     rows.push_str(&(0..400).map(|n| format!("198.51.{}.{},tag{n:03}\n", n / 200, n % 200)).collect::<String>());
     fs::write(place.path().join("greylist-latest.csv"), [HEAD, &rows].concat()).expect("written");
-    let _server = web::serve(SERVER, place.path(), "8096", None);
+    let _server = web::serve(web::FILES, place.path(), "8096", None);
     let daemon = Daemon::start("", &[NO_DYNFW, QUIET, &greylist(8096)].concat());
     wait_until(DEADLINE, "all are in force", || held() == 404);
     for address in ["192.0.2.1", "192.0.2.2", "192.0.2.3"] {

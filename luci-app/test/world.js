@@ -7,7 +7,7 @@
  * a daemon are skipped.
  */
 
-const { spawn, spawnSync } = require('node:child_process');
+const { spawnSync } = require('node:child_process');
 const fs = require('node:fs');
 const net = require('node:net');
 const os = require('node:os');
@@ -16,48 +16,13 @@ const readline = require('node:readline');
 const { chromium } = require('playwright-core');
 const { Router, program } = require('./router.js');
 const sample = require('./sample.js');
+const { until, start } = require('../../tests/parts/browser.js');
 
 const ROOT = path.join(__dirname, '../..');
 const BINARY = process.env.DISWALL;
 const CHROMIUM = process.env.CHROMIUM || '/usr/bin/chromium';
 const LISTED = 300;
 const NATS_PORT = 4222;
-
-/* Checks `condition` until it holds; a generous deadline, and the last answer in the complaint. */
-async function until(what, condition, seconds = 30) {
-	const end = Date.now() + seconds * 1000;
-	let last;
-
-	for (;;) {
-		try {
-			last = await condition();
-
-			if (last)
-				return last;
-		}
-		catch (error) {
-			last = error;
-		}
-
-		if (Date.now() > end)
-			throw new Error(`waited ${seconds} s for ${what}; last: ${last}`);
-
-		await new Promise(resolve => setTimeout(resolve, 50));
-	}
-}
-
-/* No child outlives the tests, however they end. */
-const children = new Set();
-
-process.on('exit', () => children.forEach(child => child.kill('SIGKILL')));
-
-function start(command, args, stdio) {
-	const child = spawn(command, args, { stdio });
-
-	children.add(child);
-	child.on('exit', () => children.delete(child));
-	return child;
-}
 
 /* A child whose commands and answers are lines. */
 class Lines {

@@ -5,11 +5,12 @@
 // would stop its daemon is left out.
 "use strict";
 
-const { spawn, spawnSync } = require("node:child_process");
+const { spawnSync } = require("node:child_process");
 const fs = require("node:fs");
 const os = require("node:os");
 const path = require("node:path");
 const { createRequire } = require("node:module");
+const { children, until, start } = require("../../tests/parts/browser.js");
 
 const ROOT = path.join(__dirname, "../..");
 const { chromium } = createRequire(path.join(ROOT, "luci-app/test/package.json"))("playwright-core");
@@ -28,27 +29,6 @@ const LISTS = [
     about: "Hosts that nobody wants.", url: `http://127.0.0.1:9/${list.name}`, format: "auto", licence: "free for all",
     interval: "12h", direction: "src", risk: "low", home: "http://127.0.0.1:9/", ...list,
 }));
-
-async function until(what, condition, seconds = 30) {
-    const end = Date.now() + seconds * 1000;
-    for (;;) {
-        const last = await Promise.resolve().then(condition).catch((error) => error);
-        if (last && !(last instanceof Error)) return last;
-        if (Date.now() > end) throw new Error(`waited ${seconds} s for ${what}; last: ${last}`);
-        await new Promise((resolve) => setTimeout(resolve, 50));
-    }
-}
-
-// No child outlives the tests, however they end.
-const children = new Set();
-process.on("exit", () => children.forEach((child) => child.kill("SIGKILL")));
-
-function start(command, args, stdio) {
-    const child = spawn(command, args, { stdio });
-    children.add(child);
-    child.on("exit", () => children.delete(child));
-    return child;
-}
 
 class World {
     async start() {

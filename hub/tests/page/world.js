@@ -3,12 +3,13 @@
 // made, and a browser.
 "use strict";
 
-const { spawn, spawnSync } = require("node:child_process");
+const { spawnSync } = require("node:child_process");
 const fs = require("node:fs");
 const net = require("node:net");
 const os = require("node:os");
 const path = require("node:path");
 const { createRequire } = require("node:module");
+const { children, until, start } = require("../../../tests/parts/browser.js");
 
 const ROOT = path.join(__dirname, "../../..");
 const { chromium } = createRequire(path.join(ROOT, "luci-app/test/package.json"))("playwright-core");
@@ -16,27 +17,6 @@ const HUB = path.resolve(process.env.DISWALL_HUB || path.join(ROOT, "target/debu
 const PORT = 4222;
 const URL = "http://127.0.0.1:4280";
 const TOKEN = "a-word-that-nobody-guesses";
-
-async function until(what, condition, seconds = 30) {
-    const end = Date.now() + seconds * 1000;
-    for (;;) {
-        const last = await Promise.resolve().then(condition).catch((error) => error);
-        if (last && !(last instanceof Error)) return last;
-        if (Date.now() > end) throw new Error(`waited ${seconds} s for ${what}; last: ${last}`);
-        await new Promise((resolve) => setTimeout(resolve, 50));
-    }
-}
-
-// No child outlives the tests, however they end.
-const children = new Set();
-process.on("exit", () => children.forEach((child) => child.kill("SIGKILL")));
-
-function start(command, args, stdio) {
-    const child = spawn(command, args, { stdio });
-    children.add(child);
-    child.on("exit", () => children.delete(child));
-    return child;
-}
 
 function listens(port) {
     return new Promise((resolve) => {

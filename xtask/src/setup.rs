@@ -6,6 +6,7 @@ use std::process::{Command, Stdio};
 
 use crate::Result;
 use crate::command::{cargo, command, find_program, output, run};
+use crate::files::read_text;
 
 /// Something a subcommand stands on.
 pub struct Need {
@@ -20,6 +21,8 @@ pub struct Need {
 enum Probe {
     /// A file.
     File(&'static str),
+    /// A file of the compiler for routers, which must be of the version that Cargo.toml asks for, or newer.
+    Compiler(&'static str),
     /// A program on the search path (or in /usr/sbin).
     Program(&'static str),
     /// A library, by its pkg-config name.
@@ -36,6 +39,7 @@ impl Probe {
         };
         match self {
             Probe::File(path) => Path::new(path).is_file(),
+            Probe::Compiler(path) => Path::new(path).is_file() && compiler_is_new_enough(),
             Probe::Program(name) => find_program(name).is_some(),
             Probe::Library(name) => succeeds("pkg-config", &["--exists", name]),
             Probe::Python(name) => succeeds("/usr/bin/python3", &["-c", &format!("import {name}")]),
@@ -57,6 +61,25 @@ const fn python(name: &'static str, package: &'static str, why: &'static str) ->
 
 const fn file(path: &'static str, package: &'static str, why: &'static str) -> Need {
     Need { probe: Probe::File(path), package, why }
+}
+
+const fn compiler(path: &'static str, package: &'static str, why: &'static str) -> Need {
+    Need { probe: Probe::Compiler(path), package, why }
+}
+
+/// Whether Debian's rustc builds this: a machine's package lists may be of a day when it was too old.
+fn compiler_is_new_enough() -> bool {
+    let Ok(manifest) = read_text(Path::new("Cargo.toml")) else { return false };
+    let asked = manifest.lines().find_map(|line| line.strip_prefix("rust-version = "));
+    let there = output(&mut command("/usr/bin/rustc", &["-V"])).unwrap_or_default();
+    let there = there.split(' ').nth(1).and_then(release);
+    asked.and_then(|asked| release(asked.trim_matches('"'))).is_some_and(|asked| there >= Some(asked))
+}
+
+/// The first two numbers of a version.
+fn release(version: &str) -> Option<(u32, u32)> {
+    let mut numbers = version.split('.');
+    Some((numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?))
 }
 
 /// To build diswall.
@@ -155,9 +178,13 @@ pub const SIGN: &[Need] = &[
 
 /// To build for routers.
 pub const CROSS: &[Need] = &[
-    file("/usr/bin/rustc", "rustc-web", "a compiler whose library source Debian has too"),
-    file("/usr/bin/cargo", "cargo-web", "the cargo that goes with it"),
-    file("/usr/lib/rustlib/src/rust/library/std/Cargo.toml", "rust-web-src", "the standard library, built for MIPS"),
+    compiler("/usr/bin/rustc", "rustc-web", "a compiler, new enough, whose library source Debian has too"),
+    compiler("/usr/bin/cargo", "cargo-web", "the cargo that goes with it"),
+    compiler(
+        "/usr/lib/rustlib/src/rust/library/std/Cargo.toml",
+        "rust-web-src",
+        "the standard library, built for MIPS",
+    ),
     python("ensurepip", "python3-venv", "a place of its own for zig"),
 ];
 
@@ -182,7 +209,7 @@ pub fn ensure(groups: &[&[Need]]) -> Result<()> {
     for need in &missing {
         println!("  {:<16} {}", need.package, need.why);
     }
-    install(&missing.iter().map(|need| need.package).collect::<Vec<_>>())?;
+    install(&missing)?;
     match missing.iter().find(|need| !need.probe.found()) {
         None => Ok(()),
         Some(need) => Err(format!("{} was installed, and yet what it is for is not found: {}", need.package, need.why)),
@@ -225,7 +252,8 @@ fn is_root() -> Result<bool> {
     Ok(output(&mut command("id", &["-u"]))?.trim() == "0")
 }
 
-fn install(packages: &[&str]) -> Result<()> {
+fn install(missing: &[&Need]) -> Result<()> {
+    let packages: Vec<&str> = missing.iter().map(|need| need.package).collect();
     let by_hand = format!("install them and run this again (Debian's names): {}", packages.join(" "));
     if find_program("apt-get").is_none() {
         return Err(format!("this is no Debian or Ubuntu; {by_hand}"));
@@ -234,13 +262,13 @@ fn install(packages: &[&str]) -> Result<()> {
         return Err(format!("only root can install; as root: apt-get install {}", packages.join(" ")));
     }
     println!("Installing them with apt-get.");
-    let first = apt(&["install"], packages);
-    if run(&mut { first }).is_ok() {
+    let installed = run(&mut apt(&["install"], &packages)).is_ok();
+    if installed && missing.iter().all(|need| need.probe.found()) {
         return Ok(());
     }
     println!("Once more, with fresh package lists.");
     run(&mut apt(&["update"], &[]))?;
-    run(&mut apt(&["install"], packages)).map_err(|error| format!("{error}; {by_hand}"))
+    run(&mut apt(&["install"], &packages)).map_err(|error| format!("{error}; {by_hand}"))
 }
 
 fn apt(action: &[&str], packages: &[&str]) -> Command {
@@ -251,4 +279,17 @@ fn apt(action: &[&str], packages: &[&str]) -> Command {
     }
     command.env("DEBIAN_FRONTEND", "noninteractive");
     command
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_are_compared_as_numbers() {
+        assert_eq!(release("1.96.0"), Some((1, 96)));
+        assert!(release("1.100.0") > release("1.93"));
+        assert!(release("1.85.0") < release("1.93"));
+        assert_eq!(release("nightly"), None);
+    }
 }

@@ -163,7 +163,7 @@ fn run_all(args: &[String]) -> Result<()> {
     };
     let start = Instant::now();
     setup::require_root("the test run")?;
-    setup::ensure(&[setup::BUILD, setup::RUN, setup::TEST, setup::PACK])?;
+    setup::ensure(&[setup::BUILD, setup::RUN, setup::TEST, setup::PACK, setup::SIGN])?;
     setup::ensure_rust_components()?;
     setup::unpack("crowdsec")?;
     setup::nats_server()?;

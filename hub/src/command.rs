@@ -9,7 +9,7 @@ use ipnet::IpNet;
 use crate::config::{self, Config, PLACE};
 use crate::hub::Hub;
 use crate::users::{self, Proof};
-use crate::{allow, logger, revoke, serve, show};
+use crate::{allow, dynfw, logger, revoke, serve, show};
 
 /// A hub for a fleet of diswall routers: judges what they report and shares the bans. Without a command it runs.
 #[derive(FromArgs)]
@@ -38,6 +38,7 @@ enum Command {
     Allow(Allow),
     Revoke(Revoke),
     User(User),
+    Dynfw(Dynfw),
 }
 
 /// Show how the hub and its nats-server are.
@@ -126,6 +127,28 @@ struct Add {
     any_inbox: bool,
 }
 
+/// Turris Sentinel's list for the fleet.
+#[derive(FromArgs)]
+#[cfg_attr(test, derive(argh::ArgsInfo))]
+#[argh(subcommand, name = "dynfw")]
+struct Dynfw {
+    #[argh(subcommand)]
+    command: DynfwCommand,
+}
+
+#[derive(FromArgs)]
+#[cfg_attr(test, derive(argh::ArgsInfo))]
+#[argh(subcommand)]
+enum DynfwCommand {
+    Key(Key),
+}
+
+/// Make the key by which routers know this hub, unless it is there, and print what hub and routers must be told.
+#[derive(FromArgs)]
+#[cfg_attr(test, derive(argh::ArgsInfo))]
+#[argh(subcommand, name = "key")]
+struct Key {}
+
 /// Does what the arguments say.
 ///
 /// # Errors
@@ -143,6 +166,10 @@ pub async fn run(arguments: Arguments) -> Result<(), String> {
     if let Command::User(User { command: UserCommand::Add(add) }) = command {
         let proof = if add.nkey { Proof::Nkey } else { Proof::Password };
         print!("{}", users::add(&add.login, proof, add.any_inbox, &config.nats.servers)?);
+        return Ok(());
+    }
+    if let Command::Dynfw(Dynfw { command: DynfwCommand::Key(Key {}) }) = command {
+        print!("{}", dynfw::make(&config.dynfw, &arguments.config)?);
         return Ok(());
     }
     let hub = serve::attach(config).await?;
@@ -177,7 +204,7 @@ async fn execute(hub: &Hub, command: Command) -> Result<String, String> {
             done.map(|done| format!("{login} is revoked: {done}\n"))
         }
         // Done without nats-server.
-        Command::User(_) => Ok(String::new()),
+        Command::User(_) | Command::Dynfw(_) => Ok(String::new()),
     };
     done.map_err(|error| error.to_string())
 }

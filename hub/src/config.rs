@@ -4,10 +4,11 @@
 //! runs (reporters, allowances) stands in nats-server.
 
 use std::fs;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use ipnet::IpNet;
+use omq_proto::CurvePublicKey;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 
@@ -34,6 +35,9 @@ pub struct Config {
     /// The page for people, and `/metrics`.
     #[serde(default)]
     pub page: Page,
+    /// Turris Sentinel's list for the fleet.
+    #[serde(default)]
+    pub dynfw: Dynfw,
 }
 
 /// `[nats]`
@@ -127,6 +131,61 @@ impl Default for Page {
     }
 }
 
+/// `[dynfw]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Dynfw {
+    /// A file with the secret CURVE key by which routers know this hub. Without one nothing is passed on.
+    pub key_file: Option<PathBuf>,
+    /// Where routers come.
+    pub listen: SocketAddr,
+    /// Name or address of Turris Sentinel's server.
+    pub server: String,
+    /// Its port.
+    pub port: u16,
+    /// Its public CURVE key in Z85; empty: no CURVE.
+    pub server_key: String,
+    /// Whether suspicious events are passed on too.
+    pub events: bool,
+    /// How many routers may come.
+    pub routers: usize,
+    /// Seconds that Sentinel may be away until routers are let go.
+    pub patience: u64,
+}
+
+impl Default for Dynfw {
+    fn default() -> Dynfw {
+        let sentinel = diswall::feed::dynfw::Settings::default();
+        Dynfw {
+            key_file: None,
+            listen: (Ipv4Addr::UNSPECIFIED, sentinel.port).into(),
+            server: sentinel.server,
+            port: sentinel.port,
+            server_key: sentinel.server_key.unwrap_or_default(),
+            events: false,
+            routers: 10_000,
+            patience: 600,
+        }
+    }
+}
+
+impl Dynfw {
+    fn check(&self) -> Result<(), String> {
+        if let Err(error) = CurvePublicKey::from_z85(&self.server_key)
+            && !self.server_key.is_empty()
+        {
+            return Err(format!("[dynfw] server_key is no CURVE public key (40 characters of Z85): {error}"));
+        }
+        if !(1..=86_400).contains(&self.patience) {
+            return Err(format!("[dynfw] patience is {} seconds; a second to a day can be", self.patience));
+        }
+        if !(1..=1_000_000).contains(&self.routers) {
+            return Err(format!("[dynfw] routers is {}; 1 to 1,000,000 can be", self.routers));
+        }
+        Ok(())
+    }
+}
+
 impl Config {
     /// Reads and checks the file.
     ///
@@ -158,6 +217,7 @@ impl Config {
         if let Some(bad) = config.routers.diswall_rs.iter().find(|login| !Parts::is_login(login)) {
             return Err(format!("[routers] diswall_rs: \"{bad}\" cannot be a login"));
         }
+        config.dynfw.check()?;
         Ok(config)
     }
 }
@@ -228,6 +288,9 @@ mod tests {
             ("[nats]\nservers = [\"x\"]\n[trust]\nquorum = 0", "quorum is 0"),
             ("[nats]\nservers = [\"x\"]\n[trust]\nnever = [\"lan\"]", "never"),
             ("[nats]\nservers = [\"x\"]\n[store]\nreplicas = 2", "replicas is 2"),
+            ("[nats]\nservers = [\"x\"]\n[dynfw]\nserver_key = \"x\"", "40 characters of Z85"),
+            ("[nats]\nservers = [\"x\"]\n[dynfw]\nlisten = \"hub:7087\"", "listen"),
+            ("[nats]\nservers = [\"x\"]\n[dynfw]\npatience = 0", "patience is 0"),
             ("[nats]\nservers = [\"x\"]\n[routers]\ndiswall_rs = [\"a.*\"]", "\"a.*\" cannot be a login"),
         ] {
             let error = Config::parse(bad).unwrap_err();

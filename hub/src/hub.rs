@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64};
 use crate::clock::Clock;
 use crate::complaints::Complaints;
 use crate::config::Config;
+use crate::dynfw::Figures;
 use crate::limits::Limits;
 use crate::never::Never;
 use crate::noted::Noted;
@@ -33,6 +34,8 @@ pub struct Hub {
     pub noted: Noted,
     /// What was counted.
     pub counts: Counts,
+    /// What the relay of DynFW shows of itself.
+    pub relay: Figures,
 }
 
 /// What this process counted since it started.

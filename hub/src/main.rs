@@ -2,7 +2,7 @@
 //!
 //! Routers report whom they banned to a nats-server; the hub judges the reports and tells the fleet. All it knows is
 //! kept in nats-server's JetStream (`store`), so it may run as often as one likes. `reports` takes what arrives,
-//! `judge` makes bans of it, `changes` tells them, `answers` serves routers that ask.
+//! `judge` makes bans of it, `changes` tells them, `answers` serves routers that ask; `dynfw` passes Turris Sentinel's list on.
 
 mod address;
 mod allow;
@@ -13,6 +13,7 @@ mod clock;
 mod command;
 mod complaints;
 mod config;
+mod dynfw;
 mod error;
 mod hub;
 mod judge;

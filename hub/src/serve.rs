@@ -10,6 +10,7 @@ use crate::answers::Answers;
 use crate::clock::Clock;
 use crate::complaints::Complaints;
 use crate::config::Config;
+use crate::dynfw::{self, Figures};
 use crate::hub::{Counts, Hub};
 use crate::lead::Lease;
 use crate::limits::Limits;
@@ -41,6 +42,8 @@ pub async fn run(config: Config) -> Result<(), String> {
     let allowances = tokio::spawn(allow::follow(hub.clone()));
     let telling = tokio::spawn(changes::run(hub.clone()));
     page::start(hub.clone()).await?;
+    dynfw::start(&hub)?;
+    let showing = tokio::spawn(dynfw::say(hub.clone()));
     let answers = Answers::start(hub.clone());
     let end = async move {
         tokio::select! {
@@ -49,7 +52,7 @@ pub async fn run(config: Config) -> Result<(), String> {
         }
     };
     let ended = reports::run(hub.clone(), answers, end).await;
-    for task in [following, allowances, telling] {
+    for task in [following, allowances, telling, showing] {
         task.abort();
     }
     let goodbye = async {
@@ -91,6 +94,7 @@ async fn hub(config: Config, store: store::Store) -> Result<Hub, String> {
         complaints: Complaints::default(),
         noted: Noted::default(),
         counts: Counts::default(),
+        relay: Figures::default(),
     })
 }
 

@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use crate::address;
 use crate::ban::{Ban, Claim};
 use crate::changes;
+use crate::dynfw;
 use crate::error::Result;
 use crate::hub::Hub;
 use crate::lead;
@@ -44,6 +45,7 @@ pub async fn status(store: &Store) -> Result<String> {
         let state = bucket.state().await?;
         let _ = writeln!(text, "{} {name}, {} KB", state.messages, state.bytes / 1024);
     }
+    text.push_str(&dynfw::lines(&dynfw::all(store).await?));
     Ok(text)
 }
 

@@ -7,6 +7,7 @@ use diswall::feed::nats::Statistics;
 
 use crate::address;
 use crate::ban::{Ban, Claim};
+use crate::dynfw::{self, Shown};
 use crate::error::Result;
 use crate::hub::Hub;
 use crate::reporters;
@@ -74,6 +75,8 @@ pub struct Gathered {
     pub routers: VecDeque<Seen>,
     /// Those that were heard of before them.
     pub more_routers: u64,
+    /// Relays of DynFW, one a hub.
+    pub relays: Vec<Shown>,
     /// What was asked, and the answer.
     pub answer: Option<(String, String)>,
 }
@@ -125,6 +128,7 @@ pub async fn gather(hub: &Hub, asked: Option<&str>) -> Result<Gathered> {
             }
         })
         .await?;
+    all.relays = dynfw::all(store).await?;
     if let Some(asked) = asked {
         let answer = match asked.parse::<IpAddr>() {
             Ok(ip) => show::check(hub, ip.to_canonical()).await?,

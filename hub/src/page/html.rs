@@ -5,6 +5,7 @@ use std::fmt::{self, Display, Write};
 use diswall::feed::nats::Statistics;
 
 use super::gather::{Gathered, Row};
+use crate::dynfw::{LICENCE, Shown};
 use crate::revoke::{Revoked, UNTOLD};
 
 /// How it looks. On a phone a table's row is a block of its own, each cell behind its column's name.
@@ -118,6 +119,7 @@ pub fn overview(all: &Gathered) -> String {
     bans(&mut body, "Newest bans", &all.newest);
     bans(&mut body, "Most stubborn", &all.stubborn);
     routers(&mut body, all);
+    relays(&mut body, all);
     document(&body)
 }
 
@@ -223,6 +225,28 @@ fn routers(body: &mut String, all: &Gathered) {
         [("Login and name", false), ("Heard of", true), ("Banned in its last hour", true), ("Packets dropped", true)];
     table(body, "Routers", "Routers", &columns, &rows);
     more(body, all.more_routers);
+}
+
+/// Only where there is one.
+fn relays(body: &mut String, all: &Gathered) {
+    let row = |relay: &Shown| {
+        let state = match relay.follows {
+            Some(seconds) => format!("followed for {}, serial {}", span(seconds), relay.serial),
+            None => Text(relay.state()).to_string(),
+        };
+        vec![
+            Text(&relay.host).to_string(),
+            state,
+            Number(relay.addresses).to_string(),
+            Number(relay.routers).to_string(),
+        ]
+    };
+    let rows: Vec<_> = all.relays.iter().map(row).collect();
+    if !rows.is_empty() {
+        let columns = [("Hub", false), ("Sentinel", false), ("Addresses", true), ("Routers", true)];
+        table(body, "DynFW", "DynFW, passed on to routers", &columns, &rows);
+        let _ = write!(body, "<p class=\"none\">{LICENCE}.</p>");
+    }
 }
 
 /// Digits in groups of three.

@@ -7,6 +7,7 @@ use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
 
+use crate::dynfw::Figures;
 use crate::error::{Error, Result};
 use crate::hub::Hub;
 
@@ -40,7 +41,24 @@ pub async fn text(hub: &Hub) -> Result<String> {
         let state = bucket.state().await?;
         registry.register(name, help, ConstGauge::new(state.messages as i64));
     }
+    if hub.config.dynfw.key_file.is_some() {
+        dynfw(&mut registry, &hub.relay);
+    }
     let mut text = String::new();
     encode(&mut text, &registry).map_err(|error| Error::Refused(error.to_string()))?;
     Ok(text)
+}
+
+/// The relay of DynFW.
+fn dynfw(registry: &mut Registry, figures: &Figures) {
+    let counter = |count: &AtomicU64| ConstCounter::new(count.load(Relaxed));
+    let gauge = |count: &AtomicU64| ConstGauge::new(i64::try_from(count.load(Relaxed)).unwrap_or(i64::MAX));
+    let follows = i64::from(figures.since.load(Relaxed) > 0);
+    registry.register("dynfw_follows", "Whether Turris Sentinel is followed", ConstGauge::new(follows));
+    registry.register("dynfw_serial", "Sentinel's number of the last change", gauge(&figures.serial));
+    registry.register("dynfw_addresses", "Addresses on its list", gauge(&figures.addresses));
+    registry.register("dynfw_routers", "Routers that are told of it", gauge(&figures.routers));
+    registry.register("dynfw_changes", "Changes of the list that routers were told", counter(&figures.changes));
+    registry.register("dynfw_lists", "Whole lists that routers were sent", counter(&figures.lists));
+    registry.register("dynfw_refused", "Connections that were refused or ended", counter(&figures.refused));
 }

@@ -6,6 +6,8 @@ mod bounds;
 mod changes;
 mod clocks;
 mod commands;
+mod dynfw;
+mod dynfw_attacked;
 mod much;
 mod ours;
 mod page;

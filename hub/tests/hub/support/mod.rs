@@ -2,13 +2,16 @@
 
 pub mod ours;
 pub mod process;
+pub mod raw;
 pub mod router;
+pub mod sentinel;
 pub mod site;
 
 use std::time::{Duration, Instant};
 
 pub use ours::Ours;
 pub use router::Router;
+pub use sentinel::Sentinel;
 pub use site::Site;
 
 /// Far more than anything here takes.

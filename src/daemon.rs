@@ -15,6 +15,7 @@ mod count;
 mod days;
 mod disconnect;
 mod feeds;
+mod former;
 mod hourly;
 mod journal;
 mod keeper;
@@ -212,7 +213,7 @@ impl Daemon {
             hangup: signal(SignalKind::hangup())?,
         };
         log::info!("diswall {} starts", crate::VERSION);
-        let mut keeper = Keeper::new(&settings.main.state_dir);
+        let mut keeper = Keeper::begin(&config, &settings.main.state_dir);
         let kept = keeper.read(memory::entries(settings.main.max_entries));
         keeper.look();
         if let Some(trouble) = &keeper.trouble {
@@ -256,6 +257,7 @@ impl Daemon {
         daemon.configure(None);
         daemon.adopt();
         daemon.repair();
+        daemon.keeper.settle(&daemon.ledger, (&daemon.tally.totals(), &daemon.tally.days));
         // As a rule that is all; what takes longer goes on while questions are answered.
         for _ in 0..FIRST_TURNS {
             daemon.compare();

@@ -4,7 +4,6 @@
 
 use std::path::PathBuf;
 
-use super::keeper::Keeper;
 use super::parts::Troubles;
 use super::{Daemon, clock, offences};
 use crate::config::{Loaded, Settings, Severity};
@@ -121,10 +120,9 @@ impl Daemon {
             self.control.move_to(&main.control);
         }
         if old.is_some_and(|old| old.main.state_dir != main.state_dir) {
-            self.keeper = Keeper::new(&main.state_dir);
+            self.keeper.move_to(&main.state_dir);
             self.keeper.look();
-            self.keeper.renew(&self.ledger);
-            self.keeper.note_change();
+            self.keeper.settle(&self.ledger, (&self.tally.totals(), &self.tally.days));
         }
         self.kernel.configure(&self.settings);
         let raised = self.set_most();

@@ -16,6 +16,7 @@ use tokio::time::Instant;
 
 use super::clock;
 use super::days::Days;
+use super::former::{self, Former};
 use crate::control::protocol::Part;
 use crate::ledger::record_file::RecordFile;
 use crate::ledger::snapshot_file::{self, Found};
@@ -76,6 +77,10 @@ pub struct Keeper {
     /// Where the report's days are, the newer one first, and when the last of them is due.
     days: Vec<PathBuf>,
     days_due: Instant,
+    /// Where it was before.
+    former: Former,
+    /// What was there is in snapshot and days here, as far as they can be written.
+    is_moved: bool,
 }
 
 /// Host names with their addresses.
@@ -120,6 +125,55 @@ impl Keeper {
                 vec![state_dir.join(DAYS), directory.join(DAYS)]
             },
             days_due: Instant::now() + DAYS_COPY,
+            former: Former::default(),
+            is_moved: false,
+        }
+    }
+
+    /// For the directory that this configuration names, which may have been another when the daemon stopped.
+    pub fn begin(config: &Path, state_dir: &Path) -> Keeper {
+        Keeper { former: Former::noted(config, state_dir), ..Keeper::new(state_dir) }
+    }
+
+    /// From now on for this directory.
+    pub fn move_to(&mut self, state_dir: &Path) {
+        let mut new = Keeper { names: std::mem::take(&mut self.names), ..Keeper::new(state_dir) };
+        std::mem::swap(&mut new.former, &mut self.former);
+        new.former.leave_behind(self.directory(), state_dir);
+        *self = new;
+    }
+
+    /// Whether anything is kept there.
+    fn has_any(&self) -> bool {
+        self.path.exists() || self.record.path().exists()
+    }
+
+    fn files(&self) -> Vec<&Path> {
+        [self.path.as_path(), self.record.path()].into_iter().chain(self.days.iter().map(PathBuf::as_path)).collect()
+    }
+
+    /// Writes all where it has not been written yet: what is left in the place where it was is old from then on, and goes.
+    pub fn settle(&mut self, ledger: &Ledger, (totals, days): (&Totals, &Days)) {
+        self.is_moved = true;
+        if self.former.fullest().is_none() {
+            // Only the note may be missing.
+            return self.leave();
+        }
+        let before = self.trouble.take();
+        self.write_snapshot(ledger, totals);
+        self.trouble = self.trouble.take().or(before);
+        self.write_days(days, true);
+        self.renew(ledger);
+    }
+
+    /// Once the record is whole here: without it the former place is read at the next start.
+    fn leave(&mut self) {
+        if !self.is_moved || self.unkept.is_some() {
+            return;
+        }
+        let directory = self.directory().to_path_buf();
+        for place in self.former.settle(&directory) {
+            former::clear(&place, &Keeper::new(&place).files(), &self.files());
         }
     }
 
@@ -145,8 +199,23 @@ impl Keeper {
         self.trouble.get_or_insert(text);
     }
 
-    /// Reads what is there. Whatever is wrong with it is said in the log, and what can be read is taken.
+    /// Reads what is there, or what the place had that all was in last. Whatever is wrong with it is said in the log, and
+    /// what can be read is taken.
     pub fn read(&mut self, max_entries: u32) -> Kept {
+        let last = self.former.fullest().map(Keeper::new).filter(Keeper::has_any);
+        let Some(mut last) = last else {
+            let kept = self.recall(max_entries);
+            self.renew(&kept.ledger);
+            return kept;
+        };
+        log::info!("state_dir was {} before: what is kept there goes along", last.directory().display());
+        let kept = last.recall(max_entries);
+        (self.had_words, self.names, self.trouble) = (last.had_words, last.names, last.trouble);
+        self.unkept = last.unkept;
+        kept
+    }
+
+    fn recall(&mut self, max_entries: u32) -> Kept {
         let (mut kept, words_of) = self.read_snapshot(max_entries);
         match self.may_record().and_then(|()| self.record.read()) {
             Ok(None) => {}
@@ -171,7 +240,6 @@ impl Keeper {
             }
             Err(error) => self.unkept = Some(not_kept(&error)),
         }
-        self.renew(&kept.ledger);
         kept.days = self.days.iter().find_map(|path| read_days(path)).unwrap_or_default();
         kept
     }
@@ -251,6 +319,7 @@ impl Keeper {
             limiter::warn(("keep", "record"), || text.clone());
         }
         self.unkept = unkept;
+        self.leave();
     }
 
     fn write_record(&mut self, ledger: &Ledger) -> io::Result<()> {

@@ -30,6 +30,7 @@ mod lists_read;
 mod lists_tags;
 mod login;
 mod memory;
+mod moved;
 mod namespaces;
 mod nats;
 mod outside;

@@ -26,7 +26,7 @@ const FETCH_MAX: Duration = Duration::from_secs(30);
 /// A published key file has about 400 bytes.
 const FILE_MAX: u64 = 4096;
 /// File in `state_dir`: the configured key and the fetched one, a line each.
-const KEPT: &str = "dynfw.key";
+pub const KEPT: &str = "dynfw.key";
 
 /// Which key is used, and why.
 #[derive(Debug)]

@@ -15,6 +15,7 @@ pub mod sync;
 pub mod wire;
 
 pub use client::start;
+pub use key::KEPT;
 pub use settings::Settings;
 
 /// Turris' own client (`sentinel-dynfw-client` of Turris OS 9) of the same list: two lists in memory, and an allowance

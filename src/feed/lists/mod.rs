@@ -30,6 +30,7 @@ pub use format::Format;
 pub use names::MOST as NAMES_MAX;
 pub use read::{Item, Reader, Summary, Verdict};
 pub use settings::Settings;
+pub use store::is_kept;
 
 use crate::model::Source;
 use crate::resolver::Pace;

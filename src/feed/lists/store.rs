@@ -1,7 +1,7 @@
 //! A list on disk, packed: distances between entries as short numbers, so that 120,000 addresses take 250 KB. Whole
 //! or not at all, like every file of the daemon's; a damaged one is no list.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -46,6 +46,15 @@ pub async fn keep(path: PathBuf, facts: Facts, entries: Arc<Entries>) -> Option<
 /// Where a list of that name is.
 pub fn path(directory: &Path, name: &str) -> PathBuf {
     directory.join(format!("list.{name}"))
+}
+
+/// Whether a list is kept in that file.
+pub fn is_kept(file: &Path) -> bool {
+    let mut magic = [0; 8];
+    file.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"list."))
+        && fs::symlink_metadata(file).is_ok_and(|found| found.is_file())
+        && File::open(file).and_then(|mut file| file.read_exact(&mut magic)).is_ok()
+        && MAGIC.contains(&&magic)
 }
 
 /// Writes it.

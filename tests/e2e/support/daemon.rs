@@ -88,6 +88,12 @@ impl Daemon {
         self.wait_answering();
     }
 
+    /// As [`Daemon::run`], by another name of the configuration: that by which the service knows it, say.
+    pub fn run_by(&mut self, config: &Path) {
+        self.spawn(&router::command(DISWALL, config, &self.path("run"), self.directory.path()));
+        self.wait_answering();
+    }
+
     /// As [`Daemon::run`], by the ordinary door: as root, from a shell.
     pub fn run_as_root(&mut self) {
         // Root writes to nobody's directory but its own.

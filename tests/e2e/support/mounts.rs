@@ -28,6 +28,11 @@ impl Mount {
         Mount(place.to_path_buf())
     }
 
+    /// What the caller has mounted there.
+    pub fn mounted(place: &Path) -> Mount {
+        Mount(place.to_path_buf())
+    }
+
     /// Mounts it anew with other options.
     pub fn again(&self, options: &str) {
         run("mount", &["-o", &format!("remount,{options}"), &self.0.to_string_lossy()]);

@@ -289,6 +289,9 @@ fn a_state_dir_that_the_owner_gave_away_keeps_what_is_his() {
     run_as(&root, 0, "", STEPS[1].1);
     assert!(!root.read("log").contains("not be kept"), "{}", root.read("log"));
     root.write("srv/diswall-state/ledger", "", 0o600);
+    root.write("srv/diswall-state/list.drop", "dwlist\0\u{2}", 0o600);
+    root.write("srv/diswall-state/list.of-photos", "the owner's", 0o600);
     run_as(&root, 0, "", STEPS[6].1);
     assert!(!root.exists("srv/diswall-state/ledger") && root.exists("srv/diswall-state/photos"));
+    assert!(!root.exists("srv/diswall-state/list.drop") && root.exists("srv/diswall-state/list.of-photos"));
 }

@@ -29,8 +29,10 @@ use crate::control::protocol::{
 use crate::exit;
 use crate::firewall::{files, rules};
 use crate::model::Lifetime;
+use crate::nearest;
 use crate::needs;
 use crate::options::value;
+use crate::outside;
 use crate::owner::steer::{self, BlockOptions, Steer};
 use crate::owner::{mail, rpcd};
 
@@ -115,7 +117,8 @@ struct Check {
     address: String,
 }
 
-/// List bans, the newest first: of one source (dynfw, nats, scan, manual), of `allow`, or of all.
+/// List bans, the newest first: of one source (dynfw, nats, scan, manual, crowdsec), of all of them, of one list (config
+/// list) by its name, or what is allowed (allow).
 #[derive(FromArgs)]
 #[cfg_attr(test, derive(argh::ArgsInfo))]
 #[argh(subcommand, name = "list")]
@@ -129,7 +132,7 @@ struct List {
     /// print bans as CSV, for a spreadsheet
     #[argh(switch)]
     csv: bool,
-    /// dynfw, nats, scan, manual or allow
+    /// dynfw, nats, scan, manual, crowdsec, a list's name, or allow
     #[argh(positional)]
     source: Option<String>,
 }
@@ -187,7 +190,7 @@ struct Watch {
     /// print JSON lines even on a terminal
     #[argh(switch)]
     json: bool,
-    /// only this source: dynfw, nats, scan or manual
+    /// only this source: dynfw, nats, scan, manual, crowdsec or a list's name
     #[argh(option)]
     source: Option<String>,
     /// only this address, or addresses in this network
@@ -232,7 +235,7 @@ struct Unblock {
     /// configuration file (default /etc/config/diswall)
     #[argh(option)]
     config: Option<PathBuf>,
-    /// only this source's bans: dynfw, nats, scan or manual
+    /// only this source's bans: dynfw, nats, scan, manual or crowdsec
     #[argh(option)]
     source: Option<String>,
     /// only the bans in this name, as block --by gave it; the configuration is left alone
@@ -320,7 +323,8 @@ struct Rpcd {
     method: Option<String>,
 }
 
-/// Fetch a fresh whole list from one feed (dynfw, nats) or all, and compare the kernel's sets.
+/// Fetch a fresh whole list from one feed (dynfw, nats, crowdsec, a list by its name) or all, and compare the kernel's
+/// sets.
 #[derive(FromArgs)]
 #[cfg_attr(test, derive(argh::ArgsInfo))]
 #[argh(subcommand, name = "resync")]
@@ -328,7 +332,7 @@ struct Resync {
     /// configuration file (default /etc/config/diswall)
     #[argh(option)]
     config: Option<PathBuf>,
-    /// dynfw or nats
+    /// dynfw, nats, crowdsec or a list's name
     #[argh(positional)]
     source: Option<String>,
 }
@@ -495,21 +499,26 @@ pub fn main() -> ExitCode {
         // Taken for an option otherwise.
         words.retain(|word| *word != "-");
     }
-    for at in 1..words.len() {
-        if words.get(at) == Some(&"-") && !words.get(at - 1).is_some_and(|before| takes_value(before)) {
-            words.get_mut(at).into_iter().for_each(|word| *word = STANDARD_INPUT);
+    for at in 0..words.len() {
+        let is_value = at.checked_sub(1).and_then(|before| words.get(before)).is_some_and(|before| takes_value(before));
+        match words.get_mut(at) {
+            Some(word) if *word == "-" && at > 0 && !is_value => *word = STANDARD_INPUT,
+            Some(word) if *word == "-h" && !is_value => *word = "--help",
+            _ => {}
         }
     }
     let parsed = match Arguments::from_args(&["diswall"], &words) {
         Ok(parsed) => parsed,
-        Err(early) => return early_exit(early),
+        Err(early) => return early_exit(early, words.first().copied().unwrap_or_default()),
     };
     if parsed.version {
         println!("diswall {}", crate::VERSION);
         return ExitCode::from(exit::DONE);
     }
     let Some(command) = parsed.command else {
-        eprintln!("diswall: no command given; see: diswall --help");
+        eprintln!(
+            "diswall: no command is given; whether all is well: diswall status; what else there is: diswall --help"
+        );
         return ExitCode::from(exit::USAGE);
     };
     let status = match command {
@@ -544,14 +553,23 @@ pub fn main() -> ExitCode {
     ExitCode::from(status.unwrap_or_else(Failure::report))
 }
 
-fn early_exit(early: argh::EarlyExit) -> ExitCode {
+/// What there is to read instead of what was asked for; `command`: the first word.
+fn early_exit(early: argh::EarlyExit, command: &str) -> ExitCode {
     match early.status {
         Ok(()) => {
             println!("{}", early.output.trim_end());
             ExitCode::from(exit::DONE)
         }
         Err(()) => {
-            eprintln!("diswall: {}\nsee: diswall --help", early.output.trim_end());
+            let known = || <Command as argh::SubCommands>::COMMANDS.iter().map(|each| each.name);
+            if known().any(|name| name == command) {
+                eprintln!("diswall: {}\nsee: diswall {command} --help", early.output.trim_end());
+            } else if command.is_empty() || command.starts_with('-') {
+                eprintln!("diswall: {}\nsee: diswall --help", early.output.trim_end());
+            } else {
+                let (near, command) = (nearest::to(command, known()), outside::clean(command, outside::SENTENCE));
+                eprintln!("diswall: no command is called '{command}'; nearest: {near}\nsee: diswall --help");
+            }
             ExitCode::from(exit::USAGE)
         }
     }
@@ -666,6 +684,9 @@ fn list(command: List) -> Outcome {
     }
     // Page after page, so that neither side ever holds the whole list.
     let mut query = ListQuery { source: command.source, limit: Some(PAGE_MAX), ..ListQuery::default() };
+    if let Some(name) = &query.source {
+        tell_what_it_lists(&control, name)?;
+    }
     if command.csv {
         show::say(table::CSV_HEAD);
     }
@@ -686,6 +707,19 @@ fn list(command: List) -> Outcome {
             return Ok(exit::DONE);
         }
     }
+}
+
+/// Not every list is one of whom it blocks. It is said beside the rows, which may be for another program.
+fn tell_what_it_lists(control: &Path, name: &str) -> Result<(), Failure> {
+    let answer: protocol::Feeds = client::ask(control, &Request::Feeds(Nothing {}))?;
+    let usage = answer.feeds.iter().find(|feed| feed.name == name).and_then(|feed| feed.list.as_deref());
+    let what = match usage {
+        Some("only") => "is of those who alone may come (use 'only'); here is who is blocked: all others",
+        Some("allow") => "is of those who are allowed (use 'allow'); nobody on it is blocked by it",
+        _ => return Ok(()),
+    };
+    eprintln!("diswall: the list {name} {what}");
+    Ok(())
 }
 
 fn list_allowances(control: &Path, json: bool) -> Outcome {

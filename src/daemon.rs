@@ -56,6 +56,7 @@ use crate::ledger::{Applied, Ledger};
 use crate::limiter;
 use crate::memory;
 use crate::model::{Event, Lifetime, Reason, SetChange, Source};
+use crate::plural;
 use by_hand::ByHand;
 use commands::Batches;
 use configuration::Configuration;
@@ -256,8 +257,8 @@ impl Daemon {
         daemon.read_surroundings();
         daemon.configure(None);
         daemon.adopt();
-        daemon.repair();
         daemon.keeper.settle(&daemon.ledger, (&daemon.tally.totals(), &daemon.tally.days));
+        daemon.repair();
         // As a rule that is all; what takes longer goes on while questions are answered.
         for _ in 0..FIRST_TURNS {
             daemon.compare();
@@ -368,7 +369,8 @@ impl Daemon {
         let settled = kernel.is_settled();
         disconnect.forget(ledger, now, kernel.firewall(), settled);
         if kicked.flows + kicked.sockets > 0 {
-            let text = format!("{} connections of banned hosts ended", kicked.flows.max(kicked.sockets));
+            let ended = plural::of(kicked.flows.max(kicked.sockets) as u64, "connection", "connections");
+            let text = [&ended, " of banned hosts ended"].concat();
             self.tell(log::Level::Info, ("firewall", "ended"), "firewall", None, text);
         }
     }
@@ -418,11 +420,14 @@ impl Daemon {
             limiter::warn(("firewall", "lacking"), || format!("firewall: {text}"));
         }
         self.run.lacking = lacking;
+        let right = || plural::of(changes as u64, "element", "elements") + " put right";
         let text = match state {
-            Some(State::Ok) if made > 0 => format!("ready: {made} sets made, {changes} elements put right"),
-            Some(State::Ok) => format!("ready: {changes} elements put right"),
+            Some(State::Ok) if made > 0 => {
+                ["ready: ", &plural::of(made as u64, "set", "sets"), " made, ", &right()].concat()
+            }
+            Some(State::Ok) => ["ready: ", &right()].concat(),
             Some(State::Missing(text) | State::Error(text) | State::Unguarded(text)) => text,
-            None if changes > 0 => format!("{changes} elements put right after somebody else's change"),
+            None if changes > 0 => right() + " after somebody else's change",
             None => return,
         };
         let (level, name) = match self.kernel.state() {
@@ -547,7 +552,10 @@ impl Daemon {
     /// Each delta above the limit comes here.
     fn tell_cut(&self, what: &'static str, count: u32) {
         if count > 0 {
-            limiter::warn((what, "cut"), || format!("{what}: {count} entries cut; max_entries is {}", self.most));
+            limiter::warn((what, "cut"), || {
+                let cut = plural::of(count.into(), "entry", "entries");
+                format!("{what}: {cut} cut; max_entries is {}", self.most)
+            });
         }
     }
 

@@ -28,6 +28,7 @@ pub mod options;
 pub mod outside;
 mod own;
 pub mod owner;
+mod plural;
 pub mod programs;
 pub mod resolver;
 pub mod uptime;

@@ -20,7 +20,7 @@ _diswall() {
 	'report:--config') compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- "$word") ;;
 	'report:--days') : ;;
 	'watch:--config') compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- "$word") ;;
-	'watch:--source') mapfile -t COMPREPLY < <(compgen -W 'dynfw nats scan manual' -- "$word") ;;
+	'watch:--source') mapfile -t COMPREPLY < <(compgen -W 'dynfw nats scan manual crowdsec' -- "$word") ;;
 	'watch:--address') : ;;
 	'block:--config') compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- "$word") ;;
 	'block:--timeout') : ;;
@@ -28,7 +28,7 @@ _diswall() {
 	'block:--action') mapfile -t COMPREPLY < <(compgen -W 'drop reject' -- "$word") ;;
 	'block:--by') : ;;
 	'unblock:--config') compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- "$word") ;;
-	'unblock:--source') mapfile -t COMPREPLY < <(compgen -W 'dynfw nats scan manual' -- "$word") ;;
+	'unblock:--source') mapfile -t COMPREPLY < <(compgen -W 'dynfw nats scan manual crowdsec' -- "$word") ;;
 	'unblock:--by') : ;;
 	'clear:--config') compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- "$word") ;;
 	'clear:--by') : ;;
@@ -54,7 +54,7 @@ _diswall() {
 		'run') mapfile -t COMPREPLY < <(compgen -W '--config --foreground --help' -- "$word") ;;
 		'status') mapfile -t COMPREPLY < <(compgen -W '--config --json --help' -- "$word") ;;
 		'check') mapfile -t COMPREPLY < <(compgen -W '--config --json --help' -- "$word") ;;
-		'list') mapfile -t COMPREPLY < <(compgen -W '--config --json --csv --help dynfw nats scan manual allow' -- "$word") ;;
+		'list') mapfile -t COMPREPLY < <(compgen -W '--config --json --csv --help dynfw nats scan manual crowdsec allow' -- "$word") ;;
 		'history') mapfile -t COMPREPLY < <(compgen -W '--config --json --hours --help' -- "$word") ;;
 		'report') mapfile -t COMPREPLY < <(compgen -W '--config --days --text --mail --html --json --help' -- "$word") ;;
 		'watch') mapfile -t COMPREPLY < <(compgen -W '--config --json --source --address --help' -- "$word") ;;

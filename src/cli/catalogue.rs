@@ -25,12 +25,12 @@ pub fn run(command: Lists) -> Outcome {
         ("", []) => {}
         ("recommend", []) => {
             catalogue.lists.retain(|item| item.recommended);
+            if catalogue.lists.is_empty() && !json {
+                show::say("all that is recommended for this router is switched on");
+                return Ok(exit::DONE);
+            }
             if enable {
                 let names: Vec<String> = catalogue.lists.into_iter().map(|item| item.name).collect();
-                if names.is_empty() {
-                    show::say("all that is recommended for this router is switched on");
-                    return Ok(exit::DONE);
-                }
                 return steer(config, |steer| steer.switch(&path, &names, true, false));
             }
         }
@@ -49,7 +49,13 @@ pub fn run(command: Lists) -> Outcome {
     }
     match json {
         true => show::json(&catalogue),
-        false => table(&catalogue),
+        false => {
+            table(&catalogue);
+            show::say(match what {
+                "recommend" => "all of these are switched on with: diswall lists recommend --enable",
+                _ => "more about one: diswall lists show NAME; switched on with: diswall lists enable NAME…",
+            });
+        }
     }
     Ok(exit::DONE)
 }

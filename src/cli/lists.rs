@@ -11,6 +11,7 @@ use crate::feed::lists::read::{Reason, Refused};
 use crate::feed::lists::{Format, Item, NAMES_MAX, Reader, Summary, Verdict};
 use crate::json;
 use crate::model::{Builder, Range, Special};
+use crate::plural;
 
 /// Entries that are shown.
 const FIRST: usize = 10;
@@ -234,7 +235,7 @@ impl Report {
         let found_out = if self.found_out { ", found out" } else { "" };
         let packed = if self.packed { ", packed by gzip" } else { "" };
         row("format", &[&self.format, found_out, packed].concat());
-        row("read", &format!("{} lines, {} bytes of text", self.lines, self.bytes));
+        row("read", &format!("{}, {} bytes of text", plural::of(self.lines, "line", "lines"), self.bytes));
         if let Some(names) = self.names {
             row("names", &format!("{names}, each once; they are looked up when the list is in force"));
         } else {
@@ -250,10 +251,12 @@ impl Report {
             }
         }
         if self.masked > 0 {
-            row("cut short", &format!("{} networks were written with host bits", self.masked));
+            let masked = plural::of(self.masked, "network was", "networks were");
+            row("cut short", &[&masked, " written with host bits"].concat());
         }
         if self.passed > 0 {
-            row("passed", &format!("{} lines have nothing for us", self.passed));
+            let passed = plural::of(self.passed, "line has", "lines have");
+            row("passed", &[&passed, " nothing for us"].concat());
         }
         if !self.first.is_empty() {
             show::say("the first entries");
@@ -278,7 +281,10 @@ fn kinds(names: impl Iterator<Item = String>, counts: &[u64]) -> Vec<Kind> {
 
 fn families(name: &str, families: &Families) {
     let Families { hosts4, networks4, hosts6, networks6 } = families;
-    row(name, &format!("IPv4 {hosts4} hosts, {networks4} networks; IPv6 {hosts6} hosts, {networks6} networks"));
+    let counted = |hosts: &u64, networks: &u64| {
+        [plural::of(*hosts, "host", "hosts"), plural::of(*networks, "network", "networks")].join(", ")
+    };
+    row(name, &["IPv4 ", &counted(hosts4, networks4), "; IPv6 ", &counted(hosts6, networks6)].concat());
 }
 
 fn row(name: &str, text: &str) {

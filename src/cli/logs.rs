@@ -7,6 +7,7 @@ use std::io::{BufRead, Read};
 use super::{Failure, LogsTest, Outcome, in_force, show};
 use crate::exit;
 use crate::owner::trial::{Row, Trial};
+use crate::plural;
 
 /// Addresses that the sum counts apart; the rest only in its total.
 const ADDRESSES: usize = 4096;
@@ -107,7 +108,7 @@ impl Sum {
         }
         let mut sums: Vec<_> = self.tries.iter().collect();
         sums.sort_by_key(|(key, tries)| (Reverse(**tries), *key));
-        show::say(&format!("\n{} lines, {} of them counted", self.lines, self.counted));
+        show::say(&format!("\n{}, {} of them counted", plural::of(self.lines, "line", "lines"), self.counted));
         for ((address, service), tries) in sums {
             show::say(&format!("{address}, {service}: {tries}"));
         }

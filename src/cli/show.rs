@@ -82,8 +82,10 @@ pub fn status(status: &Status) {
         many => format!(" ({many} more were forgotten for want of room)"),
     };
     say(&format!(
-        "scan    {}, {} suspects{forgotten}, {} bans in the last hour",
-        scan.state, scan.suspects, scan.bans_hour
+        "scan    {}, {}{forgotten}, {} in the last hour",
+        scan.state,
+        many(scan.suspects, "suspect", "suspects"),
+        many(scan.bans_hour, "ban", "bans")
     ));
     if let Some(line) = sharing_line(&status.sharing) {
         say(&line);
@@ -150,15 +152,16 @@ fn sharing_line(sharing: &Sharing) -> Option<String> {
         (false, false) => return None,
     };
     let account = clean(sharing.account.as_deref().unwrap_or_default());
-    Some(format!("shares  {what} with DisWall as {account}, {} messages waiting", sharing.queued))
+    let waiting = many(sharing.queued, "message", "messages");
+    Some(format!("shares  {what} with DisWall as {account}, {waiting} waiting"))
 }
 
 fn headline(status: &Status) -> String {
     let total = counted(&status.bans);
-    let dropped = grouped(status.dropped.packets_hour);
+    let dropped = many(status.dropped.packets_hour, "packet", "packets");
     match status.state.as_str() {
-        "protected" => format!("Protected: {total} blocked, {dropped} packets dropped in the last hour"),
-        "local" => format!("Protected without feeds: {total} blocked, {dropped} packets dropped in the last hour"),
+        "protected" => format!("Protected: {total} blocked, {dropped} dropped in the last hour"),
+        "local" => format!("Protected without feeds: {total} blocked, {dropped} dropped in the last hour"),
         "waiting" => format!("Not everything is in force yet: {total} blocked, {}", waiting(status)),
         "degraded" => format!("Protected in part: {total} blocked, but see below"),
         "unprotected" => "NOT protected: the firewall does not look at the sets".into(),
@@ -170,13 +173,11 @@ fn headline(status: &Status) -> String {
 /// `16,200 addresses and 2 networks`: a network is no address.
 fn counted(bans: &Totals) -> String {
     let addresses = bans.v4 + bans.v6;
-    let plural =
-        |count: u64, one: &str, more: &str| format!("{} {}", grouped(count), if count == 1 { one } else { more });
     match (addresses, bans.total.saturating_sub(addresses)) {
-        (addresses, 0) => plural(addresses, "address", "addresses"),
-        (0, networks) => plural(networks, "network", "networks"),
+        (addresses, 0) => many(addresses, "address", "addresses"),
+        (0, networks) => many(networks, "network", "networks"),
         (addresses, networks) => {
-            format!("{} and {}", plural(addresses, "address", "addresses"), plural(networks, "network", "networks"))
+            format!("{} and {}", many(addresses, "address", "addresses"), many(networks, "network", "networks"))
         }
     }
 }
@@ -235,7 +236,8 @@ pub fn ban(ban: &Ban) -> String {
     // The source says all of the owner's own.
     let program = ban.by.as_deref().filter(|by| !matches!(*by, CONFIGURATION | OWNER));
     let by = program.map_or(String::new(), |by| format!(" (by {})", clean(by)));
-    format!("{:<39} {:<7} {:>9}  {}{by}", ban.address, ban.source, left, reason(&ban.reason))
+    let withheld = ban.withheld.as_ref().map_or(String::new(), |why| format!("; not in force: {}", clean(why)));
+    format!("{:<39} {:<7} {:>9}  {}{by}{withheld}", ban.address, ban.source, left, reason(&ban.reason))
 }
 
 /// A row of `diswall list allow`.
@@ -346,6 +348,11 @@ impl Colour {
 /// Without control characters: a stranger's text must not steer the terminal.
 fn clean(text: &str) -> String {
     text.chars().map(outside::plain).collect()
+}
+
+/// `16,200 bans`, `1 ban`.
+pub fn many(count: u64, one: &str, more: &str) -> String {
+    [grouped(count).as_str(), " ", if count == 1 { one } else { more }].concat()
 }
 
 /// Digits in groups of three.

@@ -4,7 +4,7 @@
 //! of another format than ours to read.
 
 use super::show::say;
-use crate::calendar::iso as moment;
+use crate::calendar::{self, iso as moment};
 use crate::control::protocol::{Ban, History};
 use crate::outside;
 
@@ -62,7 +62,7 @@ pub fn history(history: &History) {
     let hours = usize::try_from(history.hours).unwrap_or_default();
     for hour in 0..hours {
         let from = history.end.saturating_sub((history.hours - hour as u64) * history.step);
-        let mut line = moment(from);
+        let mut line = hour_of(from);
         let mut bans = None;
         for source in &history.sources {
             let known = |row: &[i64]| row.get(hour).copied().filter(|count| *count >= 0);
@@ -74,10 +74,21 @@ pub fn history(history: &History) {
     }
 }
 
+/// When an hour began, as wide as a moment: in an hour of 1970 nobody had told the clock.
+fn hour_of(from: u64) -> String {
+    if from < calendar::SET { format!("{:<20}", "clock not set yet") } else { moment(from) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::control::protocol::Reason;
+
+    #[test]
+    fn an_hour_before_the_clock_was_set_has_no_date() {
+        assert_eq!([0, 7200].map(hour_of), ["clock not set yet   "; 2]);
+        assert_eq!(hour_of(calendar::SET), "2024-01-01T00:00:00Z");
+    }
 
     #[test]
     fn moments_are_calendar_dates() {

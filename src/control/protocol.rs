@@ -619,7 +619,7 @@ pub struct Ban {
     pub by: Option<String>,
     /// Why.
     pub reason: Reason,
-    /// Why the kernel does not get this ban: the address is protected.
+    /// Why this ban is not in force: the address is protected, or allowed.
     pub withheld: Option<String>,
     /// How often this router has banned the address so far.
     pub offences: Option<u32>,

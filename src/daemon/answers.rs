@@ -244,6 +244,7 @@ impl Daemon {
 
     fn ban_view(&self, ban: &BanView<'_>, view: &WallView) -> Ban {
         let withheld = match ban.force {
+            _ if self.ledger.allowances_around(view.now, ban.net).next().is_some() => Some("it is allowed".into()),
             Force::Full => None,
             Force::Withheld => Some(self.why_protected(ban.net.addr())),
             Force::Partial => Some("a part of it is never blocked, because the router needs it".into()),

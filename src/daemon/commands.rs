@@ -21,6 +21,7 @@ use crate::ledger::{BanView, HOLDERS_MAX, HoldError, Ledger, OWNER, Word};
 use crate::limiter;
 use crate::model::{AllowOrigin, Entry, Event, Lifetime, Reason, SetChange, Source, Teller};
 use crate::options::value;
+use crate::plural;
 
 /// Lines of the log about commands in a minute.
 const TOLD: u32 = 200;
@@ -237,7 +238,8 @@ impl Daemon {
         let others = |net: &&IpNet| self.ledger.bans_around(clock::now(), **net).next().is_some();
         let still = gone.iter().filter(others).count();
         if still > 0 {
-            text.push_str(&format!("; {still} of them are still banned by others"));
+            let still = plural::of(still as u64, "of them is", "of them are");
+            text.push_str(&["; ", &still, " still banned by others"].concat());
         }
         told(|| format!("clear: {text}"));
         Ok(self.kept(vec![DoneRow { text, ..DoneRow::default() }]))
@@ -327,7 +329,7 @@ impl Daemon {
                 [net] => (value::written(*net), value::written(*net)),
                 nets => (format!("{} addresses and networks", nets.len()), String::new()),
             };
-            let text = format!("{count} connections of {whose} ended");
+            let text = [&plural::of(count as u64, "connection", "connections"), " of ", &whose, " ended"].concat();
             told(|| format!("kick: {text}"));
             done.push(DoneRow { connections: Some(count as u64), address, text, ..DoneRow::default() });
         }

@@ -13,6 +13,7 @@ use crate::ledger::ListPlan;
 use crate::limiter;
 use crate::memory;
 use crate::model::{AllowOrigin, Event};
+use crate::plural;
 
 /// Lines in a minute about the configuration: each interface that comes up may have it read again.
 const LINES: u32 = 200;
@@ -101,7 +102,10 @@ impl Daemon {
         let Daemon { ledger, kernel, .. } = self;
         let applied = ledger.set_max_entries(clock::now(), most, &mut |change| kernel.push(change));
         if applied.cut > 0 {
-            limiter::warn(("limit", "cut"), || format!("{} entries cut; max_entries is {most}", applied.cut));
+            limiter::warn(("limit", "cut"), || {
+                let cut = plural::of(applied.cut.into(), "entry", "entries");
+                format!("{cut} cut; max_entries is {most}")
+            });
         }
         for slot in self.feeds.slots() {
             if raised && self.ledger.counts(slot.source()).cut > 0 {

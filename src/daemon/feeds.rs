@@ -15,6 +15,7 @@ use crate::feed::registry::{self, Feed, Start};
 use crate::feed::{self, FeedState, Update, lists, nats};
 use crate::ledger::may_ban;
 use crate::model::{Holds, Source};
+use crate::plural;
 
 /// Updates that may wait for the daemon; a feed that is faster waits for room.
 const WAITING: usize = 1024;
@@ -262,7 +263,11 @@ impl Feeds {
         let Some(since) = denied.iter().map(|denied| denied.since).min() else { return Some(Part::in_force(NAME)) };
         let subjects: Vec<&str> = denied.iter().map(|denied| denied.subject.as_str()).collect();
         let why = nats::refusal(&subjects.join(", "));
-        let lost = format!("what this router saw is not shared; {} messages wait", publisher.queued());
+        let lost = [
+            "what this router saw is not shared; ",
+            &plural::of(publisher.queued() as u64, "message waits", "messages wait"),
+        ]
+        .concat();
         let long = clock::boot_seconds().saturating_sub(since) >= PATIENCE;
         Some(refused(NAME, &why, long).losing(lost))
     }

@@ -13,6 +13,7 @@ use crate::control::protocol::{Activity, Events};
 use crate::ledger::{Applied, ReasonRef};
 use crate::model::{Event, Lifetime, Reason, Source};
 use crate::options::value;
+use crate::plural;
 
 /// Events kept for later askers.
 const KEPT: usize = 200;
@@ -170,7 +171,7 @@ impl Told {
         }
         let Applied { added, removed, renewed, .. } = applied;
         let mut line = match *what {
-            "lapse" => format!("{removed} bans lapsed"),
+            "lapse" => plural::of((*removed).into(), "ban", "bans") + " lapsed",
             what => format!("{what} taken: {added} new, {removed} gone, {renewed} with another end"),
         };
         if applied.refused.total() > 0 {

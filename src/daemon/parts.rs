@@ -15,6 +15,7 @@ use crate::feed::FeedState;
 use crate::firewall;
 use crate::limiter;
 use crate::model::{SetId, Source};
+use crate::plural;
 
 /// What a part shows. What it has nothing to say to is [`NOTHING`]'s.
 struct Face {
@@ -223,7 +224,8 @@ impl Daemon {
             let cut = self.ledger.counts(source).cut;
             if cut > 0 {
                 let limit = self.most;
-                let text = format!("{source}: {cut} entries are not in force, because max_entries is {limit}");
+                let cut = plural::of(cut.into(), "entry is", "entries are");
+                let text = format!("{source}: {cut} not in force, because max_entries is {limit}");
                 troubles.warn(&format!("cut.{source}"), &text);
             }
         }

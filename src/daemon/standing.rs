@@ -9,6 +9,7 @@ use crate::duration;
 use crate::ledger::{AllowanceView, BanView, CONFIGURATION, Force, Moment, OWNER, Outcome};
 use crate::model::{AllowOrigin, Source};
 use crate::options::value;
+use crate::plural;
 
 /// See the module's head.
 pub(super) struct Standing {
@@ -92,7 +93,8 @@ impl Daemon {
             let mut banned = 0;
             self.ledger.for_each_ban(now, None, &mut |ban| banned += usize::from(net.contains(&ban.net)));
             if banned > 0 {
-                text.push_str(&format!(" as a whole; {banned} bans within it stay"));
+                let stay = plural::of(banned as u64, "ban within it stays", "bans within it stay");
+                text.push_str(&[" as a whole; ", &stay].concat());
             }
         }
         text

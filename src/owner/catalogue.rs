@@ -11,6 +11,7 @@ use crate::control::protocol::{Nothing, Request, Status};
 use crate::control::{client, protocol};
 use crate::json::{self, fields};
 use crate::memory;
+use crate::plural;
 
 /// Where the package puts it.
 pub const PATH: &str = "/usr/share/diswall/catalogue.json";
@@ -123,8 +124,9 @@ impl Item {
         let (Some(hosts), Some(networks), Some(memory)) = (self.hosts, self.networks, self.bytes()) else {
             return "of unknown size".into();
         };
-        let parts = [(hosts, "addresses"), (networks, "networks")].into_iter().filter(|(count, _)| *count > 0);
-        let parts: Vec<String> = parts.map(|(count, what)| format!("{count} {what}")).collect();
+        let parts = [(hosts, "address", "addresses"), (networks, "network", "networks")];
+        let parts = parts.into_iter().filter(|(count, ..)| *count > 0);
+        let parts: Vec<String> = parts.map(|(count, one, more)| plural::of(count, one, more)).collect();
         format!("about {}, {}", parts.join(" and "), megabytes(memory))
     }
 

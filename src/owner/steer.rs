@@ -15,7 +15,7 @@ use ipnet::IpNet;
 
 use super::catalogue::{self, Budget, Catalogue, Item};
 use super::edit::{self, EditError, Edited, Outcome};
-use crate::config::{Action, Allow, Block, Proto, last_good};
+use crate::config::{Action, Allow, Block, Main, Proto, last_good};
 use crate::control::arguments::{PART, comment, holder, nets, vet};
 use crate::control::client::{self, ClientError};
 use crate::control::protocol::{
@@ -65,6 +65,8 @@ struct Written {
     control: PathBuf,
     /// It is still to read the configuration again.
     reload: bool,
+    /// The option by which no feed runs, as it is set.
+    idle: Option<&'static str>,
 }
 
 impl Written {
@@ -156,7 +158,12 @@ impl Steer {
         let written = if by.is_none() && source.as_deref().is_none_or(|source| source == "manual") {
             self.edit(&edit::Edit::Unblock(&nets))?
         } else {
-            Written { outcomes: vec![Outcome::NotThere; nets.len()], control: self.control(), reload: false }
+            Written {
+                outcomes: vec![Outcome::NotThere; nets.len()],
+                control: self.control(),
+                reload: false,
+                idle: None,
+            }
         };
         let by_program = by.is_some();
         match self.unban(&nets, &written, &UnbanCommand { source, by, ..UnbanCommand::default() }) {
@@ -228,7 +235,13 @@ impl Steer {
             text: switched(item, on, *outcome),
             ..DoneRow::default()
         };
-        Ok(Done { done: items.iter().zip(&written.outcomes).map(row).collect() })
+        let mut done: Vec<DoneRow> = items.iter().zip(&written.outcomes).map(row).collect();
+        if let Some(why) = written.idle.filter(|_| on) {
+            let text =
+                format!("nothing is fetched, and no list of the web is in force, while {why} in config diswall 'main'");
+            done.push(DoneRow { text, ..DoneRow::default() });
+        }
+        Ok(Done { done })
     }
 
     /// Allows.
@@ -327,16 +340,22 @@ impl Steer {
                 error => error.to_string(),
             })
         })?;
-        let control = loaded.settings.main.control.clone();
+        let main = &loaded.settings.main;
+        let control = main.control.clone();
+        let idle = match main {
+            Main { enabled: false, .. } => Some("option enabled is '0'"),
+            Main { local_only: true, .. } => Some("option local_only is '1'"),
+            _ => None,
+        };
         if outcomes.iter().all(|outcome| *outcome == Outcome::NotThere) {
-            return Ok(Written { outcomes, control, reload: false });
+            return Ok(Written { outcomes, control, reload: false, idle });
         }
         // Where rules change, it is kept once they are written.
         if !rules && let Err(error) = last_good::keep_text(&self.config, &loaded, &text) {
             log::warn!("the last good configuration cannot be kept: {error}");
         }
         let reload = !self.take_up(rules, &control)?;
-        Ok(Written { outcomes, control, reload })
+        Ok(Written { outcomes, control, reload, idle })
     }
 
     /// Has rules take the new configuration; whether the daemon has it by that. If not, it can read it.

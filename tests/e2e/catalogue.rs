@@ -90,7 +90,7 @@ fn lists_are_switched_on_and_off_all_or_none_and_never_beyond_the_memory() {
         assert_eq!(text(), before, "{words:?}");
     }
     let said = daemon.cli(&["lists", "enable", "drop", "doh", "--catalogue", &path]);
-    assert!(said.contains("drop is switched on: about 1 addresses and 2 networks, 0.1 MB; licence: MIT\n"), "{said}");
+    assert!(said.contains("drop is switched on: about 1 address and 2 networks, 0.1 MB; licence: MIT\n"), "{said}");
     assert!(
         said.contains("doh is switched on: of unknown size; licence: CC BY-NC-SA 4.0, not for commercial use\n"),
         "{said}"
@@ -118,11 +118,19 @@ fn lists_are_switched_on_and_off_all_or_none_and_never_beyond_the_memory() {
     }
     daemon.cli(&["lists", "disable", "drop", "--catalogue", &path]);
     wait_until(DEADLINE, "it is out of force", || daemon.exit(&["check", "192.0.3.9"]).0 == Some(1));
+    let recommended = daemon.cli(&["lists", "recommend", "--catalogue", &path]);
+    assert!(recommended.contains("drop") && recommended.contains("diswall lists recommend --enable"), "{recommended}");
     let recommended = daemon.cli(&["lists", "recommend", "--enable", "--catalogue", &path]);
     assert!(recommended.starts_with("drop is switched on"), "{recommended}");
     let recommended = daemon.cli(&["lists", "recommend", "--enable", "--catalogue", &path]);
     assert!(recommended.starts_with("all that is recommended"), "{recommended}");
     assert!(daemon.cli(&["lists", "enable", "huge", "--force", "--catalogue", &path]).contains("huge is switched on"));
+    // Where no feed runs, the owner hears that none of it comes.
+    let fetched =
+        |daemon: &Daemon| !daemon.cli(&["lists", "enable", "doh", "--catalogue", &path]).contains("nothing is fetched");
+    assert!(fetched(&daemon));
+    daemon.configure("\toption local_only '1'", NO_FEED);
+    assert!(!fetched(&daemon));
 }
 
 /// Answers with the file that the path names, with an ETag; says what was asked and how it was answered.

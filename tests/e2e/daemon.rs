@@ -597,3 +597,28 @@ fn a_second_daemon_on_the_same_socket_gives_way() {
     assert!(daemon.process_mut().is_running());
     daemon.status();
 }
+
+/// Whoever mistypes a command hears which there are, and where to read about the one he meant.
+#[test]
+fn a_mistyped_command_is_told_what_there_is() {
+    let run = |words: &[&str]| {
+        let output = std::process::Command::new(env!("CARGO_BIN_EXE_diswall")).args(words).output().unwrap();
+        let said = [output.stdout, output.stderr].concat();
+        (output.status.code(), String::from_utf8_lossy(&said).into_owned())
+    };
+    for (words, parts) in [
+        (&["stauts"][..], &["no command is called 'stauts'", "nearest: status"][..]),
+        (&["lists", "--colour"], &["--colour", "see: diswall lists --help"]),
+        (&["check"], &["address", "see: diswall check --help"]),
+        (&["--colour"], &["see: diswall --help"]),
+        (&["\x1b[2J"], &["no command is called '[2J'"]),
+    ] {
+        let (status, said) = run(words);
+        assert_eq!(status, Some(2), "{words:?}: {said}");
+        assert!(parts.iter().all(|part| said.contains(part)), "{words:?}: {said}");
+    }
+    for words in [&["-h"][..], &["list", "-h"]] {
+        let (status, said) = run(words);
+        assert!(status == Some(0) && said.starts_with("Usage: diswall"), "{said}");
+    }
+}

@@ -147,6 +147,8 @@ fn a_list_of_those_who_alone_may_come_shuts_out_the_others_and_never_the_owner()
         ]);
         let (code, said) = daemon.exit(&["check", GOOD[0]]);
         assert!(code == Some(0) && said.contains("office"), "{said}");
+        let (code, said) = daemon.exit(&["list", "office"]);
+        assert!(code == Some(0) && said.contains("diswall: the list office is of those who alone may come"), "{said}");
         daemon.cli(&["allow", GOOD[0], GOOD[1]]);
         expect_all(Some(&lab.wan), &ways_in(GOOD, ECHO), "open");
         daemon.cli(&["disallow", GOOD[0], GOOD[1]]);
@@ -181,6 +183,13 @@ fn a_list_of_those_who_are_exempt_comes_before_every_ban() {
     expect_each(&[(Some(&lab.wan), &ways_in(BAD, ECHO), "open"), (Some(&lab.wan), &worse4, "silence")]);
     let (code, said) = daemon.exit(&["check", BAD[0]]);
     assert!(code == Some(1) && said.contains("friends"), "{said}");
+    let row = |source: &str| {
+        let (_, said) = daemon.exit(&["list", source]);
+        said.lines().find(|line| line.starts_with(BAD[0])).unwrap_or_else(|| panic!("{said}")).to_owned()
+    };
+    assert!(row("manual").ends_with("; not in force: it is allowed"), "{}", row("manual"));
+    assert!(row("friends").ends_with("; not in force: it is allowed"), "{}", row("friends"));
+    assert!(daemon.exit(&["list", "friends"]).1.contains("nobody on it is blocked by it"));
 }
 
 #[test]

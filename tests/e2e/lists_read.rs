@@ -169,7 +169,7 @@ fn lines_are_refused_with_reasons_and_private_ranges_left_out() {
     for part in [
         "usable\n",
         "format    plain, found out\n",
-        "IPv4 40 hosts, 1 networks; IPv6 0 hosts, 0 networks\n",
+        "IPv4 40 hosts, 1 network; IPv6 0 hosts, 0 networks\n",
         "left out  6 private; 1 loopback; 1 link-local\n",
         "  8: 192.0.0.0/7: wider than /8",
         "  198.51.100.0\n",

@@ -22,7 +22,7 @@ fn values(command: &Command, argument: &Argument, sections: &[Section]) -> Value
             Values::Words(remote)
         }
         (path, "source") => {
-            let sources = Source::BUILT_IN.iter().map(|source| source.name().to_owned());
+            let sources = Source::named().map(|source| source.name().to_owned());
             Values::Words(sources.chain((path == "list").then(|| "allow".to_owned())).collect())
         }
         ("block", "action") => words(&["drop", "reject"]),

@@ -6,7 +6,7 @@ mod plain;
 
 use std::fmt::Write as _;
 
-use super::show::{bytes, grouped, reason, time_of_day};
+use super::show::{bytes, grouped, many, reason, time_of_day};
 use crate::calendar::day as date;
 use crate::control::protocol::{Report, ReportHost, ReportSource};
 use crate::outside;
@@ -39,11 +39,6 @@ pub struct Row {
 
 fn row(cells: Vec<String>) -> Row {
     Row { cells, words: String::new() }
-}
-
-/// `5 packets`.
-fn many(count: u64, one: &str, more: &str) -> String {
-    [grouped(count).as_str(), " ", if count == 1 { one } else { more }].concat()
 }
 
 /// Stranger's text: freed of what a terminal would obey, and cut.

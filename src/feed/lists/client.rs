@@ -20,7 +20,7 @@ use crate::feed::fetch::{self, Outcome, Validators, Wanted};
 use crate::feed::{FeedState, Gauges, Handle, Update, Updates};
 use crate::model::{Builder, Entries, Event};
 use crate::whole_file::Crc;
-use crate::{calendar, outside, own, uptime};
+use crate::{calendar, outside, own, plural, uptime};
 
 /// The first fetch of a list that is not there yet, and of one that is, are put off by so much at most: routers that
 /// boot together, and the lists of one of them, do not come all at once.
@@ -390,7 +390,8 @@ impl Client {
         let (count, gauges) = (summary.refused(), &self.gauges);
         gauges.refused_addresses.set(gauges.refused_addresses.get() + count);
         let first = summary.shown.first()?;
-        let text = format!("{count} lines could not be read; line {}: {}: {}", first.line, first.reason, first.text);
+        let lines = plural::of(count, "line", "lines");
+        let text = format!("{lines} could not be read; line {}: {}: {}", first.line, first.reason, first.text);
         gauges.last_refusal.replace(Some(text.clone()));
         Some(text)
     }

@@ -20,6 +20,7 @@ use crate::feed::{Update, Updates};
 use crate::model::entries::{ARRAYS, Shape};
 use crate::model::{Builder, Entries, Event, ListUse, Range, Source, special};
 use crate::outside;
+use crate::plural;
 use crate::resolver::{Follower, Pace};
 
 /// Most names that all lists together may have.
@@ -202,7 +203,8 @@ impl Names {
             troubles.push(format!("{silent} of its {} names cannot be resolved; {name}: {why}", self.count()));
         }
         if let Some((name, address)) = first_spared {
-            troubles.push(format!("{spared} addresses are left out; {name} is {address}, which no list can have"));
+            let spared = plural::of(spared, "address is", "addresses are");
+            troubles.push(format!("{spared} left out; {name} is {address}, which no list can have"));
         }
         if entries.is_none() {
             troubles.push(format!(

@@ -75,7 +75,7 @@ fields!(SwitchArguments { names, on, force });
 pub fn call(method: &str, config: &Path, catalogue: &Path, arguments: &mut dyn Read) -> String {
     let answer = read_arguments(arguments).and_then(|arguments| match method {
         "config" => Ok(json::to_string(&handout::of(config))),
-        "reload" => service::reload().map(|done| json::to_string(&done)),
+        "reload" => service::reload(config).map(|done| json::to_string(&done)),
         "try" => try_lines(&arguments, config),
         "lists" => Steer::new(config).catalogue(catalogue).map(|(catalogue, _)| json::to_string(&catalogue)),
         "switch" => {

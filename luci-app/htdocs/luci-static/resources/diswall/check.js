@@ -48,10 +48,11 @@ function headline(result) {
 
 function banLine(ban, now) {
 	const why = text.reason(ban.reason);
+	/* Somebody's own words, or diswall's. */
+	const quoted = [ 'comment', 'tagged' ].includes(ban.reason.kind) && ban.reason.text;
 
 	return h('li', {},
-		text.sourceBadge(ban.source), ' ',
-		why ? h('q', {}, why) : '', ' ',
+		text.sourceBadge(ban.source), quoted ? [ ' ', h('q', {}, why), ' ' ] : why ? [ ': ', why, ', ' ] : ' ',
 		_('since %s').format(text.ago(now, ban.since)), ', ',
 		ban.until === null && ban.left === null ? _('until taken back') : _('ends %s').format(text.end(ban)),
 		ban.offences > 1 ? [ ', ', _('offence number %s').format(text.number(ban.offences)) ] : '',
@@ -59,7 +60,7 @@ function banLine(ban, now) {
 }
 
 function allowanceLine(allowance) {
-	const origin = text.pick(ORIGINS, allowance.origin, () => allowance.origin)();
+	const origin = text.pick(ORIGINS, allowance.origin, () => _('List %s').format(allowance.origin))();
 
 	return h('li', {}, origin, ' ', allowance.address,
 		allowance.comment ? [ ' ', h('q', {}, allowance.comment) ] : '',
@@ -76,7 +77,7 @@ function ruleLine(rule) {
 /* What can be done about it, each [label, method, arguments, style, what it does]. */
 function actions(result) {
 	const one = { addresses: [ result.address ] };
-	const own = result.allowances.filter(allowance => allowance.origin != 'nats' && allowance.address == result.address);
+	const own = result.allowances.filter(allowance => [ 'config', 'command' ].includes(allowance.origin) && allowance.address == result.address);
 	const offered = [];
 
 	if (result.verdict == 'blocked' || result.verdict == 'partly')

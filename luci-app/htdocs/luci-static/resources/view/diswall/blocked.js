@@ -184,8 +184,8 @@ return view.extend({
 			}, ban.address), ban.withheld ? h('div', { 'class': 'diswall-note' }, _('Not in force: %s').format(ban.withheld)) : ''),
 			cell(_('Banned by'), text.sourceBadge(ban.source)),
 			cell(_('Reason'), text.reason(ban.reason)),
-			cell(_('Since'), h('span', { 'title': text.moment(ban.since) }, text.ago(now, ban.since))),
-			cell(_('Ends'), h('span', { 'title': ban.until === null ? '' : text.moment(ban.until) }, text.end(ban))),
+			cell(_('Since'), h('span', { 'class': 'diswall-span', 'title': text.moment(ban.since) }, text.ago(now, ban.since))),
+			cell(_('Ends'), h('span', { 'class': 'diswall-span', 'title': ban.until === null ? '' : text.moment(ban.until) }, text.end(ban))),
 			h('td', { 'class': 'td cbi-section-actions' },
 				h('div', {}, button(_('Allow'), 'positive', 'allow'), ' ', button(_('Unblock'), 'action', 'unblock'))));
 	},

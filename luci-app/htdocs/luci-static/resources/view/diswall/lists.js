@@ -82,7 +82,8 @@ function cells(name, status) {
 	return {
 		entries: [
 			h('div', {}, source ? text.counted(source.v4 + source.v6, source.networks) : '–'),
-			places(name) ? h('div', { 'class': 'diswall-said' }, places(name)) : ''
+			places(name) ? h('div', { 'class': 'diswall-said' }, places(name)) : '',
+			feed && feed.list == 'only' && entries ? h('div', { 'class': 'diswall-said' }, _('shut out: all who are not on it')) : ''
 		],
 		fetched: feed && feed.last_message !== null
 			? h('span', { 'title': text.moment(feed.last_message) }, text.ago(status.now, feed.last_message))

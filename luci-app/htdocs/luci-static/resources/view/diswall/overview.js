@@ -159,7 +159,7 @@ function partActions(part) {
 	return offered.length ? h('div', { 'class': 'diswall-actions' }, offered) : '';
 }
 
-/* What is not in force: why, what is lost, what to do where no button does it. */
+/* What is not in force: why, what is lost, what to do where no button does it, or where that one does not help. */
 function partNotice(part) {
 	const state = text.partState(part.state);
 
@@ -167,7 +167,7 @@ function partNotice(part) {
 		h('strong', {}, text.partTitle(part.name)), ' ', h('span', { 'class': 'diswall-pill diswall-' + state.kind }, state.name()),
 		part.why ? h('div', {}, part.why) : '',
 		part.lost ? h('div', {}, _('Meanwhile: %s').format(part.lost)) : '',
-		part.remedy && !isOfRules(part) ? h('div', {}, _('What to do: %s').format(part.remedy)) : '',
+		part.remedy ? h('div', {}, (isOfRules(part) ? _('If the button does not help: %s') : _('What to do: %s')).format(part.remedy)) : '',
 		partActions(part));
 }
 

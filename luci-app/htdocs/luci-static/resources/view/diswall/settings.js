@@ -70,7 +70,7 @@ function general(section) {
 		_('Of all feeds together. What is above is cut, and a warning says so. "auto" is what a quarter of this router\'s memory has room for.'),
 		{ placeholder: 'auto', validate: values.orWord('auto', values.number(1, 4194304)) });
 	option(form.Value, 'state_dir', _('State directory'),
-		_('Where bans are kept over a restart. The default is in memory and lost at a reboot; a directory on flash outlives it and is written at most every 12 hours.'),
+		_('Where bans are kept over a restart. The default is in memory: after a reboot the lists come anew; what you blocked or allowed for a time is on flash all the same. A directory on flash, such as /etc/diswall/kept or a new /srv/diswall, keeps all of it and is written at most every 12 hours. When this is changed, what is kept goes along.'),
 		{ placeholder: '/var/lib/diswall', validate: values.path });
 }
 

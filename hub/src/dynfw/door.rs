@@ -1,9 +1,9 @@
 //! Lets routers in: so many, and so many that still shake hands. Nobody knows them, for each comes with a fresh key; so
 //! where all places are taken, one of whichever address has most goes to an address that has fewer, and whoever takes his
-//! time with the handshake gives way to whoever comes.
+//! time with the handshake holds up his own address alone.
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
@@ -13,22 +13,22 @@ use std::time::Duration;
 
 use log::info;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
-use tokio::sync::{Notify, Semaphore, oneshot};
+use tokio::sync::{Semaphore, oneshot};
 use tokio::task::spawn_local;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{sleep, timeout};
 
 use super::ears;
 use super::guest::{End, Guest, origin};
 use super::relay::Relay;
 
-/// Connections that shake hands at a time: 64 KB each.
+/// Connections that shake hands at a time, 64 KB each: all, and those of one address.
 const SHAKING: usize = 256;
+const SHAKING_EACH: usize = 16;
 
-/// How long each of them has at least before it gives way: a fleet that comes at once waits in the kernel.
-const GRACE: Duration = Duration::from_secs(2);
-
-/// How long one may at most.
-const SHAKE_MAX: Duration = Duration::from_secs(15);
+/// How long a handshake may take, and how long one waits for it besides: a fleet may come at once, and a router gives up
+/// after 15 s.
+const SHAKE_MAX: Duration = Duration::from_secs(5);
+const WAIT_MAX: Duration = Duration::from_secs(15);
 
 /// Lists on the way to one address.
 const LISTS: usize = 8;
@@ -56,13 +56,12 @@ pub async fn keep(relay: Rc<Relay>, most: usize) {
             }
         };
         info!("DynFW: routers are told at {listen}");
-        let inside = Rc::new(RefCell::new(Inside { most, ..Inside::default() }));
+        let inside = Rc::new(RefCell::new(Inside::new(most)));
         tokio::select! {
             () = admit(&relay, &listener, &inside) => {}
             _ = open.wait_for(|open| !*open) => {}
         }
         inside.borrow_mut().places.clear();
-        inside.borrow_mut().shaking.clear();
     }
 }
 
@@ -75,7 +74,6 @@ fn bind(listen: SocketAddr) -> io::Result<TcpListener> {
 
 async fn admit(relay: &Rc<Relay>, listener: &TcpListener, inside: &Rc<RefCell<Inside>>) {
     loop {
-        until_there_is_room(inside).await;
         match listener.accept().await {
             Ok((stream, address)) => {
                 let address = address.ip().to_canonical();
@@ -99,34 +97,21 @@ async fn admit(relay: &Rc<Relay>, listener: &TcpListener, inside: &Rc<RefCell<In
     }
 }
 
-/// Until one more may shake hands: fewer do, or one has had his time.
-async fn until_there_is_room(inside: &RefCell<Inside>) {
-    loop {
-        let (freed, wait) = {
-            let inside = inside.borrow();
-            let Some((_, since, _)) = inside.shaking.front().filter(|_| inside.shaking.len() >= SHAKING) else {
-                return;
-            };
-            (inside.freed.clone(), GRACE.saturating_sub(since.elapsed()))
-        };
-        if wait.is_zero() {
-            return;
-        }
-        let _ = timeout(wait, freed.notified()).await;
-    }
-}
-
 /// One connection, from its first byte to its end.
 async fn welcome(relay: Rc<Relay>, stream: TcpStream, address: IpAddr, mut place: Place) {
     let figures = &relay.hub.relay;
     let _ = prepare(&stream);
-    let hurried = place.hurried.take();
+    let all = place.inside.borrow().shaking.clone();
+    let shake = async {
+        let _turn = (place.shaking.acquire().await, all.acquire().await);
+        // What it needs is not kept for as long as the router stays.
+        let shake = Box::pin(ears::shake(&stream, &relay.keys));
+        timeout(SHAKE_MAX, shake).await.unwrap_or_else(|_| Err("it takes its time".into()))
+    };
     let shaken = tokio::select! {
-        shaken = timeout(SHAKE_MAX, ears::shake(&stream, &relay.keys)) => shaken.unwrap_or_else(|_| Err("it takes its time".into())),
-        _ = gone(hurried) => Err("others came".into()),
+        shaken = timeout(WAIT_MAX, shake) => shaken.unwrap_or_else(|_| Err("others were before it".into())),
         _ = &mut place.sent_away => return,
     };
-    place.has_shaken();
     let keys = match shaken {
         Ok(keys) => keys,
         Err(error) => {
@@ -146,13 +131,6 @@ async fn welcome(relay: Rc<Relay>, stream: TcpStream, address: IpAddr, mut place
     }
 }
 
-async fn gone(hurried: Option<oneshot::Receiver<()>>) {
-    match hurried {
-        Some(hurried) => _ = hurried.await,
-        None => std::future::pending().await,
-    }
-}
-
 /// What the kernel holds for one: twice of it. By itself it would hold 4 MB for each that does not read.
 const SENDS: usize = 64 * 1024;
 
@@ -168,21 +146,18 @@ fn prepare(stream: &TcpStream) -> nix::Result<()> {
 }
 
 /// Who is inside.
-#[derive(Default)]
 struct Inside {
     most: usize,
     all: usize,
+    shaking: Rc<Semaphore>,
     number: u64,
     /// By where they come from; whoever drops a sender sends its guest away.
     places: HashMap<IpAddr, Origin>,
-    /// Those that shake hands, oldest first.
-    shaking: VecDeque<(u64, Instant, oneshot::Sender<()>)>,
-    /// There is one less.
-    freed: Rc<Notify>,
 }
 
 struct Origin {
     lists: Arc<Semaphore>,
+    shaking: Rc<Semaphore>,
     guests: BTreeMap<u64, oneshot::Sender<()>>,
 }
 
@@ -192,11 +167,25 @@ struct Place {
     origin: IpAddr,
     number: u64,
     lists: Arc<Semaphore>,
+    shaking: Rc<Semaphore>,
     sent_away: oneshot::Receiver<()>,
-    hurried: Option<oneshot::Receiver<()>>,
+}
+
+impl Origin {
+    fn new() -> Origin {
+        Origin {
+            lists: Arc::new(Semaphore::new(LISTS)),
+            shaking: Rc::new(Semaphore::new(SHAKING_EACH)),
+            guests: BTreeMap::new(),
+        }
+    }
 }
 
 impl Inside {
+    fn new(most: usize) -> Inside {
+        Inside { most, all: 0, shaking: Rc::new(Semaphore::new(SHAKING)), number: 0, places: HashMap::new() }
+    }
+
     /// `None`: there is none for this one.
     fn take(inside: &Rc<RefCell<Inside>>, origin: IpAddr) -> Option<Place> {
         let mut this = inside.borrow_mut();
@@ -206,18 +195,12 @@ impl Inside {
         this.number += 1;
         this.all += 1;
         let number = this.number;
-        let fresh = || Origin { lists: Arc::new(Semaphore::new(LISTS)), guests: BTreeMap::new() };
-        let entry = this.places.entry(origin).or_insert_with(fresh);
+        let entry = this.places.entry(origin).or_insert_with(Origin::new);
         let (stay, sent_away) = oneshot::channel();
         entry.guests.insert(number, stay);
-        let lists = entry.lists.clone();
-        let (wait, hurried) = oneshot::channel();
-        if this.shaking.len() >= SHAKING {
-            this.shaking.pop_front();
-        }
-        this.shaking.push_back((number, Instant::now(), wait));
+        let (lists, shaking) = (entry.lists.clone(), entry.shaking.clone());
         drop(this);
-        Some(Place { inside: inside.clone(), origin, number, lists, sent_away, hurried: Some(hurried) })
+        Some(Place { inside: inside.clone(), origin, number, lists, shaking, sent_away })
     }
 
     /// Sends one away of whichever has most, if that is more than this one would have.
@@ -232,18 +215,8 @@ impl Inside {
     }
 }
 
-impl Place {
-    /// It does not stand in the way of others that shake hands any more.
-    fn has_shaken(&self) {
-        let mut inside = self.inside.borrow_mut();
-        inside.shaking.retain(|(number, ..)| *number != self.number);
-        inside.freed.notify_one();
-    }
-}
-
 impl Drop for Place {
     fn drop(&mut self) {
-        self.has_shaken();
         let mut inside = self.inside.borrow_mut();
         let Some(entry) = inside.places.get_mut(&self.origin) else { return };
         let was_there = entry.guests.remove(&self.number).is_some();
@@ -262,7 +235,7 @@ mod tests {
     use super::*;
 
     fn inside(most: usize) -> Rc<RefCell<Inside>> {
-        Rc::new(RefCell::new(Inside { most, ..Inside::default() }))
+        Rc::new(RefCell::new(Inside::new(most)))
     }
 
     fn ip(text: &str) -> IpAddr {
@@ -286,18 +259,6 @@ mod tests {
         assert_eq!(inside.borrow().places[&ip("2001:db8::")].guests.len(), 2);
         drop((theirs, others));
         let inside = inside.borrow();
-        assert_eq!((inside.all, inside.places.len(), inside.shaking.len()), (0, 0, 0));
-    }
-
-    #[test]
-    fn whoever_takes_his_time_gives_way() {
-        let inside = inside(1000);
-        let mut slow = Inside::take(&inside, ip("203.0.113.1")).unwrap();
-        let mut done = Inside::take(&inside, ip("203.0.113.1")).unwrap();
-        done.has_shaken();
-        let _others: Vec<_> = (0..SHAKING).map(|_| Inside::take(&inside, ip("203.0.113.2")).unwrap()).collect();
-        assert!(slow.hurried.take().unwrap().try_recv() == Err(oneshot::error::TryRecvError::Closed));
-        assert!(done.sent_away.try_recv() == Err(oneshot::error::TryRecvError::Empty));
-        assert_eq!(inside.borrow().shaking.len(), SHAKING);
+        assert_eq!((inside.all, inside.places.len()), (0, 0));
     }
 }

@@ -118,6 +118,7 @@ impl Follow {
                     );
                 }
             }
+            Event::Ban { net, .. } if !may_be_banned(&net.addr()) => {}
             Event::Ban { net, .. } if held.count() < MOST => _ = held.change(net.addr(), true, now()),
             Event::Ban { .. } => {
                 drop(held);
@@ -164,10 +165,10 @@ impl Follow {
 
 fn addresses(list: List) -> HashSet<IpAddr> {
     let v4 = list.v4.into_iter().map(|listed| IpAddr::V4(listed.address));
-    v4.chain(list.v6.into_iter().map(|listed| IpAddr::V6(listed.address))).filter(is_banned).collect()
+    v4.chain(list.v6.into_iter().map(|listed| IpAddr::V6(listed.address))).filter(may_be_banned).collect()
 }
 
 /// Others no router would take.
-fn is_banned(address: &IpAddr) -> bool {
+fn may_be_banned(address: &IpAddr) -> bool {
     may_ban(Source::DYNFW, (*address).into()).is_ok()
 }

@@ -302,6 +302,7 @@ mod tests {
         }
         let mut all = Gathered { answer: Some((evil.into(), evil.into())), ..Gathered::default() };
         all.reporters.insert(evil.into(), super::super::gather::Reporter::default());
+        all.relays.push(Shown { host: evil.into(), why: evil.into(), ..Shown::default() });
         let page = overview(&all);
         assert!(!page.contains("<script") && page.contains("login=%22%3E%3Cscript"), "{page}");
     }

@@ -130,7 +130,10 @@ impl Follower {
 async fn routers_hold_what_sentinel_lists_and_take_one_list() {
     let mut sentinel = Sentinel::start(3000);
     let mut relayed = Relayed::new().await;
-    let hub = relayed.hub(&sentinel, "events = true\n").await;
+    std::fs::write(relayed.site.path("token"), "a-word-that-nobody-guesses").unwrap();
+    let place = format!("127.0.0.1:{}", free_port());
+    let page = format!("[page]\nlisten = \"{place}\"\ntoken_file = \"{}\"\n", relayed.site.path("token").display());
+    let hub = relayed.hub(&sentinel, &format!("events = true\n{page}")).await;
     let test = async {
         let mut router = relayed.router();
         let mut watching = Follower::start(&Settings { events: true, ..relayed.settings() });
@@ -172,6 +175,12 @@ async fn routers_hold_what_sentinel_lists_and_take_one_list() {
             relayed.site.run(&["status"]).await.contains("9000 addresses told to 2 routers")
         })
         .await;
+        let mut curl = tokio::process::Command::new("curl");
+        curl.args(["-s", "-H", "Authorization: Bearer a-word-that-nobody-guesses", &format!("http://{place}/metrics")]);
+        let metrics = String::from_utf8(curl.output().await.unwrap().stdout).unwrap();
+        for line in ["follows 1", "addresses 9000", "routers 2", "lists_total 5", "refused_total 0"] {
+            assert!(metrics.contains(&format!("diswall_hub_dynfw_{line}\n")), "{line}: {metrics}");
+        }
     };
     LocalSet::new().run_until(test).await;
     assert!(!hub.said().contains("DynFW: 127.0.0.1"), "{}", hub.said());
@@ -212,6 +221,39 @@ async fn routers_are_let_go_while_sentinel_is_away_and_come_back() {
         sentinel.tell("skip 100");
         sentinel.tell("open");
         router.equals(&mut sentinel).await;
+    };
+    LocalSet::new().run_until(test).await;
+}
+
+/// A name with the addresses of two hubs, as a router's `server` has it.
+#[tokio::test]
+async fn routers_go_to_the_hub_that_follows() {
+    // The name is in a file that is this thread's alone.
+    unshare(CloneFlags::CLONE_NEWNS).unwrap();
+    let mut relayed = Relayed::new().await;
+    let hosts = relayed.site.path("hosts");
+    std::fs::write(&hosts, "127.0.0.2 hubs.example\n127.0.0.3 hubs.example\n").unwrap();
+    run("mount", &["--make-rprivate", "/"]);
+    run("mount", &["--bind", hosts.to_str().unwrap(), "/etc/hosts"]);
+    let mut sentinels = [Sentinel::start(300), Sentinel::start(301)];
+    let mut hubs = Vec::new();
+    for (sentinel, place) in sentinels.iter().zip(["127.0.0.2", "127.0.0.3"]) {
+        let configuration =
+            relayed.configuration(sentinel, "patience = 1\n").replace("\"127.0.0.1:", &format!("\"{place}:"));
+        hubs.push(relayed.site.hub(&configuration).await);
+        wait_for("routers are told", async || hubs.last().unwrap().said().contains("routers are told")).await;
+    }
+    let test = async {
+        let mut router = Follower::start(&Settings { server: "hubs.example".into(), ..relayed.settings() });
+        router.until("it holds one's list", |router| matches!(router.holds.len(), 300 | 301)).await;
+        let first = router.holds.len() - 300;
+        for here in [first, 1 - first] {
+            let there = 1 - here;
+            sentinels[here].tell("close");
+            router.equals(&mut sentinels[there]).await;
+            sentinels[here].tell("open");
+            wait_for("it follows again", async || hubs[here].said().matches("routers are told").count() == 2).await;
+        }
     };
     LocalSet::new().run_until(test).await;
 }

@@ -8,6 +8,7 @@ mod clocks;
 mod commands;
 mod dynfw;
 mod dynfw_attacked;
+mod dynfw_many;
 mod much;
 mod ours;
 mod page;

@@ -12,7 +12,7 @@ pub struct Sentinel {
     input: ChildStdin,
     output: BufReader<ChildStdout>,
     pub port: u64,
-    key: String,
+    pub key: String,
 }
 
 impl Sentinel {

@@ -13,6 +13,11 @@ use super::{Router, wait_for};
 /// The hub under test.
 pub const HUB: &str = env!("CARGO_BIN_EXE_diswall-hub");
 
+/// The same, or another build of it where figures are wanted.
+fn program() -> String {
+    std::env::var("HUB_PROGRAM").unwrap_or_else(|_| HUB.to_owned())
+}
+
 /// The nats-server's configuration, as it is shipped.
 const CONFIGURATION: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../contrib/hub/nats-server.conf");
 
@@ -126,7 +131,7 @@ impl Site {
         self.configure("hub", more);
         self.configure(&name, more);
         let mut command = Command::new("env");
-        command.args(environment).arg(HUB).arg("-c").arg(self.path(&format!("{name}.toml")));
+        command.args(environment).arg(program()).arg("-c").arg(self.path(&format!("{name}.toml")));
         Process::start(&command, &self.path(&format!("{name}.log")))
     }
 

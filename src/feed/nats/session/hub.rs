@@ -15,6 +15,7 @@ use super::super::hub::snapshot::{Snapshot, Step};
 use super::super::hub::wire::{self as words, Change, Heading};
 use super::super::subscriptions::Purpose;
 use super::*;
+use crate::feed::backoff::Backoff;
 
 /// First and longest pause before the list is taken anew because of a gap; less of it by chance.
 const GAPS: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(120));

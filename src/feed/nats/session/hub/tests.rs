@@ -1,5 +1,6 @@
 //! A session that follows a hub, without a server: gaps, silence, lies.
 
+use super::super::request::HELD;
 use super::*;
 use crate::feed::intake::Intake;
 

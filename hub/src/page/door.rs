@@ -55,7 +55,7 @@ impl Listener for Door {
         }
         let (stay, sent_away) = oneshot::channel();
         self.inside.push_back(stay);
-        (Guest { stream, sent_away, end: Box::pin(tokio::time::sleep(LENGTH)) }, address)
+        (Guest { stream, sent_away, end: Box::pin(tokio::time::sleep(LENGTH)), going: false }, address)
     }
 
     fn local_addr(&self) -> io::Result<SocketAddr> {
@@ -68,15 +68,18 @@ pub struct Guest {
     stream: TcpStream,
     sent_away: oneshot::Receiver<()>,
     end: Pin<Box<Sleep>>,
+    /// It was told to go: what told it must not be asked again.
+    going: bool,
 }
 
 impl Guest {
     /// Ready when it is to go.
     fn ends(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        if Pin::new(&mut self.sent_away).poll(context).is_ready() {
-            return Poll::Ready(());
+        if !self.going {
+            let sent_away = Pin::new(&mut self.sent_away).poll(context).is_ready();
+            self.going = sent_away || self.end.as_mut().poll(context).is_ready();
         }
-        self.end.as_mut().poll(context)
+        if self.going { Poll::Ready(()) } else { Poll::Pending }
     }
 
     fn or_end<T>(&mut self, context: &mut Context<'_>, done: Poll<io::Result<T>>) -> Poll<io::Result<T>> {

@@ -1,12 +1,13 @@
 //! Answers init requests of routers that know no hub, and the greeting of those that do.
 //!
 //! One at a time, from a list that is a few seconds old at most: a fleet that comes back at once is answered from one
-//! reading of the bucket. What waits is bounded; a router that gets no answer asks again.
+//! reading of the bucket. Logins have their turns one after the other, and what waits is bounded; a router that gets no
+//! answer asks again.
 
 use std::collections::HashSet;
 use std::net::IpAddr;
-use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use async_nats::Message;
@@ -23,6 +24,7 @@ use crate::error::Result;
 use crate::hub::Hub;
 use crate::revoke;
 use crate::subject::Parts;
+use crate::waiting::Waiting;
 
 /// Requests that wait.
 const WAITING: usize = 4096;
@@ -36,9 +38,16 @@ const AGE: Duration = Duration::from_secs(3);
 /// Bytes of a reply that are left to a login's own bans.
 const OWN: usize = 64 * 1024;
 
+/// Whose turn greetings have: they do not say who they are.
+const GREETINGS: &str = "";
+
 /// The way to whoever answers. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Answers(mpsc::Sender<Ask>);
+pub struct Answers {
+    waiting: Arc<Mutex<Waiting<Ask>>>,
+    /// Says that something waits; ends the answering when nobody can ask any more.
+    wake: mpsc::Sender<()>,
+}
 
 #[derive(Debug)]
 enum Ask {
@@ -49,21 +58,27 @@ enum Ask {
 impl Answers {
     /// Starts answering.
     pub fn start(hub: Arc<Hub>) -> Answers {
-        let (sender, mut asked) = mpsc::channel(WAITING);
+        let (wake, mut woken) = mpsc::channel(1);
+        let waiting = Arc::new(Mutex::new(Waiting::new(WAITING)));
+        let asked = Arc::clone(&waiting);
         tokio::spawn(async move {
             let mut shared = Shared::default();
-            while let Some(ask) = asked.recv().await {
-                if let Err(error) = answer(&hub, &mut shared, ask).await {
-                    warn!("a router gets no answer: {error}");
+            while woken.recv().await.is_some() {
+                loop {
+                    let next = locked(&asked).pop();
+                    let Some(ask) = next else { break };
+                    if let Err(error) = answer(&hub, &mut shared, ask).await {
+                        warn!("a router gets no answer: {error}");
+                    }
                 }
             }
         });
-        Answers(sender)
+        Answers { waiting, wake }
     }
 
     /// A router asks whether there is a hub.
     pub fn hello(&self, hub: &Hub, message: Message) {
-        self.ask(hub, "hello", Ask::Hello(message));
+        self.ask(hub, GREETINGS, Ask::Hello(message));
     }
 
     /// A router asks for a list.
@@ -75,12 +90,26 @@ impl Answers {
         let (Ask::Hello(message) | Ask::Init(_, message)) = &ask;
         // The hub may write anywhere: a router that could choose where would write there by its hand.
         if !message.reply.as_ref().is_some_and(|reply| INBOXES.iter().any(|inbox| reply.starts_with(inbox))) {
-            return hub.complaints.about(login, "reply", || "asks for an answer where none belongs".into());
+            return hub.complaints.about(named(login), "reply", || "asks for an answer where none belongs".into());
         }
-        if self.0.try_send(ask).is_err() {
-            hub.complaints.about(login, "asks", || "more is asked than can be answered; some must ask again".into());
+        let loser = locked(&self.waiting).push(login, ask);
+        // A word that is there already says the same.
+        let _ = self.wake.try_send(());
+        if let Some(loser) = loser {
+            let loser = named(&loser);
+            hub.complaints.about(loser, "asks", || "more is asked than can be answered; some must ask again".into());
         }
     }
+}
+
+/// Nothing panics while it holds the lock.
+fn locked(waiting: &Mutex<Waiting<Ask>>) -> MutexGuard<'_, Waiting<Ask>> {
+    waiting.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// How it is called in a complaint.
+fn named(login: &str) -> &str {
+    if login == GREETINGS { "hello" } else { login }
 }
 
 async fn answer(hub: &Arc<Hub>, shared: &mut Shared, ask: Ask) -> Result<()> {

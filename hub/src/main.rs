@@ -34,6 +34,7 @@ mod show;
 mod store;
 mod subject;
 mod users;
+mod waiting;
 
 use std::process::ExitCode;
 

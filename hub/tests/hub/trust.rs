@@ -195,6 +195,30 @@ async fn one_address_over_and_over_costs_the_others_nothing() {
     assert!(!hub.said().contains("more arrives than can be read"), "{}", hub.said());
 }
 
+/// Lists that one login asks for, far faster than they can be answered: another's turn comes all the same.
+#[tokio::test]
+async fn whoever_asks_for_lists_without_end_keeps_nobody_waiting() {
+    let mut site = Site::new(&["alice", "mallory"]).await;
+    let hub = site.hub("").await;
+    let (alice, mallory) = (site.router("alice").await, site.router("mallory").await);
+    // Each of mallory's own lists is read anew from the bucket: none is answered quickly.
+    for number in 0..50 {
+        mallory.client.publish("diswall.blacklist.mallory.add.h", format!("45.0.1.{number}|ssh").into()).await.unwrap();
+    }
+    for number in 0..12_000 {
+        let subject = "diswall.blacklist.mallory.init.router";
+        mallory.client.publish_with_reply(subject, "_INBOX.mallory.x", "empty".into()).await.unwrap();
+        if number % 500 == 0 {
+            mallory.client.flush().await.unwrap();
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+    mallory.client.flush().await.unwrap();
+    wait_for("too much was asked", async || hub.said().contains("mallory: more is asked than can be answered")).await;
+    let answered = tokio::time::timeout(Duration::from_secs(3), alice.init("black"));
+    assert_eq!(answered.await.expect("alice's turn comes"), "");
+}
+
 #[tokio::test]
 async fn a_login_reads_no_answer_to_another() {
     let mut site = Site::new(&["alice", "bob"]).await;

@@ -71,6 +71,7 @@ test("five thousand allowances come a page at a time, are searched, added and ta
     await place.getByLabel("Search").fill(`kancelář č. ${ALLOWANCES - 1}`);
     await until("the one that is searched", async () => await rows(place).count() === 1);
     await place.getByLabel("Search").fill("");
+    await until("a page of them again", async () => await rows(place).count() === 50);
     await place.getByLabel("Address or network").fill("2001:db8::/48");
     await place.getByLabel("Comment").fill(EVIL);
     await place.getByRole("button", { name: "Allow", exact: true }).click();

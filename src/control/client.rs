@@ -7,7 +7,7 @@ use std::fmt;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::protocol::{Code, ErrorAnswer, Refusal, Request};
 use crate::json::{self, Json};
@@ -76,9 +76,28 @@ pub fn ask<T: Json + Default>(path: &Path, request: &Request) -> Result<T, Clien
 /// Sends one request line as it is and returns the answer line as it is.
 pub fn ask_line(path: &Path, request: &str) -> Result<String, ClientError> {
     let unreachable = |error| ClientError::Unreachable { path: path.to_path_buf(), error };
+    let end = Instant::now() + PATIENCE;
     let mut answers = send(path, request).map_err(unreachable)?;
-    let mut answer = String::new();
-    answers.read_line(&mut answer).map_err(unreachable)?;
+    let mut bytes = Vec::new();
+    while !bytes.ends_with(b"\n") {
+        // Whoever sends a byte now and then is not to hold root's command for ever.
+        let left = end.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(unreachable(io::ErrorKind::TimedOut.into()));
+        }
+        answers.get_ref().get_ref().set_read_timeout(Some(left)).map_err(unreachable)?;
+        let piece = match answers.fill_buf() {
+            Ok([]) => break,
+            Ok(piece) => piece,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(unreachable(error)),
+        };
+        let length = piece.iter().position(|byte| *byte == b'\n').map_or(piece.len(), |at| at + 1);
+        bytes.extend_from_slice(piece.get(..length).unwrap_or_default());
+        answers.consume(length);
+    }
+    let answer = String::from_utf8(bytes)
+        .map_err(|_| unreachable(io::Error::new(io::ErrorKind::InvalidData, "it answered with what is no text")))?;
     if !answer.ends_with('\n') {
         let error = io::Error::new(io::ErrorKind::UnexpectedEof, "it hung up before it had answered");
         return Err(unreachable(error));

@@ -8,7 +8,7 @@
 use std::cell::{Cell, RefCell};
 use std::fs;
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Duration;
@@ -19,7 +19,7 @@ use tokio::sync::{Semaphore, broadcast, mpsc, oneshot};
 use tokio::time::timeout;
 
 use super::protocol::{Activity, Code, ErrorAnswer, REQUEST_MAX, Refusal, Request};
-use crate::json;
+use crate::{json, own};
 
 /// How long a client may take to say its request or to take its answer.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -75,7 +75,9 @@ impl Drop for Server {
     fn drop(&mut self) {
         self.accepting.abort();
         // Somebody may have taken the file away already; that is as good.
-        let _ = fs::remove_file(&self.path);
+        if is_socket(&self.path) {
+            let _ = fs::remove_file(&self.path);
+        }
     }
 }
 
@@ -124,17 +126,33 @@ fn place(path: &Path) -> PathBuf {
     }
 }
 
+fn is_socket(path: &Path) -> bool {
+    fs::symlink_metadata(path).is_ok_and(|found| found.file_type().is_socket())
+}
+
 fn listen(path: &Path) -> io::Result<UnixListener> {
-    if let Some(directory) = path.parent() {
+    if let Some(directory) = path.parent().filter(|directory| !directory.is_dir()) {
+        // Who may write the configuration names it, and is not always root.
+        own::check(directory)?;
         fs::DirBuilder::new().recursive(true).mode(0o755).create(directory)?;
     }
-    if std::os::unix::net::UnixStream::connect(path).is_ok() {
-        let text = format!("another diswall already answers at {}", path.display());
-        return Err(io::Error::new(io::ErrorKind::AddrInUse, text));
-    }
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
+    match std::os::unix::net::UnixStream::connect(path) {
+        Ok(_) => {
+            let text = format!("another diswall already answers at {}", path.display());
+            return Err(io::Error::new(io::ErrorKind::AddrInUse, text));
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        // Of a daemon that was killed; one that ran as root, perhaps. Whatever else is there is somebody else's.
+        Err(error)
+            if is_socket(path)
+                && matches!(error.kind(), io::ErrorKind::ConnectionRefused | io::ErrorKind::PermissionDenied) =>
+        {
+            fs::remove_file(path)?;
+        }
+        Err(_) => {
+            let text = format!("{} is there, and is no socket of diswall's", path.display());
+            return Err(io::Error::new(io::ErrorKind::AlreadyExists, text));
+        }
     }
     // Mode 0600 from its first moment on, and nothing done by its name afterwards.
     let before = rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o177));

@@ -88,6 +88,52 @@ fn whoever_squats_a_command_has_its_place() {
     }
 }
 
+/// Who may write the configuration is not always root, and names the socket's place.
+#[test]
+fn what_is_no_socket_is_not_taken_away_nor_is_a_place_made_for_one() {
+    let _netns = Netns::enter();
+    let mut daemon = Daemon::prepare("\toption local_only '1'", NOTHING);
+    daemon.load_rules();
+    daemon.run_as_root();
+    let (precious, elsewhere) = (daemon.path("precious"), tempfile::tempdir().expect("a place"));
+    std::fs::write(&precious, "kept").expect("a file");
+    let new = elsewhere.path().join("hotplug.d/new");
+    let names = |place: &Path| {
+        daemon.configure(&format!("\toption local_only '1'\n\toption control '{}'", place.display()), NOTHING)
+    };
+    for (place, said) in [(precious.as_path(), "no socket of diswall's"), (&new.join("x"), "begins with diswall")] {
+        names(place);
+        daemon.reload();
+        daemon.process().stderr_with(said, DEADLINE);
+        assert_eq!(daemon.status()["state"], "local");
+    }
+    names(&precious);
+    daemon.stop(DEADLINE);
+    let mut again = Proc::spawn(&daemon.command(&["run", "--foreground"]));
+    assert!(!again.wait(DEADLINE).success());
+    again.stderr_with("no socket of diswall's", DEADLINE);
+    assert_eq!(std::fs::read_to_string(&precious).expect("the file"), "kept");
+    assert!(!new.exists());
+}
+
+/// A byte now and then is no answer.
+#[test]
+fn an_answer_that_drips_is_given_up() {
+    let daemon = Daemon::prepare("\toption local_only '1'", NOTHING);
+    std::fs::create_dir(daemon.path("run")).expect("a directory");
+    let listener = std::os::unix::net::UnixListener::bind(socket(&daemon)).expect("a socket");
+    let dripping = std::thread::spawn(move || {
+        let (mut guest, _) = listener.accept().expect("a guest");
+        while guest.write_all(b"{").is_ok() {
+            std::thread::sleep(Duration::from_secs(1));
+        }
+    });
+    let (code, said) = daemon.exit(&["status"]);
+    assert_eq!(code, Some(3), "{said}");
+    assert!(said.contains("did not answer within 10 s"), "{said}");
+    dripping.join().expect("it dripped until nobody listened");
+}
+
 #[test]
 fn an_unfinished_request_gives_way_to_newer_ones_and_a_watcher_too_many_is_told() {
     let _netns = Netns::enter();

@@ -37,6 +37,12 @@ fn is_for_diswall(directory: &Path) -> bool {
     parts().any(|part| part.starts_with(b"diswall")) && !parts().any(|part| part.ends_with(b".d"))
 }
 
+/// Whether a file is diswall's own by its path, links resolved. What is not there is anybody's.
+pub fn is_named_for_diswall(path: &Path) -> bool {
+    let place = path.canonicalize().unwrap_or_default();
+    place.iter().any(|part| part.as_encoded_bytes().starts_with(b"diswall"))
+}
+
 /// Nothing is wrong with a directory that is not there yet.
 ///
 /// # Errors

@@ -2,7 +2,7 @@
 //! server and from files.
 
 use std::fs::{self, Permissions};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{PermissionsExt, chown};
 use std::process::Command;
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use tempfile::NamedTempFile;
 
 use crate::packets::{BAD, BOTH, DEADLINE, ECHO, GOOD, INSIDE, Lab, ROUTER, TALK, WORSE, Wrapping, ways_in, ways_out};
 use crate::support::flow::{Attempt, Flows, expect_all, expect_each};
-use crate::support::{Daemon, Proc, nft, nft_set_elements, run, wait_for, wait_until, web};
+use crate::support::{ACCOUNT, Daemon, Proc, nft, nft_set_elements, run, wait_for, wait_until, web};
 
 /// The networks of BAD and WORSE, which GOOD is not in.
 const NETWORKS: &str = "198.51.100.64/26 # a farm\n2001:db8:bad::/48\n";
@@ -74,6 +74,24 @@ fn a_list_blocks_its_networks_and_hosts_and_nobody_else() {
         // An allowance comes first, the list has nothing to say then.
         daemon.cli(&["allow", WORSE[0], WORSE[1]]);
         expect_all(Some(&lab.wan), &ways_in(WORSE, ECHO), "open");
+    }
+}
+
+/// Who may write the configuration is not always root, and whoever may look at `status` sees a list's first lines: a file
+/// that the daemon has for itself, with a secret in it, is no list.
+#[test]
+fn a_file_that_not_everybody_may_read_is_no_list() {
+    const SECRET: &str = "SUAMK2FG4MI6UE3ACF3FK3OIQBCEIEZV7NSWFFEW63UXMRLFM2XLAXK4GY";
+    let lab = Lab::build();
+    let (file, section) = of_file("peek", SECRET, "");
+    chown(file.path(), None, Some(ACCOUNT)).expect("the account's group");
+    fs::set_permissions(file.path(), Permissions::from_mode(0o640)).expect("its mode");
+    let daemon = lab.daemon(Wrapping::Fw4, "", &section);
+    wait_until(DEADLINE, "it is refused", || {
+        feed(&daemon, "peek")["error"].as_str().is_some_and(|error| error.contains("not everybody may read it"))
+    });
+    for said in [daemon.status().to_string(), daemon.cli(&["rpcd", "call", "feeds"])] {
+        assert!(!said.contains("SUAMK2FG"), "{said}");
     }
 }
 

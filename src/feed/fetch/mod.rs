@@ -23,7 +23,7 @@ pub use self::address::server;
 use self::address::{Place, host, is_secure, keep_port, resolve, same_origin};
 use self::program::{Program, Question, Running};
 use self::said::{Said, validator};
-use crate::{calendar, outside};
+use crate::{calendar, outside, own};
 
 mod address;
 mod program;
@@ -260,7 +260,7 @@ fn login(given: &str) -> Result<String, String> {
 /// It is no file, or cannot be read.
 pub fn first_line(path: &Path) -> io::Result<String> {
     let mut text = String::new();
-    open(path)?.take(LOGIN as u64 + 2).read_to_string(&mut text)?;
+    open_own(path)?.take(LOGIN as u64 + 2).read_to_string(&mut text)?;
     Ok(text.lines().next().unwrap_or_default().to_owned())
 }
 
@@ -448,6 +448,27 @@ async fn end_of(running: &mut Running) -> io::Result<ExitStatus> {
     }
 }
 
+/// A file that is no secret: everybody may read it. Who may write the configuration names it, and is not always root; of
+/// what is in it the first lines are shown to whoever may see `status`.
+fn open_for_all(path: &Path) -> io::Result<File> {
+    let file = open(path)?;
+    if file.metadata()?.mode() & 0o004 == 0 {
+        let why = "not everybody may read it, and a list is no secret; chmod o+r it";
+        return Err(io::Error::new(io::ErrorKind::PermissionDenied, why));
+    }
+    Ok(file)
+}
+
+/// Opens a file with a secret of diswall's, which goes to a server that the configuration names. As root it could be
+/// anybody's secret: there a part of the path begins with `diswall`.
+fn open_own(path: &Path) -> io::Result<File> {
+    if rustix::process::geteuid().is_root() && !own::is_named_for_diswall(path) {
+        let why = "diswall runs as root, and takes a secret only from where a part of the path begins with diswall";
+        return Err(io::Error::new(io::ErrorKind::PermissionDenied, why));
+    }
+    open(path)
+}
+
 /// Opens what is a file and nothing else: a pipe would be waited for.
 pub fn open(path: &Path) -> io::Result<File> {
     let flags = i32::try_from(OFlags::NONBLOCK.bits()).unwrap_or_default();
@@ -467,7 +488,8 @@ async fn from_file(path: &Path, request: &Wanted<'_>, sink: Sink<'_>) -> Result<
         let more = if error.kind() == io::ErrorKind::PermissionDenied { open } else { "" };
         shown(&format!("{} cannot be read: {error}{more}", path.display()))
     };
-    let mut file = match open(path) {
+    let opened = if request.list { open_for_all(path) } else { open(path) };
+    let mut file = match opened {
         Err(error) if request.may_lack && error.kind() == io::ErrorKind::NotFound => return Ok(Outcome::Missing),
         file => file.map_err(unread)?,
     };

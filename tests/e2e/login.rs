@@ -265,6 +265,25 @@ fn a_line_of_64_kb_and_a_rotated_log() {
     assert_eq!(nft_set_elements("diswall_scan4").len(), 2);
 }
 
+/// `sed -i`, or whatever trims a log, puts another file under its name, with the old lines in it.
+#[test]
+fn old_lines_in_a_file_that_was_written_anew_ban_nobody() {
+    let door = Door::new(1);
+    let line =
+        |address: &str| format!("Mar 21 10:00:00 h sshd[1]: Failed password for root from {address} port 1 ssh2\n");
+    let calm = "Nov 21 10:00:00 h sshd[1]: Server listening on 0.0.0.0 port 22.\n";
+    // The follower begins at the end: these were there before it, and only the last of them are known to it.
+    let old = [line("203.0.113.6"), calm.repeat(40), line("203.0.113.7")].concat();
+    door.write(&old);
+    wait_until(DEADLINE, "it is read", || nft_set_elements("diswall_scan4").contains_key("203.0.113.7"));
+    door.daemon.cli(&["unblock", "203.0.113.6", "203.0.113.7"]);
+    let anew = door.daemon.path("auth.log.new");
+    std::fs::write(&anew, old.clone() + &line(GUESSER)).unwrap();
+    std::fs::rename(&anew, &door.log).unwrap();
+    wait_until(DEADLINE, "what is new in it counts", || door.is_banned());
+    assert_eq!(nft_set_elements("diswall_scan4").len(), 1, "old lines ban anew");
+}
+
 /// Whoever can make a log grow keeps nothing else from its turn.
 #[test]
 fn a_log_with_much_unread_text_keeps_nobody_waiting() {

@@ -5,7 +5,9 @@
 //! each time. A program that runs and delivers nothing is found out: where the log is silent, a line of
 //! diswall's own is written to it and has to come back. The daemon's `logins` calls it.
 
+use std::collections::VecDeque;
 use std::fs::{File, Metadata, OpenOptions};
+use std::hash::{BuildHasher, RandomState};
 use std::io::{self, ErrorKind, Read, Seek, SeekFrom};
 use std::os::fd::AsFd;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
@@ -51,6 +53,10 @@ const LOOK: Duration = Duration::from_secs(60);
 /// Most bytes of a file that has come under the name which are read: what was rotated a moment ago, and not the lines of
 /// last spring.
 const FRESH: u64 = 64 * 1024;
+
+/// So many lines that were read last are known again in a file that has come under the name: then it is the old one, written
+/// anew by an editor or whatever trims it, and what is before them is no news.
+const KNOWN: usize = 32;
 
 /// Whether a program delivers, as far as is known.
 struct Proof {
@@ -303,6 +309,9 @@ struct Tail {
     watch: i32,
     /// When to look whether it is still the one that the name leads to.
     look: Instant,
+    /// The lines that were read last, as numbers.
+    known: VecDeque<u64>,
+    seed: RandomState,
 }
 
 /// Device and inode.
@@ -337,12 +346,16 @@ impl Tail {
             .map_err(|error| say(error.into()))?;
         let watch = watch(&events, &path).map_err(|error| say(error.into()))?;
         let look = Instant::now() + LOOK;
-        let mut tail = Tail { path: path.clone(), file: None, read: 0, unread: true, watch, look };
+        let (known, seed) = (VecDeque::with_capacity(KNOWN), RandomState::new());
+        let mut tail = Tail { path: path.clone(), file: None, read: 0, unread: true, watch, look, known, seed };
         tail.reopen(lines).map_err(say)?;
         if let Some(metadata) = tail.file.as_ref().map(File::metadata) {
             let metadata = metadata.map_err(say)?;
             match left {
-                None => tail.go_to(metadata.len(), lines).map_err(say)?,
+                None => {
+                    tail.learn().map_err(say)?;
+                    tail.go_to(metadata.len(), lines).map_err(say)?;
+                }
                 Some(left) if left.inode == metadata.ino() && left.read <= metadata.len() => {
                     tail.go_to(left.read, lines).map_err(say)?;
                 }
@@ -369,12 +382,46 @@ impl Tail {
                     return Err(io::Error::other("it is no regular file"));
                 }
                 self.file = Some(file);
-                self.go_to(metadata.len().saturating_sub(FRESH), lines)?;
+                let place = self.behind_known()?;
+                self.go_to(place, lines)?;
             }
             Err(error) if error.kind() == ErrorKind::NotFound => {}
             Err(error) => return Err(error),
         }
         Ok(())
+    }
+
+    /// The end of the file, and where that begins.
+    fn end(&mut self) -> io::Result<(u64, Vec<u8>)> {
+        let Some(file) = &mut self.file else { return Ok((0, Vec::new())) };
+        let place = file.metadata()?.len().saturating_sub(FRESH);
+        file.seek(SeekFrom::Start(place))?;
+        let mut end = Vec::new();
+        file.take(FRESH).read_to_end(&mut end)?;
+        Ok((place, end))
+    }
+
+    /// Its last lines are known from now on.
+    fn learn(&mut self) -> io::Result<()> {
+        let (_, end) = self.end()?;
+        for line in end.split_inclusive(|byte| *byte == b'\n').filter_map(|line| line.strip_suffix(b"\n")) {
+            note(&mut self.known, &self.seed, line);
+        }
+        Ok(())
+    }
+
+    /// Where news begins in a file that has come under the name.
+    fn behind_known(&mut self) -> io::Result<u64> {
+        let (mut at, end) = self.end()?;
+        let mut place = at;
+        for line in end.split_inclusive(|byte| *byte == b'\n') {
+            at += line.len() as u64;
+            let whole = line.strip_suffix(b"\n").filter(|line| !line.is_empty());
+            if whole.is_some_and(|line| self.known.contains(&self.seed.hash_one(line))) {
+                place = at;
+            }
+        }
+        Ok(place)
     }
 
     /// Goes on from there with the next whole line.
@@ -422,7 +469,11 @@ impl Tail {
         let mut piece = [0; PIECE];
         let length = file.read(&mut piece)?;
         self.read += length as u64;
-        lines.take(piece.get(..length).unwrap_or_default(), each);
+        let (known, seed) = (&mut self.known, &self.seed);
+        lines.take(piece.get(..length).unwrap_or_default(), &mut |line| {
+            note(known, seed, line);
+            each(line);
+        });
         Ok(length)
     }
 
@@ -450,6 +501,14 @@ impl Tail {
             }
         }
     }
+}
+
+/// A line that was read.
+fn note(known: &mut VecDeque<u64>, seed: &RandomState, line: &[u8]) {
+    if known.len() >= KNOWN {
+        known.pop_front();
+    }
+    known.push_back(seed.hash_one(line));
 }
 
 /// Bytes into lines of at most [`line::MAX`]; longer ones are passed over.

@@ -107,6 +107,20 @@ fn a_torn_tail_costs_what_was_being_said() {
     }
 }
 
+/// Every fourth byte begins what looks like a frame that reaches to the end: each would be summed up, which for 4 MiB are
+/// days.
+#[test]
+fn a_record_of_beginnings_is_given_up() {
+    let mut bytes = Vec::new();
+    for left in (0..4 * 1024 * 1024u32 / 12).rev() {
+        bytes.extend_from_slice(b"\xd1dw1");
+        bytes.extend_from_slice(&(left * 12).to_be_bytes());
+        bytes.extend_from_slice(&[0; 4]);
+    }
+    let now = clocks(1, WALL, 1);
+    assert!(bans(&recalled(&bytes, now), now.now).is_empty());
+}
+
 #[test]
 fn damage_and_foreign_bytes_cost_the_frame_they_hit() {
     let frames = twenty();

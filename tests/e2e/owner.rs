@@ -17,7 +17,8 @@ use rustix::fs::inotify;
 use serde_json::Value;
 
 use crate::support::{
-    Daemon, DisWallService, Netns, Sentinel, nft, nft_load, nft_set_elements, run, try_nft, wait_until,
+    DISWALL, Daemon, DisWallService, Mount, Netns, Sentinel, nft, nft_load, nft_set_elements, own_mounts, run, try_nft,
+    wait_until,
 };
 
 const DEADLINE: Duration = Duration::from_secs(30);
@@ -71,6 +72,23 @@ fn uplink() {
     // A gateway that is in none of the router's networks.
     run("ip", &["route", "add", "198.18.0.1", "dev", "up0"]);
     run("ip", &["route", "add", "198.19.0.0/24", "via", "198.18.0.1"]);
+}
+
+/// Whoever may open the directory of the configuration could hold it locked, as one can hold every file that one may open.
+#[test]
+fn nobody_else_holds_up_an_owners_command_by_a_lock() {
+    let _netns = Netns::enter();
+    own_mounts();
+    let _run = Mount::tmpfs("mode=755", Path::new("/run"));
+    fs::create_dir("/run/diswall").expect("a directory, as the service makes it");
+    let daemon = Daemon::start("", &no_feed());
+    fs::create_dir_all("/etc/config").expect("UCI's directory");
+    let _config = Mount::bind(daemon.directory(), Path::new("/etc/config"));
+    let locked = fs::File::open("/etc/config").expect("it may be opened");
+    locked.lock().expect("and locked");
+    run(DISWALL, &["block", "203.0.113.9", "--comment", "for good"]);
+    assert!(manual().contains("203.0.113.9"));
+    run(DISWALL, &["rules", "--standalone", "--load"]);
 }
 
 #[test]

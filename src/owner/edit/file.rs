@@ -1,7 +1,7 @@
 //! The configuration file on disk: reading it, keeping others out while it is changed, changing it.
 //!
 //! Used by `edit`, and by `rules --write` through [`sweep`]. Three kinds of others are about:
-//! - Edits of our own take a lock on the directory, in the order in which they come.
+//! - Edits of our own take a lock of root's, elsewhere than in UCI's directory one on the directory, in the order in which they come.
 //! - `uci commit` opens the file, waits for its lock, reads it, lets go of it, and only then puts another
 //!   file in its place. So an edit does not replace the file, which would leave a waiting `uci` with the old
 //!   one: it writes into it. And while a temporary file of `uci`'s is there, its replacement is still to
@@ -22,6 +22,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use super::EditError;
 use crate::config::read::{self, read_all};
+use crate::needs;
 
 /// Longest wait for a lock: fifty edits on flash, and a `uci` between any two.
 const LOCK_WAIT: Duration = Duration::from_secs(60);
@@ -31,12 +32,25 @@ const ABANDONED: Duration = Duration::from_millis(500);
 /// Such a file of that age need not be looked at for so long.
 const STALE: Duration = Duration::from_secs(60);
 
+/// Root's own, for UCI's directory: every account may open that, and so hold it locked, and for ever.
+const TURN: &str = "/var/run/diswall/edit.lock";
+
 /// Waits for other edits of files in the directory of `path`; they wait until the result is dropped.
 pub(super) fn lock_directory(path: &Path) -> Result<File, EditError> {
     let directory = parent(path);
-    let file = File::open(directory).map_err(EditError::io("opening", directory))?;
+    // Before the service's first start there is no such place.
+    let turn = (directory == Path::new(needs::UCI)).then(|| turn(Path::new(TURN)));
+    let file = match turn {
+        Some(Ok(file)) => file,
+        _ => File::open(directory).map_err(EditError::io("opening", directory))?,
+    };
     lock(&file).map_err(EditError::io("locking", directory))?;
     Ok(file)
+}
+
+fn turn(path: &Path) -> io::Result<File> {
+    let no_link = rustix::fs::OFlags::NOFOLLOW.bits().cast_signed();
+    OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).custom_flags(no_link).open(path)
 }
 
 fn parent(path: &Path) -> &Path {

@@ -21,7 +21,7 @@ mod wait;
 pub mod web;
 
 pub use authority::Authority;
-pub use daemon::Daemon;
+pub use daemon::{DISWALL, Daemon};
 pub use diswall_service::DisWallService;
 pub use mounts::{Mount, own_mounts};
 pub use netns::{Netns, Peer};

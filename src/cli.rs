@@ -867,6 +867,8 @@ fn print_rules(command: Rules) -> Outcome {
     if command.write || command.load {
         crate::owner::edit::sweep(&config);
     }
+    // What is read before one's turn may be older than what another has written meanwhile.
+    let _turn = (command.write || command.load).then(store_needs).flatten();
     let mut loaded = in_force(&config)?;
     let settings = &mut loaded.settings;
     if !command.standalone && !command.load && !command.delete && settings.main.enabled {
@@ -918,7 +920,6 @@ fn store_needs() -> Option<File> {
 }
 
 fn write_rules(config: &Path, loaded: &Loaded) -> Outcome {
-    let _turn = store_needs();
     let written = files::write(&loaded.settings, Path::new(files::DIRECTORY)).map_err(rules_refused)?;
     tell_lacking(written.lacking);
     accept(config, loaded);
@@ -926,7 +927,6 @@ fn write_rules(config: &Path, loaded: &Loaded) -> Outcome {
 }
 
 fn load_rules(config: &Path, loaded: &Loaded) -> Outcome {
-    let _turn = store_needs();
     tell_lacking(files::load(&loaded.settings).map_err(rules_refused)?);
     accept(config, loaded);
     Ok(exit::DONE)

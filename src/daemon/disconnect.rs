@@ -343,13 +343,17 @@ impl Disconnect {
         let remembers = &mut self.remembers;
         let mut next = None;
         let mut remember = |flows: &[Flow]| {
-            // Without the sets (an older rules text) the flow may come back; the ban itself holds.
+            // Without the sets (an older rules text), or with full ones, the flow may come back; the ban itself holds.
             match firewall.as_mut().map(|firewall| firewall.cut(flows)) {
                 Some(Ok(())) => {
                     *remembers = true;
                     next = flows.iter().map(|flow| next_end(flow.outside.ip())).fold(next, sooner);
                 }
-                Some(Err(error)) => log::debug!("severed connections are not remembered: {error}"),
+                Some(Err(error)) => {
+                    limiter::warn(("disconnect", "full"), || {
+                        format!("connections of banned hosts may come back, for they cannot be remembered: {error}")
+                    });
+                }
                 None => {}
             }
         };

@@ -35,6 +35,9 @@ const AT_ONCE: usize = 8000;
 /// So many elements that somebody else touched are looked at one by one.
 const SINGLES: usize = 256;
 
+/// So many repairs in a minute are no firewall's restart.
+const QUARREL: u32 = 60;
+
 /// What the kernel's side is like.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum State {
@@ -108,6 +111,8 @@ pub struct Kernel {
     pub refills: u64,
     /// `CLOCK_BOOTTIME` seconds of the last of them.
     pub last_refill: Option<u64>,
+    /// Repairs in the minute of [`Kernel::last_refill`].
+    refills_minute: u32,
 }
 
 impl Kernel {
@@ -133,6 +138,7 @@ impl Kernel {
             unsettled: Vec::new(),
             refills: 0,
             last_refill: None,
+            refills_minute: 0,
         }
     }
 
@@ -306,6 +312,17 @@ impl Kernel {
         self.note(&TableEvent::Lost);
     }
 
+    /// Somebody else changes the sets again and again, so that they hold what they should half of the time; a sentence.
+    pub fn quarrel(&self) -> Option<String> {
+        let lately = self.last_refill.is_some_and(|last| clock::boot_seconds().saturating_sub(last) < 60);
+        (lately && self.refills_minute >= QUARREL).then(|| {
+            format!(
+                "another program changes the sets of table '{}' again and again ({} times in a minute); does another diswall run?",
+                self.names.table, self.refills_minute
+            )
+        })
+    }
+
     /// When [`Kernel::repair`] is due.
     pub fn due(&self) -> Option<Instant> {
         self.repair_at
@@ -411,8 +428,11 @@ impl Kernel {
             self.repair_soon();
         }
         if changes > 0 {
+            let now = clock::boot_seconds();
+            let same = self.last_refill.is_some_and(|last| last / 60 == now / 60);
+            self.refills_minute = if same { self.refills_minute.saturating_add(1) } else { 1 };
             self.refills += 1;
-            self.last_refill = Some(clock::boot_seconds());
+            self.last_refill = Some(now);
         }
         let news = (state != self.state).then(|| state.clone());
         self.state = state;

@@ -187,6 +187,9 @@ impl Daemon {
                 troubles.add("error", "firewall", text)
             }
         }
+        if let Some(text) = self.kernel.quarrel() {
+            troubles.add("error", "firewall", &text);
+        }
         if let Some(text) = self.kernel.lacking(&self.settings) {
             troubles.warn("firewall", &text);
         }

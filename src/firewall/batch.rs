@@ -28,6 +28,10 @@ pub(super) const fn nft(kind: u16) -> u16 {
 const NEWSETELEM: u16 = nft(12);
 const DELSETELEM: u16 = nft(14);
 const DESTROYSETELEM: u16 = nft(30);
+const NEWCHAIN: u16 = nft(3);
+const DELCHAIN: u16 = nft(5);
+const CHAIN_TABLE: u16 = 1;
+const CHAIN_NAME: u16 = 3;
 
 pub(super) const ELEM_LIST_TABLE: u16 = 1;
 pub(super) const ELEM_LIST_SET: u16 = 2;
@@ -40,6 +44,8 @@ pub(super) const ELEM_EXPIRATION: u16 = 5;
 pub(super) const DATA_VALUE: u16 = 1;
 /// The element ends an interval and is itself outside of it.
 pub(super) const INTERVAL_END: u32 = 1;
+/// The element stands for every address.
+pub(super) const CATCHALL: u32 = 2;
 
 /// A batch is sent when it has grown to this. Below 64 KiB, so that no message's element list can outgrow
 /// its 16-bit length; large enough that the cost of a commit is spread over 2,000 IPv4 elements.
@@ -191,6 +197,19 @@ impl Batch {
         }
     }
 
+    /// Makes the transaction one that raises the ruleset's generation, whatever its elements do: those that are there
+    /// already, or are gone, change nothing. An empty chain comes and goes in it.
+    pub fn make_certain(&mut self, table: &str, chain: &str) {
+        self.close();
+        for (kind, flags) in [(NEWCHAIN, NLM_F_REQUEST | NLM_F_CREATE), (DELCHAIN, NLM_F_REQUEST)] {
+            // The number of no element's message.
+            let start = open_netfilter(&mut self.buffer, kind, flags, self.first, INET, 0);
+            put_str(&mut self.buffer, CHAIN_TABLE, table);
+            put_str(&mut self.buffer, CHAIN_NAME, chain);
+            close_message(&mut self.buffer, start);
+        }
+    }
+
     /// The whole transaction, ready to be sent, and the sequence number of its last message.
     pub fn finish(&mut self) -> (&[u8], u32) {
         self.close();
@@ -224,6 +243,19 @@ fn write_element(buffer: &mut Vec<u8>, address: &[u8], end: bool, lifetime: Opti
         put(buffer, ELEM_TIMEOUT, &milliseconds.to_be_bytes());
     }
     close_nested(buffer, element);
+}
+
+/// Writes a message that takes the element out of the set `name` that stands for every address.
+pub(super) fn everybody(buffer: &mut Vec<u8>, sequence: u32, table: &str, name: &str) {
+    let start = open_netfilter(buffer, DELSETELEM, NLM_F_REQUEST, sequence, INET, 0);
+    put_str(buffer, ELEM_LIST_TABLE, table);
+    put_str(buffer, ELEM_LIST_SET, name);
+    let elements = open_nested(buffer, ELEM_LIST_ELEMENTS);
+    let element = open_nested(buffer, LIST_ELEM);
+    put(buffer, ELEM_FLAGS, &CATCHALL.to_be_bytes());
+    close_nested(buffer, element);
+    close_nested(buffer, elements);
+    close_message(buffer, start);
 }
 
 /// Appends an element list of one address.
@@ -266,6 +298,24 @@ pub(super) fn severed(buffer: &mut Vec<u8>, verb: Verb, sequence: u32, table: &s
     }
     close_nested(buffer, elements);
     close_message(buffer, start);
+}
+
+/// Writes a message that puts a host into the set `name`, or takes it out.
+pub(super) fn one(buffer: &mut Vec<u8>, verb: Verb, sequence: u32, table: &str, name: &str, host: IpAddr) {
+    let (kind, flags) = verb.message();
+    let start = open_netfilter(buffer, kind, flags, sequence, INET, 0);
+    put_str(buffer, ELEM_LIST_TABLE, table);
+    put_str(buffer, ELEM_LIST_SET, name);
+    put_one_element(buffer, host);
+    close_message(buffer, start);
+}
+
+/// Reads a key that [`one`] has written.
+pub(super) fn read_address(key: &[u8]) -> Option<IpAddr> {
+    match key.len() {
+        4 => Some(IpAddr::from(<[u8; 4]>::try_from(key).ok()?)),
+        _ => Some(IpAddr::from(<[u8; 16]>::try_from(key).ok()?)),
+    }
 }
 
 /// Reads a key that [`severed`] has written.

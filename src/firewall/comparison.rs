@@ -157,6 +157,13 @@ impl Contents {
         }
     }
 
+    fn has_everybody(&self) -> bool {
+        match &self.held {
+            Held::V4(present) => present.has_everybody(),
+            Held::V6(present) => present.has_everybody(),
+        }
+    }
+
     fn holds(&self, range: Range) -> bool {
         match &self.held {
             Held::V4(present) => present.holds(range),
@@ -170,6 +177,8 @@ pub struct Comparison {
     contents: Contents,
     /// What is there and not desired stays.
     keeps: bool,
+    /// What stands for every address is to go.
+    everybody: bool,
     /// Where it has come in the contents; `None`: through.
     at: Option<usize>,
     cursor: Cursor,
@@ -183,8 +192,8 @@ impl Comparison {
     /// Begins at the beginning. `keeps`: what is there and not desired stays.
     pub fn new(contents: Contents, keeps: bool) -> Comparison {
         let done = Reconciled { found: contents.len(), ..Reconciled::default() };
-        let (at, cursor) = (Some(0), Cursor::default());
-        Comparison { contents, keeps, at, cursor, done, strangers: 0, asked: 0, lost: 0 }
+        let (at, cursor, everybody) = (Some(0), Cursor::default(), contents.has_everybody());
+        Comparison { contents, keeps, everybody, at, cursor, done, strangers: 0, asked: 0, lost: 0 }
     }
 
     /// The set it is about.
@@ -220,6 +229,10 @@ impl Comparison {
         work: &mut u32,
     ) -> Result<bool, Error> {
         // What nobody wants goes first: it may be in the way of an interval, or take a full set's room.
+        if std::mem::take(&mut self.everybody) {
+            firewall.remove_everybody(self.contents.key)?;
+            self.done.removed += 1;
+        }
         let sent = firewall.sent();
         while let Some(at) = &mut self.at {
             let Some(element) = self.contents.next(at) else {

@@ -222,6 +222,18 @@ impl Firewall {
         self.batch_elements = [usize::MAX, 64, 1].get(full).copied().unwrap_or(1);
     }
 
+    /// Takes the element out of a set that stands for every address: none of ours has one.
+    pub(super) fn remove_everybody(&mut self, key: SetKey) -> Result<(), Error> {
+        let failed = |cause| Error::Netlink { doing: "taking out what stands for every address", cause };
+        let sequence = self.socket.next_sequence();
+        let (table, name) = (&self.names.table, self.names.set(key));
+        let request = batch::single(sequence, &mut |buffer| batch::everybody(buffer, sequence, table, &name));
+        match transact(&mut self.socket, &request).map_err(failed)? {
+            Some(refusal) if refusal.errno != Errno::NOENT => Err(failed(refusal.errno.into())),
+            _ => Ok(()),
+        }
+    }
+
     /// The time that the set's element of this address has left; `None`: it has none.
     pub(super) fn element(&mut self, key: SetKey, address: IpAddr) -> Result<Option<Lifetime>, Error> {
         reconcile::element(&mut self.socket, &self.names, key, address)
@@ -325,13 +337,36 @@ impl Firewall {
     }
 
     /// Remembers flows that are about to be ended in the sets [`Names::cut`], by which the rules drop what the
-    /// inside still sends as long as the outside is banned. Those sets are the rules' own: without them this
-    /// fails.
+    /// inside still sends as long as the outside is banned; where those are full, whose they are ([`Names::crowd`]).
+    /// Those sets are the rules' own: without them this fails.
     ///
     /// # Errors
     /// [`Error::Netlink`], also if a set is missing or full; nothing else is affected.
     pub fn cut(&mut self, flows: &[Flow]) -> Result<(), Error> {
-        self.write_severed(&[Verb::Add], flows)
+        match self.write_severed(&[Verb::Add], flows) {
+            Err(Error::Netlink { cause, .. }) if Errno::from_io_error(&cause) == Some(Errno::NFILE) => {
+                let mut hosts: Vec<IpAddr> = flows.iter().map(|flow| flow.outside.ip()).collect();
+                hosts.sort_unstable();
+                hosts.dedup();
+                self.write_crowd(&[Verb::Add], &hosts)
+            }
+            done => done,
+        }
+    }
+
+    fn write_crowd(&mut self, verbs: &[Verb], hosts: &[IpAddr]) -> Result<(), Error> {
+        let failed = |cause| Error::Netlink { doing: "remembering whose connections ended", cause };
+        for host in hosts {
+            let sequence = self.socket.next_sequence();
+            let (table, name) = (&self.names.table, self.names.crowd(Family::of(*host)));
+            let request = batch::single(sequence, &mut |buffer| {
+                verbs.iter().for_each(|verb| batch::one(buffer, *verb, sequence, table, &name, *host));
+            });
+            if let Some(refusal) = transact(&mut self.socket, &request).map_err(failed)? {
+                return Err(failed(refusal.errno.into()));
+            }
+        }
+        Ok(())
     }
 
     /// Forgets severed flows whose outside `ended` says yes to. Returns how many are still remembered.
@@ -351,12 +386,32 @@ impl Firewall {
                 }
             })?;
         }
+        let mut hosts: Vec<IpAddr> = Vec::new();
+        for family in Family::ALL {
+            let name = self.names.crowd(family);
+            let dumped = reconcile::dump_keys(&mut self.socket, &self.names.table, &name, &mut |key| {
+                let Some(host) = batch::read_address(key) else { return };
+                if ended(host) {
+                    hosts.push(host);
+                } else {
+                    left += 1;
+                }
+            });
+            match dumped {
+                // The rules are older than this program.
+                Err(Error::Netlink { cause, .. }) if cause.kind() == io::ErrorKind::NotFound => {}
+                other => other?,
+            }
+        }
+        hosts.sort_unstable();
+        hosts.dedup();
         // A dump that was begun anew has told some twice.
         over.sort_unstable();
         over.dedup();
         // What expires meanwhile cannot be deleted, as in `remove`.
         let verbs = if self.has_destroy { &[Verb::Destroy][..] } else { &[Verb::Add, Verb::Delete] };
         self.write_severed(verbs, &over)?;
+        self.write_crowd(verbs, &hosts)?;
         Ok(left)
     }
 
@@ -413,8 +468,8 @@ impl Firewall {
         }
     }
 
-    /// Unmutes the watch, and tells it if anybody else committed anything since `begin_bulk`. A commit of
-    /// ours that changed nothing raises no generation; that too counts as suspicious, and costs a check.
+    /// Unmutes the watch, and tells it if anybody else committed anything since `begin_bulk`. Each commit of ours raises
+    /// the generation ([`Batch::make_certain`]): one that did not would stand for one of somebody else's.
     fn end_bulk(&mut self) {
         let (Some(bulk), Some(ear)) = (self.bulk.take(), self.ear.as_ref()) else { return };
         let unmuted = ear.unmute();
@@ -463,6 +518,9 @@ impl Firewall {
         // The kernel holds a message for each element, 4 or 8 KiB of memory, until the transaction is whole.
         if self.batch.elements() >= HEARD {
             self.begin_bulk();
+        }
+        if self.bulk.is_some() {
+            self.batch.make_certain(&self.names.table, &self.names.moment_chain());
         }
         self.sent = self.sent.wrapping_add(1);
         let (bytes, _) = self.batch.finish();

@@ -92,6 +92,11 @@ impl Names {
         format!("{}_severed{}", self.prefix, family.digit())
     }
 
+    /// Name of the set of banned hosts that had more flows than [`Names::cut`] has room for: `diswall_crowd4`.
+    pub fn crowd(&self, family: Family) -> String {
+        format!("{}_crowd{}", self.prefix, family.digit())
+    }
+
     /// Name of the chain that every packet from a guarded device goes through: `diswall_from`.
     pub fn entry_chain(&self) -> String {
         self.side_chain(Side::From, "")
@@ -143,6 +148,12 @@ impl Names {
     /// Name of the chain that drops what goes on after a ban: `diswall_cut`.
     pub fn cut_chain(&self) -> String {
         format!("{}_cut", self.prefix)
+    }
+
+    /// Name of a chain that is there within a transaction alone: `diswall.moment`. Nobody who looks for ours takes it for
+    /// one.
+    pub fn moment_chain(&self) -> String {
+        format!("{}.moment", self.prefix)
     }
 
     /// The set of that name, if it is one of ours.

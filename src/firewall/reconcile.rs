@@ -113,6 +113,8 @@ const FOREVER: u32 = u32::MAX;
 pub(super) struct Present<K> {
     seen: Vec<Seen<K>>,
     interval: bool,
+    /// The element is there that stands for every address.
+    everybody: bool,
     /// What the seconds left count from.
     begun: Instant,
 }
@@ -128,10 +130,13 @@ impl<K: Key> Present<K> {
     ) -> Result<Option<Present<K>>, Error> {
         for _ in 0..super::ATTEMPTS {
             let begun = Instant::now();
-            let mut seen = Vec::new();
+            let (mut seen, mut everybody) = (Vec::new(), false);
             let each = &mut |elements: Attributes<'_>| {
                 let since = begun.elapsed();
-                seen.extend(elements.filter_map(|(_, element)| read_element(element, since)));
+                seen.extend(elements.filter_map(|(_, element)| {
+                    everybody |= is_everybody(element);
+                    read_element(element, since)
+                }));
                 goes_on(seen.len())
             };
             match dump_elements(socket, &names.table, &names.set(key), each) {
@@ -140,7 +145,7 @@ impl<K: Key> Present<K> {
                 Ok(Some(_)) => {
                     seen.sort_unstable();
                     seen.dedup_by_key(|seen| (seen.key, seen.left == END));
-                    return Ok(Some(Present { seen, interval: key.set.is_interval(), begun }));
+                    return Ok(Some(Present { seen, interval: key.set.is_interval(), everybody, begun }));
                 }
                 Ok(None) => return Ok(None),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -154,6 +159,11 @@ impl<K: Key> Present<K> {
     /// Elements, an interval counting as one.
     pub fn len(&self) -> usize {
         self.seen.iter().filter(|seen| seen.left != END).count()
+    }
+
+    /// Whether the element is there that stands for every address.
+    pub fn has_everybody(&self) -> bool {
+        self.everybody
     }
 
     /// The next element from that place on, in order, with the time that it has left by now: 0 if none.
@@ -192,6 +202,11 @@ impl<K: Key> Present<K> {
         let position = self.seen.partition_point(|seen| seen.key < first || (seen.key == first && seen.left == END));
         self.seen.get(position).is_some_and(|seen| seen.key == first) && self.last(position) == last
     }
+}
+
+/// nft's `*`. It has no key.
+fn is_everybody(element: &[u8]) -> bool {
+    Attributes(element).get(ELEM_FLAGS).and_then(be32).unwrap_or(0) & batch::CATCHALL != 0
 }
 
 /// `since`: the time since the dump began.
@@ -339,7 +354,7 @@ mod tests {
         seen.sort_unstable();
         // Half a second ago: what has passed counts as a whole one.
         let begun = Instant::now() - Duration::from_millis(500);
-        let present = Present { seen, interval: true, begun };
+        let present = Present { seen, interval: true, everybody: false, begun };
         let mut at = 0;
         let elements: Vec<_> = std::iter::from_fn(|| present.next(&mut at)).collect();
         assert_eq!(

@@ -7,7 +7,7 @@ use super::batch::{INET, boundary, nft, single};
 use super::error::Error;
 use super::names::{Family, Names, SetKey, Side};
 use super::netlink::{
-    Attributes, Dump, Message, NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_REQUEST, Socket, be32, close_message,
+    Attributes, Dump, Message, NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_REQUEST, Socket, be32, be64, close_message,
     open_netfilter, put, put_str, text,
 };
 use super::sys::{self, SetDefinition};
@@ -26,11 +26,15 @@ const SET_KEY_TYPE: u16 = 4;
 const SET_KEY_LEN: u16 = 5;
 const SET_DESC: u16 = 9;
 const SET_DESC_SIZE: u16 = 1;
+const SET_TIMEOUT: u16 = 11;
 
 /// `NFT_SET_CONSTANT` may come and go with the kernel's own optimisations; the rest defines the set.
 const FLAG_INTERVAL: u32 = 0x4;
 const FLAG_TIMEOUT: u32 = 0x10;
 const FLAG_EVAL: u32 = 0x20;
+
+/// No flag of the kernel's: the set ends what was put in without an end, and tells nobody.
+const ENDS: u32 = 1 << 31;
 
 /// nft's data types `ipv4_addr` and `ipv6_addr`.
 const TYPE_IPADDR: u32 = 7;
@@ -157,8 +161,9 @@ fn read_set<'m>(message: &Message<'m>, names: &Names) -> Option<(&'m [u8], Optio
     let name = text(attributes.get(SET_NAME)?);
     let number = |kind| attributes.get(kind).and_then(be32).unwrap_or(0);
     let size = attributes.get(SET_DESC).and_then(|desc| Attributes(desc).get(SET_DESC_SIZE)).and_then(be32);
+    let ends = attributes.get(SET_TIMEOUT).and_then(be64).is_some_and(|milliseconds| milliseconds > 0);
     let definition = SetDefinition {
-        flags: number(SET_FLAGS),
+        flags: number(SET_FLAGS) | if ends { ENDS } else { 0 },
         key_type: number(SET_KEY_TYPE),
         key_len: number(SET_KEY_LEN),
         size: size.unwrap_or(0),
@@ -226,9 +231,9 @@ fn compare(names: &Names, found: &[(SetKey, SetDefinition)]) -> Structure {
 }
 
 fn describe(is: &SetDefinition, wanted: &SetDefinition) -> String {
-    let mut text = String::new();
+    let mut text = String::from(if is.flags & ENDS == 0 { "" } else { "a time-out of its own" });
     let pairs = [
-        ("flags", is.flags, wanted.flags),
+        ("flags", is.flags & !ENDS, wanted.flags),
         ("key type", is.key_type, wanted.key_type),
         ("key length", is.key_len, wanted.key_len),
     ];

@@ -455,6 +455,57 @@ fn a_bulk_load_is_silent_and_hides_no_foreign_commit() {
     assert!(told, "{events:?}");
 }
 
+/// What is in the set already, or is gone, changes nothing: such a commit would raise no generation, and stand for one of
+/// somebody else's.
+#[test]
+fn a_bulk_that_changes_nothing_hides_no_foreign_commit() {
+    let (_netns, mut firewall) = loaded();
+    let load = |firewall: &mut Firewall, change: fn(&str) -> SetChange| {
+        (0..200).for_each(|number| firewall.push(change(&format!("10.0.0.{number}"))));
+        firewall.commit().unwrap();
+    };
+    load(&mut firewall, |address| add(NATS, address, 3600));
+    nft(&["add", "element", "inet", "fw4", "diswall_scan4", "{ 203.0.113.9 }"]);
+    let (runtime, mut watch) = watching(&mut firewall);
+    // Deleted twice: the second time there is nothing to delete.
+    load(&mut firewall, |address| delete(NATS, address));
+    assert_eq!(next(&runtime, &mut watch), None);
+    for number in 0..200 {
+        firewall.push(delete(NATS, &format!("10.0.0.{number}")));
+        if number == 150 {
+            nft(&["flush", "set", "inet", "fw4", "diswall_scan4"]);
+        }
+    }
+    firewall.commit().unwrap();
+    let heard = next(&runtime, &mut watch);
+    assert!(heard.is_some(), "somebody flushed a set meanwhile");
+}
+
+/// What has no end of its own would end with the set's, and nobody would hear of it.
+#[test]
+fn a_set_with_a_time_out_of_its_own_is_not_ours() {
+    let (_netns, mut firewall) = loaded();
+    assert!(firewall.structure().unwrap().is_complete());
+    nft_load(&format!("add set inet fw4 diswall_nats4 {{ type ipv4_addr; flags timeout; timeout 5s; size {MAX}; }}\n"));
+    let structure = firewall.structure().unwrap();
+    assert_eq!(structure.wrong.len(), 1);
+    assert_eq!(structure.wrong[0].key, SetKey { set: NATS, family: Family::V4 });
+    assert!(structure.wrong[0].difference.contains("a time-out of its own"), "{}", structure.wrong[0].difference);
+}
+
+/// nft's `*`, which has no address, and is every address.
+#[test]
+fn an_element_for_everybody_is_taken_out() {
+    let (_netns, mut firewall) = loaded();
+    firewall.push(add(NATS, "203.0.113.1", 3600));
+    firewall.commit().unwrap();
+    nft(&["add", "element", "inet", "fw4", "diswall_nats4", "{ * }"]);
+    let done = firewall.reconcile(NATS, &Model::of(&[("203.0.113.1", 3600)])).unwrap();
+    assert_eq!((done.added, done.removed), (0, 1));
+    assert_eq!(listed("diswall_nats4"), ["203.0.113.1"]);
+    assert!(firewall.reconcile(NATS, &Model::of(&[("203.0.113.1", 3600)])).unwrap().is_unchanged());
+}
+
 #[test]
 fn a_dump_under_a_resize_of_the_set_is_made_whole() {
     let _netns = Netns::enter();

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use crate::packets::{BAD, DEADLINE, ECHO, GOOD, INSIDE, Lab, ROUTER, TALK, Wrapping, entries, ways_in, ways_out};
 use crate::support::flow::{Attempt, Flows, expect_each, try_all};
-use crate::support::{Daemon, Sentinel, nft, wait_until};
+use crate::support::{Daemon, Sentinel, nft, nft_load, nft_set_elements, wait_until};
 
 /// The daemon forgets what the kernel no longer minds within a second; and what two busy cores take to see it.
 const SOON: Duration = Duration::from_secs(3);
@@ -103,6 +103,29 @@ fn a_ban_ends(wrapping: Wrapping, direction: &str, ban: fn(&Guesses, &Daemon)) {
         (Some(&lab.lan), &ways_out(BAD), if direction == "src" { "open" } else { "silence" }),
         (Some(&lab.wan), &ways_in(BAD, ECHO), "silence"),
     ]);
+}
+
+/// There is room for so many ended flows: of whom more are banned at once, all is dropped that does not begin anew.
+#[test]
+fn a_ban_ends_what_is_open_also_where_too_much_was_ended_before() {
+    let lab = Lab::build();
+    let daemon = lab.daemon(Wrapping::Fw4, "", "");
+    let mut outside = Flows::open(Some(&lab.wan), &[ways_in(BAD, ECHO), ways_in(BAD, TALK)].concat());
+    let mut good = Flows::open(Some(&lab.wan), &ways_in(GOOD, ECHO));
+    let fill = |set: &str, inside: &str, outside: &str| {
+        let flows = (0..32_768).map(|n| format!("udp . {inside} . {} . {outside} . {}", 1 + n % 256, 1 + n / 256));
+        nft_load(&format!("add element inet fw4 {set} {{ {} }}\n", flows.collect::<Vec<_>>().join(", ")));
+    };
+    fill("diswall_severed4", "192.168.1.2", "203.0.113.250");
+    fill("diswall_severed6", "2001:db8:1::2", "2001:db8:ffff::250");
+    block(&daemon, "1h");
+    wait_until(DEADLINE, "their entries are gone", || BAD.iter().all(|bad| entries(bad) == 0));
+    Flows::are_severed([&mut outside], "with full sets");
+    good.go_on("others");
+    assert_eq!(nft_set_elements("diswall_crowd4").len() + nft_set_elements("diswall_crowd6").len(), 2);
+    daemon.cli(&["unblock", BAD[0], BAD[1]]);
+    wait_until(DEADLINE, "they are forgotten", || nft_set_elements("diswall_crowd4").is_empty());
+    expect_each(&[(Some(&lab.wan), &ways_in(BAD, ECHO), "open")]);
 }
 
 #[test]

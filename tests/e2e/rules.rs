@@ -119,6 +119,18 @@ fn a_zone_without_devices_must_not_break_the_firewall() {
     nft_load(&fw4_with(&rules::for_fw4(&settings, &[ZoneDevices { zone: "wan".into(), devices: vec![] }])));
 }
 
+/// As `nft list ruleset >/etc/nftables.conf` has it: what nft does not read back takes the owner's own rules along.
+#[test]
+fn every_shape_is_listed_so_that_it_loads_again() {
+    for (name, settings) in shapes() {
+        let _netns = Netns::enter();
+        nft_load(&rules::standalone(&settings));
+        let kept = nft(&["list", "ruleset"]);
+        nft_load(&format!("flush ruleset\n{kept}"));
+        assert_eq!(nft(&["list", "ruleset"]), kept, "{name}");
+    }
+}
+
 #[test]
 fn the_removal_takes_everything_and_fails_at_nothing() {
     for (name, settings) in shapes() {

@@ -31,7 +31,7 @@ const ASN_URLS: [&str; 2] = [
 const PLACES: usize = 256;
 
 /// Names of sets that a list cannot have.
-const TAKEN: [&str; 4] = ["allow", "severed", "once", "cut"];
+const TAKEN: [&str; 5] = ["allow", "severed", "crowd", "once", "cut"];
 
 /// Shortest and longest time between two fetches.
 const SHORTEST: Duration = Duration::from_secs(600);

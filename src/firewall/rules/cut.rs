@@ -16,6 +16,9 @@ const REMEMBERED: &str = "1d";
 /// Most flows remembered for each family.
 const SIZE: u32 = 32_768;
 
+/// Most hosts for each family that had more flows than there is room for.
+const CROWD: u32 = 8192;
+
 impl Text<'_> {
     /// Sets of severed flows and the chains that drop their packets. A nat chain meets only packets
     /// without a conntrack entry of their own, so that everything else pays nothing.
@@ -23,7 +26,9 @@ impl Text<'_> {
         let prefix = self.names.prefix.clone();
         for family in Family::ALL {
             self.line(1, &format!("set {} {{ {} }}", self.names.cut(family), definition(family)));
-            self.severed(family);
+            self.line(1, &format!("set {} {{ {} }}", self.names.crowd(family), crowd(family)));
+            self.severed(family, true);
+            self.severed(family, false);
         }
         for (chain, hook, priority) in chains(&prefix) {
             self.line(1, &format!("chain {chain} {{"));
@@ -31,15 +36,19 @@ impl Text<'_> {
             for family in Family::ALL {
                 let (set, rest) = (self.names.cut(family), rest_chain(&prefix, family));
                 self.line(2, &format!("{} @{set} goto {rest}", flow(family)));
+                let (set, all) = (self.names.crowd(family), all_chain(&prefix, family));
+                self.line(2, &format!("{} @{set} goto {all}", Side::To.field(family)));
             }
             self.line(1, "}");
         }
     }
 
-    /// What becomes of a packet that looks as if it went on with a severed flow.
-    fn severed(&mut self, family: Family) {
+    /// What becomes of a packet that looks as if it went on with a severed flow; of a host of which there were too many
+    /// (`known` is false) it may be any that is no beginning of a TCP connection.
+    fn severed(&mut self, family: Family, known: bool) {
         let (set, flow) = (self.names.cut(family), flow(family));
-        self.line(1, &format!("chain {} {{", rest_chain(&self.names.prefix, family)));
+        let chain = if known { rest_chain } else { all_chain };
+        self.line(1, &format!("chain {} {{", chain(&self.names.prefix, family)));
         // Of TCP what opens a connection shows.
         self.line(2, "tcp flags & (fin | syn | rst | ack) == syn return");
         self.exempt(Side::To, family);
@@ -49,7 +58,9 @@ impl Text<'_> {
             }
             let key = self.key(Side::To, source, family);
             for ban in self.sets_of(source, family).collect::<Vec<_>>() {
-                self.line(2, &format!("{key} @{ban} update @{set} {{ {flow} }} drop"));
+                // A full set takes none, and the rest of such a rule is not looked at.
+                let renewed = if known { format!(" update @{set} {{ {flow} }}") } else { String::new() };
+                self.line(2, &format!("{key} @{ban}{renewed} drop"));
             }
         }
         self.line(1, "}");
@@ -70,6 +81,10 @@ fn rest_chain(prefix: &str, family: Family) -> String {
     format!("{prefix}_rest{}", family.digit())
 }
 
+fn all_chain(prefix: &str, family: Family) -> String {
+    format!("{prefix}_all{}", family.digit())
+}
+
 fn flow(family: Family) -> &'static str {
     match family {
         Family::V4 => "meta l4proto . ip saddr . th sport . ip daddr . th dport",
@@ -86,13 +101,20 @@ fn definition(family: Family) -> String {
     )
 }
 
+fn crowd(family: Family) -> String {
+    let address = super::key_type(family);
+    format!("type {address}; flags dynamic,timeout; timeout {REMEMBERED}; size {CROWD};")
+}
+
 /// What these rules bring along, for their removal: chains, and sets with their definition.
 pub(super) fn leftovers(names: &super::Names) -> (Vec<String>, Vec<(String, String)>) {
     let rests = Family::ALL.map(|family| rest_chain(&names.prefix, family));
-    let chains = chains(&names.prefix).map(|(chain, ..)| chain).into_iter().chain(rests).collect();
+    let alls = Family::ALL.map(|family| all_chain(&names.prefix, family));
+    let chains = chains(&names.prefix).map(|(chain, ..)| chain).into_iter().chain(rests).chain(alls).collect();
     let sets = Family::ALL.map(|family| (names.cut(family), definition(family)));
+    let crowds = Family::ALL.map(|family| (names.crowd(family), crowd(family)));
     let former = Family::ALL.map(|family| (format!("{}_cut{}", names.prefix, family.digit()), former(family)));
-    (chains, sets.into_iter().chain(former).collect())
+    (chains, sets.into_iter().chain(crowds).chain(former).collect())
 }
 
 /// The sets of versions before 0.2, which were for UDP alone. A set cannot change its key: today's have another

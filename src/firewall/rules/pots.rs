@@ -12,7 +12,9 @@ use super::{Side, States, Text};
 const MARKED: &str = "meta mark 0x72 meta l4proto tcp ct status dnat return";
 
 /// Ports at which strangers find the pots, whatever ports these listen at: Turris' scripts have no others.
-const PORTS: &str = "{ 21, 23, 25, 80, 587 }";
+/// Of several in one rule nft 1.0.6 lists what it does not read itself, and an owner who keeps his ruleset
+/// (`nft list ruleset`) would have none at the next boot.
+const PORTS: [u16; 5] = [21, 23, 25, 80, 587];
 
 impl Text<'_> {
     /// Whether packets from the router itself can be a pot's answers and yet be looked at.
@@ -29,10 +31,14 @@ impl Text<'_> {
         // had before its ban, `disconnect` sees to: those that are left began at the rules above.
         let main = &self.settings.main;
         if main.states == States::All && main.disconnect {
-            self.line(
-                2,
-                &format!("ct state established ct status dnat meta l4proto tcp ct original proto-dst {PORTS} return"),
-            );
+            for port in PORTS {
+                self.line(
+                    2,
+                    &format!(
+                        "ct state established ct status dnat meta l4proto tcp ct original proto-dst {port} return"
+                    ),
+                );
+            }
         }
         self.line(2, &format!("goto {next}"));
         self.line(1, "}");
@@ -44,12 +50,14 @@ impl Text<'_> {
         // The iptables generation marks by port before it redirects, with a bit that others use too. It cannot be
         // installed beside fw4.
         if !self.fw4 {
-            self.line(
-                2,
-                &format!(
-                    "meta mark & 0x10 == 0x10 meta l4proto tcp ct status dnat ct original proto-dst {PORTS} return"
-                ),
-            );
+            for port in PORTS {
+                self.line(
+                    2,
+                    &format!(
+                        "meta mark & 0x10 == 0x10 meta l4proto tcp ct status dnat ct original proto-dst {port} return"
+                    ),
+                );
+            }
         }
     }
 }

@@ -64,7 +64,8 @@ fn connect() -> io::Result<UnixDatagram> {
     Ok(socket)
 }
 
-/// `<PRIORITY>diswall[PID]: TEXT`. The time is the log's to write.
+/// `<PRIORITY>diswall[PID]: TEXT`. The time is the log's to write. OpenWrt's logd takes the first sixteen bytes for a time
+/// where the last of them is a blank, as with a PID of five digits: with six it never is.
 fn syslog_line(level: Level, text: &str) -> String {
     let severity = match level {
         Level::Error => 3,
@@ -72,7 +73,7 @@ fn syslog_line(level: Level, text: &str) -> String {
         Level::Info => 6,
         Level::Debug | Level::Trace => 7,
     };
-    let mut line = format!("<{}>diswall[{}]: ", FACILITY | severity, std::process::id());
+    let mut line = format!("<{}>diswall[{:06}]: ", FACILITY | severity, std::process::id());
     line.push_str(&one_line(text));
     line
 }
@@ -131,9 +132,9 @@ mod tests {
     fn a_line_is_one_line_with_its_priority() {
         let pid = std::process::id();
         for (level, text, line) in [
-            (Level::Error, "gone", format!("<27>diswall[{pid}]: gone")),
-            (Level::Info, "a\nb\x1b[2J", format!("<30>diswall[{pid}]: a b [2J")),
-            (Level::Trace, "", format!("<31>diswall[{pid}]: ")),
+            (Level::Error, "gone", format!("<27>diswall[{pid:06}]: gone")),
+            (Level::Info, "a\nb\x1b[2J", format!("<30>diswall[{pid:06}]: a b [2J")),
+            (Level::Trace, "", format!("<31>diswall[{pid:06}]: ")),
         ] {
             assert_eq!(syslog_line(level, text), line);
         }

@@ -1,12 +1,14 @@
 //! All the `unsafe` of the project: the calls into libnftnl and libmnl for which their crates have no
-//! safe face, each behind a function that cannot be misused.
+//! safe face, and what a program is told before it is one, each behind a function that cannot be misused.
 //!
-//! Only the modules of the firewall call it. Nothing here keeps a pointer after it returns.
+//! Only the modules of the firewall call it, and who follows a log. Nothing here keeps a pointer after it returns.
 #![allow(unsafe_code)]
 
 use std::ffi::{CString, c_int, c_void};
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
+use std::os::unix::process::CommandExt;
+use std::process::Command;
 use std::ptr::NonNull;
 use std::rc::Rc;
 
@@ -19,6 +21,20 @@ use tokio::io::unix::AsyncFd;
 pub(super) const NETLINK_CAP_ACK: c_int = 10;
 /// Say in a refusal which attribute was the reason.
 pub(super) const NETLINK_EXT_ACK: c_int = 11;
+
+/// Has the program end when this process does, however it does: a `logread -f` that nobody reads any more would run for
+/// ever, for it takes no notice of its closed output. To be started by the thread that lives as long as the process.
+pub(crate) fn end_with_us(command: &mut Command) {
+    let us = rustix::process::getpid();
+    let bind = move || {
+        rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::TERM))?;
+        // It may have ended before this was said.
+        let is_there = rustix::process::getppid() == Some(us);
+        if is_there { Ok(()) } else { Err(io::ErrorKind::BrokenPipe.into()) }
+    };
+    // SAFETY: between fork and exec it makes two system calls and nothing else: no lock, no memory.
+    unsafe { command.pre_exec(bind) };
+}
 
 /// A netlink socket; `netlink` has what can be done with it.
 pub(crate) struct Endpoint(pub(super) mnl::Socket);

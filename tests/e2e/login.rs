@@ -330,6 +330,28 @@ fn a_follower_that_dies_is_said_and_started_again() {
     assert!(!problems.contains("logwatch"), "{problems}");
 }
 
+/// OpenWrt's logread takes no notice of a reader that has gone.
+#[test]
+fn a_follower_ends_with_the_daemon_however_that_ends() {
+    let _netns = Netns::enter();
+    own_mounts();
+    let mut daemon = Daemon::prepare("\toption local_only '1'", "config login 'login'\n\toption proof 'never'\n");
+    daemon.load_rules();
+    let (bin, mark) = (daemon.path("bin"), daemon.state_dir().join("mark"));
+    std::fs::create_dir(&bin).unwrap();
+    std::fs::write(bin.join("logread"), format!("#!/bin/sh\necho $$ >'{}'\nexec sleep 1000\n", mark.display()))
+        .unwrap();
+    run("chmod", &["755", bin.join("logread").to_str().unwrap()]);
+    let _logread = Mount::bind(&bin, Path::new("/usr/local/sbin"));
+    daemon.run();
+    let follower = || std::fs::read_to_string(&mark).ok().filter(|text| text.ends_with('\n'));
+    wait_until(DEADLINE, "it follows", || follower().is_some());
+    let follower = Path::new("/proc").join(follower().unwrap().trim());
+    assert!(follower.exists());
+    daemon.kill();
+    wait_until(DEADLINE, "it has ended", || !follower.exists());
+}
+
 /// As after an installation on a router whose ubusd has not heard of the account's right yet: logread runs and
 /// waits for ever.
 #[test]

@@ -24,6 +24,7 @@ use tokio::time::Instant;
 use super::line;
 use super::settings::LogSource;
 use crate::feed::backoff::Backoff;
+use crate::firewall::sys;
 use crate::limiter;
 use crate::programs::{self, Guarded};
 
@@ -92,7 +93,7 @@ impl Proof {
 /// Writes a line into the system's log.
 fn write_line() -> bool {
     // Facility "daemon", severity "info".
-    let line = format!("<30>diswall[{}]: login: looks whether this line comes back", std::process::id());
+    let line = format!("<30>diswall[{:06}]: login: looks whether this line comes back", std::process::id());
     let written = UnixDatagram::unbound().and_then(|socket| {
         socket.set_nonblocking(true)?;
         socket.connect(SYSLOG)?;
@@ -265,6 +266,7 @@ fn start_program() -> Result<State, String> {
     for (program, arguments) in PROGRAMS {
         let Ok(mut command) = programs::command(program) else { continue };
         command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+        sys::end_with_us(&mut command);
         let mut child =
             command.spawn().map(Guarded).map_err(|error| format!("{program} cannot be started: {error}"))?;
         let output = child.0.stdout.take().ok_or_else(|| format!("{program} has no output"))?;

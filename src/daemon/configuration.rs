@@ -2,11 +2,11 @@
 //!
 //! A file with a bad option is taken but for that option; a broken one changes nothing.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::parts::Troubles;
 use super::{Daemon, clock, offences};
-use crate::config::{Loaded, Settings, Severity};
+use crate::config::{DEFAULT_PATH, Loaded, Settings, Severity};
 use crate::control::protocol::{Activity, Part, Refusal};
 use crate::feed::lists;
 use crate::ledger::ListPlan;
@@ -151,6 +151,10 @@ impl Daemon {
             if let Some(origin) = AllowOrigin::of_feed(source) {
                 self.apply(Event::AllowList { origin, list: Vec::new() });
             }
+        }
+        // Beside the service's there may be daemons with files of their own, and lists of other names.
+        if self.configuration.file == Path::new(DEFAULT_PATH) {
+            lists::clear(&self.settings.feeds.lists, &self.settings.main.state_dir);
         }
         let sends = self.feeds.publisher().is_some_and(|publisher| publisher.sends().1);
         self.hourly.configure(sends, clock::wall());

@@ -39,7 +39,7 @@ const PLACE: Duration = Duration::from_secs(60);
 /// Starts the list's task. Must be called inside a `LocalSet`; it runs until the handle is dropped.
 pub fn start(settings: Settings, state_dir: &Path, context: Rc<Context>, updates: Updates) -> Handle {
     let (gauges, resync) = (Rc::new(Gauges::default()), Rc::new(Notify::new()));
-    let directory = if settings.keep { Path::new(own::KEPT) } else { state_dir };
+    let directory = settings.directory(state_dir);
     let path = store::path(directory, settings.source.name());
     let pause = if own::is_in_ram(directory) { Duration::ZERO } else { own::FLASH };
     let names = (settings.format == Format::Names).then(|| {

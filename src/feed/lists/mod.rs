@@ -21,6 +21,7 @@ mod tests;
 
 use std::cell::RefCell;
 use std::net::IpAddr;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use tokio::sync::Semaphore;
@@ -33,7 +34,16 @@ pub use settings::Settings;
 pub use store::is_kept;
 
 use crate::model::Source;
+use crate::own;
 use crate::resolver::Pace;
+
+/// Takes away what was kept of lists that are gone, or are kept elsewhere now.
+pub fn clear(lists: &[Settings], state_dir: &Path) {
+    let wanted: Vec<PathBuf> =
+        lists.iter().map(|list| store::path(list.directory(state_dir), list.source.name())).collect();
+    store::clear(state_dir, &wanted);
+    store::clear(Path::new(own::KEPT), &wanted);
+}
 
 /// What lists have in common: they are fetched one after the other, and what one may hold depends on the others.
 #[derive(Debug)]

@@ -1,5 +1,6 @@
 //! `config list 'NAME'`: a list of addresses and networks, and what becomes of what it has.
 
+use std::path::Path;
 use std::time::Duration;
 
 use super::{Format, places};
@@ -8,6 +9,7 @@ use crate::feed::fetch;
 use crate::model::{ListUse, Source};
 use crate::options::value::{self, Action, BadValue, Checked, PortRange, Proto, refuse};
 use crate::options::{Checks, LeftOut, Many, list, one, secret};
+use crate::own;
 
 /// Most lists.
 pub const MOST: usize = 64;
@@ -320,6 +322,11 @@ impl Settings {
         let more = if all.len() > SHOWN { format!(" and {} more", all.len() - SHOWN) } else { String::new() };
         let shown = all.get(..SHOWN).unwrap_or(&all).join(", ");
         self.is_of_places().then(|| shown + &more)
+    }
+
+    /// Where it is kept.
+    pub fn directory<'a>(&self, state_dir: &'a Path) -> &'a Path {
+        if self.keep { Path::new(own::KEPT) } else { state_dir }
     }
 
     /// Whether nothing of it comes over the network.

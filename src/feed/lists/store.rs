@@ -57,6 +57,19 @@ pub fn is_kept(file: &Path) -> bool {
         && MAGIC.contains(&&magic)
 }
 
+/// Takes away what is kept there of lists that are not kept there any more: else it would stay on flash, or in the
+/// router's memory, until somebody finds it. Whatever else has such a name is not ours.
+pub fn clear(directory: &Path, wanted: &[PathBuf]) {
+    if own::check(directory).is_err() {
+        return;
+    }
+    for path in fs::read_dir(directory).into_iter().flatten().flatten().map(|found| found.path()) {
+        if is_kept(&path) && !wanted.contains(&path) {
+            let _ = fs::remove_file(&path);
+        }
+    }
+}
+
 /// Writes it.
 ///
 /// # Errors
@@ -232,6 +245,20 @@ mod tests {
             std::fs::write(&path, &bytes).unwrap();
             prop_assert_eq!(read(&path, u64::MAX), None);
         }
+    }
+
+    #[test]
+    fn what_is_kept_of_a_list_goes_with_it_and_nothing_else_does() {
+        let directory = tempfile::Builder::new().prefix("diswall-").tempdir().unwrap();
+        let facts = || Facts { fetched: 7, origin: String::new(), validators: Validators::default() };
+        let all = ["wanted", "gone"].map(|name| path(directory.path(), name));
+        for path in &all {
+            write(path, &facts(), &list(&[(false, 1, 0)])).unwrap();
+        }
+        let owners = directory.path().join("list.txt");
+        std::fs::write(&owners, "192.0.2.1\n").unwrap();
+        clear(directory.path(), &all[..1]);
+        assert!(all[0].exists() && !all[1].exists() && owners.exists());
     }
 
     /// As [`MAGIC`] says of the first form.

@@ -117,11 +117,15 @@ fn section_of(section: &uci::Section<'_>) -> HandoutSection {
         };
         HandoutOption { name: entry.name.to_string(), list, values }
     };
-    HandoutSection {
-        kind: section.kind.to_string(),
-        name: section.name.as_ref().map(ToString::to_string),
-        options: section.options.iter().filter(shown).map(option).collect(),
+    let mut options: Vec<HandoutOption> = section.options.iter().filter(shown).map(option).collect();
+    // Behind the question mark of a list's address there is a key as a rule.
+    for value in options.iter_mut().filter(|option| option.name.ends_with("url")).flat_map(|option| &mut option.values)
+    {
+        if let Some((place, _)) = value.split_once('?') {
+            *value = [place, "?…"].concat();
+        }
     }
+    HandoutSection { kind: section.kind.to_string(), name: section.name.as_ref().map(ToString::to_string), options }
 }
 
 #[cfg(test)]
@@ -151,6 +155,12 @@ mod tests {
         assert!(!text.contains("hunter2"), "{text}");
         assert_eq!(handout.sections.len(), 3);
         assert_eq!(handout.sections[0].options[0].values, ["me"]);
+    }
+
+    #[test]
+    fn a_key_in_the_address_of_a_list_is_not_handed_out() {
+        let (_, text) = handed("config list 'x'\n\tlist url 'https://lists.example.org/x?key=hunter2'\n");
+        assert!(text.contains("lists.example.org/x") && !text.contains("hunter2"), "{text}");
     }
 
     /// What is said against a line must not quote a secret that stands on it.

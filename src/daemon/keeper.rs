@@ -381,7 +381,7 @@ impl Keeper {
             None => Part::in_force("keep"),
             Some(why) => Part::broken("keep", why)
                 .losing("bans are forgotten at the next restart")
-                .remedied("make room there, or set `state_dir` to a directory of diswall's: /etc/diswall/kept, or /srv/diswall, which is made"),
+                .remedied("make room there, give the directory to diswall (chown diswall), or set `state_dir` to one of its own: /etc/diswall/kept, or one that is not there yet"),
         }
     }
 

@@ -177,8 +177,14 @@ impl Kernel {
         let nothing = |part: Part| part.losing("nothing is blocked there");
         if let State::Missing(why) | State::Error(why) | State::Unguarded(why) = &self.state {
             let broken = |zone: &String| {
-                nothing(Part::broken(zone_part(zone), why))
-                    .remedied("/etc/init.d/firewall restart, and see what the system log says of it")
+                // A table that nobody loaded takes the firewall; whatever else is lost, the service finds and loads itself.
+                let remedy = match &self.state {
+                    State::Missing(_) => "/etc/init.d/firewall restart, and see what the system log says of it",
+                    _ => {
+                        "`diswall config check` says whether the firewall has the zone; then /etc/init.d/diswall reload"
+                    }
+                };
+                nothing(Part::broken(zone_part(zone), why)).remedied(remedy)
             };
             return settings.main.zones.iter().map(broken).collect();
         }

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use super::{Machine, PATIENCE, image, kinds::Kind};
+use super::{Given, Machine, PATIENCE, System, image, kinds::Kind};
 use crate::Result;
 use crate::command::{cargo, command, run};
 use crate::files::{absolute, make_directory, write};
@@ -94,9 +94,9 @@ done
 const FETCH: &str = "#!/bin/busybox sh\nshift 4\nexec /bin/busybox wget -O - \"$@\"\n";
 
 /// Boots the machine and fills it; a line of what was left.
-pub fn try_out(kind: &Kind, program: Option<&Path>) -> Result<String> {
-    let daemon = super::build(kind, program)?;
-    let root = image::fetch(kind)?;
+pub fn try_out(kind: &Kind, given: &Given) -> Result<String> {
+    let daemon = super::build(kind, given.program.as_deref())?;
+    let system = System { root: image::fetch(kind)?, kernel: given.kernel.clone() };
     run(&mut cargo(&["build", "--quiet", "--example", "diswall_service"]))?;
     let scratch = absolute(&Path::new("target/machine").join(kind.name))?;
     let served = serve(&scratch)?;
@@ -106,7 +106,7 @@ pub fn try_out(kind: &Kind, program: Option<&Path>) -> Result<String> {
     diswall.tell(&format!("fill 60.0.0.1 {DISWALL} 80000"))?;
     let configuration = configuration(&sentinel, &diswall, served.port);
     let scripts = [("bin/watch-memory", WATCH), ("usr/bin/uclient-fetch", FETCH)];
-    let image = image::build_on_disk(kind, &root, &daemon, &configuration, &scripts, &scratch)?;
+    let image = image::build_on_disk(kind, &system, &daemon, &configuration, &scripts, &scratch)?;
     let mut machine = Machine::boot(kind, &image, &scratch)?;
     println!("{}", machine.tell("cat /proc/version; mount; free -k")?);
     println!("before the rules:\n{}", account(&mut machine)?);

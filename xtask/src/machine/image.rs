@@ -81,6 +81,14 @@ pub fn fetch(kind: &Kind) -> Result<PathBuf> {
     Ok(root)
 }
 
+/// What the machine runs on.
+pub struct System {
+    /// Where Debian's files are.
+    pub root: PathBuf,
+    /// A kernel in place of Debian's, which needs no modules.
+    pub kernel: Option<PathBuf>,
+}
+
 /// The daemon, and the router's libraries that it is to be loaded with; Debian's without.
 pub struct Daemon {
     /// The binary.
@@ -89,22 +97,22 @@ pub struct Daemon {
     pub libraries: Option<PathBuf>,
 }
 
-/// Puts the image together from Debian's files below `root`, the daemon, its configuration, and scripts by their paths.
+/// Puts the image together from the system's files, the daemon, its configuration, and scripts by their paths.
 pub fn build(
     kind: &Kind,
-    root: &Path,
+    system: &System,
     daemon: &Daemon,
     configuration: &str,
     scripts: &[(&str, &str)],
 ) -> Result<Image> {
-    let files = collect(kind, root, daemon, configuration, scripts)?;
-    Ok(Image { kernel: kernel(root)?, archive: gzip(&files.archive(), Effort::Little)?, disk: None })
+    let files = collect(kind, system, daemon, configuration, scripts)?;
+    Ok(Image { kernel: kernel(system)?, archive: gzip(&files.archive(), Effort::Little)?, disk: None })
 }
 
 /// The same on a disk below `place`, as a router has it on its flash: what nobody reads takes no memory.
 pub fn build_on_disk(
     kind: &Kind,
-    root: &Path,
+    system: &System,
     daemon: &Daemon,
     configuration: &str,
     scripts: &[(&str, &str)],
@@ -114,27 +122,37 @@ pub fn build_on_disk(
     let (tree, disk) = (place.join("tree"), place.join("disk"));
     let _ = std::fs::remove_dir_all(&tree);
     let _ = std::fs::remove_file(&disk);
-    collect(kind, root, daemon, configuration, scripts)?.write_below(&tree)?;
+    collect(kind, system, daemon, configuration, scripts)?.write_below(&tree)?;
     let mut make = command("mke2fs", &["-q", "-t", "ext2", "-m", "0", "-E", "root_owner=0:0", "-d"]);
     run(make.arg(&tree).arg(&disk).arg("64M"))?;
     let mut files = Files(BTreeMap::new());
     files.add("init", 0o755, FROM_DISK.replace("DEVICE", device).into());
-    files.add("bin/busybox", 0o755, busybox(root)?);
-    add_modules(&mut files, &["crc32c_generic", "ext4", module], root)?;
-    Ok(Image { kernel: kernel(root)?, archive: gzip(&files.archive(), Effort::Little)?, disk: Some(disk) })
+    files.add("bin/busybox", 0o755, busybox(&system.root)?);
+    add_modules(&mut files, &["crc32c_generic", "ext4", module], system)?;
+    Ok(Image { kernel: kernel(system)?, archive: gzip(&files.archive(), Effort::Little)?, disk: Some(disk) })
 }
 
 fn busybox(root: &Path) -> Result<Vec<u8>> {
     read(&first(root, &["usr/bin/busybox", "bin/busybox"])?)
 }
 
-fn kernel(root: &Path) -> Result<PathBuf> {
+fn kernel(System { root, kernel }: &System) -> Result<PathBuf> {
+    if let Some(kernel) = kernel {
+        return Ok(kernel.clone());
+    }
     let kernel = list(&root.join("boot"))?.into_iter().find(|path| path.to_string_lossy().contains("/vmlinuz-"));
     kernel.ok_or_else(|| "the kernel's package holds no vmlinuz".into())
 }
 
 /// Everything the machine has.
-fn collect(kind: &Kind, root: &Path, daemon: &Daemon, configuration: &str, scripts: &[(&str, &str)]) -> Result<Files> {
+fn collect(
+    kind: &Kind,
+    system: &System,
+    daemon: &Daemon,
+    configuration: &str,
+    scripts: &[(&str, &str)],
+) -> Result<Files> {
+    let root = &system.root;
     let mut files = Files(BTreeMap::new());
     files.add("init", 0o755, INIT.into());
     files.add("bin/busybox", 0o755, busybox(root)?);
@@ -146,7 +164,7 @@ fn collect(kind: &Kind, root: &Path, daemon: &Daemon, configuration: &str, scrip
     }
     files.add_program("usr/sbin/nft", read(&first(root, &["usr/sbin/nft", "sbin/nft"])?)?, root)?;
     let modules: Vec<&str> = MODULES.iter().chain(kind.network).copied().collect();
-    add_modules(&mut files, &modules, root)?;
+    add_modules(&mut files, &modules, system)?;
     Ok(files)
 }
 
@@ -275,7 +293,11 @@ impl Archive {
 }
 
 /// The modules in an order in which each finds what it depends on.
-fn add_modules(files: &mut Files, all: &[&str], root: &Path) -> Result<()> {
+fn add_modules(files: &mut Files, all: &[&str], System { root, kernel }: &System) -> Result<()> {
+    if kernel.is_some() {
+        files.add("modules/order", 0o644, Vec::new());
+        return Ok(());
+    }
     let mut modules = HashMap::new();
     collect_modules(&first(root, &["usr/lib/modules", "lib/modules"])?, &mut modules)?;
     let mut order: Vec<String> = Vec::new();

@@ -6,11 +6,11 @@ mod full;
 mod image;
 pub mod kinds;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use image::Daemon;
+use image::{Daemon, System};
 use kinds::{KINDS, Kind, Program};
 
 use crate::command::command;
@@ -25,14 +25,16 @@ pub const SUBCOMMAND: Subcommand =
     Subcommand { name: "machine", summary: "the daemon on emulated routers: MIPS, ARM, big-endian", help: HELP, run };
 
 const HELP: &str = "\
-Usage: cargo xtask machine [--build-only|--program FILE] [mipsel|armhf|s390x]…
-       cargo xtask machine --full [--program FILE] [mipsel|armhf|s390x]…
+Usage: cargo xtask machine [--build-only] [--program FILE] [--kernel FILE] [mipsel|armhf|s390x]…
+       cargo xtask machine --full [--program FILE] [--kernel FILE] [mipsel|armhf|s390x]…
 
 Boots an emulated machine with Debian's kernel and 64 MB of memory, lets the daemon there follow a
 simulated Sentinel on this machine, and compares the sets with nft over there: a whole list, deltas,
 bans by hand of both families, and what is left after the daemon has stopped. Without a name: all three.
 On mipsel and armhf that is the very binary of the router package, with musl; for s390x, which no router
 has, one is built. --program gives a binary that is built already; --build-only boots nothing.
+--kernel boots this kernel in place of Debian's: one that has in itself what Debian has in modules
+(nf_tables and what it needs, the network card, with --full the disk and ext4 too).
 
 --full, on mipsel unless another is named: with DynFW, DisWall, the five lists that are recommended to 64 MB
 and two countries in their real sizes, what memory is left then and was left at the least; 20 MB are to be.
@@ -48,43 +50,62 @@ const CHANGES: u32 = 300;
 const PATIENCE: Duration = Duration::from_secs(400);
 
 fn run(args: &[String]) -> Result<()> {
-    let (full, args) = match args {
-        [option, rest @ ..] if option == "--full" => (true, rest),
-        _ => (false, args),
-    };
-    let (program, build_only, args) = match args {
-        [option, file, rest @ ..] if option == "--program" => (Some(Path::new(file)), false, rest),
-        [option, rest @ ..] if option == "--build-only" => (None, true, rest),
-        _ => (None, false, args),
-    };
-    let named = |name: &String| {
-        KINDS.iter().find(|kind| kind.name == *name).ok_or_else(|| {
-            format!("no machine is called {name:?}; there are {}", KINDS.map(|kind| kind.name).join(", "))
-        })
-    };
-    let chosen: Result<Vec<&Kind>> = args.iter().map(named).collect();
-    let chosen = chosen?;
-    let all = if full { &KINDS[..1] } else { &KINDS[..] };
-    let chosen = if chosen.is_empty() { all.iter().collect() } else { chosen };
+    let Wanted { full, build_only, given, kinds } = parse(args)?;
     setup::ensure(&[setup::RUN, setup::MACHINE])?;
     if build_only {
-        return chosen.iter().try_for_each(|kind| image::fetch(kind).and_then(|_| build(kind, None)).map(drop));
+        return kinds.iter().try_for_each(|kind| image::fetch(kind).and_then(|_| build(kind, None)).map(drop));
     }
     let mut summary = Vec::new();
-    for kind in chosen {
+    for kind in kinds {
         println!("== {}: {}", kind.name, kind.why);
         let start = Instant::now();
-        let memory = if full { full::try_out(kind, program)? } else { try_out(kind, program)? };
+        let memory = if full { full::try_out(kind, &given)? } else { try_out(kind, &given)? };
         summary.push(format!("{:<7} in order, {memory}, {} s", kind.name, start.elapsed().as_secs()));
     }
     println!("\n{}", summary.join("\n"));
     Ok(())
 }
 
+/// What is there already and is not to be built or fetched.
+#[derive(Default)]
+struct Given {
+    program: Option<PathBuf>,
+    kernel: Option<PathBuf>,
+}
+
+/// What the arguments ask for.
+struct Wanted {
+    full: bool,
+    build_only: bool,
+    given: Given,
+    kinds: Vec<&'static Kind>,
+}
+
+fn parse(args: &[String]) -> Result<Wanted> {
+    let mut wanted = Wanted { full: false, build_only: false, given: Given::default(), kinds: Vec::new() };
+    let mut words = args.iter().map(String::as_str);
+    while let Some(word) = words.next() {
+        let mut file = || words.next().map(PathBuf::from).ok_or_else(|| format!("{word} takes a file"));
+        match word {
+            "--full" => wanted.full = true,
+            "--build-only" => wanted.build_only = true,
+            "--program" => wanted.given.program = Some(file()?),
+            "--kernel" => wanted.given.kernel = Some(file()?),
+            name => wanted.kinds.push(KINDS.iter().find(|kind| kind.name == name).ok_or_else(|| {
+                format!("no machine is called {name:?}; there are {}", KINDS.map(|kind| kind.name).join(", "))
+            })?),
+        }
+    }
+    if wanted.kinds.is_empty() {
+        wanted.kinds = if wanted.full { &KINDS[..1] } else { &KINDS[..] }.iter().collect();
+    }
+    Ok(wanted)
+}
+
 /// The whole scenario; what the daemon's memory was.
-fn try_out(kind: &Kind, program: Option<&Path>) -> Result<String> {
-    let daemon = build(kind, program)?;
-    let root = image::fetch(kind)?;
+fn try_out(kind: &Kind, given: &Given) -> Result<String> {
+    let daemon = build(kind, given.program.as_deref())?;
+    let system = System { root: image::fetch(kind)?, kernel: given.kernel.clone() };
     let scratch = Path::new("target/machine").join(kind.name);
     let mut sentinel = Sentinel::start(ADDRESSES, &scratch)?;
     sentinel.tell("publish every 5")?;
@@ -94,7 +115,7 @@ fn try_out(kind: &Kind, program: Option<&Path>) -> Result<String> {
          \toption key_url ''\nconfig nats 'nats'\n\toption enabled '0'\n",
         sentinel.port, sentinel.public_key
     );
-    let image = image::build(kind, &root, &daemon, &configuration, &[])?;
+    let image = image::build(kind, &system, &daemon, &configuration, &[])?;
     let mut machine = Machine::boot(kind, &image, &scratch)?;
     println!("{}", machine.tell("diswall --version; cat /proc/version; free")?);
     machine.tell("diswall rules --standalone >/tmp/rules && nft -f /tmp/rules && mkdir -p /var/run/diswall")?;

@@ -1,6 +1,7 @@
 //! `cargo xtask bench`: the daemon measured beside `nft`, on one machine in one run, as a Markdown table.
 //! It measures the release build from outside, over the same sockets and sets that a router has.
 
+mod banip;
 mod blocks;
 mod comparing;
 mod control;
@@ -8,6 +9,8 @@ mod counts;
 mod crowdsec;
 mod lists;
 mod logins;
+mod openwrt;
+mod restart;
 mod scan;
 
 use std::fmt::Write as _;
@@ -47,15 +50,16 @@ netlink messages included; memory is VmRSS and VmHWM.
   --counts   instructions and memory of single pieces of work instead, by callgrind, beside the table in
              docs/counts.md; more than 10 % above it is refused. With --write: a new table
   PART       only these rows: sets list deltas losses idle packets scan flood logins sharing
-             control comparing blocks lists crowdsec decisions refill forward (default: all)
+             control comparing blocks lists banip crowdsec decisions refill restart forward (default: all)
 
 Needs root; takes about four minutes, and longer on a machine that is not quiet. fail2ban, sshguard
 and gawk are installed to measure beside; where an installed service starts by itself, stop it. `crowdsec` unpacks
-Debian's CrowdSec and its bouncer and takes five minutes more. `lists` measures banIP
-where BANIP names a directory with its banip-functions.sh, and `nft -f` alone where it does not.";
+Debian's CrowdSec and its bouncer and takes five minutes more. `banip` and `restart` measure beside
+banIP and fw4 where BANIP names a root of OpenWrt's with both (banip, firewall4, ubus, ucode, jsonfilter,
+curl, gawk and base-files, for this machine's processor); nothing is written into it.";
 
 /// The parts: name, what is said meanwhile, and what measures.
-const PARTS: [(&str, &str, Measure); 18] = [
+const PARTS: [(&str, &str, Measure); 20] = [
     ("sets", "the netlink part alone", Bench::sets),
     ("list", "a list of 100,000", Bench::list),
     ("deltas", "single deltas", Bench::deltas),
@@ -69,10 +73,12 @@ const PARTS: [(&str, &str, Measure); 18] = [
     ("control", "what LuCI asks, with 200,000 bans", Bench::control),
     ("comparing", "answers while sets are compared and filled", Bench::comparing),
     ("blocks", "20,000 addresses blocked by command", Bench::blocks),
-    ("lists", "lists of hosts and networks, beside banIP", Bench::lists),
+    ("lists", "lists of hosts and networks", Bench::lists),
+    ("banip", "the service with such lists, beside banIP's", Bench::banip),
     ("crowdsec", "CrowdSec's decisions, beside its own bouncer", Bench::crowdsec),
     ("decisions", "CrowdSec's decisions from a server that has them ready", Bench::decisions),
     ("refill", "refill after fw4 restart", Bench::refill),
+    ("restart", "packets of a banned sender while the firewall restarts", Bench::restart),
     ("forward", "packets through the router", Bench::forward),
 ];
 
@@ -121,7 +127,7 @@ fn bench(args: &[String]) -> Result<()> {
         }
     }
     run(&mut build)?;
-    if wanted.parts.contains(&"crowdsec") {
+    if wanted.parts.contains(&"crowdsec") || wanted.parts.contains(&"restart") {
         crowdsec::unpack()?;
     }
     run(&mut cargo(&["build", "--example", "diswall_service"]))?;

@@ -3,6 +3,7 @@
 
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::process::CommandExt as _;
+use std::path::Path;
 use std::process::Command;
 use std::sync::mpsc::{Receiver, channel};
 use std::thread::{sleep, spawn};
@@ -18,6 +19,8 @@ use serde_json::Value;
 
 use crate::Result;
 use crate::command::{command, output, shown};
+use crate::files::read_text;
+use crate::parts::Part;
 
 /// A process that used no more than this in [`QUIET`] has nothing left to do.
 const REST: Duration = Duration::from_micros(500);
@@ -112,6 +115,39 @@ pub fn whole(command: &mut Command) -> Result<Whole> {
     };
     let (wall, cpu) = (start.elapsed(), waited_for()? - before);
     if status.success() { Ok(Whole { wall, cpu, peak }) } else { Err(format!("{}: {status}", shown(command))) }
+}
+
+/// Looks at a process group that has just been started until `done` says so, and then at what it took.
+pub fn group_whole(group: u32, mut done: impl FnMut() -> Result<bool>) -> Result<Whole> {
+    let (start, mut peak) = (Instant::now(), 0);
+    while !done()? {
+        peak = peak.max(group_memory(group)?);
+        sleep(Duration::from_millis(5));
+    }
+    Ok(Whole { wall: start.elapsed(), cpu: group_cpu(group)?, peak })
+}
+
+/// A program that does not end those it started: they end with it.
+pub struct Group(pub Part);
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        let _ = command("kill", &["-TERM", "--", &format!("-{}", self.0.id())]).status();
+        // Time to put away its table.
+        sleep(Duration::from_millis(500));
+    }
+}
+
+/// How many processes and threads have been started in this namespace so far.
+pub fn started() -> Result<u64> {
+    let text = read_text(Path::new("/proc/loadavg"))?;
+    let last = text.split_whitespace().last().and_then(|word| word.parse().ok());
+    last.ok_or_else(|| format!("/proc/loadavg names no process: {text}"))
+}
+
+/// How many processes a group has.
+pub fn group_size(group: u32) -> Result<usize> {
+    members(group).map(|members| members.len())
 }
 
 /// CPU time of all that this process has waited for.

@@ -21,6 +21,9 @@ const PATIENCE: Duration = Duration::from_secs(180);
 /// So long what has nothing new is looked at: three questions of each.
 const QUIET: Duration = Duration::from_secs(30);
 
+/// Decisions of the local API.
+pub(super) const DECISIONS: [u32; 2] = [30_000, 100_000];
+
 /// Decisions that a server has ready.
 const READY: u32 = 100_000;
 
@@ -40,7 +43,7 @@ struct Taken {
 /// What the rows of so many decisions are called.
 const COUNTS: [(u32, [&str; 5]); 2] = [
     (
-        30_000,
+        DECISIONS[0],
         [
             "30,000 decisions of CrowdSec's local API, from the start of the program to the kernel's set: CPU time",
             "the same: wall time, the local API's own work included",
@@ -50,7 +53,7 @@ const COUNTS: [(u32, [&str; 5]); 2] = [
         ],
     ),
     (
-        100_000,
+        DECISIONS[1],
         [
             "100,000 decisions: CPU time",
             "the same: wall time",
@@ -189,25 +192,53 @@ impl Bench {
     }
 }
 
-/// Debian's bouncer, in tables of its own.
+/// Debian's bouncer, running, with tables of its own.
+pub(super) struct Bouncer {
+    part: Option<Part>,
+    start: Instant,
+}
+
+impl Bouncer {
+    pub(super) fn start(place: &Path) -> Result<Bouncer> {
+        let file = place.join("bouncer.yaml");
+        // `daemonize`, as in Debian's file: without it nothing of it is put away when it ends.
+        let text = "mode: nftables\ndaemonize: true\nupdate_frequency: 10s\nlog_mode: stdout\nlog_level: info\n\
+                    prometheus: { enabled: false }\napi_url: http://127.0.0.1:8080/\napi_key: rival\n\
+                    deny_action: DROP\ndisable_ipv6: false\n\
+                    nftables: { ipv4: { enabled: true, set-only: false, table: crowdsec, chain: crowdsec-chain },\n\
+                    \x20 ipv6: { enabled: true, set-only: false, table: crowdsec6, chain: crowdsec6-chain } }\n";
+        write(&file, text)?;
+        let start = Instant::now();
+        let program = root("crowdsec-firewall-bouncer")?.join("usr/bin/crowdsec-firewall-bouncer");
+        let part = Part::start("bouncer", command(&program.to_string_lossy(), &["-c"]).arg(&file), place)?;
+        Ok(Bouncer { part: Some(part), start })
+    }
+
+    /// Waits until its set has so many elements, or for as long as it is given; how many it has.
+    pub(super) fn fill(&mut self, count: u32) -> Result<usize> {
+        let set = || held("ip", "crowdsec", "crowdsec-blacklists");
+        while set() < count as usize && self.start.elapsed() < PATIENCE {
+            self.part.as_mut().map_or(Ok(()), Part::check_running)?;
+            sleep(Duration::from_secs(2));
+        }
+        Ok(set())
+    }
+}
+
+impl Drop for Bouncer {
+    fn drop(&mut self) {
+        // It may have ended by itself when its table was gone.
+        let _ = self.part.take().map(Part::terminate);
+    }
+}
+
 fn by_bouncer(place: &Path, count: u32) -> Result<Taken> {
     output(&mut command("nft", &["flush", "ruleset"]))?;
-    let file = place.join("bouncer.yaml");
-    let text = "mode: nftables\nupdate_frequency: 10s\nlog_mode: stdout\nlog_level: info\nprometheus: { enabled: false }\n\
-                api_url: http://127.0.0.1:8080/\napi_key: rival\ndeny_action: DROP\ndisable_ipv6: false\n\
-                nftables: { ipv4: { enabled: true, set-only: false, table: crowdsec, chain: crowdsec-chain },\n\
-                \x20 ipv6: { enabled: true, set-only: false, table: crowdsec6, chain: crowdsec6-chain } }\n";
-    write(&file, text)?;
-    let start = Instant::now();
-    let program = root("crowdsec-firewall-bouncer")?.join("usr/bin/crowdsec-firewall-bouncer");
-    let mut bouncer = Part::start("bouncer", command(&program.to_string_lossy(), &["-c"]).arg(&file), place)?;
-    let pid = bouncer.id();
+    let mut bouncer = Bouncer::start(place)?;
+    let pid = bouncer.part.as_ref().map_or(0, Part::id);
+    bouncer.fill(count)?;
     let set = || held("ip", "crowdsec", "crowdsec-blacklists");
-    while set() < count as usize && start.elapsed() < PATIENCE {
-        bouncer.check_running()?;
-        sleep(Duration::from_secs(2));
-    }
-    let (wall, used, peak) = (start.elapsed(), cpu(pid)?, memory(pid, "VmHWM")?);
+    let (wall, used, peak) = (bouncer.start.elapsed(), cpu(pid)?, memory(pid, "VmHWM")?);
     let mut taken = Taken { wall, cpu: used, peak, held: set(), rest: None, anew: "not reached".into() };
     if taken.held == count as usize {
         sleep(Duration::from_secs(12));
@@ -216,8 +247,6 @@ fn by_bouncer(place: &Path, count: u32) -> Result<Taken> {
         sleep(QUIET);
         taken.anew = format!("{} of {count} back after 30 s", set());
     }
-    // It may have ended by itself when its table was gone.
-    let _ = bouncer.terminate();
     Ok(taken)
 }
 
@@ -232,7 +261,7 @@ fn at_rest(pid: u32) -> Result<(u64, Duration)> {
 fn serve_ready(count: u32) -> Result<()> {
     let mut body = String::from("{\"deleted\":null,\"new\":[");
     for n in 0..count {
-        let (address, comma) = (Ipv4Addr::from_bits((11 << 24) + n * 11_003), if n == 0 { "" } else { "," });
+        let (address, comma) = (decided(n), if n == 0 { "" } else { "," });
         let _ = write!(
             body,
             "{comma}{{\"duration\":\"{}h59m58.038548421s\",\"id\":{n},\"origin\":\"cscli-import\",\"scenario\":\
@@ -264,13 +293,18 @@ fn held(family: &str, table: &str, set: &str) -> usize {
         .map_or(0, |text| text.matches(" expires ").count())
 }
 
+/// The address that a decision is about.
+pub(super) fn decided(n: u32) -> Ipv4Addr {
+    Ipv4Addr::from_bits((11 << 24) + n * 11_003)
+}
+
 /// A running local API with that many decisions about single addresses, and two keys.
-struct Lapi {
+pub(super) struct Lapi {
     _part: Part,
 }
 
 impl Lapi {
-    fn start(place: &Path, count: u32) -> Result<Lapi> {
+    pub(super) fn start(place: &Path, count: u32) -> Result<Lapi> {
         make_directory(place)?;
         let (here, theirs) = (place.display(), root("crowdsec")?);
         let shown = theirs.display();
@@ -293,7 +327,7 @@ impl Lapi {
         }
         let mut lines = String::from("duration,scope,value,type,reason\n");
         for n in 0..count {
-            let address = Ipv4Addr::from_bits((11 << 24) + n * 11_003);
+            let address = decided(n);
             let _ = writeln!(lines, "{}h,ip,{address},ban,crowdsecurity/scenario-{}", 24 + n % 100, n % 40);
         }
         let decisions = place.join("decisions.csv");

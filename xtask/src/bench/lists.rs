@@ -1,10 +1,10 @@
-//! The bench's rows about lists: files of hosts and of networks, from the file to the kernel's sets. banIP's own shell
-//! functions do the same with the same files where `BANIP` names a directory that has them, and `nft -f` alone loads
-//! the same elements. What others need to read and count their sets is not measured.
+//! The bench's rows about lists: files of hosts and of networks, from the file to the kernel's sets. `nft -f` alone
+//! loads the same elements; `banip` has the same lists beside banIP. What others need to read and count their sets is
+//! not measured.
 
 use std::fmt::Write as _;
 use std::net::Ipv4Addr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -20,46 +20,26 @@ use crate::parts::Daemon;
 use crate::sandbox;
 
 /// Who is done when it has used nothing for so long.
-const QUIET: Duration = Duration::from_millis(700);
+pub(super) const QUIET: Duration = Duration::from_millis(700);
 
 /// CPU time that is work.
-const WORK: Duration = Duration::from_micros(300);
-
-/// Drives banIP's functions (`$1` is a file of them, `$2` a directory for what they write): fetches, reads, sorts out
-/// and loads the lists as its service does, both at once. Files are copied in place of being fetched, and the set is
-/// not listed to count it.
-const BANIP: &str = r#"
-eval "$(sed -n '/^ban_[a-z0-9]*="[^$]*"$/p; /^f_[a-z0-9_]*()/,/^}/p' "$1")"
-for program in cat flock grep gzip mv rm sed sort wc xargs zcat; do
-    eval "ban_${program}cmd=$(command -v "$program")"
-done
-fetch() { cp "$2" "$1"; }
-load() { case "$1" in -f) nft "$@" ;; *) false ;; esac; }
-ban_awkcmd=gawk ban_nftcmd=load ban_jsoncmd=true ban_fetchcmd=fetch ban_action=start
-ban_basedir=$2 ban_backupdir=$2/backup ban_errordir=$2/errors ban_deduplock=$2/lock
-f_tmp
-f_mkdir "$ban_backupdir"
-echo >"$ban_tmpfile.deduplicate"
-(f_down hosts 4 "$2/hosts.list" 'feed 1' in '') &
-(f_down nets 4 "$2/nets.list" 'feed 1' in '') &
-wait
-rm -r "$ban_tmpdir"
-"#;
+pub(super) const WORK: Duration = Duration::from_micros(300);
 
 /// A list of the bench: a file of its own, the same each time, in no order.
-struct List {
-    name: &'static str,
+pub(super) struct List {
+    pub(super) name: &'static str,
     /// The set of its elements.
-    set: &'static str,
+    pub(super) set: &'static str,
     count: u32,
     entry: fn(u32) -> String,
 }
 
 /// Hosts, from 11.0.0.0 to 89.0.0.0.
-const HOSTS: List = List { name: "hosts", set: "diswall_hosts4", count: 120_000, entry: |n| host(n * 11_000) };
+pub(super) const HOSTS: List =
+    List { name: "hosts", set: "diswall_hosts4", count: 120_000, entry: |n| host(n * 11_000) };
 
 /// Networks of six sizes, no two of which touch, from 128.0.0.0 to 169.0.0.0.
-const NETS: List = List {
+pub(super) const NETS: List = List {
     name: "nets",
     set: "diswall_nets.net4",
     count: 42_000,
@@ -79,8 +59,14 @@ impl List {
         (0..self.count).map(|n| (self.entry)((u64::from(n) * 48_271 % u64::from(self.count)) as u32))
     }
 
+    /// As a file of plain lines.
+    pub(super) fn text(&self) -> String {
+        let entries: Vec<String> = self.entries().collect();
+        format!("# a list of the bench\n{}\n", entries.join("\n"))
+    }
+
     /// The set has all of it.
-    fn check(&self, table: &str, set: &str) -> Result<()> {
+    pub(super) fn check(&self, table: &str, set: &str) -> Result<()> {
         let text = output(&mut command("nft", &["-j", "list", "set", "inet", table, set]))?;
         let listing: Value = serde_json::from_str(&text).map_err(|error| format!("nft -j list set: {error}"))?;
         let mut objects = listing["nftables"].as_array().into_iter().flatten();
@@ -95,11 +81,9 @@ impl Bench {
     pub(super) fn lists(&self) -> Result<Vec<Row>> {
         let (both, all) = ([HOSTS, NETS], [HOSTS, NETS, MORE]);
         for list in &all {
-            let entries: Vec<String> = list.entries().collect();
-            write(&self.file_of(list), format!("# a list of the bench\n{}\n", entries.join("\n")))?;
+            write(&self.file_of(list), list.text())?;
         }
-        let functions = std::env::var_os("BANIP").map(|place| PathBuf::from(place).join("banip-functions.sh"));
-        let (mut own, mut again, mut alone, mut banip) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        let (mut own, mut again, mut alone) = (Vec::new(), Vec::new(), Vec::new());
         for _ in 0..self.runs {
             let mut daemon = self.without_lists(&both)?;
             own.push(switch_on(&mut daemon, &both)?);
@@ -107,32 +91,27 @@ impl Bench {
             let rules = output(&mut daemon.command(&["rules", "--standalone"]))?;
             daemon.stop()?;
             alone.push(self.by_nft(&both, &rules)?);
-            if let Some(functions) = &functions {
-                banip.push(self.by_banip(&both, functions)?);
-            }
         }
-        let beside = |work, aim, figure: fn(&Whole) -> f64, told: fn(f64) -> String| -> Result<Row> {
+        let beside = |work, figure: fn(&Whole) -> f64, told: fn(f64) -> String| -> Result<Row> {
             let [own, alone] = [middle(&own, figure)?, middle(&alone, figure)?];
-            let (other, ratio) = match banip.as_slice() {
-                [] => (format!("banIP not measured: BANIP is not set; {} (`nft -f` alone)", told(alone)), own / alone),
-                banip => {
-                    let banip = middle(banip, figure)?;
-                    (format!("{} (banIP); {} (`nft -f` alone)", told(banip), told(alone)), own / banip)
-                }
-            };
-            Ok(Row { work, own: told(own), other, ratio: Some(ratio), aim })
+            Ok(Row {
+                work,
+                own: told(own),
+                other: format!("{} (`nft -f` alone)", told(alone)),
+                ratio: Some(own / alone),
+                aim: "–",
+            })
         };
         let time: fn(f64) -> String = |seconds| milliseconds(Duration::from_secs_f64(seconds));
         let size: fn(f64) -> String = |kibibytes| megabytes(kibibytes as u64);
         let mut rows = vec![
             beside(
                 "lists of 120,000 hosts and 42,000 networks, from the files to the kernel's sets: CPU time",
-                "≤ 0.1 × banIP",
                 |it| it.cpu.as_secs_f64(),
                 time,
             )?,
-            beside("the same: wall time", "–", |it| it.wall.as_secs_f64(), time)?,
-            beside("the same: most memory of all processes", "≤ 0.1 × banIP", |it| it.peak as f64, size)?,
+            beside("the same: wall time", |it| it.wall.as_secs_f64(), time)?,
+            beside("the same: most memory of all processes", |it| it.peak as f64, size)?,
         ];
         let again = [middle(&again, |it| it.wall.as_secs_f64())?, middle(&again, |it| it.cpu.as_secs_f64())?];
         let again = format!("{}, {} of CPU time", time(again[0]), time(again[1]));
@@ -180,15 +159,6 @@ impl Bench {
         sandbox::load_nft(rules, &self.scratch)?;
         let whole = whole(command("nft", &["-f"]).arg(file))?;
         lists.iter().try_for_each(|list| list.check("fw4", list.set))?;
-        Ok(whole)
-    }
-
-    /// What banIP takes, in a table of its own.
-    fn by_banip(&self, lists: &[List], functions: &Path) -> Result<Whole> {
-        output(&mut command("nft", &["flush", "ruleset"]))?;
-        sandbox::load_nft("table inet banIP {\n\tchain _inbound {\n\t}\n}\n", &self.scratch)?;
-        let whole = whole(command("bash", &["-c", BANIP, "bash"]).arg(functions).arg(&self.scratch))?;
-        lists.iter().try_for_each(|list| list.check("banIP", &format!("{}.v4", list.name)))?;
         Ok(whole)
     }
 

@@ -14,7 +14,7 @@ use super::{Bench, Row, megabytes, microseconds, milliseconds, wait_state};
 use crate::Result;
 use crate::command::{command, output, run};
 use crate::files::{make_directory, write};
-use crate::measure::{Announcements, group_cpu, group_memory, median, monotonic};
+use crate::measure::{Announcements, Group, group_cpu, group_memory, median, monotonic};
 use crate::parts::{Daemon, DisWall, LOGIN, Part};
 
 /// Lines measured one by one.
@@ -206,17 +206,6 @@ impl Bench {
         let place = self.scratch.join(name);
         make_directory(&place)?;
         Ok(place)
-    }
-}
-
-/// A program that does not end those it started: they end with it.
-struct Group(Part);
-
-impl Drop for Group {
-    fn drop(&mut self) {
-        let _ = command("kill", &["-TERM", "--", &format!("-{}", self.0.id())]).status();
-        // Time to put away its table.
-        sleep(Duration::from_millis(500));
     }
 }
 

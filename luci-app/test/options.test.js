@@ -81,7 +81,7 @@ const VALUES = {
 	abuseipdb: {
 		enabled: FLAG, key: [ 'it-is+a/key=', 'a key', 'x'.repeat(256), 'x'.repeat(257), 'é' ], key_file: PATHS,
 		daily_limit: [ '1', '1000', '50000', '50001', '0', '-1', '1.5', 'many' ],
-		categories: [ 'ssh:18,22', 'a:b:18', 'ssh', 'ssh:', ':18', 'ssh:18,', 'ssh:0', 'ssh:x', 'ssh:1818', 'é:18', 'x'.repeat(25) + ':1', 'x'.repeat(26) + ':1',
+		categories: [ 'ssh:18,22', 'a:b:18', 'scan:14', 'sip:18', 'sip:a:18', 'openvpn:18', 'strongswan:18,15', 'ssh', 'ssh:', ':18', 'ssh:18,', 'ssh:0', 'ssh:x', 'ssh:1818', 'é:18', 'x'.repeat(25) + ':1', 'x'.repeat(26) + ':1',
 			'a:1,2,3,4,5,6,7,8', 'a:1,2,3,4,5,6,7,8,9' ]
 	},
 	scan: {

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use crate::feed::crowdsec::settings::is_key;
+use crate::feed::login::known;
 use crate::options::value::{self, BadValue, Checked, refuse};
 use crate::options::{Checks, Single, list, one, secret};
 
@@ -97,7 +98,9 @@ fn categories(value: &str) -> Checked<(String, String)> {
         (1..=3).contains(&number.len()) && !number.starts_with('0') && number.bytes().all(|byte| byte.is_ascii_digit())
     };
     match value.rsplit_once(':') {
-        Some(("scan" | "sip", _)) => refuse(value, "is never reported, for anybody can forge its sender"),
+        Some((name, _)) if name == "scan" || known::by_udp(name) => {
+            refuse(value, "is never reported, for anybody can forge its sender")
+        }
         Some((name, numbers))
             if is_name(name) && numbers.split(',').count() <= 8 && numbers.split(',').all(is_number) =>
         {
@@ -121,6 +124,8 @@ mod tests {
         for text in [
             "scan:14",
             "sip:18",
+            "openvpn:18",
+            "strongswan:18",
             "",
             "ssh",
             "ssh:",

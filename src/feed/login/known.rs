@@ -92,6 +92,11 @@ pub fn names() -> impl Iterator<Item = (&'static str, bool)> {
     TABLE.lines().filter_map(head).map(|(name, _, preset)| (name, preset))
 }
 
+/// Whether log-ins at the service of that name may come by UDP.
+pub fn by_udp(name: &str) -> bool {
+    TABLE.lines().filter_map(head).any(|(found, ports, _)| found == name && ports.contains("/udp"))
+}
+
 /// The service or preset of that name.
 pub fn service(name: &str) -> Option<Service> {
     let mut lines = TABLE.lines().skip_while(|line| head(line).is_none_or(|(found, _, _)| found != name));

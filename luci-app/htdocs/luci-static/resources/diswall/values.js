@@ -267,7 +267,8 @@ return baseclass.extend({
 
 	dailyLimit: rule(value => /^\+?[0-9]+$/.test(value) && +value >= 1 && +value <= 50000, () => _('Expecting a number from 1 to 50000')),
 
-	reportCategories: rule(value => /^[!-~]{1,25}:[1-9][0-9]{0,2}(,[1-9][0-9]{0,2}){0,7}$/.test(value),
+	/* What may come by UDP is never reported: its sender may be forged. */
+	reportCategories: rule(value => /^(?!(scan|sip|openvpn|strongswan):[0-9,]*$)[!-~]{1,25}:[1-9][0-9]{0,2}(,[1-9][0-9]{0,2}){0,7}$/.test(value),
 		() => _('Expecting a service and numbers, such as ssh:18,22')),
 
 	pollInterval: rule(value => secondsOf(value) >= 2 && secondsOf(value) <= 3600, () => _('Expecting 2s to 1h')),

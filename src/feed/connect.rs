@@ -105,7 +105,9 @@ mod tests {
 
         drop(listener);
         let refused = first("127.0.0.1", port, SOON, tcp).await.expect_err("nobody listens").to_string();
-        assert!(refused.starts_with(&format!("no connection to 127.0.0.1:{port}: Connection refused")), "{refused}");
+        // Under `cargo xtask emulate --tests` qemu's SO_ERROR is a number of the machine it runs on, and MIPS has others.
+        let why = if std::env::var_os("DISWALL_EMULATED").is_some() { "" } else { "Connection refused" };
+        assert!(refused.starts_with(&format!("no connection to 127.0.0.1:{port}: {why}")), "{refused}");
         let unknown = first("nowhere.invalid", port, SOON, tcp).await.expect_err("no such name").to_string();
         assert!(unknown.starts_with("the name \"nowhere.invalid\" does not resolve: "), "{unknown}");
     }

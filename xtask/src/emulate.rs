@@ -2,6 +2,8 @@
 //! beside the program built for this machine, which must say the same. They follow both feeds and answer
 //! on the control socket; nftables is out of reach there, and they must say so. Called by `main` and `test`.
 
+mod unit;
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -31,6 +33,7 @@ pub const SUBCOMMAND: Subcommand = Subcommand {
 
 const HELP: &str = "\
 Usage: cargo xtask emulate [--as-built|--build-only] [--brief] [ARCH]…
+       cargo xtask emulate --tests [ARCH]…
 
 Builds diswall for routers as `cargo xtask package` does and runs those very binaries, with musl's
 loader and C library compiled for each processor, by qemu's user-mode emulation (x86_64 as it is):
@@ -44,7 +47,11 @@ ARCH is one of mipsel_24kc, mips_24kc, arm_cortex-a9_vfpv3-d16, aarch64_cortex-a
 one, all of them. --as-built takes the binaries that are there; --build-only runs none.
 --brief is what `cargo xtask test` does: without ARCH, x86_64 is left out, and what no emulated machine
 runs (mips_24kc, aarch64_cortex-a53) is built without link-time optimization, to be done sooner. Needs
-root, and everything runs in namespaces that the kernel clears away.";
+root, and everything runs in namespaces that the kernel clears away.
+
+--tests builds the library's unit tests in place of the program, with the same compiler and options but
+for link-time optimization, and runs them: a quarter of an hour of a core for each ARCH, most of it the
+build, so that no other check does it. Without ARCH: mipsel_24kc and mips_24kc.";
 
 /// Addresses on the Sentinel's list, and changes to it after that.
 const ADDRESSES: u32 = 500;
@@ -69,6 +76,9 @@ const CONFIGURATIONS: [(&str, &str); 8] = [
 ];
 
 fn emulate(args: &[String]) -> Result<()> {
+    if let (true, args) = take(args, TESTS) {
+        return unit::tests(args);
+    }
     if let Some(args) = sandbox::is_inside(args) {
         let (brief, args) = take(args, BRIEF);
         return try_out_all(&chosen(args, brief)?, brief);
@@ -109,6 +119,9 @@ fn emulate(args: &[String]) -> Result<()> {
 
 /// The option by which a run of all checks stays short.
 const BRIEF: &str = "--brief";
+
+/// The option by which the unit tests are run, and not the program.
+const TESTS: &str = "--tests";
 
 /// Whether the arguments begin with this option; the others.
 fn take<'a>(args: &'a [String], option: &str) -> (bool, &'a [String]) {
@@ -163,22 +176,25 @@ struct Trial<'a> {
     native: PathBuf,
 }
 
+/// How a shell starts a program for this kind of router, with musl's loader and the router's libraries.
+fn start(target: &Target, program: &Path) -> Result<String> {
+    let (processor, root) = (router::processor(target)?, router::root(target)?);
+    let (root, program) = (root.display(), absolute(program)?);
+    let program = program.display();
+    Ok(match processor.emulator {
+        Some(emulator) => format!("{emulator} -L '{root}' '{program}'"),
+        // Debian's libraries for this processor do not name the one that has glibc's calls.
+        None => {
+            let (loader, glibc) = (target.loader, processor.glibc_loader().unwrap_or_default());
+            format!("'{root}{loader}' --preload '{root}/lib/{glibc}' --library-path '{root}/lib' '{program}'")
+        }
+    })
+}
+
 impl Trial<'_> {
     fn new<'a>(target: &'a Target, profile: &str, place: &'a Path) -> Result<Trial<'a>> {
         let processor = router::processor(target)?;
-        let root = router::root(target)?;
-        let program = absolute(&toolchain::built(target.triple, profile, Tls::Without))?;
-        let start = match processor.emulator {
-            Some(emulator) => format!("{emulator} -L '{0}' '{1}'", root.display(), program.display()),
-            // Debian's libraries for this processor do not name the one that has glibc's calls.
-            None => format!(
-                "'{0}{2}' --preload '{0}/lib/{3}' --library-path '{0}/lib' '{1}'",
-                root.display(),
-                program.display(),
-                target.loader,
-                processor.glibc_loader().unwrap_or_default()
-            ),
-        };
+        let start = start(target, &toolchain::built(target.triple, profile, Tls::Without))?;
         let emulated = place.join("bin");
         make_directory(&emulated)?;
         let script = emulated.join("diswall");

@@ -285,7 +285,11 @@ config block
     };
     let loaded = loaded(text);
     assert_eq!(loaded.settings, expected);
-    assert_eq!(loaded.problems.to_string(), "");
+    let problems = loaded.problems.to_string();
+    // A program without TLS, as in the packages, says so.
+    let said = if cfg!(feature = "tls") { vec![] } else { vec!["without TLS"] };
+    assert_eq!(problems.lines().count(), said.len(), "{problems}");
+    assert!(said.iter().all(|words| problems.contains(words)), "{problems}");
 }
 
 #[test]

@@ -5,7 +5,9 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
+
+use serde_json::Value;
 
 use super::elf;
 use super::targets::Cross;
@@ -49,22 +51,9 @@ pub fn build(triple: &str, profile: &str, tls: Tls) -> Result<PathBuf> {
 
 /// Builds the daemon for several targets at once, which keeps both cores busy while one is linked.
 pub fn build_all(triples: &[&str], profile: &str, tls: Tls) -> Result<()> {
-    let bin = absolute(Path::new(PLACE))?.join("bin");
-    let path = std::env::var("PATH").unwrap_or_default();
-    let mut cargo = command("/usr/bin/cargo", &["build", "--locked", "--bin", "diswall"]);
-    if tls == Tls::Without {
-        cargo.arg("--no-default-features");
-    }
     let place = place_of(profile, tls);
-    cargo.args(["--config", "cross.toml", "--target-dir", &place, "--profile", profile]);
-    cargo.args(triples.iter().flat_map(|triple| ["--target", triple]));
-    cargo.env("PATH", format!("{}:{path}", bin.display()));
-    cargo.env("RUSTC", "/usr/bin/rustc").env("RUSTC_BOOTSTRAP", "1");
-    // What the cargo that started this program left behind is not meant for the other one.
-    for name in ["CARGO", "RUSTUP_TOOLCHAIN", "RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS", "CARGO_TARGET_DIR"] {
-        cargo.env_remove(name);
-    }
-    run(&mut cargo)?;
+    let mut cargo = cross_cargo("build", triples, profile, tls)?;
+    run(cargo.args(["--bin", "diswall"]))?;
     for triple in triples {
         let whole = Path::new(&place).join(triple).join(profile).join("diswall");
         // Cargo compares its own file with what it remembers: the shorter one lies elsewhere.
@@ -73,6 +62,48 @@ pub fn build_all(triples: &[&str], profile: &str, tls: Tls) -> Result<()> {
         write_if_other(&built(triple, profile, tls), &part, 0o755)?;
     }
     Ok(())
+}
+
+/// Builds the library's unit tests. Those must be built to unwind, and so they get tables and LLVM's unwinder in place of
+/// the one that finds nothing; on MIPS it does not get far, and a test that fails ends all, after its message.
+pub fn build_tests(triple: &str) -> Result<()> {
+    const UNWINDS: &str =
+        "target.'cfg(target_env = \"musl\")'.rustflags=['-Cforce-unwind-tables=yes', '-Clink-arg=-lunwind']";
+    let mut cargo = cross_cargo("test", &[triple], TESTS, Tls::Without)?;
+    cargo.args(["--config", UNWINDS, "--lib", "--no-run", "--message-format", "json-render-diagnostics"]);
+    let messages = output(cargo.stderr(Stdio::inherit()))?;
+    let messages = messages.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let program = messages.filter_map(|message| message["executable"].as_str().map(PathBuf::from)).next_back();
+    let program = program.ok_or("cargo test names no program that it built")?;
+    // Cargo's name for it has a hash in it.
+    write_if_other(&built_tests(triple), &files::read(&program)?, 0o755).map(drop)
+}
+
+/// Where [`build_tests`] puts the program.
+pub fn built_tests(triple: &str) -> PathBuf {
+    Path::new(&place_of(TESTS, Tls::Without)).join(triple).join("unit-tests")
+}
+
+/// The profile of the unit tests.
+const TESTS: &str = "tests";
+
+/// Debian's cargo with the tools that [`prepare`] wrote.
+fn cross_cargo(subcommand: &str, triples: &[&str], profile: &str, tls: Tls) -> Result<Command> {
+    let bin = absolute(Path::new(PLACE))?.join("bin");
+    let path = std::env::var("PATH").unwrap_or_default();
+    let mut cargo = command("/usr/bin/cargo", &[subcommand, "--locked"]);
+    if tls == Tls::Without {
+        cargo.arg("--no-default-features");
+    }
+    cargo.args(["--config", "cross.toml", "--target-dir", &place_of(profile, tls), "--profile", profile]);
+    cargo.args(triples.iter().flat_map(|triple| ["--target", triple]));
+    cargo.env("PATH", format!("{}:{path}", bin.display()));
+    cargo.env("RUSTC", "/usr/bin/rustc").env("RUSTC_BOOTSTRAP", "1");
+    // What the cargo that started this program left behind is not meant for the other one.
+    for name in ["CARGO", "RUSTUP_TOOLCHAIN", "RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS", "CARGO_TARGET_DIR"] {
+        cargo.env_remove(name);
+    }
+    Ok(cargo)
 }
 
 /// Where [`build`] puts what it returns.
@@ -129,20 +160,24 @@ fn install_zig(place: &Path) -> Result<PathBuf> {
 }
 
 /// `PREFIX-gcc` and `PREFIX-ar`. rustc thinks it talks to gcc: it brings start files and libraries along
-/// that zig has its own of, and gcc's unwinder, in place of which it gets [`build_unwinder`]'s.
+/// that zig has its own of, and gcc's unwinder, in place of which it gets [`build_unwinder`]'s, or LLVM's where
+/// that is asked for (`-lunwind`).
 /// zig refuses options of its linker that it does not know, so that the linker is asked itself where there are any.
 fn write_tools(target: &Cross, bin: &Path, python: &Path, libraries: &Path) -> Result<()> {
     let python = python.display();
     let gcc = format!(
         r#"#!/bin/sh
 # Written by cargo xtask package: zig, called the way gcc is.
-linker=
+linker= unwinder={libraries}/unwinder.o
+for argument; do
+	[ "$argument" != -lunwind ] || unwinder=
+done
 for argument; do
 	shift
 	case $argument in
 	*crt1.o | *crti.o | *crtn.o | *crtbegin*.o | *crtend*.o | -lgcc | -lc | --target=*) ;;
 	-nostartfiles | -nodefaultlibs) ;;
-	-lgcc_s | -lgcc_eh) set -- "$@" {libraries}/unwinder.o ;;
+	-lgcc_s | -lgcc_eh) set -- "$@" $unwinder ;;
 	-lenviron) set -- "$@" {libraries}/environ.o ;;
 	-Wl,--icf=* | -Wl,--bp-compression-sort=* | -Wl,-O*) linker="$linker ${{argument#-Wl,}}" ;;
 	*) set -- "$@" "$argument" ;;

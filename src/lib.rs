@@ -31,6 +31,7 @@ pub mod owner;
 mod plural;
 pub mod programs;
 pub mod resolver;
+mod sys;
 pub mod uptime;
 mod whole_file;
 

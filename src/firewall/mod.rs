@@ -18,7 +18,6 @@ pub mod routes;
 pub mod rules;
 mod sets;
 mod sockets;
-pub(crate) mod sys;
 pub mod tunnels;
 mod watch;
 mod ways;

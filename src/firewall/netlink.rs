@@ -9,7 +9,7 @@ use std::io;
 use rustix::io::Errno;
 use rustix::net::sockopt;
 
-use super::sys::{self, Endpoint};
+use crate::sys::{self, Endpoint};
 
 pub(crate) const NLM_F_REQUEST: u16 = 0x1;
 pub(crate) const NLM_F_ACK: u16 = 0x4;

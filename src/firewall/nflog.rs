@@ -17,7 +17,7 @@ use super::netlink::{
     open_netfilter, put, text,
 };
 use super::rules::SNAP_LENGTH;
-use super::sys::{Endpoint, Wakeful};
+use crate::sys::{Endpoint, Wakeful};
 
 const SUBSYSTEM: u16 = 4;
 const PACKET: u16 = SUBSYSTEM << 8;

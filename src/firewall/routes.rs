@@ -10,7 +10,7 @@ use std::rc::Rc;
 use ipnet::IpNet;
 
 use super::netlink::{self, Attributes, Buffer, Message, Socket};
-use super::sys::{Endpoint, Wakeful};
+use crate::sys::{Endpoint, Wakeful};
 
 const RTM_NEWLINK: u16 = 16;
 const RTM_GETLINK: u16 = 18;

@@ -10,10 +10,10 @@ use super::netlink::{
     Attributes, Dump, Message, NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_REQUEST, Socket, be32, be64, close_message,
     open_netfilter, put, put_str, text,
 };
-use super::sys::{self, SetDefinition};
 use super::ways::{self, Ways};
 use crate::memory;
 use crate::model::SetId;
+use crate::sys::{self, SetDefinition};
 
 const GETTABLE: u16 = nft(1);
 const NEWSET: u16 = nft(9);

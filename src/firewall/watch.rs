@@ -20,8 +20,8 @@ use super::netlink::{
     Attributes, Buffer, Message, Messages, NLM_F_REQUEST, Socket, be32, close_message, open_netfilter, text,
 };
 use super::reconcile;
-use super::sys::{Endpoint, Wakeful};
 use crate::model::SetId;
+use crate::sys::{Endpoint, Wakeful};
 
 /// `NFNLGRP_NFTABLES` is group 7.
 const GROUP: u32 = 1 << 6;

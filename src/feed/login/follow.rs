@@ -24,9 +24,9 @@ use tokio::time::Instant;
 use super::line;
 use super::settings::LogSource;
 use crate::feed::backoff::Backoff;
-use crate::firewall::sys;
 use crate::limiter;
 use crate::programs::{self, Guarded};
+use crate::sys;
 
 /// Bytes read in one turn, so that a chatty log does not hold up whatever else is due.
 const PIECE: usize = 16 * 1024;

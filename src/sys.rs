@@ -18,9 +18,9 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
 /// Answer a refused request with its header alone, instead of the whole request.
-pub(super) const NETLINK_CAP_ACK: c_int = 10;
+pub(crate) const NETLINK_CAP_ACK: c_int = 10;
 /// Say in a refusal which attribute was the reason.
-pub(super) const NETLINK_EXT_ACK: c_int = 11;
+pub(crate) const NETLINK_EXT_ACK: c_int = 11;
 
 /// Has the program end when this process does, however it does: a `logread -f` that nobody reads any more would run for
 /// ever, for it takes no notice of its closed output. To be started by the thread that lives as long as the process.
@@ -37,17 +37,17 @@ pub(crate) fn end_with_us(command: &mut Command) {
 }
 
 /// A netlink socket; `netlink` has what can be done with it.
-pub(crate) struct Endpoint(pub(super) mnl::Socket);
+pub(crate) struct Endpoint(pub(crate) mnl::Socket);
 
 impl Endpoint {
     /// The socket's descriptor, for as long as the socket lives.
-    pub(super) fn descriptor(&self) -> BorrowedFd<'_> {
+    pub(crate) fn descriptor(&self) -> BorrowedFd<'_> {
         // SAFETY: libmnl closes the descriptor when the socket is dropped, which the borrow forbids.
         unsafe { BorrowedFd::borrow_raw(self.0.as_raw_fd()) }
     }
 
     /// Sets an integer option of level `SOL_NETLINK`.
-    pub(super) fn set_option(&self, option: c_int, value: c_int) -> io::Result<()> {
+    pub(crate) fn set_option(&self, option: c_int, value: c_int) -> io::Result<()> {
         let mut value = value;
         // SAFETY: `value` is an int that lives through the call, and its size is given.
         let result = unsafe {
@@ -93,7 +93,7 @@ impl Wakeful {
 
 /// What defines a set, in the kernel's numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct SetDefinition {
+pub(crate) struct SetDefinition {
     /// `NFT_SET_*` flags.
     pub flags: u32,
     /// nft's number of the key's data type.
@@ -105,7 +105,7 @@ pub(super) struct SetDefinition {
 }
 
 /// The attributes of a `NFT_MSG_NEWSET` message for a set of family inet, as libnftnl writes them.
-pub(super) fn set_attributes(table: &str, name: &str, id: u32, definition: &SetDefinition) -> io::Result<Vec<u8>> {
+pub(crate) fn set_attributes(table: &str, name: &str, id: u32, definition: &SetDefinition) -> io::Result<Vec<u8>> {
     // Header, two names of at most 255 bytes, and about a dozen integers.
     const ROOM: usize = 1024;
     let table = CString::new(table)?;

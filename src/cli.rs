@@ -13,7 +13,6 @@ mod show;
 mod table;
 
 use std::fs::File;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -33,6 +32,7 @@ use crate::nearest;
 use crate::needs;
 use crate::options::value;
 use crate::outside;
+use crate::own;
 use crate::owner::steer::{self, BlockOptions, Steer};
 use crate::owner::{mail, rpcd};
 
@@ -910,9 +910,7 @@ fn store_needs() -> Option<File> {
     let place = extract.parent().unwrap_or(Path::new("/"));
     let found = needs::read(Path::new(needs::UCI), Path::new(needs::RESOLVERS), Path::new(""));
     let stored = std::fs::create_dir_all(place).and_then(|()| {
-        // Of root's own: whoever could open it could hold it, too, and for ever.
-        let mut lock = File::options();
-        let turn = lock.write(true).create(true).truncate(false).mode(0o600).open(place.join("lock"))?;
+        let turn = own::turn(&place.join("lock"))?;
         rustix::fs::flock(&turn, FlockOperation::LockExclusive)?;
         needs::store(&found, extract).map(|()| turn)
     });

@@ -4,9 +4,9 @@
 //! files asks here first: the daemon for its state, the root half for the rules.
 
 use std::ffi::OsStr;
-use std::fs;
+use std::fs::{self, File};
 use std::io::{Error, ErrorKind, Result};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 use std::time::Duration;
 
@@ -35,6 +35,13 @@ fn is_for_diswall(directory: &Path) -> bool {
     let place = existing(directory).canonicalize().unwrap_or_default();
     let parts = || directory.iter().chain(&place).map(OsStr::as_encoded_bytes);
     parts().any(|part| part.starts_with(b"diswall")) && !parts().any(|part| part.ends_with(b".d"))
+}
+
+/// Opens a file by which root's own commands take turns, and makes it: whoever else could open it could hold it locked,
+/// and for ever. It must lie in a directory of root's.
+pub fn turn(path: &Path) -> Result<File> {
+    let no_link = rustix::fs::OFlags::NOFOLLOW.bits().cast_signed();
+    File::options().write(true).create(true).truncate(false).mode(0o600).custom_flags(no_link).open(path)
 }
 
 /// Whether a file is diswall's own by its path, links resolved. What is not there is anybody's.

@@ -23,6 +23,7 @@ use std::time::{Duration, Instant, SystemTime};
 use super::EditError;
 use crate::config::read::{self, read_all};
 use crate::needs;
+use crate::own;
 
 /// Longest wait for a lock: fifty edits on flash, and a `uci` between any two.
 const LOCK_WAIT: Duration = Duration::from_secs(60);
@@ -39,18 +40,13 @@ const TURN: &str = "/var/run/diswall/edit.lock";
 pub(super) fn lock_directory(path: &Path) -> Result<File, EditError> {
     let directory = parent(path);
     // Before the service's first start there is no such place.
-    let turn = (directory == Path::new(needs::UCI)).then(|| turn(Path::new(TURN)));
+    let turn = (directory == Path::new(needs::UCI)).then(|| own::turn(Path::new(TURN)));
     let file = match turn {
         Some(Ok(file)) => file,
         _ => File::open(directory).map_err(EditError::io("opening", directory))?,
     };
     lock(&file).map_err(EditError::io("locking", directory))?;
     Ok(file)
-}
-
-fn turn(path: &Path) -> io::Result<File> {
-    let no_link = rustix::fs::OFlags::NOFOLLOW.bits().cast_signed();
-    OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).custom_flags(no_link).open(path)
 }
 
 fn parent(path: &Path) -> &Path {

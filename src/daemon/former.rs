@@ -101,8 +101,7 @@ pub fn clear(place: &Path, files: &[&Path], here: &[&Path]) {
         return;
     }
     remove(&place.join(dynfw::KEPT));
-    let entries = fs::read_dir(place).into_iter().flatten().filter_map(Result::ok);
-    entries.map(|entry| entry.path()).filter(|path| lists::is_kept(path)).for_each(|path| remove(&path));
+    lists::forget(place, &[]);
 }
 
 fn remove(file: &Path) {

@@ -47,7 +47,7 @@ pub async fn run(relay: Rc<Relay>) {
         events: config.events,
         ..Settings::default()
     };
-    let intake = Intake::new(MOST, |address| may_ban(Source::DYNFW, address.into()).is_ok());
+    let intake = Intake::new(MOST, may_be_banned);
     let (sender, mut updates) = mpsc::channel(TOGETHER);
     let handle = dynfw::start(&settings, Path::new(NOWHERE), intake, sender);
     let patience = Duration::from_secs(config.patience);
@@ -118,7 +118,7 @@ impl Follow {
                     );
                 }
             }
-            Event::Ban { net, .. } if !may_be_banned(&net.addr()) => {}
+            Event::Ban { net, .. } if !may_be_banned(net.addr()) => {}
             Event::Ban { net, .. } if held.count() < MOST => _ = held.change(net.addr(), true, now()),
             Event::Ban { .. } => {
                 drop(held);
@@ -165,10 +165,12 @@ impl Follow {
 
 fn addresses(list: List) -> HashSet<IpAddr> {
     let v4 = list.v4.into_iter().map(|listed| IpAddr::V4(listed.address));
-    v4.chain(list.v6.into_iter().map(|listed| IpAddr::V6(listed.address))).filter(may_be_banned).collect()
+    v4.chain(list.v6.into_iter().map(|listed| IpAddr::V6(listed.address)))
+        .filter(|address| may_be_banned(*address))
+        .collect()
 }
 
 /// Others no router would take.
-fn may_be_banned(address: &IpAddr) -> bool {
-    may_ban(Source::DYNFW, (*address).into()).is_ok()
+fn may_be_banned(address: IpAddr) -> bool {
+    may_ban(Source::DYNFW, address.into()).is_ok()
 }

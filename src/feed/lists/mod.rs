@@ -31,7 +31,7 @@ pub use format::Format;
 pub use names::MOST as NAMES_MAX;
 pub use read::{Item, Reader, Summary, Verdict};
 pub use settings::Settings;
-pub use store::is_kept;
+pub use store::clear as forget;
 
 use crate::model::Source;
 use crate::own;
@@ -41,8 +41,8 @@ use crate::resolver::Pace;
 pub fn clear(lists: &[Settings], state_dir: &Path) {
     let wanted: Vec<PathBuf> =
         lists.iter().map(|list| store::path(list.directory(state_dir), list.source.name())).collect();
-    store::clear(state_dir, &wanted);
-    store::clear(Path::new(own::KEPT), &wanted);
+    forget(state_dir, &wanted);
+    forget(Path::new(own::KEPT), &wanted);
 }
 
 /// What lists have in common: they are fetched one after the other, and what one may hold depends on the others.

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use tokio::task::spawn_blocking;
 
 use crate::feed::fetch::Validators;
+use crate::limiter;
 use crate::model::entries::{ARRAYS, Shape};
 use crate::model::{Builder, Entries, Range};
 use crate::own;
@@ -49,7 +50,7 @@ pub fn path(directory: &Path, name: &str) -> PathBuf {
 }
 
 /// Whether a list is kept in that file.
-pub fn is_kept(file: &Path) -> bool {
+fn is_kept(file: &Path) -> bool {
     let mut magic = [0; 8];
     file.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"list."))
         && fs::symlink_metadata(file).is_ok_and(|found| found.is_file())
@@ -64,8 +65,13 @@ pub fn clear(directory: &Path, wanted: &[PathBuf]) {
         return;
     }
     for path in fs::read_dir(directory).into_iter().flatten().flatten().map(|found| found.path()) {
-        if is_kept(&path) && !wanted.contains(&path) {
-            let _ = fs::remove_file(&path);
+        if is_kept(&path)
+            && !wanted.contains(&path)
+            && let Err(error) = fs::remove_file(&path)
+        {
+            limiter::warn(("keep", "list"), || {
+                format!("{} is no longer used, and cannot be removed: {error}", path.display())
+            });
         }
     }
 }

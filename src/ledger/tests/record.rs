@@ -107,7 +107,7 @@ fn a_torn_tail_costs_what_was_being_said() {
     }
 }
 
-/// Every fourth byte begins what looks like a frame that reaches to the end: each would be summed up, which for 4 MiB are
+/// Every twelfth byte begins what looks like a frame that reaches to the end: each would be summed up, which for 4 MiB are
 /// days.
 #[test]
 fn a_record_of_beginnings_is_given_up() {

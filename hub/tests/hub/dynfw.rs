@@ -189,20 +189,13 @@ async fn routers_hold_what_sentinel_lists_and_take_one_list() {
 #[tokio::test]
 async fn routers_are_let_go_while_sentinel_is_away_and_come_back() {
     let mut sentinel = Sentinel::start(500);
-    sentinel.tell("close");
     let mut relayed = Relayed::new().await;
     let configuration = relayed.configuration(&sentinel, "patience = 6\n");
     let hub = relayed.site.hub(&configuration).await;
     let test = async {
         let mut router = relayed.router();
-        // A hub that knows nothing is not there.
-        let error = router.away().await;
-        assert!(error.contains("Connection refused"), "{error}");
-        let told = "does not follow Sentinel: no connection";
-        wait_for("status says why", async || relayed.site.run(&["status"]).await.contains(told)).await;
-        sentinel.tell("open");
         router.equals(&mut sentinel).await;
-        // Shorter than its patience.
+        // Shorter than its patience: after the first cut it is back at once, after more of them ever later.
         sentinel.tell("restart 3");
         sentinel.tell("add 45.8.8.8");
         router.equals(&mut sentinel).await;
@@ -220,6 +213,30 @@ async fn routers_are_let_go_while_sentinel_is_away_and_come_back() {
         assert_eq!(router.holds, held, "bans stay as long as max_age says");
         sentinel.tell("skip 100");
         sentinel.tell("open");
+        let again = async || hub.said().matches("Sentinel is followed").count() == 2;
+        wait_for("it follows again", again).await;
+        router.handle.resync.notify_one();
+        router.equals(&mut sentinel).await;
+    };
+    LocalSet::new().run_until(test).await;
+}
+
+#[tokio::test]
+async fn a_hub_that_knows_nothing_lets_nobody_in() {
+    let mut sentinel = Sentinel::start(500);
+    sentinel.tell("close");
+    let mut relayed = Relayed::new().await;
+    let configuration = relayed.configuration(&sentinel, "");
+    let hub = relayed.site.hub(&configuration).await;
+    let test = async {
+        let mut router = relayed.router();
+        let error = router.away().await;
+        assert!(error.contains("Connection refused"), "{error}");
+        let told = "does not follow Sentinel: no connection";
+        wait_for("status says why", async || relayed.site.run(&["status"]).await.contains(told)).await;
+        sentinel.tell("open");
+        wait_for("it follows", async || hub.said().contains("Sentinel is followed")).await;
+        router.handle.resync.notify_one();
         router.equals(&mut sentinel).await;
     };
     LocalSet::new().run_until(test).await;

@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{self, Read};
 
-use super::{Failure, ListTest, Outcome, show};
+use super::arguments::ListTest;
+use super::{Failure, Outcome, show};
 use crate::exit;
 use crate::feed::fetch::{self, Wanted};
 use crate::feed::lists::read::{Reason, Refused};

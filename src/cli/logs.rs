@@ -4,7 +4,8 @@ use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::io::{BufRead, Read};
 
-use super::{Failure, LogsTest, Outcome, in_force, show};
+use super::arguments::LogsTest;
+use super::{Failure, Outcome, in_force, show};
 use crate::exit;
 use crate::owner::trial::{Judged, Trial};
 use crate::plural;

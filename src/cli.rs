@@ -108,7 +108,7 @@ pub fn main() -> ExitCode {
 fn early_exit(early: argh::EarlyExit, command: &str) -> ExitCode {
     match early.status {
         Ok(()) => {
-            println!("{}", early.output.trim_end());
+            show::say(early.output.trim_end());
             ExitCode::from(exit::DONE)
         }
         Err(()) => {
@@ -339,7 +339,7 @@ fn watch(command: Watch) -> Outcome {
 fn steer(config: Option<PathBuf>, command: impl FnOnce(&Steer) -> Result<protocol::Done, Refusal>) -> Outcome {
     let done = command(&Steer::new(&config_path(config)))?;
     for row in &done.done {
-        println!("{}", row.text);
+        show::say(&row.text);
     }
     Ok(exit::DONE)
 }
@@ -435,7 +435,7 @@ fn print_rules(command: Rules) -> Outcome {
         (_, false, true, false) => return load_rules(&config, &loaded),
         _ => return Err(Failure::usage("--standalone, --write, --load and --delete exclude each other")),
     };
-    print!("{text}");
+    show::say(text.trim_end());
     Ok(exit::DONE)
 }
 
@@ -505,8 +505,14 @@ fn config_explain(option: &str) -> Outcome {
             Ok(exit::DONE)
         }
         None => {
-            let sections = config::kinds().collect::<Vec<_>>().join(", ");
-            Err(Failure::usage(format!("no option and no section is called '{option}'; sections: {sections}")))
+            let section = option.split_once('.').map_or("", |(section, _)| section);
+            let section = if section == "main" { "diswall" } else { section };
+            let known: Vec<&str> = config::options_of(section).iter().map(|(name, _)| *name).collect();
+            let (what, names) = match known.is_empty() {
+                true => ("sections".to_owned(), config::kinds().collect()),
+                false => (format!("options of {section}"), known),
+            };
+            Err(Failure::usage(format!("no option and no section is called '{option}'; {what}: {}", names.join(", "))))
         }
     }
 }
@@ -521,10 +527,10 @@ fn config_check(command: ConfigCheck) -> Outcome {
         Err(problems) => (problems, Vec::new()),
     };
     if !problems.is_empty() {
-        println!("{problems}");
+        show::say(&problems.to_string());
     }
     for (_, error) in unknown {
-        println!("warning: config diswall 'main': {error}; nothing is guarded there");
+        show::say(&format!("warning: config diswall 'main': {error}; nothing is guarded there"));
     }
     if problems.has_errors() {
         return Ok(exit::USAGE);

@@ -118,7 +118,7 @@ pub struct History {
     #[argh(switch)]
     pub json: bool,
     /// how many hours back, 1 to 168 (default 24)
-    #[argh(option, default = "24")]
+    #[argh(option, default = "24", from_str_fn(whole))]
     pub hours: u32,
 }
 
@@ -132,7 +132,7 @@ pub struct Report {
     #[argh(option)]
     pub config: Option<PathBuf>,
     /// the last so many days, today among them, 1 to 366 (default 7); 14 are kept
-    #[argh(option, default = "7")]
+    #[argh(option, default = "7", from_str_fn(whole))]
     pub days: u32,
     /// print text (the default)
     #[argh(switch)]
@@ -458,4 +458,23 @@ pub struct ConfigExplain {
     /// option, section.option, or section
     #[argh(positional)]
     pub option: String,
+}
+
+/// A number of hours or days; how many there may be, the daemon says.
+fn whole(text: &str) -> Result<u32, String> {
+    text.parse().map_err(|_| "accepted is a whole number".into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_number_hears_what_is_accepted() {
+        for words in [["history", "--hours", "soon"], ["report", "--days", "-1"]] {
+            let refused =
+                Arguments::from_args(&["diswall"], &words).err().map(|early| early.output).unwrap_or_default();
+            assert!(refused.contains(words[2]) && refused.contains("whole number"), "{refused}");
+        }
+    }
 }

@@ -440,8 +440,8 @@ impl Daemon {
         };
         let asked = self.feeds.resync(only);
         self.kernel.compare_all();
-        if asked.is_empty() && only.is_some() {
-            return Err(Refusal::failed("that feed is switched off"));
+        if let Some(only) = only.filter(|_| asked.is_empty()) {
+            return Err(Refusal::failed(format!("{only} is switched off")));
         }
         Ok(Resynced { feeds: asked.iter().map(Source::to_string).collect() })
     }

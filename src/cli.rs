@@ -419,21 +419,26 @@ fn print_rules(command: Rules) -> Outcome {
         crate::owner::edit::sweep(&config);
     }
     // What is read before one's turn may be older than what another has written meanwhile.
-    let _turn = (command.write || command.load).then(store_needs).flatten();
+    let _turn = (command.write || command.load || command.clear).then(store_needs).flatten();
     let mut loaded = in_force(&config)?;
     let settings = &mut loaded.settings;
-    if !command.standalone && !command.load && !command.delete && settings.main.enabled {
+    if !command.standalone && !command.load && !command.delete && !command.clear && settings.main.enabled {
         // fw4's configuration is diswall's neighbour: /etc/config/firewall.
         leave_unknown_zones_out(settings, &config.with_file_name("firewall"))?;
     }
     let settings = &loaded.settings;
+    if command.clear && !command.standalone && !command.write && !command.load {
+        tell(files::clear(settings, noted(&config), command.delete).map_err(rules_refused)?);
+        return Ok(exit::DONE);
+    }
     let text = match (command.standalone, command.write, command.load, command.delete) {
+        _ if command.clear => return Err(Failure::usage("--clear goes with --delete alone")),
         (true, false, false, false) => rules::standalone(settings),
         (false, false, false, true) => rules::removal(settings),
         (false, false, false, false) => rules::for_fw4(settings, &files::zone_devices(settings)),
         (false, true, false, false) => return write_rules(&config, &loaded),
         (_, false, true, false) => return load_rules(&config, &loaded),
-        _ => return Err(Failure::usage("--standalone, --write, --load and --delete exclude each other")),
+        _ => return Err(Failure::usage("--standalone, --write, --load, --clear and --delete exclude each other")),
     };
     show::say(text.trim_end());
     Ok(exit::DONE)
@@ -470,15 +475,20 @@ fn store_needs() -> Option<File> {
 
 fn write_rules(config: &Path, loaded: &Loaded) -> Outcome {
     let written = files::write(&loaded.settings, Path::new(files::DIRECTORY)).map_err(rules_refused)?;
-    tell_lacking(written.lacking);
+    tell(written.lacking);
     accept(config, loaded);
     Ok(if written.changed { exit::DONE } else { exit::NO })
 }
 
 fn load_rules(config: &Path, loaded: &Loaded) -> Outcome {
-    tell_lacking(files::load(&loaded.settings).map_err(rules_refused)?);
+    tell(files::load(&loaded.settings, noted(config)).map_err(rules_refused)?);
     accept(config, loaded);
     Ok(exit::DONE)
+}
+
+/// Where it is noted what rules have put into the kernel: of the service's configuration alone, for there is room for one.
+fn noted(config: &Path) -> Option<&'static Path> {
+    (config == Path::new(config::DEFAULT_PATH)).then_some(Path::new(files::DIRECTORY))
 }
 
 /// The rules of this configuration are in place: it is kept as the last good one.
@@ -492,7 +502,7 @@ fn rules_refused(error: files::Error) -> Failure {
     Failure { status: exit::RULES_REFUSED, text: error.to_string() }
 }
 
-fn tell_lacking(lacking: Option<String>) {
+fn tell(lacking: Option<String>) {
     if let Some(text) = lacking {
         eprintln!("diswall: {text}");
     }

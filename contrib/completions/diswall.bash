@@ -65,7 +65,7 @@ _diswall() {
 		'disallow') mapfile -t COMPREPLY < <(compgen -W '--config --help' -- "$word") ;;
 		'kick') mapfile -t COMPREPLY < <(compgen -W '--config --help' -- "$word") ;;
 		'resync') mapfile -t COMPREPLY < <(compgen -W '--config --help dynfw nats crowdsec' -- "$word") ;;
-		'rules') mapfile -t COMPREPLY < <(compgen -W '--config --standalone --write --load --delete --help' -- "$word") ;;
+		'rules') mapfile -t COMPREPLY < <(compgen -W '--config --standalone --write --load --delete --clear --help' -- "$word") ;;
 		'config') mapfile -t COMPREPLY < <(compgen -W '--help check restore explain' -- "$word") ;;
 		'config check') compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -W '--config --help' -- "$word") ;;
 		'config restore') mapfile -t COMPREPLY < <(compgen -W '--config --help' -- "$word") ;;

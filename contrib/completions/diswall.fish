@@ -80,6 +80,7 @@ complete -c diswall -n '__diswall_at rules' -l standalone -d 'complete ruleset: 
 complete -c diswall -n '__diswall_at rules' -l write -d 'check the text and put it where fw4 includes it; exit status 0: it changed, 1: it did not, 4: nft refuses it'
 complete -c diswall -n '__diswall_at rules' -l load -d 'have nft load the complete ruleset, less what the kernel lacks; 4: it refuses'
 complete -c diswall -n '__diswall_at rules' -l delete -d 'print what takes everything of diswall out of the table: diswall rules --delete | nft -f -'
+complete -c diswall -n '__diswall_at rules' -l clear -d 'take away what rules of a former configuration left in the kernel; with --delete, or where diswall is switched off, everything of diswall'
 complete -c diswall -n '__diswall_at config' -a check -d 'Print every problem of a configuration file with its line'
 complete -c diswall -n '__diswall_at config' -a restore -d 'Put the last good configuration in the place of the file, which is set aside as /etc/diswall/set-aside'
 complete -c diswall -n '__diswall_at config' -a explain -d 'Print what an option means and what it may be'

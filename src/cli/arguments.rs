@@ -327,6 +327,10 @@ pub struct Rules {
     /// print what takes everything of diswall out of the table: diswall rules --delete | nft -f -
     #[argh(switch)]
     pub delete: bool,
+    /// take away what rules of a former configuration left in the kernel; with --delete, or where diswall is switched
+    /// off, everything of diswall
+    #[argh(switch)]
+    pub clear: bool,
 }
 
 /// Work on the configuration file.

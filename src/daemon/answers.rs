@@ -132,6 +132,7 @@ impl Daemon {
         let main = &self.settings.main;
         let (state, error) = match self.kernel.state() {
             State::Ok => ("ok", None),
+            State::Off => ("missing", None),
             State::Missing(text) | State::Unguarded(text) => ("missing", Some(text.clone())),
             State::Error(text) => ("error", Some(text.clone())),
         };

@@ -43,6 +43,8 @@ const QUARREL: u32 = 60;
 pub enum State {
     /// Sets hold what the ledger says.
     Ok,
+    /// Diswall is switched off: there are to be no sets.
+    Off,
     /// The sets hold what the ledger says, and no rule looks at them; one sentence.
     Unguarded(String),
     /// There is no table to put sets into; one sentence.
@@ -81,6 +83,8 @@ struct Pending {
 /// The netlink sockets, and what is known of the table.
 pub struct Kernel {
     names: Names,
+    /// Option `enabled`.
+    on: bool,
     max_entries: MaxEntries,
     link: Option<(Firewall, TableWatch)>,
     state: State,
@@ -121,6 +125,7 @@ impl Kernel {
         let main = &settings.main;
         Kernel {
             names: names(settings),
+            on: main.enabled,
             max_entries: main.max_entries,
             link: None,
             state: State::Missing("not looked at yet".into()),
@@ -206,7 +211,12 @@ impl Kernel {
     /// Starts anew under other names or another size.
     pub fn configure(&mut self, settings: &Settings) {
         let main = &settings.main;
-        if names(settings) != self.names || main.max_entries != self.max_entries {
+        let new = names(settings);
+        let moves = (&new.table, &new.prefix) != (&self.names.table, &self.names.prefix);
+        if self.on && (moves || !main.enabled) {
+            self.leave(Some(&new).filter(|new| main.enabled && new.table == self.names.table));
+        }
+        if new != self.names || main.max_entries != self.max_entries || main.enabled != self.on {
             let (refills, last_refill) = (self.refills, self.last_refill);
             let unsettled = std::mem::take(&mut self.unsettled);
             // What was true is, until it has been looked at.
@@ -216,6 +226,17 @@ impl Kernel {
         } else if main.zones != self.zones || main.states != self.states {
             (self.zones, self.states) = (main.zones.clone(), main.states);
             self.repair_soon();
+        }
+    }
+
+    /// Takes the sets away that are the daemon's no longer, but for those that have a name of the new ones. What rules still
+    /// name goes with them: root, who loads other rules, takes it away.
+    fn leave(&mut self, new: Option<&Names>) {
+        let Some((firewall, _)) = &mut self.link else { return };
+        let sets = self.names.keys().map(|key| self.names.set(key));
+        let sets: Vec<String> = sets.filter(|set| new.is_none_or(|new| new.find(set.as_bytes()).is_none())).collect();
+        if let Err(error) = firewall.remove_former(&sets) {
+            limiter::warn(("firewall", "former"), || format!("firewall: {error}; the sets of {} stay", self.names));
         }
     }
 
@@ -421,7 +442,7 @@ impl Kernel {
     fn end(&mut self, state: State, changes: usize, made: usize) -> Repaired {
         self.in_order = matches!(state, State::Ok | State::Unguarded(_));
         match &state {
-            State::Ok => self.retry = RETRY_FIRST,
+            State::Ok | State::Off => self.retry = RETRY_FIRST,
             // The watch tells when the table comes; asking again is for the case that it cannot.
             State::Missing(_) | State::Unguarded(_) => self.repair_in(RETRY_LONGEST),
             State::Error(_) => {
@@ -453,6 +474,9 @@ impl Kernel {
             self.pending = None;
         }
         self.in_order = false;
+        if !self.on {
+            return Ok(State::Off);
+        }
         self.open()?;
         let Kernel {
             link: Some((firewall, _)), pending, names, singles, unsettled, parts, zones, states, guards, ..

@@ -680,6 +680,25 @@ fn switched_off_it_starts_nothing_and_leaves_nothing_in_the_kernel() {
     }
 }
 
+/// procd says "Command failed" of a service that it does not have, and the package manager stops what it removes once more.
+#[test]
+fn a_second_stop_asks_procd_for_nothing_that_it_does_not_have() {
+    let root = router("second-stop", FRESH);
+    root.write("bin/ubus", include_str!("standins/router"), 0o755);
+    for knows in [true, false] {
+        if knows {
+            root.write("answers/ubus-knows", "", 0o644);
+        } else {
+            fs::remove_file(root.0.join("answers/ubus-knows")).unwrap();
+        }
+        for action in ["stop", "withdraw"] {
+            root.write("log", "", 0o644);
+            service(&root, action);
+            assert_eq!(root.read("log").contains("procd_kill"), knows, "{action}: {}", root.read("log"));
+        }
+    }
+}
+
 /// Whatever the text names that is in force stays; what a former one named goes once fw4 has loaded the new one.
 #[test]
 fn what_former_rules_left_goes_once_the_new_ones_are_loaded() {

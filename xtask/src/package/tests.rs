@@ -634,17 +634,53 @@ fn without_fw4_the_rules_are_loaded_and_taken_away_again() {
 fn a_read_only_etc_and_a_full_overlay_cost_no_protection() {
     let root = router("read-only", &format!("{FRESH}diswall.main.state_dir=/srv/diswall\n"));
     root.write("sbin/ujail", "", 0o755);
-    // A file that cannot be given away; that it cannot be because of a read-only file system is all one.
-    root.write("etc/group", "root:x:0:\n", 0o644);
+    root.write("etc/config/diswall", "config diswall 'main'\n", 0o600);
     root.write("srv", "a file, where a directory cannot be made\n", 0o644);
-    service(&root, "start");
+    let start = || {
+        let script = "mount --bind \"$0/etc\" \"$0/etc\"; mount -o remount,bind,ro \"$0/etc\"; chroot \"$0\" \
+                      /bin/busybox ash -c '/bin/sh /etc/rc.common /etc/init.d/diswall start'";
+        printed(Command::new("unshare").args(["--mount", "sh", "-ec", script]).arg(&root.0));
+    };
+    start();
     let log = root.read("log");
-    for line in ["cannot make state_dir /srv/diswall", "the daemon runs as root"] {
+    for line in ["cannot make state_dir /srv/diswall", "reads a copy of it"] {
         assert!(calls(&log, "logger").iter().any(|said| said.contains(line)), "no {line:?} in\n{log}");
     }
-    assert!(log.contains("diswall rules --write") && log.contains("procd_set_param command /usr/bin/diswall"), "{log}");
-    // The daemon could not read its configuration as anybody else.
-    assert!(!log.contains("procd_set_param user"), "{log}");
+    // For an overlay that is full nobody runs as root.
+    for line in
+        ["diswall rules --write", "command /usr/bin/diswall run --config /var/run/diswall/config\n", "user diswall"]
+    {
+        assert!(log.contains(line), "no {line:?} in {log}");
+    }
+    let copy = root.0.join("var/run/diswall/config");
+    let found = || fs::metadata(&copy).map(|found| (found.uid(), found.gid(), found.mode() & 0o7777)).ok();
+    assert_eq!(
+        (root.read("var/run/diswall/config").as_str(), found()),
+        ("config diswall 'main'\n", Some((0, 914, 0o640)))
+    );
+    // What was given to it before need not be given again.
+    assert!(sh(&root, "chgrp diswall /etc/config/diswall && chmod 640 /etc/config/diswall"));
+    root.write("log", "", 0o644);
+    start();
+    assert!(
+        root.read("log").contains("run --config /etc/config/diswall\n") && found().is_none(),
+        "{}",
+        root.read("log")
+    );
+}
+
+/// Where the daemon could read its configuration as root alone, there is none.
+#[test]
+fn a_configuration_that_nobody_but_root_can_read_makes_no_daemon_of_roots() {
+    let root = router("no-lending", FRESH);
+    root.write("sbin/ujail", "", 0o755);
+    root.write("etc/config/diswall", "config diswall 'main'\n", 0o600);
+    root.write("etc/group", "root:x:0:\n", 0o644);
+    assert!(!sh(&root, "/bin/sh /etc/rc.common /etc/init.d/diswall start"));
+    let log = root.read("log");
+    assert!(calls(&log, "logger").iter().any(|said| said.contains("the daemon is not started")), "{log}");
+    assert!(log.contains("diswall rules --write") && !log.contains("procd_open_instance"), "{log}");
+    assert!(!root.exists("var/run/diswall/config") && !root.exists("var/run/diswall/config.new"));
 }
 
 #[test]

@@ -25,6 +25,7 @@ mod offences;
 mod packets;
 mod parts;
 mod proof;
+mod quarrel;
 mod report;
 mod round;
 mod scene;

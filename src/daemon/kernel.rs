@@ -10,6 +10,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::clock;
+use super::quarrel::Quarrel;
 use super::round::Round;
 use crate::config::MaxEntries;
 use crate::config::{Settings, States};
@@ -34,9 +35,6 @@ const AT_ONCE: usize = 8000;
 
 /// So many elements that somebody else touched are looked at one by one.
 const SINGLES: usize = 256;
-
-/// So many repairs in a minute are no firewall's restart.
-const QUARREL: u32 = 60;
 
 /// What the kernel's side is like.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -115,8 +113,7 @@ pub struct Kernel {
     pub refills: u64,
     /// `CLOCK_BOOTTIME` seconds of the last of them.
     pub last_refill: Option<u64>,
-    /// Repairs in the minute of [`Kernel::last_refill`].
-    refills_minute: u32,
+    quarrel: Quarrel,
 }
 
 impl Kernel {
@@ -143,7 +140,7 @@ impl Kernel {
             unsettled: Vec::new(),
             refills: 0,
             last_refill: None,
-            refills_minute: 0,
+            quarrel: Quarrel::default(),
         }
     }
 
@@ -221,7 +218,8 @@ impl Kernel {
             let unsettled = std::mem::take(&mut self.unsettled);
             // What was true is, until it has been looked at.
             let state = std::mem::replace(&mut self.state, State::Ok);
-            *self = Kernel { refills, last_refill, unsettled, state, ..Kernel::new(settings) };
+            let quarrel = std::mem::take(&mut self.quarrel);
+            *self = Kernel { refills, last_refill, quarrel, unsettled, state, ..Kernel::new(settings) };
             self.repair_soon();
         } else if main.zones != self.zones || main.states != self.states {
             (self.zones, self.states) = (main.zones.clone(), main.states);
@@ -341,12 +339,9 @@ impl Kernel {
 
     /// Somebody else changes the sets again and again, so that they hold what they should half of the time; a sentence.
     pub fn quarrel(&self) -> Option<String> {
-        let lately = self.last_refill.is_some_and(|last| clock::boot_seconds().saturating_sub(last) < 60);
-        (lately && self.refills_minute >= QUARREL).then(|| {
-            format!(
-                "another program changes the sets of table '{}' again and again ({} times in a minute); does another diswall run?",
-                self.names.table, self.refills_minute
-            )
+        self.quarrel.lasts(clock::boot_seconds()).then(|| {
+            let table = &self.names.table;
+            format!("another program changes the sets of table '{table}' again and again; does another diswall run?")
         })
     }
 
@@ -456,8 +451,7 @@ impl Kernel {
         }
         if changes > 0 {
             let now = clock::boot_seconds();
-            let same = self.last_refill.is_some_and(|last| last / 60 == now / 60);
-            self.refills_minute = if same { self.refills_minute.saturating_add(1) } else { 1 };
+            self.quarrel.note(now);
             self.refills += 1;
             self.last_refill = Some(now);
         }

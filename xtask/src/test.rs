@@ -41,6 +41,8 @@ Runs every check, the quick ones first, and sums up:
   routers       the packages' binaries, built beside the checks above; those for mips_24kc and
                 aarch64_cortex-a53 without link-time optimization, which takes the most time
   emulated      those binaries under user-mode emulation (cargo xtask emulate --brief)
+  counts, MIPS  the same instructions and memory as above, as mips_24kc runs them (cargo xtask bench --counts
+                --mips; mipsel_24kc would have to be built once more)
   machines      and on whole emulated machines (cargo xtask machine)
   licences      of every crate, against deny.toml
   advisories    cargo-deny, where it is installed and its database can be fetched
@@ -49,8 +51,8 @@ End-to-end tests that fail, five at most, are tried once more alone, and those i
 real servers and the kernel a machine that stands still for a moment must not look like a fault. What passes only
 then is named in the summary.
 
---quick leaves out routers, emulated and machines, which are some 20 minutes of work for two cores. Ubuntu has neither
-the compiler nor the other processors' libraries: they are left out there too.
+--quick leaves out routers, emulated, counts on MIPS and machines, which are some 20 minutes of work for two cores.
+Ubuntu has neither the compiler nor the other processors' libraries: they are left out there too.
 
 Installs what is missing (apt-get) and says so. Needs no terminal and no standard input.";
 
@@ -216,6 +218,7 @@ fn run_all(args: &[String]) -> Result<()> {
     if let Some(building) = routers {
         report.check("routers", |_| building.and_then(RouterBuild::wait));
         report.check("emulated", |_| in_order(emulate::SUBCOMMAND.run, &["--as-built", "--brief"]));
+        report.check("counts, MIPS", |_| in_order(bench::counts, &["--mips", "mips_24kc"]));
         report.check("machines", |_| in_order(machine::SUBCOMMAND.run, &[]));
     }
     report.check("licences", |_| check_licences().map(|crates| Outcome::Passed(format!("{crates} crates"))));

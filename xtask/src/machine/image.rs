@@ -36,13 +36,16 @@ done
 poweroff -f
 "#;
 
-/// Goes on to the disk `$1`, whose module is in the archive, with memory where a router has it.
+/// The label of the disk it goes on from: which of two disks the kernel finds first is chance.
+const LABEL: &str = "system";
+
+/// Goes on to that disk, whose module is in the archive, with memory where a router has it.
 const FROM_DISK: &str = r#"#!/bin/busybox sh
 /bin/busybox mount -t proc proc /proc
 /bin/busybox mount -t devtmpfs dev /dev
 while read -r module; do /bin/busybox insmod "/modules/$module.ko"; done </modules/order
-while [ ! -b DEVICE ]; do /bin/busybox usleep 100000; done
-/bin/busybox mount -t ext4 -o noatime DEVICE /mnt
+while ! disk=$(/bin/busybox findfs LABEL=LABEL); do /bin/busybox usleep 100000; done
+/bin/busybox mount -t ext4 -o noatime "$disk" /mnt
 /bin/busybox mount -t tmpfs tmp /mnt/tmp
 /bin/busybox mount -t tmpfs state /mnt/var/lib
 /bin/busybox umount /dev /proc
@@ -118,15 +121,15 @@ pub fn build_on_disk(
     scripts: &[(&str, &str)],
     place: &Path,
 ) -> Result<Image> {
-    let (module, device) = kind.disk.ok_or_else(|| format!("no disk was tried with {}", kind.name))?;
+    let module = kind.disk.ok_or_else(|| format!("no disk was tried with {}", kind.name))?;
     let (tree, disk) = (place.join("tree"), place.join("disk"));
     let _ = std::fs::remove_dir_all(&tree);
     let _ = std::fs::remove_file(&disk);
     collect(kind, system, daemon, configuration, scripts)?.write_below(&tree)?;
-    let mut make = command("mke2fs", &["-q", "-t", "ext2", "-m", "0", "-E", "root_owner=0:0", "-d"]);
+    let mut make = command("mke2fs", &["-q", "-t", "ext2", "-L", LABEL, "-m", "0", "-E", "root_owner=0:0", "-d"]);
     run(make.arg(&tree).arg(&disk).arg("64M"))?;
     let mut files = Files(BTreeMap::new());
-    files.add("init", 0o755, FROM_DISK.replace("DEVICE", device).into());
+    files.add("init", 0o755, FROM_DISK.replace("LABEL=LABEL", &format!("LABEL={LABEL}")).into());
     files.add("bin/busybox", 0o755, busybox(&system.root)?);
     add_modules(&mut files, &["crc32c_generic", "ext4", module], system)?;
     Ok(Image { kernel: kernel(system)?, archive: gzip(&files.archive(), Effort::Little)?, disk: Some(disk) })
@@ -169,11 +172,12 @@ fn collect(
 }
 
 /// Directories of the machine.
-const DIRECTORIES: [&str; 18] = [
+const DIRECTORIES: [&str; 19] = [
     "bin",
     "dev",
     "etc",
     "etc/config",
+    "etc/diswall",
     "lib",
     "lib64",
     "mnt",

@@ -21,14 +21,14 @@ pub struct Kind {
     pub program: Program,
     /// Debian's package that needs the newest kernel of the kind we boot.
     pub kernel: &'static str,
-    /// The emulator and its options.
+    /// The emulator and its options, with a card on the network `net`.
     pub qemu: &'static [&'static str],
     /// The serial console's device, as the kernel calls it.
     pub console: &'static str,
     /// The network card's module.
     pub network: &'static [&'static str],
-    /// The disk's module and device, where a disk is tried, which then stands for a router's flash.
-    pub disk: Option<(&'static str, &'static str)>,
+    /// The disk's module, where a disk is tried, which then stands for a router's flash.
+    pub disk: Option<&'static str>,
 }
 
 /// Every one. Each gets 64 MB of memory: the smallest router that OpenWrt still runs on.
@@ -46,31 +46,19 @@ pub const KINDS: [Kind; 3] = [
             "64",
             "-vga",
             "none",
-            "-netdev",
-            "user,id=net",
             "-device",
             "pcnet,netdev=net,romfile=",
         ],
         console: "ttyS0",
         network: &["pcnet32"],
-        disk: Some(("ata_piix", "/dev/sda")),
+        disk: Some("ata_piix"),
     },
     Kind {
         name: "armhf",
         why: "the processor of the Turris Omnia",
         program: Program::Router("arm_cortex-a9_vfpv3-d16"),
         kernel: "linux-image-armmp",
-        qemu: &[
-            "qemu-system-arm",
-            "-M",
-            "virt",
-            "-m",
-            "64",
-            "-netdev",
-            "user,id=net",
-            "-device",
-            "virtio-net-device,netdev=net",
-        ],
+        qemu: &["qemu-system-arm", "-M", "virt", "-m", "64", "-device", "virtio-net-device,netdev=net"],
         console: "ttyAMA0",
         network: &["virtio_mmio", "virtio_net"],
         disk: None,
@@ -83,17 +71,7 @@ pub const KINDS: [Kind; 3] = [
             Cross { tools: "s390x-linux-gnu", zig: &["-target", "s390x-linux-gnu.2.36"] },
         ),
         kernel: "linux-image-s390x",
-        qemu: &[
-            "qemu-system-s390x",
-            "-M",
-            "s390-ccw-virtio",
-            "-m",
-            "64",
-            "-netdev",
-            "user,id=net",
-            "-device",
-            "virtio-net-ccw,netdev=net",
-        ],
+        qemu: &["qemu-system-s390x", "-M", "s390-ccw-virtio", "-m", "64", "-device", "virtio-net-ccw,netdev=net"],
         console: "ttysclp0",
         network: &["virtio_net"],
         disk: None,

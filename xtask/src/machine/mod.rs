@@ -3,7 +3,7 @@
 //! sets hold what they must. Called by `main`.
 
 mod full;
-mod image;
+pub mod image;
 pub mod kinds;
 
 use std::path::{Path, PathBuf};
@@ -141,40 +141,60 @@ fn try_out(kind: &Kind, given: &Given) -> Result<String> {
 }
 
 /// The daemon for a machine, built unless it is given.
-fn build(kind: &Kind, given: Option<&Path>) -> Result<Daemon> {
-    let (triple, profile, cross, libraries) = match &kind.program {
+pub fn build(kind: &Kind, given: Option<&Path>) -> Result<Daemon> {
+    let (triple, profile, cross) = match &kind.program {
         Program::Router(arch) => {
             let target = targets::named(arch)?;
-            toolchain::prepare(&target.cross)?;
-            (target.triple, "release", &target.cross, Some(router::root(target)?))
+            (target.triple, "release", &target.cross)
         }
-        Program::Debian(triple, cross) => (*triple, "machine", cross, None),
+        Program::Debian(triple, cross) => (*triple, "machine", cross),
     };
     toolchain::prepare(cross)?;
     let program = match given {
         Some(program) => program.to_path_buf(),
         None => toolchain::build(triple, profile, Tls::Without)?,
     };
+    with_libraries(kind, program)
+}
+
+/// A daemon that is built, with the libraries of a router where it is a router's.
+pub fn with_libraries(kind: &Kind, program: PathBuf) -> Result<Daemon> {
+    let libraries = match kind.program {
+        Program::Router(arch) => Some(router::root(targets::named(arch)?)?),
+        Program::Debian(..) => None,
+    };
     Ok(Daemon { program, libraries })
 }
 
 /// A running machine and its serial line.
-struct Machine {
+pub struct Machine {
     part: Part,
     name: &'static str,
 }
 
 impl Machine {
     fn boot(kind: &Kind, image: &image::Image, scratch: &Path) -> Result<Machine> {
+        Machine::boot_with(kind, image, scratch, "user", &[])
+    }
+
+    /// The same on a network of qemu's of this kind, with more options of qemu's.
+    pub fn boot_with(
+        kind: &Kind,
+        image: &image::Image,
+        scratch: &Path,
+        network: &str,
+        more: &[String],
+    ) -> Result<Machine> {
         let archive = scratch.join("initramfs.gz");
         write(&archive, &image.archive)?;
         // setpriv(1): however this process ends, the emulator ends with it.
         let mut qemu = command("setpriv", &["--pdeathsig", "KILL", "--"]);
-        qemu.args(kind.qemu);
+        qemu.args(kind.qemu).args(["-netdev", &format!("{network},id=net")]);
         qemu.args(["-nographic", "-no-reboot", "-kernel"]).arg(&image.kernel).arg("-initrd").arg(&archive);
         if let Some(disk) = &image.disk {
             qemu.args(["-drive", &format!("file={},format=raw", disk.display())]);
         }
+        qemu.args(more);
         // cma=0: Debian's ARM kernel puts 16 of the 64 MB aside for devices that no router has; with them gone
         // the kernel, not the daemon, runs out of memory over a list of 5,000.
         qemu.args(["-append", &format!("console={} quiet panic=-1 cma=0", kind.console)]);
@@ -185,15 +205,19 @@ impl Machine {
         Ok(machine)
     }
 
-    /// Runs a command over there; what it prints. An error when it fails.
-    fn tell(&mut self, line: &str) -> Result<String> {
+    /// Runs a command over there; what it prints, and its exit status.
+    pub fn ask(&mut self, line: &str) -> Result<(String, String)> {
         self.part.send(line)?;
-        let (printed, status) = self.until("@done ")?;
+        self.until("@done ")
+    }
+
+    /// The same; an error when it fails.
+    fn tell(&mut self, line: &str) -> Result<String> {
+        let (printed, status) = self.ask(line)?;
         if status == "0" {
             return Ok(printed);
         }
-        self.part.send("tail -n 20 /tmp/log")?;
-        let (log, _) = self.until("@done ")?;
+        let (log, _) = self.ask("tail -n 20 /tmp/log")?;
         Err(format!("{}: {line}: status {status}\n{printed}\nthe daemon's log:\n{log}", self.name))
     }
 

@@ -56,7 +56,7 @@ fields!(TryArguments { lines });
 
 #[derive(Default)]
 struct Tried {
-    lines: Vec<trial::Judged>,
+    lines: Vec<trial::Row>,
 }
 
 fields!(Tried { lines });

@@ -1,7 +1,8 @@
 //! Completions for bash, zsh and fish.
 
 use super::{Argument, Command, Section};
-use crate::model::{Source, Teller};
+use crate::feed::{self, registry};
+use crate::model::Source;
 
 /// What may stand for an argument.
 enum Values {
@@ -14,10 +15,11 @@ enum Values {
 fn values(command: &Command, argument: &Argument, sections: &[Section]) -> Values {
     let words = |words: &[&str]| Values::Words(words.iter().map(|word| (*word).to_owned()).collect());
     match (&*command.path, argument.name.trim_start_matches('-')) {
-        (_, "config" | "file" | "catalogue") | ("list-test", "list") => Values::Files,
+        (_, "config" | "file") | ("list-test", "list") => Values::Files,
         ("resync", "source") => {
-            let asked = Source::named().filter(|source| source.teller() == Teller::Feed);
-            Values::Words(asked.map(|source| source.name().to_owned()).collect())
+            let remote =
+                registry::all(&feed::Settings::default()).map(|(_, source)| source.name().to_owned()).collect();
+            Values::Words(remote)
         }
         (path, "source") => {
             let sources = Source::named().map(|source| source.name().to_owned());
@@ -31,7 +33,6 @@ fn values(command: &Command, argument: &Argument, sections: &[Section]) -> Value
             words(&["auto", "plain", "csv", "spamhaus", "dshield", "ranges", "rir", "suricata", "names"])
         }
         ("rpcd", "what") => words(&["list", "call"]),
-        ("lists", "words") => words(&["show", "enable", "disable", "recommend"]),
         ("config explain", "option") => Values::Words(
             sections
                 .iter()
@@ -127,8 +128,7 @@ pub fn zsh(commands: &[Command], sections: &[Section]) -> String {
             let star = if option.is_repeated { "*" } else { "" };
             specs.push(if option.has_value {
                 let name = option.name.trim_start_matches('-');
-                // Without `=` behind the name: the value is a word of its own, and argh takes it in no other way.
-                format!("'{star}{}[{about}]:{name}:{}'", option.name, zsh_action(&values(command, option, sections)))
+                format!("'{star}{}=[{about}]:{name}:{}'", option.name, zsh_action(&values(command, option, sections)))
             } else {
                 format!("'{star}{}[{about}]'", option.name)
             });

@@ -2,19 +2,16 @@
 //! time, and what it writes to flash.
 
 use std::collections::HashMap;
-use std::fs;
-use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use crate::Result;
-use crate::measure::{cpu, memory};
-
-/// The time in which a life of the daemon's fills its buffers and tables, and is not looked at.
-const WARM_UP: Duration = Duration::from_secs(120);
+use super::ground::{FlashFile, Pace, Reading, Whole};
 
 /// Fewer samples of one life say nothing.
 const LEAST: usize = 12;
+
+/// The part of a router's week that samples must cover for a verdict: what is drawn out further says more of how books
+/// fill than of what leaks.
+const COVERED: f64 = 0.1;
 
 /// What may be added in a router's week, by the slope less twice its own error.
 const MOST_KIB: f64 = 1024.0;
@@ -35,6 +32,7 @@ type Value = fn(&Sample) -> f64;
 
 /// See the module's head.
 pub struct Gauge {
+    pace: Pace,
     begun: Instant,
     life: usize,
     life_begun: Instant,
@@ -45,13 +43,16 @@ pub struct Gauge {
     pages: u64,
     pages_of_life: u64,
     flash: Flash,
+    /// As last seen; what was available, at its least.
+    whole: Option<Whole>,
 }
 
 impl Gauge {
     /// Nothing has been looked at.
-    pub fn new(flash: &Path) -> Gauge {
+    pub fn new(pace: Pace) -> Gauge {
         let now = Instant::now();
         Gauge {
+            pace,
             begun: now,
             life: 0,
             life_begun: now,
@@ -61,37 +62,36 @@ impl Gauge {
             cpu_of_life: Duration::ZERO,
             pages: 0,
             pages_of_life: 0,
-            flash: Flash { place: flash.to_path_buf(), known: HashMap::new(), bytes: 0, writes: 0 },
+            flash: Flash::default(),
+            whole: None,
         }
     }
 
-    /// Looks at the process and at the flash.
-    pub fn look(&mut self, pid: u32) -> Result<()> {
-        self.flash.look();
-        self.cpu_of_life = cpu(pid)?;
-        self.pages_of_life = written(pid)?;
+    /// Notes a reading.
+    pub fn note(&mut self, reading: Reading) {
+        self.flash.note(reading.files);
+        self.cpu_of_life = reading.cpu;
+        self.pages_of_life = reading.pages;
+        let least = self.whole.map_or(u64::MAX, |whole| whole.available);
+        self.whole = reading.machine.map(|whole| Whole { available: whole.available.min(least), ..whole });
         if self.looked.is_some_and(|at| at.elapsed() < Duration::from_secs(2)) {
-            return Ok(());
+            return;
         }
         self.looked = Some(Instant::now());
-        if self.life_begun.elapsed() < WARM_UP {
-            return Ok(());
+        if self.life_begun.elapsed() < self.pace.warm_up() {
+            return;
         }
-        let directory = format!("/proc/{pid}/fd");
-        let descriptors = fs::read_dir(&directory).map_err(|error| format!("{directory}: {error}"))?.count();
         self.samples.push(Sample {
             life: self.life,
             minutes: self.begun.elapsed().as_secs_f64() / 60.0,
-            own: memory(pid, "RssAnon")? as f64,
-            resident: memory(pid, "VmRSS")? as f64,
-            descriptors: descriptors as f64,
+            own: reading.own as f64,
+            resident: reading.resident as f64,
+            descriptors: reading.descriptors as f64,
         });
-        Ok(())
     }
 
-    /// The process has ended, or is about to; the next look is at another.
+    /// The process has ended, or is about to; the next reading is of another.
     pub fn ends(&mut self) {
-        self.flash.look();
         self.life += 1;
         self.life_begun = Instant::now();
         self.cpu += std::mem::take(&mut self.cpu_of_life);
@@ -115,6 +115,10 @@ impl Gauge {
                 self.pages + self.pages_of_life
             ),
         ];
+        if let Some(Whole { device, available }) = self.whole {
+            lines.push(format!("the flash's device: {device} bytes written, the journal's among them"));
+            lines.push(format!("memory of the whole machine: {available} KiB were available at the least"));
+        }
         let mut is_flat = true;
         let columns: [(&str, &str, f64, Value); 3] = [
             ("memory of its own (RssAnon)", "KiB", MOST_KIB, |sample| sample.own),
@@ -125,13 +129,18 @@ impl Gauge {
             let points: Vec<(usize, f64, f64)> =
                 self.samples.iter().map(|sample| (sample.life, sample.minutes, value(sample))).collect();
             let highest = points.iter().map(|point| point.2).fold(0.0, f64::max);
-            let Some(Slope { slope, error }) = slope(&points) else {
+            let Some(Slope { slope, error, covered }) = slope(&points) else {
                 lines.push(format!("{name}: too few samples for a slope"));
                 continue;
             };
             let (grows, least) = (slope * week, (slope - 2.0 * error) * week);
-            let verdict = if least <= most { "flat" } else { "NOT FLAT" };
-            is_flat &= least <= most;
+            let is_long = covered >= week * COVERED;
+            let verdict = match (is_long, least <= most) {
+                (false, _) => format!("no verdict, {covered:.0} minutes of the {:.0} it takes", week * COVERED),
+                (true, true) => "flat".to_owned(),
+                (true, false) => "NOT FLAT".to_owned(),
+            };
+            is_flat &= !is_long || least <= most;
             lines.push(format!(
                 "{name}: at most {highest:.0} {unit}; slope {slope:+.3} ± {error:.3} {unit} a minute, {grows:+.0} {unit} in a \
                  router's week (allowed: {most:.0} beyond twice the error), {} samples: {verdict}",
@@ -142,22 +151,16 @@ impl Gauge {
     }
 }
 
-/// Bytes of pages that a process has dirtied on file systems that lie on a device.
-fn written(pid: u32) -> Result<u64> {
-    let file = format!("/proc/{pid}/io");
-    let text = fs::read_to_string(&file).map_err(|error| format!("{file}: {error}"))?;
-    let bytes = text.lines().find_map(|line| line.strip_prefix("write_bytes: ")?.parse().ok());
-    bytes.ok_or_else(|| format!("{file} has no write_bytes"))
-}
-
 struct Slope {
     slope: f64,
     error: f64,
+    /// Minutes between the first and the last point of each life, together.
+    covered: f64,
 }
 
 /// Least squares over all lives of the process: one slope, a level for each life. Points: life, minutes, value.
 fn slope(points: &[(usize, f64, f64)]) -> Option<Slope> {
-    let (mut xx, mut xy, mut yy, mut count, mut lives) = (0.0, 0.0, 0.0, 0, 0);
+    let (mut xx, mut xy, mut yy, mut count, mut lives, mut covered) = (0.0, 0.0, 0.0, 0, 0, 0.0);
     let last = points.iter().map(|point| point.0).max()?;
     for life in 0..=last {
         let of: Vec<(f64, f64)> = points.iter().filter(|point| point.0 == life).map(|&(_, x, y)| (x, y)).collect();
@@ -172,49 +175,45 @@ fn slope(points: &[(usize, f64, f64)]) -> Option<Slope> {
             yy += (y - y0) * (y - y0);
         }
         (count, lives) = (count + of.len(), lives + 1);
+        covered += of.last().map_or(0.0, |last| last.0) - of.first().map_or(0.0, |first| first.0);
     }
     if count < LEAST || xx == 0.0 {
         return None;
     }
     let slope = xy / xx;
     let rest = (yy - slope * xy).max(0.0) / (count - lives - 1).max(1) as f64;
-    Some(Slope { slope, error: (rest / xx).sqrt() })
+    Some(Slope { slope, error: (rest / xx).sqrt(), covered })
 }
 
-/// What is written below a directory, by looking: a file that has grown has had as much written to it, another one of
-/// the same name all that is in it.
+/// What is written to files, by looking: a file that has grown has had as much written to it, another one of the same
+/// name all that is in it.
+#[derive(Default)]
 struct Flash {
-    place: PathBuf,
-    known: HashMap<PathBuf, (u64, u64, i64)>,
+    known: HashMap<String, FlashFile>,
     bytes: u64,
     writes: u64,
 }
 
 impl Flash {
-    fn look(&mut self) {
-        let mut directories = vec![self.place.clone()];
-        while let Some(directory) = directories.pop() {
-            for entry in fs::read_dir(&directory).into_iter().flatten().flatten() {
-                let (path, Ok(meta)) = (entry.path(), entry.metadata()) else { continue };
-                if meta.is_dir() {
-                    directories.push(path);
-                    continue;
-                }
-                let now = (meta.ino(), meta.len(), meta.mtime() * 1_000_000_000 + meta.mtime_nsec());
-                let added = match self.known.insert(path, now) {
-                    Some(before) if before == now => continue,
-                    Some((inode, length, _)) if inode == now.0 && length <= now.1 => now.1 - length,
-                    _ => now.1,
-                };
-                self.bytes += added;
-                self.writes += 1;
-            }
+    fn note(&mut self, files: Vec<FlashFile>) {
+        for now in files {
+            let added = match self.known.get(&now.path) {
+                Some(before) if *before == now => continue,
+                Some(before) if before.inode == now.inode && before.length <= now.length => now.length - before.length,
+                _ => now.length,
+            };
+            self.bytes += added;
+            self.writes += 1;
+            self.known.insert(now.path.clone(), now);
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
+    use super::super::here::files_below;
     use super::*;
 
     #[test]
@@ -223,12 +222,31 @@ mod tests {
             (0..30).map(move |step| (life, f64::from(step), level + slope * f64::from(step) + f64::from(step % 3)))
         };
         let leaking: Vec<_> = life(0, 100.0, 5.0).chain(life(1, 100.0, 5.0)).collect();
-        let Slope { slope: leak, error } = slope(&leaking).expect("a slope");
+        let Slope { slope: leak, error, covered } = slope(&leaking).expect("a slope");
+        assert_eq!(covered, 58.0);
         assert!((leak - 5.0).abs() < 0.1 && error < 0.1, "{leak} ± {error}");
         let flat: Vec<_> = life(0, 100.0, 0.0).chain(life(1, 900.0, 0.0)).collect();
-        let Slope { slope: none, error } = slope(&flat).expect("a slope");
+        let Slope { slope: none, error, .. } = slope(&flat).expect("a slope");
         assert!(none.abs() <= 2.0 * error, "{none} ± {error}");
         assert!(slope(&leaking[..5]).is_none());
+    }
+
+    #[test]
+    fn a_verdict_takes_a_part_of_the_week() {
+        let mut gauge = Gauge::new(Pace::HERE);
+        let sample = |minute: f64| Sample {
+            life: 0,
+            minutes: minute,
+            own: 1000.0 + 500.0 * minute,
+            resident: 4000.0,
+            descriptors: 20.0,
+        };
+        gauge.samples = (0..20).map(|step| sample(f64::from(step) / 4.0)).collect();
+        let (lines, is_flat) = gauge.report(100.0);
+        assert!(is_flat && lines.iter().any(|line| line.contains("no verdict, 5 minutes of the 10")), "{lines:?}");
+        gauge.samples = (0..20).map(|step| sample(f64::from(step))).collect();
+        let (lines, is_flat) = gauge.report(100.0);
+        assert!(!is_flat && lines.iter().any(|line| line.ends_with("NOT FLAT")), "{lines:?}");
     }
 
     #[test]
@@ -236,19 +254,19 @@ mod tests {
         let place = std::env::temp_dir().join(format!("diswall-soak-flash-{}", std::process::id()));
         fs::create_dir_all(place.join("kept")).expect("a directory");
         let file = place.join("kept/record");
-        let mut flash = Flash { place: place.clone(), known: HashMap::new(), bytes: 0, writes: 0 };
+        let mut flash = Flash::default();
         fs::write(&file, [0; 100]).expect("written");
-        flash.look();
+        flash.note(files_below(&place));
         fs::OpenOptions::new()
             .append(true)
             .open(&file)
             .and_then(|mut file| std::io::Write::write_all(&mut file, &[1; 20]))
             .expect("written");
-        flash.look();
-        flash.look();
+        flash.note(files_below(&place));
+        flash.note(files_below(&place));
         fs::write(place.join("new"), [0; 50]).expect("written");
         fs::rename(place.join("new"), &file).expect("renamed");
-        flash.look();
+        flash.note(files_below(&place));
         let _ = fs::remove_dir_all(&place);
         assert_eq!((flash.bytes, flash.writes), (170, 3));
     }

@@ -7,8 +7,6 @@ use std::time::Instant;
 use serde_json::Value;
 
 use super::truth::{Book, Expected};
-use crate::Result;
-use crate::command::command;
 
 /// How many differences of one kind are named.
 const NAMED: usize = 8;
@@ -16,27 +14,18 @@ const NAMED: usize = 8;
 /// A set as nft lists it: element and seconds that are left.
 pub type Listing = BTreeMap<String, Option<u64>>;
 
-/// What these sets of the kernel hold together. A set that is not there holds nothing.
-pub fn kernel(sets: &[&str]) -> Result<Listing> {
+/// The elements of a set that nft lists.
+pub fn elements(told: &Value) -> Listing {
+    let objects = told["nftables"].as_array().map_or(&[][..], Vec::as_slice);
+    let elements = objects.iter().find_map(|object| object["set"]["elem"].as_array());
     let mut listing = Listing::new();
-    for set in sets {
-        let name = format!("diswall_{set}");
-        let told = command("nft", &["-j", "list", "set", "inet", "fw4", &name]).output();
-        let told = told.map_err(|error| format!("nft: {error}"))?;
-        if !told.status.success() {
-            continue;
-        }
-        let value: Value = serde_json::from_slice(&told.stdout).map_err(|error| format!("nft -j list set: {error}"))?;
-        let objects = value["nftables"].as_array().map_or(&[][..], Vec::as_slice);
-        let elements = objects.iter().find_map(|object| object["set"]["elem"].as_array());
-        for element in elements.map_or(&[][..], Vec::as_slice) {
-            let inner = element.get("elem");
-            let (name, left) =
-                (inner.map_or(element, |inner| &inner["val"]), inner.and_then(|inner| inner["expires"].as_u64()));
-            listing.insert(named(name), left);
-        }
+    for element in elements.map_or(&[][..], Vec::as_slice) {
+        let inner = element.get("elem");
+        let (name, left) =
+            (inner.map_or(element, |inner| &inner["val"]), inner.and_then(|inner| inner["expires"].as_u64()));
+        listing.insert(named(name), left);
     }
-    Ok(listing)
+    listing
 }
 
 /// An element as people write it.
@@ -85,13 +74,13 @@ mod tests {
 
     use serde_json::json;
 
-    use super::super::truth::Until;
+    use super::super::truth::{SLACK, Until};
     use super::*;
 
     #[test]
     fn every_kind_of_difference_is_named() {
         let now = Instant::now() + Duration::from_secs(1000);
-        let mut book = Book::default();
+        let mut book = Book::new(SLACK);
         book.enter("a".into(), Until::EVER);
         book.enter("b".into(), Until::after(now, now, Duration::from_secs(60)));
         let of = |pairs: &[(&str, Option<u64>)]| {

@@ -2,21 +2,23 @@
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
 use super::cards::Card;
+use super::emulated::Emulated;
 use super::gauge::Gauge;
+use super::ground::{Ground, OPEN, Pace, ROUTER};
+use super::here::Here;
 use super::judge::{self, Listing};
 use super::random::Random;
-use super::router::{Anew, FLASH, OPEN, PATIENCE, ROUTER, Router};
-use super::truth::{Book, Until};
+use super::router::{Anew, Router};
+use super::truth::{Book, SLACK, Until};
 use crate::Result;
-use crate::command::{command, output, run};
-use crate::files::write;
+use crate::command::{command, output};
 use crate::parts::{DisWall, LOGIN, Part, Sentinel};
 use crate::sandbox::load_nft;
 
@@ -30,7 +32,8 @@ const MANY: usize = 2000;
 const FEW: usize = 400;
 
 /// How long a scanner is banned the first time, the second and so on, in seconds: the router's own ladder of 15 minutes,
-/// 30 minutes, an hour and so on, at a hundred times its speed, but never shorter than a busy machine can look.
+/// 30 minutes, an hour and so on, at a hundred times its speed, but never shorter than a busy machine can look. Longer on
+/// a slower one.
 const LADDER: [u64; 5] = [20, 30, 40, 90, 900];
 
 /// Failed log-ins that are too many.
@@ -50,15 +53,54 @@ const SOURCES: [(&str, &[&str], bool); 6] = [
     ("allow", &["allow4", "allow6"], false),
 ];
 
+/// Whoever is not banned by then offends once more.
+const AGAIN: Duration = Duration::from_secs(3);
+
+/// How near an end may not be of what is taken back, and of who is to be kept out.
+const NEAR: Duration = Duration::from_secs(15);
+const NEAR_TOUCHED: Duration = Duration::from_secs(20);
+
+/// How long the stranger waits for an answer.
+const ANSWER: Duration = Duration::from_millis(600);
+
 /// A comparison that takes longer says what it waited for.
 const SLOW: Duration = Duration::from_secs(10);
 
 /// Who is told apart by packets at a comparison: so many of those that are banned.
 const TOUCHED: usize = 2;
 
+/// Where the router of a soak is.
+pub struct Place<'a> {
+    /// The program there.
+    pub program: &'a Path,
+    /// Where cargo put the simulated service.
+    pub parts: PathBuf,
+    /// In memory, and on a disk.
+    pub scratch: &'a Path,
+    pub disk: &'a Path,
+    /// Whether it is an emulated machine.
+    pub emulated: bool,
+}
+
+impl Place<'_> {
+    /// How fast it goes there.
+    pub fn pace(&self) -> Pace {
+        if self.emulated { Pace::EMULATED } else { Pace::HERE }
+    }
+
+    fn ground(&self, ports: &str) -> Result<Box<dyn Ground>> {
+        Ok(if self.emulated {
+            Box::new(Emulated::new(self.program, self.disk, ports)?)
+        } else {
+            Box::new(Here::new(self.program, self.scratch, self.disk)?)
+        })
+    }
+}
+
 /// See the module's head.
 pub struct Play {
     router: Router,
+    pace: Pace,
     sentinel: Sentinel,
     diswall: DisWall,
     stranger: Part,
@@ -76,27 +118,27 @@ pub struct Play {
     networks: u32,
     /// What the daemon costs.
     pub gauge: Gauge,
-    list: std::path::PathBuf,
     /// Comparisons made, elements compared in them, the longest time until all agreed.
     pub compared: (u32, usize, Duration),
 }
 
 impl Play {
-    /// Everything put together, up to both feeds being live. `parts` is where cargo put the simulated service.
-    pub fn set_up(program: &Path, parts: &Path, scratch: &Path, disk: &Path, seed: u64) -> Result<Play> {
-        let mut random = Random::new(seed, u64::MAX);
-        build_clock(scratch)?;
-        let sentinel = Sentinel::start(0, scratch)?;
-        let diswall = DisWall::start(parts, scratch)?;
-        let list = scratch.join("farm.txt");
-        let configuration = configuration(scratch, &sentinel, &diswall, &list);
-        let router = Router::new(program, scratch, disk, &configuration)?;
-        let mut program = router.wan.command("/usr/bin/python3");
-        let stranger = Part::start("stranger", program.args(["tests/parts/stranger.py", ROUTER]), scratch)?;
+    /// Everything put together, up to both feeds being live.
+    pub fn set_up(place: &Place, seed: u64) -> Result<Play> {
+        let (pace, mut random) = (place.pace(), Random::new(seed, u64::MAX));
+        let sentinel = Sentinel::start(0, place.scratch)?;
+        let diswall = DisWall::start(&place.parts, place.scratch)?;
+        let mut router = Router::new(place.ground(&ports(&sentinel, &diswall))?, pace);
+        router.configure(&configuration(&router, pace, &sentinel, &diswall))?;
+        let mut program = router.outside("/usr/bin/python3");
+        let wait = pace.long(ANSWER).as_secs_f64().to_string();
+        let stranger =
+            Part::start("stranger", program.args(["tests/parts/stranger.py", ROUTER, &wait]), place.scratch)?;
         stranger.json()?;
-        let truth = SOURCES.map(|(name, _, _)| (name, Book::default())).into();
+        let truth = SOURCES.map(|(name, _, _)| (name, Book::new(pace.long(SLACK)))).into();
         let mut play = Play {
             router,
+            pace,
             sentinel,
             diswall,
             stranger,
@@ -109,8 +151,7 @@ impl Play {
             clock_is_off: None,
             strangers: 0,
             networks: 0,
-            gauge: Gauge::new(Path::new(FLASH)),
-            list,
+            gauge: Gauge::new(pace),
             compared: (0, 0, Duration::ZERO),
         };
         let addresses: Vec<String> = (0..MANY).map(|_| random.address(SENTINEL).to_string()).collect();
@@ -120,18 +161,20 @@ impl Play {
         play.change_list(&mut random, FEW)?;
         play.enter_list();
         play.router.load_rules()?;
-        play.router.start()?;
-        play.live()?;
-        Ok(play)
+        match play.router.start().and_then(|()| play.live()) {
+            Ok(()) => Ok(play),
+            Err(error) => Err(format!("{error}\n  the daemon's log:\n  {}", play.log_tail())),
+        }
     }
 
     /// The last that the daemon logged.
-    pub fn log_tail(&self) -> String {
+    pub fn log_tail(&mut self) -> String {
         self.router.log_tail()
     }
 
     fn book(&mut self, source: &'static str) -> &mut Book {
-        self.truth.entry(source).or_default()
+        let slack = self.pace.long(SLACK);
+        self.truth.entry(source).or_insert_with(|| Book::new(slack))
     }
 
     fn live(&mut self) -> Result<()> {
@@ -145,9 +188,15 @@ impl Play {
     pub fn play(&mut self, card: Card, random: &mut Random) -> Result<()> {
         let outcome = self.do_card(card, random);
         if !matches!(card, Card::Anew(_)) {
-            self.gauge.look(self.router.pid()?)?;
+            self.look()?;
         }
         outcome
+    }
+
+    fn look(&mut self) -> Result<()> {
+        let reading = self.router.reading()?;
+        self.gauge.note(reading);
+        Ok(())
     }
 
     fn do_card(&mut self, card: Card, random: &mut Random) -> Result<()> {
@@ -176,10 +225,10 @@ impl Play {
             Card::FirewallReload => self.router.load_rules(),
             Card::FirewallRestart => self.router.load_rules_anew(),
             Card::FirewallFlush => self.flush_ruleset(),
-            Card::SetsFlushed => flush_sets(random),
+            Card::SetsFlushed => self.flush_sets(random),
             Card::FeedCut => self.cut_feed(random),
             Card::LinkLoss => self.lose_link(random),
-            Card::UplinkDown => self.uplink_down(),
+            Card::UplinkDown => self.router.uplink_down(),
             Card::Clock => self.set_clock(random),
             Card::Anew(how) => self.begin_anew(how, random),
             Card::Compare => self.compare(random),
@@ -267,15 +316,15 @@ impl Play {
 
     /// Does something until the router has banned this address, and enters that.
     fn until_banned(&mut self, address: &str, offend: &mut dyn FnMut(&mut Play) -> Result<()>) -> Result<()> {
-        let start = Instant::now();
-        while start.elapsed() < PATIENCE {
+        let (start, patience) = (Instant::now(), self.pace.patience());
+        while start.elapsed() < patience {
             // Whoever offends while he is banned offends for nothing.
             let before = Instant::now();
             offend(self)?;
-            while before.elapsed() < Duration::from_secs(3) {
-                if judge::kernel(&["scan4"])?.contains_key(address) {
+            while before.elapsed() < self.pace.long(AGAIN) {
+                if self.router.kernel(&["scan4"])?.contains_key(address) {
                     let level = self.seen.get(address).copied().unwrap_or(0);
-                    let time = Duration::from_secs(LADDER[level.min(LADDER.len() - 1)]);
+                    let time = self.pace.long(Duration::from_secs(LADDER[level.min(LADDER.len() - 1)]));
                     self.book("scan").enter(address.to_owned(), Until::after(start, Instant::now(), time));
                     self.seen.insert(address.to_owned(), level + 1);
                     return Ok(());
@@ -283,7 +332,7 @@ impl Play {
                 sleep(Duration::from_millis(50));
             }
         }
-        Err(format!("{address} has offended for {PATIENCE:?} and is not banned"))
+        Err(format!("{address} has offended for {patience:?} and is not banned"))
     }
 
     fn scan(&mut self, port: u16) -> Result<()> {
@@ -346,9 +395,8 @@ impl Play {
 
     fn unblock(&mut self, random: &mut Random) -> Result<()> {
         // One whose end is near may be over before it is taken back.
-        let now = Instant::now();
-        let all: Vec<String> =
-            self.book("manual").expected(now, now + Duration::from_secs(15)).must.into_iter().collect();
+        let (now, near) = (Instant::now(), self.pace.long(NEAR));
+        let all: Vec<String> = self.book("manual").expected(now, now + near).must.into_iter().collect();
         let Some(name) = random.one_of(&all) else { return Ok(()) };
         self.router.cli(&["unblock", name])?;
         self.book("manual").strike(name);
@@ -378,9 +426,8 @@ impl Play {
     }
 
     fn disallow(&mut self, random: &mut Random) -> Result<()> {
-        let now = Instant::now();
-        let own: Vec<String> =
-            self.book("allow").expected(now, now + Duration::from_secs(15)).must.into_iter().collect();
+        let (now, near) = (Instant::now(), self.pace.long(NEAR));
+        let own: Vec<String> = self.book("allow").expected(now, now + near).must.into_iter().collect();
         let own: Vec<String> = own.into_iter().filter(|name| !self.diswall_allows.contains(name)).collect();
         let Some(name) = random.one_of(&own) else { return Ok(()) };
         self.router.cli(&["disallow", name])?;
@@ -414,13 +461,13 @@ impl Play {
         }
         self.listed.sort();
         self.listed.dedup();
-        write(&self.list, self.listed.join("\n") + "\n")
+        self.router.write_list(self.listed.join("\n") + "\n")
     }
 
     fn enter_list(&mut self) {
         let listed = if self.list_is_on { self.listed.clone() } else { Vec::new() };
         let book = self.book("farm");
-        *book = Book::default();
+        book.clear();
         listed.into_iter().for_each(|name| book.enter(name, Until::EVER));
     }
 
@@ -458,8 +505,19 @@ impl Play {
     }
 
     fn flush_ruleset(&mut self) -> Result<()> {
-        output(&mut command("nft", &["flush", "ruleset"]))?;
+        self.router.tell("nft flush ruleset")?;
         self.router.load_rules()
+    }
+
+    /// As somebody does who tries things out.
+    fn flush_sets(&mut self, random: &mut Random) -> Result<()> {
+        for (source, sets, _) in SOURCES {
+            let is_there = source != "farm" || self.list_is_on;
+            if random.coin() && is_there {
+                self.router.tell(&format!("nft flush set inet fw4 diswall_{}", sets[0]))?;
+            }
+        }
+        Ok(())
     }
 
     // what goes wrong
@@ -472,24 +530,11 @@ impl Play {
 
     /// Nothing of the feeds comes through for a moment, and nothing says so.
     fn lose_link(&mut self, random: &mut Random) -> Result<()> {
-        let ports = format!("{{ {}, {} }}", self.sentinel.port, self.diswall.port);
-        let text = format!(
-            "table inet soak {{\n\tchain lost {{\n\t\ttype filter hook output priority -300;\n\t\t\
-             tcp dport {ports} skuid 914 drop\n\t\ttcp sport {ports} drop\n\t}}\n}}\n"
-        );
-        load_nft(&text.replace("skuid", "meta skuid"), Path::new("/run"))?;
-        // By other sockets the service and the server still talk: only the daemon's account is cut off there.
+        load_nft(&self.router.loss(&ports(&self.sentinel, &self.diswall)), Path::new("/run"))?;
         let outcome = self.deltas(random);
         sleep(Duration::from_millis(random.between(200, 2500)));
         output(&mut command("nft", &["delete", "table", "inet", "soak"]))?;
         outcome
-    }
-
-    fn uplink_down(&mut self) -> Result<()> {
-        run(&mut command("ip", &["link", "set", "wan", "down"]))?;
-        sleep(Duration::from_millis(500));
-        run(&mut command("ip", &["link", "set", "wan", "up"]))?;
-        self.router.route()
     }
 
     /// There, and the next time back.
@@ -515,7 +560,7 @@ impl Play {
 
     fn begin_anew(&mut self, how: Anew, random: &mut Random) -> Result<()> {
         let away = Duration::from_millis(random.between(100, 2000));
-        self.gauge.look(self.router.pid()?)?;
+        self.look()?;
         self.gauge.ends();
         if how.loses_scans() {
             self.book("scan").doubt(Instant::now());
@@ -538,14 +583,15 @@ impl Play {
         loop {
             let (found, count) = self.differences()?;
             if found.is_empty() {
-                if start.elapsed() > SLOW {
+                if start.elapsed() > self.pace.long(SLOW) {
                     println!("  equal after {:.1} s only; until then: {last}", start.elapsed().as_secs_f64());
                 }
                 self.compared = (self.compared.0 + 1, self.compared.1 + count, self.compared.2.max(start.elapsed()));
                 break;
             }
-            if start.elapsed() > PATIENCE {
-                return Err(format!("after {PATIENCE:?} there still differ:\n  {}", found.join("\n  ")));
+            let patience = self.pace.patience();
+            if start.elapsed() > patience {
+                return Err(format!("after {patience:?} there still differ:\n  {}", found.join("\n  ")));
             }
             last = found.join("; ");
             sleep(Duration::from_millis(300));
@@ -557,7 +603,7 @@ impl Play {
         let (mut found, mut count) = (Vec::new(), 0);
         for (source, sets, timed) in SOURCES {
             let before = Instant::now();
-            let kernel = judge::kernel(sets)?;
+            let kernel = self.router.kernel(sets)?;
             let ledger: Listing = if source == "farm" && !self.list_is_on {
                 Listing::new()
             } else {
@@ -580,7 +626,7 @@ impl Play {
         let now = Instant::now();
         let allowed = self.truth["allow"].expected(now, now).may;
         for (source, _, _) in &SOURCES[..SOURCES.len() - 1] {
-            let must = self.truth[source].expected(now, now + Duration::from_secs(20)).must;
+            let must = self.truth[source].expected(now, now + self.pace.long(NEAR_TOUCHED)).must;
             let hosts: Vec<String> =
                 must.into_iter().filter(|name| name.parse::<Ipv4Addr>().is_ok() && !allowed.contains(name)).collect();
             for _ in 0..TOUCHED {
@@ -600,42 +646,30 @@ impl Play {
     }
 }
 
-/// As somebody does who tries things out.
-fn flush_sets(random: &mut Random) -> Result<()> {
-    for (_, sets, _) in SOURCES {
-        if random.coin() {
-            output(&mut command("nft", &["flush", "set", "inet", "fw4", &format!("diswall_{}", sets[0])])).or_else(
-                |error| {
-                    // The list's sets are not there while it is switched off.
-                    if error.contains("No such file") { Ok(String::new()) } else { Err(error) }
-                },
-            )?;
-        }
-    }
-    Ok(())
+/// Where the servers of the feeds listen.
+fn ports(sentinel: &Sentinel, diswall: &DisWall) -> String {
+    format!("{{ {}, {} }}", sentinel.port, diswall.port)
 }
 
-/// The wall clock that can be set.
-fn build_clock(scratch: &Path) -> Result<()> {
-    let library = scratch.join("clock.so").display().to_string();
-    run(&mut command("gcc", &["-O2", "-shared", "-fPIC", "-o", &library, "tests/parts/clock.c"]))
-}
-
-fn configuration(scratch: &Path, sentinel: &Sentinel, diswall: &DisWall, list: &Path) -> String {
-    let ladder: String = LADDER.iter().map(|seconds| format!("\tlist ban_time '{seconds}s'\n")).collect();
+fn configuration(router: &Router, pace: Pace, sentinel: &Sentinel, diswall: &DisWall) -> String {
+    let ladder: String = LADDER
+        .iter()
+        .map(|seconds| format!("\tlist ban_time '{}s'\n", pace.long(Duration::from_secs(*seconds)).as_secs()))
+        .collect();
     format!(
         "config diswall 'main'\n\toption log_level 'info'\n\n\
-         config dynfw 'dynfw'\n\toption server '127.0.0.1'\n\toption port '{}'\n\toption server_key '{}'\n\
+         config dynfw 'dynfw'\n\toption server '{0}'\n\toption port '{1}'\n\toption server_key '{2}'\n\
          \toption key_url 'none'\n\n\
-         config nats 'nats'\n\toption server '127.0.0.1'\n\toption port '{}'\n\toption client_name '{LOGIN}'\n\
+         config nats 'nats'\n\toption server '{0}'\n\toption port '{3}'\n\toption client_name '{LOGIN}'\n\
          \toption client_pass '{LOGIN}'\n\toption hostname 'router'\n\n\
          config scan 'scan'\n{ladder}\n\
-         config login 'login'\n\toption source '{}'\n\toption attempts '{ATTEMPTS}'\n\toption proof 'always'\n\n\
-         config list 'farm'\n\toption enabled '1' # farm\n\toption url '{}'\n\n",
+         config login 'login'\n\toption source '{4}'\n\toption attempts '{ATTEMPTS}'\n\toption proof 'always'\n\n\
+         config list 'farm'\n\toption enabled '1' # farm\n\toption url '{5}'\n\n",
+        router.servers(),
         sentinel.port,
         sentinel.public_key,
         diswall.port,
-        scratch.join("auth.log").display(),
-        list.display(),
+        router.log(),
+        router.list(),
     )
 }

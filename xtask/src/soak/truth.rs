@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 /// By how much an end may be off: seconds are whole, and messages have a way to go.
-const SLACK: Duration = Duration::from_secs(4);
+pub const SLACK: Duration = Duration::from_secs(4);
 
 /// By how much more once it was written down and read again.
 const RETOLD: Duration = Duration::from_secs(2);
@@ -29,9 +29,10 @@ impl Until {
 }
 
 /// Addresses and networks with their ends.
-#[derive(Default)]
 pub struct Book {
     entries: BTreeMap<String, Until>,
+    /// By how much an end may be off.
+    slack: Duration,
 }
 
 /// What a set that was read between two moments must hold and may hold.
@@ -44,6 +45,16 @@ pub struct Expected {
 }
 
 impl Book {
+    /// Nothing is in it.
+    pub fn new(slack: Duration) -> Book {
+        Book { entries: BTreeMap::new(), slack }
+    }
+
+    /// Strikes out everything.
+    pub fn clear(&mut self) {
+        self.entries.clear();
+    }
+
     /// Enters one; what there was of it is forgotten.
     pub fn enter(&mut self, name: String, until: Until) {
         self.entries.insert(name, until);
@@ -87,7 +98,7 @@ impl Book {
 
     /// Strikes out what has ended for certain; the names.
     pub fn forget_ended(&mut self, now: Instant) -> Vec<String> {
-        let is_over = |until: &Until| until.at_most.is_some_and(|end| end + SLACK < now);
+        let is_over = |until: &Until| until.at_most.is_some_and(|end| end + self.slack < now);
         let over: Vec<String> =
             self.entries.iter().filter(|(_, until)| is_over(until)).map(|(name, _)| name.clone()).collect();
         over.iter().for_each(|name| self.strike(name));
@@ -98,10 +109,10 @@ impl Book {
     pub fn expected(&self, before: Instant, after: Instant) -> Expected {
         let mut expected = Expected::default();
         for (name, until) in &self.entries {
-            if until.surely.is_none_or(|end| after + SLACK < end) {
+            if until.surely.is_none_or(|end| after + self.slack < end) {
                 expected.must.insert(name.clone());
             }
-            if until.at_most.is_none_or(|end| before < end + SLACK) {
+            if until.at_most.is_none_or(|end| before < end + self.slack) {
                 expected.may.insert(name.clone());
             }
         }
@@ -113,8 +124,8 @@ impl Book {
         let Some(until) = self.entries.get(name) else { return false };
         let (Some(end), Some(left)) = (until.at_most, left) else { return until.at_most.is_none() == left.is_none() };
         let left = Duration::from_secs(left);
-        before + left <= end + SLACK
-            && until.surely.is_none_or(|surely| surely < after || surely <= after + left + SLACK)
+        before + left <= end + self.slack
+            && until.surely.is_none_or(|surely| surely < after || surely <= after + left + self.slack)
     }
 }
 
@@ -125,7 +136,7 @@ mod tests {
     #[test]
     fn around_an_end_both_are_right_and_elsewhere_one() {
         let now = Instant::now() + Duration::from_secs(1000);
-        let mut book = Book::default();
+        let mut book = Book::new(SLACK);
         book.enter("a".into(), Until::after(now, now + Duration::from_secs(1), Duration::from_secs(60)));
         book.enter("b".into(), Until::EVER);
         let at = |seconds| {
@@ -141,7 +152,7 @@ mod tests {
     #[test]
     fn an_end_that_is_off_is_seen() {
         let now = Instant::now() + Duration::from_secs(1000);
-        let mut book = Book::default();
+        let mut book = Book::new(SLACK);
         book.enter("a".into(), Until::after(now, now, Duration::from_secs(3600)));
         book.enter("b".into(), Until::EVER);
         for (name, left, right) in [
@@ -160,7 +171,7 @@ mod tests {
     #[test]
     fn what_is_doubted_need_not_be_and_may_be() {
         let now = Instant::now() + Duration::from_secs(1000);
-        let mut book = Book::default();
+        let mut book = Book::new(SLACK);
         book.enter("a".into(), Until::after(now, now, Duration::from_secs(60)));
         book.doubt(now);
         let Expected { must, may } = book.expected(now, now);

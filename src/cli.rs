@@ -3,6 +3,7 @@
 //! Every command but `run`, `rules`, `config`, `logs`, `lists` and `list-test` is a client of the control socket, found
 //! through the configuration. `main` calls [`main`] and does nothing else.
 
+mod arguments;
 mod catalogue;
 mod lists;
 mod logs;
@@ -16,8 +17,13 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use argh::FromArgs;
+use argh::FromArgs as _;
 use rustix::fs::FlockOperation;
+
+use arguments::{
+    Allow, Arguments, Block, Check, Command, Config, ConfigCheck, ConfigCommand, ConfigRestore, History, List, Logs,
+    LogsCommand, Report, Resync, Rpcd, Rules, Status, Watch,
+};
 
 use crate::config::{self, Loaded, Settings, Severity, last_good};
 use crate::control::client::{self, ClientError};
@@ -35,461 +41,6 @@ use crate::outside;
 use crate::own;
 use crate::owner::steer::{self, BlockOptions, Steer};
 use crate::owner::{mail, rpcd};
-
-/// Keeps a router's firewall sets equal to live threat feeds and to what the router itself sees.
-#[derive(FromArgs)]
-#[cfg_attr(test, derive(argh::ArgsInfo))]
-struct Arguments {
-    /// print version, target and commit
-    #[argh(switch)]
-    version: bool,
-    #[argh(subcommand)]
-    command: Option<Command>,
-}
-
-#[derive(FromArgs)]
-#[cfg_attr(test, derive(argh::ArgsInfo))]
-#[argh(subcommand)]
-enum Command {
-    Run(Run),
-    Status(Status),
-    Check(Check),
-    List(List),
-    History(History),
-    Report(Report),
-    Watch(Watch),
-    Block(Block),
-    Unblock(Unblock),
-    Clear(Clear),
-    Allow(Allow),
-    Disallow(Disallow),
-    Kick(Kick),
-    Resync(Resync),
-    Rules(Rules),
-    Config(Config),
-    Logs(Logs),
-    ListTest(ListTest),
-    Lists(Lists),
-    Rpcd(Rpcd),
-}
-
-/// Run the daemon.
-#[derive(FromArgs)]
-#[cfg_attr(test, derive(argh::ArgsInfo))]
-#[argh(subcommand, name = "run")]
-struct Run {
-    /// configuration file (default /etc/config/diswall)
-    #[argh(option)]
-    config: Option<PathBuf>,
-    /// log to standard error instead of syslog
-    #[argh(switch)]
-    foreground: bool,
-}
-
-/// Show what is in force, feeds, bans and drops. Exit status 0: all that is switched on is in force; 1: it is
-/// not, or diswall is switched off; 3: no daemon answers.
-#[derive(FromArgs)]
-#[cfg_attr(test, derive(argh::ArgsInfo))]
-#[argh(subcommand, name = "status")]
-struct Status {
-    /// configuration file (default /etc/config/diswall)
-    #[argh(option)]
-    config: Option<PathBuf>,
-    /// print one JSON object
-    #[argh(switch)]
-    json: bool,
-}
-
-/// Say whether an address is banned, by whom, since when and until when, or allowed by what.
-/// Exit status 1: it is not blocked.
-#[derive(FromArgs)]
-#[cfg_attr(test, derive(argh::ArgsInfo))]
-#[argh(subcommand, name = "check")]
-struct Check {
-    /// configuration file (default /etc/config/diswall)
-    #[argh(option)]
-    config: Option<PathBuf>,
-    /// print one JSON object
-    #[argh(switch)]
-    json: bool,
-    /// an IPv4 or IPv6 address
-    #[argh(positional)]
-    address: String,
-}
-
-/// List bans, the newest first: of one source (dynfw, nats, scan, manual, crowdsec), of all of them, of one list (config
-/// list) by its name, or what is allowed (allow).
-#[derive(FromArgs)]
-#[cfg_attr(test, derive(argh::ArgsInfo))]
-#[argh(subcommand, name = "list")]
-struct List {
-    /// configuration file (default /etc/config/diswall)
-    #[argh(option)]
-    config: Option<PathBuf>,
-    /// print one JSON object a line
-    #[argh(switch)]
-    json: bool,
-    /// print bans as CSV, for a spreadsheet
-    #[argh(switch)]
-    csv: bool,
-    /// dynfw, nats, scan, manual, crowdsec, a list's name, or allow
-    #[argh(positional)]
-    source: Option<String>,
-}
-
-/// Show dropped packets and new bans by the hour, as far back as 7 days.
-#[derive(FromArgs)]
-#[cfg_attr(test, derive(argh::ArgsInfo))]
-#[argh(subcommand, name = "history")]
-struct History {
-    /// configuration file (default /etc/config/diswall)
-    #[argh(option)]
-    config: Option<PathBuf>,
-    /// print one JSON object
-    #[argh(switch)]
-    json: bool,
-    /// how many hours back, 1 to 168 (default 24)
-    #[argh(option, default = "24")]
-    hours: u32,
-}
-
-/// Report what was dropped and who was, by source, country, port and hour; what each source adds, and what is
-/// allowed although banned.
-#[derive(FromArgs)]
-#[cfg_attr(test, derive(argh::ArgsInfo))]
-#[argh(subcommand, name = "report")]
-struct Report {
-    /// configuration file (default /etc/config/diswall)
-    #[argh(option)]
-    config: Option<PathBuf>,
-    /// the last so many days, today among them, 1 to 366 (default 7); 14 are kept
-    #[argh(option, default = "7")]
-    days: u32,
-    /// print text (the default)
-    #[argh(switch)]
-    text: bool,
-    /// send it to option report_mail through msmtp or sendmail, print nothing
-    #[argh(switch)]
-    mail: bool,
-    /// print a page of HTML
-    #[argh(switch)]
-    html: bool,
-    /// print one JSON object
-    #[argh(switch)]
-    json: bool,
-}
-
-/// Show bans, releases and feed changes as they happen. Ends with Ctrl-C.
-#[derive(FromArgs)]
-#[cfg_attr(test, derive(argh::ArgsInfo))]
-#[argh(subcommand, name = "watch")]
-struct Watch {
-    /// configuration file (default /etc/config/diswall)
-    #[argh(option)]
-    config: Option<PathBuf>,
-    /// print JSON lines even on a terminal
-    #[argh(switch)]
-    json: bool,
-    /// only this source: dynfw, nats, scan, manual, crowdsec or a list's name
-    #[argh(option)]
-    source: Option<String>,
-    /// only this address, or addresses in this network
-    #[argh(option)]
-    address: Option<String>,
-}
-
-/// Block addresses and networks: lastingly, in the configuration, or with --timeout for a while.
-#[derive(FromArgs)]
-#[cfg_attr(test, derive(argh::ArgsInfo))]
-#[argh(subcommand, name = "block")]
-struct Block {
-    /// configuration file (default /etc/config/diswall)
-    #[argh(option)]
-    config: Option<PathBuf>,
-    /// how long, such as 15m, 1h, 7d; 0: until unblocked, but not in the configuration
-    #[argh(option)]
-    timeout: Option<String>,
-    /// why, for yourself; one line
-    #[argh(option, default = "String::new()")]
-    comment: String,
-    /// drop or reject, if not as configured
-    #[argh(option)]
-    action: Option<String>,
-    /// even every address at once (0.0.0.0/0)
-    #[argh(switch)]
-    force: bool,
-    /// in whose name, for programs, which take back their own bans alone; needs --timeout
-    #[argh(option)]
-    by: Option<String>,
-    /// addresses and networks; - alone: as standard input has them, any number, all or none
-    #[argh(positional)]
-    addresses: Vec<String>,
-}
-
-/// Free addresses and networks, whoever banned them. A feed bans again what it lists again; an
-/// allowance lasts.
-#[derive(FromArgs)]
-#[cfg_attr(test, derive(argh::ArgsInfo))]
-#[argh(subcommand, name = "unblock")]
-struct Unblock {
-    /// configuration file (default /etc/config/diswall)
-    #[argh(option)]
-    config: Option<PathBuf>,
-    /// only this source's bans: dynfw, nats, scan, manual or crowdsec
-    #[argh(option)]
-    source: Option<String>,
-    /// only the bans in this name, as block --by gave it; the configuration is left alone
-    #[argh(option)]
-    by: Option<String>,
-    /// addresses and networks; - alone: as standard input has them
-    #[argh(positional)]
-    addresses: Vec<String>,
-}
-
-/// Take back every ban of one holder: those of block --by NAME, or of owner, your own with --timeout.
-#[derive(FromArgs)]
-#[cfg_attr(test, derive(argh::ArgsInfo))]
-#[argh(subcommand, name = "clear")]
-struct Clear {
-    /// configuration file (default /etc/config/diswall)
-    #[argh(option)]
-    config: Option<PathBuf>,
-    /// whose bans
-    #[argh(option)]
-    by: String,
-}
-
-/// Exempt addresses and networks from blocking: lastingly, in the configuration, or with --timeout.
-#[derive(FromArgs)]
-#[cfg_attr(test, derive(argh::ArgsInfo))]
-#[argh(subcommand, name = "allow")]
-struct Allow {
-    /// configuration file (default /etc/config/diswall)
-    #[argh(option)]
-    config: Option<PathBuf>,
-    /// how long, such as 15m, 1h, 7d; 0: until disallowed, but not in the configuration
-    #[argh(option)]
-    timeout: Option<String>,
-    /// why, for yourself; one line
-    #[argh(option, default = "String::new()")]
-    comment: String,
-    /// addresses and networks; - alone: as standard input has them, any number, all or none
-    #[argh(positional)]
-    addresses: Vec<String>,
-}
-
-/// Take allowances back.
-#[derive(FromArgs)]
-#[cfg_attr(test, derive(argh::ArgsInfo))]
-#[argh(subcommand, name = "disallow")]
-struct Disallow {
-    /// configuration file (default /etc/config/diswall)
-    #[argh(option)]
-    config: Option<PathBuf>,
-    /// addresses and networks; - alone: as standard input has them
-    #[argh(positional)]
-    addresses: Vec<String>,
-}
-
-/// End the connections of addresses and networks, without banning them.
-#[derive(FromArgs)]
-#[cfg_attr(test, derive(argh::ArgsInfo))]
-#[argh(subcommand, name = "kick")]
-struct Kick {
-    /// configuration file (default /etc/config/diswall)
-    #[argh(option)]
-    config: Option<PathBuf>,
-    /// addresses and networks; - alone: as standard input has them
-    #[argh(positional)]
-    addresses: Vec<String>,
-}
-
-/// The ubus face, for rpcd.
-#[derive(FromArgs)]
-#[cfg_attr(test, derive(argh::ArgsInfo))]
-#[argh(subcommand, name = "rpcd")]
-struct Rpcd {
-    /// configuration file (default /etc/config/diswall)
-    #[argh(option)]
-    config: Option<PathBuf>,
-    /// another catalogue of lists than the package's
-    #[argh(option)]
-    catalogue: Option<PathBuf>,
-    /// list, or call
-    #[argh(positional)]
-    what: String,
-    /// the method to call; its arguments are read from standard input
-    #[argh(positional)]
-    method: Option<String>,
-}
-
-/// Fetch a fresh whole list from one feed (dynfw, nats, crowdsec, a list by its name) or all, and compare the kernel's
-/// sets.
-#[derive(FromArgs)]
-#[cfg_attr(test, derive(argh::ArgsInfo))]
-#[argh(subcommand, name = "resync")]
-struct Resync {
-    /// configuration file (default /etc/config/diswall)
-    #[argh(option)]
-    config: Option<PathBuf>,
-    /// dynfw, nats, crowdsec or a list's name
-    #[argh(positional)]
-    source: Option<String>,
-}
-
-/// Print the nft text for fw4, or with --standalone for a machine without fw4.
-#[derive(FromArgs)]
-#[cfg_attr(test, derive(argh::ArgsInfo))]
-#[argh(subcommand, name = "rules")]
-struct Rules {
-    /// configuration file (default /etc/config/diswall)
-    #[argh(option)]
-    config: Option<PathBuf>,
-    /// complete ruleset: diswall rules --standalone | nft -f -
-    #[argh(switch)]
-    standalone: bool,
-    /// check the text and put it where fw4 includes it; exit status 0: it changed, 1: it did not, 4: nft
-    /// refuses it
-    #[argh(switch)]
-    write: bool,
-    /// have nft load the complete ruleset, less what the kernel lacks; 4: it refuses
-    #[argh(switch)]
-    load: bool,
-    /// print what takes everything of diswall out of the table: diswall rules --delete | nft -f -
-    #[argh(switch)]
-    delete: bool,
-}
-
-/// Work on the configuration file.
-#[derive(FromArgs)]
-#[cfg_attr(test, derive(argh::ArgsInfo))]
-#[argh(subcommand, name = "config")]
-struct Config {
-    #[argh(subcommand)]
-    command: ConfigCommand,
-}
-
-#[derive(FromArgs)]
-#[cfg_attr(test, derive(argh::ArgsInfo))]
-#[argh(subcommand)]
-enum ConfigCommand {
-    Check(ConfigCheck),
-    Restore(ConfigRestore),
-    Explain(ConfigExplain),
-}
-
-/// Print every problem of a configuration file with its line. Exit status 2: it has errors.
-#[derive(FromArgs)]
-#[cfg_attr(test, derive(argh::ArgsInfo))]
-#[argh(subcommand, name = "check")]
-struct ConfigCheck {
-    /// configuration file (default /etc/config/diswall)
-    #[argh(option)]
-    config: Option<PathBuf>,
-    /// the file; the same as --config
-    #[argh(positional)]
-    file: Option<PathBuf>,
-}
-
-/// Say what would be read of a list: its format, how many hosts and networks, the first entries, the first refused
-/// lines with the reason. Exit status 0: it can be used; 1: it would be refused.
-#[derive(FromArgs)]
-#[cfg_attr(test, derive(argh::ArgsInfo))]
-#[argh(subcommand, name = "list-test")]
-struct ListTest {
-    /// auto, plain, csv:COLUMN:SEPARATOR, spamhaus, dshield, ranges, rir:COUNTRY, suricata or names (default
-    /// auto)
-    #[argh(option)]
-    format: Option<String>,
-    /// print one JSON object
-    #[argh(switch)]
-    json: bool,
-    /// a file, https://… or http://…; -: standard input
-    #[argh(positional)]
-    list: String,
-}
-
-/// Show the catalogue of well-known lists: whether each is switched on, its size, what it takes of the memory. show NAME:
-/// all of it; enable NAME…, disable NAME…: switch lists on or off, all or none; recommend: those for this router.
-#[derive(FromArgs)]
-#[cfg_attr(test, derive(argh::ArgsInfo))]
-#[argh(subcommand, name = "lists")]
-struct Lists {
-    /// configuration file (default /etc/config/diswall)
-    #[argh(option)]
-    config: Option<PathBuf>,
-    /// another catalogue than the package's
-    #[argh(option)]
-    catalogue: Option<PathBuf>,
-    /// print one JSON object
-    #[argh(switch)]
-    json: bool,
-    /// enable: also what does not fit into the memory
-    #[argh(switch)]
-    force: bool,
-    /// recommend: switch them on
-    #[argh(switch)]
-    enable: bool,
-    /// show, enable, disable or recommend, and names of lists
-    #[argh(positional)]
-    words: Vec<String>,
-}
-
-/// Look into logs.
-#[derive(FromArgs)]
-#[cfg_attr(test, derive(argh::ArgsInfo))]
-#[argh(subcommand, name = "logs")]
-struct Logs {
-    #[argh(subcommand)]
-    command: LogsCommand,
-}
-
-#[derive(FromArgs)]
-#[cfg_attr(test, derive(argh::ArgsInfo))]
-#[argh(subcommand)]
-enum LogsCommand {
-    Test(LogsTest),
-}
-
-/// Say for each line of a log what the daemon would make of it: whose line it is, which address failed to log
-/// in at which service, or why nothing is counted; and the sum.
-#[derive(FromArgs)]
-#[cfg_attr(test, derive(argh::ArgsInfo))]
-#[argh(subcommand, name = "test")]
-struct LogsTest {
-    /// configuration file (default /etc/config/diswall)
-    #[argh(option)]
-    config: Option<PathBuf>,
-    /// print one JSON object a line
-    #[argh(switch)]
-    json: bool,
-    /// a service to look for in place of what is configured, such as ssh; may be repeated
-    #[argh(option)]
-    service: Vec<String>,
-    /// the log; none, or -: standard input
-    #[argh(positional)]
-    file: Option<String>,
-}
-
-/// Put the last good configuration in the place of the file, which is set aside as /etc/diswall/set-aside.
-#[derive(FromArgs)]
-#[cfg_attr(test, derive(argh::ArgsInfo))]
-#[argh(subcommand, name = "restore")]
-struct ConfigRestore {
-    /// configuration file (default /etc/config/diswall; a last good one is kept for no other)
-    #[argh(option)]
-    config: Option<PathBuf>,
-}
-
-/// Print what an option means and what it may be: max_entries, nats.client_pass; or all of a section: scan.
-#[derive(FromArgs)]
-#[cfg_attr(test, derive(argh::ArgsInfo))]
-#[argh(subcommand, name = "explain")]
-struct ConfigExplain {
-    /// option, section.option, or section
-    #[argh(positional)]
-    option: String,
-}
 
 /// Runs what the process's arguments say.
 pub fn main() -> ExitCode {
@@ -557,7 +108,7 @@ pub fn main() -> ExitCode {
 fn early_exit(early: argh::EarlyExit, command: &str) -> ExitCode {
     match early.status {
         Ok(()) => {
-            println!("{}", early.output.trim_end());
+            show::say(early.output.trim_end());
             ExitCode::from(exit::DONE)
         }
         Err(()) => {
@@ -788,7 +339,7 @@ fn watch(command: Watch) -> Outcome {
 fn steer(config: Option<PathBuf>, command: impl FnOnce(&Steer) -> Result<protocol::Done, Refusal>) -> Outcome {
     let done = command(&Steer::new(&config_path(config)))?;
     for row in &done.done {
-        println!("{}", row.text);
+        show::say(&row.text);
     }
     Ok(exit::DONE)
 }
@@ -868,23 +419,28 @@ fn print_rules(command: Rules) -> Outcome {
         crate::owner::edit::sweep(&config);
     }
     // What is read before one's turn may be older than what another has written meanwhile.
-    let _turn = (command.write || command.load).then(store_needs).flatten();
+    let _turn = (command.write || command.load || command.clear).then(store_needs).flatten();
     let mut loaded = in_force(&config)?;
     let settings = &mut loaded.settings;
-    if !command.standalone && !command.load && !command.delete && settings.main.enabled {
+    if !command.standalone && !command.load && !command.delete && !command.clear && settings.main.enabled {
         // fw4's configuration is diswall's neighbour: /etc/config/firewall.
         leave_unknown_zones_out(settings, &config.with_file_name("firewall"))?;
     }
     let settings = &loaded.settings;
+    if command.clear && !command.standalone && !command.write && !command.load {
+        tell(files::clear(settings, noted(&config), command.delete).map_err(rules_refused)?);
+        return Ok(exit::DONE);
+    }
     let text = match (command.standalone, command.write, command.load, command.delete) {
+        _ if command.clear => return Err(Failure::usage("--clear goes with --delete alone")),
         (true, false, false, false) => rules::standalone(settings),
         (false, false, false, true) => rules::removal(settings),
         (false, false, false, false) => rules::for_fw4(settings, &files::zone_devices(settings)),
         (false, true, false, false) => return write_rules(&config, &loaded),
         (_, false, true, false) => return load_rules(&config, &loaded),
-        _ => return Err(Failure::usage("--standalone, --write, --load and --delete exclude each other")),
+        _ => return Err(Failure::usage("--standalone, --write, --load, --clear and --delete exclude each other")),
     };
-    print!("{text}");
+    show::say(text.trim_end());
     Ok(exit::DONE)
 }
 
@@ -919,15 +475,20 @@ fn store_needs() -> Option<File> {
 
 fn write_rules(config: &Path, loaded: &Loaded) -> Outcome {
     let written = files::write(&loaded.settings, Path::new(files::DIRECTORY)).map_err(rules_refused)?;
-    tell_lacking(written.lacking);
+    tell(written.lacking);
     accept(config, loaded);
     Ok(if written.changed { exit::DONE } else { exit::NO })
 }
 
 fn load_rules(config: &Path, loaded: &Loaded) -> Outcome {
-    tell_lacking(files::load(&loaded.settings).map_err(rules_refused)?);
+    tell(files::load(&loaded.settings, noted(config)).map_err(rules_refused)?);
     accept(config, loaded);
     Ok(exit::DONE)
+}
+
+/// Where it is noted what rules have put into the kernel: of the service's configuration alone, for there is room for one.
+fn noted(config: &Path) -> Option<&'static Path> {
+    (config == Path::new(config::DEFAULT_PATH)).then_some(Path::new(files::DIRECTORY))
 }
 
 /// The rules of this configuration are in place: it is kept as the last good one.
@@ -941,7 +502,7 @@ fn rules_refused(error: files::Error) -> Failure {
     Failure { status: exit::RULES_REFUSED, text: error.to_string() }
 }
 
-fn tell_lacking(lacking: Option<String>) {
+fn tell(lacking: Option<String>) {
     if let Some(text) = lacking {
         eprintln!("diswall: {text}");
     }
@@ -954,8 +515,14 @@ fn config_explain(option: &str) -> Outcome {
             Ok(exit::DONE)
         }
         None => {
-            let sections = config::kinds().collect::<Vec<_>>().join(", ");
-            Err(Failure::usage(format!("no option and no section is called '{option}'; sections: {sections}")))
+            let section = option.split_once('.').map_or("", |(section, _)| section);
+            let section = if section == "main" { "diswall" } else { section };
+            let known: Vec<&str> = config::options_of(section).iter().map(|(name, _)| *name).collect();
+            let (what, names) = match known.is_empty() {
+                true => ("sections".to_owned(), config::kinds().collect()),
+                false => (format!("options of {section}"), known),
+            };
+            Err(Failure::usage(format!("no option and no section is called '{option}'; {what}: {}", names.join(", "))))
         }
     }
 }
@@ -970,10 +537,10 @@ fn config_check(command: ConfigCheck) -> Outcome {
         Err(problems) => (problems, Vec::new()),
     };
     if !problems.is_empty() {
-        println!("{problems}");
+        show::say(&problems.to_string());
     }
     for (_, error) in unknown {
-        println!("warning: config diswall 'main': {error}; nothing is guarded there");
+        show::say(&format!("warning: config diswall 'main': {error}; nothing is guarded there"));
     }
     if problems.has_errors() {
         return Ok(exit::USAGE);

@@ -25,6 +25,7 @@ mod offences;
 mod packets;
 mod parts;
 mod proof;
+mod quarrel;
 mod report;
 mod round;
 mod scene;
@@ -427,11 +428,12 @@ impl Daemon {
             }
             Some(State::Ok) => ["ready: ", &right()].concat(),
             Some(State::Missing(text) | State::Error(text) | State::Unguarded(text)) => text,
+            Some(State::Off) => "switched off: nothing is blocked".into(),
             None if changes > 0 => right() + " after somebody else's change",
             None => return,
         };
         let (level, name) = match self.kernel.state() {
-            State::Ok => (log::Level::Info, ("firewall", "right")),
+            State::Ok | State::Off => (log::Level::Info, ("firewall", "right")),
             _ => (log::Level::Warn, ("firewall", "wrong")),
         };
         self.tell(level, name, "firewall", None, text);

@@ -45,9 +45,9 @@ _diswall() {
 	'logs test:--service') mapfile -t COMPREPLY < <(compgen -W 'ssh luci smtp imap sip ftp openvpn strongswan nginx lighttpd nextcloud home-assistant vaultwarden gitea' -- "$word") ;;
 	'list-test:--format') mapfile -t COMPREPLY < <(compgen -W 'auto plain csv spamhaus dshield ranges rir suricata names' -- "$word") ;;
 	'lists:--config') compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- "$word") ;;
-	'lists:--catalogue') : ;;
+	'lists:--catalogue') compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- "$word") ;;
 	'rpcd:--config') compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- "$word") ;;
-	'rpcd:--catalogue') : ;;
+	'rpcd:--catalogue') compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- "$word") ;;
 	*)
 		case "$command" in
 		'') mapfile -t COMPREPLY < <(compgen -W '--version --help run status check list history report watch block unblock clear allow disallow kick resync rules config logs list-test lists rpcd' -- "$word") ;;
@@ -64,8 +64,8 @@ _diswall() {
 		'allow') mapfile -t COMPREPLY < <(compgen -W '--config --timeout --comment --help' -- "$word") ;;
 		'disallow') mapfile -t COMPREPLY < <(compgen -W '--config --help' -- "$word") ;;
 		'kick') mapfile -t COMPREPLY < <(compgen -W '--config --help' -- "$word") ;;
-		'resync') mapfile -t COMPREPLY < <(compgen -W '--config --help dynfw nats' -- "$word") ;;
-		'rules') mapfile -t COMPREPLY < <(compgen -W '--config --standalone --write --load --delete --help' -- "$word") ;;
+		'resync') mapfile -t COMPREPLY < <(compgen -W '--config --help dynfw nats crowdsec' -- "$word") ;;
+		'rules') mapfile -t COMPREPLY < <(compgen -W '--config --standalone --write --load --delete --clear --help' -- "$word") ;;
 		'config') mapfile -t COMPREPLY < <(compgen -W '--help check restore explain' -- "$word") ;;
 		'config check') compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -W '--config --help' -- "$word") ;;
 		'config restore') mapfile -t COMPREPLY < <(compgen -W '--config --help' -- "$word") ;;
@@ -73,7 +73,7 @@ _diswall() {
 		'logs') mapfile -t COMPREPLY < <(compgen -W '--help test' -- "$word") ;;
 		'logs test') compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -W '--config --json --service --help' -- "$word") ;;
 		'list-test') compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -W '--format --json --help' -- "$word") ;;
-		'lists') mapfile -t COMPREPLY < <(compgen -W '--config --catalogue --json --force --enable --help' -- "$word") ;;
+		'lists') mapfile -t COMPREPLY < <(compgen -W '--config --catalogue --json --force --enable --help show enable disable recommend' -- "$word") ;;
 		'rpcd') mapfile -t COMPREPLY < <(compgen -W '--config --catalogue --help list call' -- "$word") ;;
 		esac
 		;;

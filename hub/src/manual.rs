@@ -19,9 +19,10 @@ const PLACE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/man/diswall-hu
 
 const CONFIGURATION: &str = include_str!("../../contrib/hub/hub.toml");
 
-const FILES: [(&str, &str); 2] = [
+const FILES: [(&str, &str); 3] = [
     ("/etc/diswall-hub/hub.toml", "The configuration."),
     ("/usr/share/doc/diswall-hub/examples/nats-server.conf", "What nats-server must be told."),
+    ("/usr/share/doc/diswall-hub/hub.md.gz", "How a hub is set up, and what happens when."),
 ];
 
 const EXAMPLES: [(&str, &str); 4] = [

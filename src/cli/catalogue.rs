@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 
-use super::{Failure, Lists, Outcome, config_path, exit, show, steer};
+use super::arguments::Lists;
+use super::{Failure, Outcome, config_path, exit, show, steer};
 use crate::outside;
 use crate::owner::catalogue::{self, Catalogue, Item, megabytes};
 use crate::owner::steer::Steer;

@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{self, Read};
 
-use super::{Failure, ListTest, Outcome, show};
+use super::arguments::ListTest;
+use super::{Failure, Outcome, show};
 use crate::exit;
 use crate::feed::fetch::{self, Wanted};
 use crate::feed::lists::read::{Reason, Refused};
@@ -21,21 +22,17 @@ const PIECE: usize = 64 << 10;
 
 /// Reads the list and prints what would become of it.
 pub fn test(command: &ListTest) -> Outcome {
-    let format: Format = command
-        .format
-        .as_deref()
-        .unwrap_or("auto")
-        .parse()
-        .map_err(|error| Failure::usage(format!("--format: {error}")))?;
+    let name = command.format.as_deref().unwrap_or("auto");
+    let format: Format = name.parse().map_err(|error| Failure::usage(format!("--format {name} {error}")))?;
     let mut taken =
         Taken { first: Vec::new(), why: Vec::new(), builder: Builder::new(u64::MAX), names: BTreeSet::new() };
     let mut reader = Reader::new(format);
     let mut push = |piece: &[u8]| reader.push(piece, &mut |item| taken.take(&item));
     let read = match command.list.contains("://") {
         true => from_web(&command.list, &mut push),
-        false => from_file(&command.list, &mut push).map_err(|error| format!("{}: {error}", command.list)),
+        false => from_file(&command.list, &mut push).map_err(|error| error.to_string()),
     };
-    read.map_err(|text| Failure { status: exit::NO, text })?;
+    read.map_err(|text| Failure { status: exit::NO, text: format!("{}: {text}", command.list) })?;
     let summary = reader.finish(&mut |item| taken.take(&item));
     let report = Report::of(&summary, format, taken);
     if command.json {

@@ -4,9 +4,10 @@ use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::io::{BufRead, Read};
 
-use super::{Failure, LogsTest, Outcome, in_force, show};
+use super::arguments::LogsTest;
+use super::{Failure, Outcome, in_force, show};
 use crate::exit;
-use crate::owner::trial::{Row, Trial};
+use crate::owner::trial::{Judged, Trial};
 use crate::plural;
 
 /// Addresses that the sum counts apart; the rest only in its total.
@@ -74,7 +75,7 @@ struct Sum {
 }
 
 impl Sum {
-    fn count(&mut self, row: &Row) {
+    fn count(&mut self, row: &Judged) {
         self.counted += 1;
         let key = (row.address.clone(), row.service.clone());
         if let Some(sum) = self.tries.get_mut(&key) {
@@ -84,7 +85,7 @@ impl Sum {
         }
     }
 
-    fn say(&self, text: &[u8], row: &Row) {
+    fn say(&self, text: &[u8], row: &Judged) {
         if self.json {
             return show::json(row);
         }

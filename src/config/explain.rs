@@ -15,9 +15,10 @@ pub fn explain(wanted: &str) -> Option<String> {
         None => (None, Some(wanted)),
     };
     let kind = kind.map(|kind| if kind == "main" { "diswall" } else { kind });
-    let of_section = |entry: &Entry| entry.kind == wanted || (wanted == "main" && entry.kind == "diswall");
-    let of_option = |entry: &Entry| option == Some(entry.option) && kind.is_none_or(|kind| kind == entry.kind);
-    let found: Vec<Entry> = entries().into_iter().filter(|entry| of_section(entry) || of_option(entry)).collect();
+    let of_section = |entry: &ShippedOption| entry.kind == wanted || (wanted == "main" && entry.kind == "diswall");
+    let of_option = |entry: &ShippedOption| option == Some(entry.option) && kind.is_none_or(|kind| kind == entry.kind);
+    let found: Vec<ShippedOption> =
+        entries().into_iter().filter(|entry| of_section(entry) || of_option(entry)).collect();
     let mut text = String::new();
     let mut last = None;
     for entry in &found {
@@ -34,7 +35,7 @@ pub fn explain(wanted: &str) -> Option<String> {
 }
 
 /// One option as it is shipped.
-pub(crate) struct Entry {
+pub(crate) struct ShippedOption {
     /// The type of its section.
     pub(crate) kind: &'static str,
     pub(crate) option: &'static str,
@@ -44,8 +45,8 @@ pub(crate) struct Entry {
     pub(crate) lines: Vec<&'static str>,
 }
 
-pub(crate) fn entries() -> Vec<Entry> {
-    let mut entries: Vec<Entry> = Vec::new();
+pub(crate) fn entries() -> Vec<ShippedOption> {
+    let mut entries: Vec<ShippedOption> = Vec::new();
     let mut kind = "";
     let mut comment = Vec::new();
     for line in SHIPPED.lines() {
@@ -59,7 +60,12 @@ pub(crate) fn entries() -> Vec<Entry> {
             }
             (Some("option" | "list"), Some(option)) => match entries.last_mut() {
                 Some(last) if (last.kind, last.option) == (kind, option) && comment.is_empty() => last.lines.push(code),
-                _ => entries.push(Entry { kind, option, comment: std::mem::take(&mut comment), lines: vec![code] }),
+                _ => entries.push(ShippedOption {
+                    kind,
+                    option,
+                    comment: std::mem::take(&mut comment),
+                    lines: vec![code],
+                }),
             },
             (Some(word), _) if word.starts_with('#') => comment.push(code),
             _ => comment.clear(),

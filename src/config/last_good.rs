@@ -12,7 +12,7 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsE
 use std::path::{Path, PathBuf};
 
 use super::read::{control_of, read_bounded};
-use super::{DEFAULT_PATH, Loaded, Main, Problems, Settings};
+use super::{DEFAULT_PATH, Loaded, Main, Problems, Settings, is_services};
 
 /// Root's directory for what outlasts a reboot.
 const DIRECTORY: &str = "/etc/diswall";
@@ -25,7 +25,7 @@ const GROUP: &str = "diswall";
 
 /// The text that is kept for `config`, if there is one.
 pub fn text(config: &Path) -> Option<Vec<u8>> {
-    if config != Path::new(DEFAULT_PATH) {
+    if !is_services(config) {
         return None;
     }
     (is_roots(DIRECTORY) && is_roots(PATH)).then(|| read_bounded(Path::new(PATH)).ok()).flatten()

@@ -48,7 +48,7 @@ pub struct Block {
 }
 
 /// What such a section is about.
-pub enum Entry<T> {
+pub enum NetOrName<T> {
     /// An address or a network.
     Net(T),
     /// A host's name.
@@ -69,7 +69,7 @@ pub struct AllowDraft {
 }
 
 /// The sections of what is allowed.
-pub const ALLOW: Many<AllowDraft, Entry<Allow>> = Many {
+pub const ALLOW: Many<AllowDraft, NetOrName<Allow>> = Many {
     options: &[
         one("ip", |allow, given| host(&mut allow.host, given)),
         one("comment", |allow, given| comment(&mut allow.comment, given)),
@@ -91,7 +91,7 @@ pub struct BlockDraft {
 }
 
 /// The sections of what is blocked.
-pub const BLOCK: Many<BlockDraft, Entry<Block>> = Many {
+pub const BLOCK: Many<BlockDraft, NetOrName<Block>> = Many {
     options: &[
         one("ip", |block, given| host(&mut block.host, given)),
         one("comment", |block, given| comment(&mut block.comment, given)),
@@ -129,21 +129,21 @@ fn comment(into: &mut String, given: Given<'_>) -> Read {
     Ok(cut)
 }
 
-fn allow(draft: AllowDraft, section: &mut Checks<'_, '_>) -> Result<Option<Entry<Allow>>, LeftOut> {
+fn allow(draft: AllowDraft, section: &mut Checks<'_, '_>) -> Result<Option<NetOrName<Allow>>, LeftOut> {
     let AllowDraft { host, comment } = draft;
     let net = match host {
         Some(Host::Net(net)) => net,
-        Some(Host::Name(name)) => return Ok(Some(Entry::Name(Named { name, allow: true, comment }))),
+        Some(Host::Name(name)) => return Ok(Some(NetOrName::Name(Named { name, allow: true, comment }))),
         None => return Err(without_ip("allow", section)),
     };
     if value::is_everything(&net) {
         let message = format!("allow {net}: every address of that family is exempt, so diswall blocks none of them");
         section.warn(Some("ip"), message);
     }
-    Ok(Some(Entry::Net(Allow { net, comment })))
+    Ok(Some(NetOrName::Net(Allow { net, comment })))
 }
 
-fn block(draft: BlockDraft, section: &mut Checks<'_, '_>) -> Result<Option<Entry<Block>>, LeftOut> {
+fn block(draft: BlockDraft, section: &mut Checks<'_, '_>) -> Result<Option<NetOrName<Block>>, LeftOut> {
     let BlockDraft { host, comment, proto, dest_ports, action, log, force } = draft;
     let net = match host {
         Some(Host::Net(net)) => net,
@@ -154,7 +154,7 @@ fn block(draft: BlockDraft, section: &mut Checks<'_, '_>) -> Result<Option<Entry
                 );
                 return Err(section.refuse(Some("ip"), message));
             }
-            return Ok(Some(Entry::Name(Named { name, allow: false, comment })));
+            return Ok(Some(NetOrName::Name(Named { name, allow: false, comment })));
         }
         None => return Err(without_ip("block", section)),
     };
@@ -170,7 +170,7 @@ fn block(draft: BlockDraft, section: &mut Checks<'_, '_>) -> Result<Option<Entry
         let message = "dest_port needs option proto 'tcp' or 'udp' beside it".to_owned();
         return Err(section.refuse(Some("dest_port"), message));
     }
-    Ok(Some(Entry::Net(Block { net, comment, proto, dest_ports, action, log })))
+    Ok(Some(NetOrName::Net(Block { net, comment, proto, dest_ports, action, log })))
 }
 
 fn without_ip(kind: &str, section: &mut Checks<'_, '_>) -> LeftOut {
@@ -180,8 +180,8 @@ fn without_ip(kind: &str, section: &mut Checks<'_, '_>) -> LeftOut {
 /// Reads a `config allow` into the settings.
 pub(super) fn read_allow<'t>(reader: &mut Reader<'t>, section: &mut Section<'t>, settings: &mut Settings) {
     match reader.many(section, &ALLOW) {
-        Some(Entry::Net(allow)) => settings.allow.push(allow),
-        Some(Entry::Name(named)) => keep(reader, section, settings, named),
+        Some(NetOrName::Net(allow)) => settings.allow.push(allow),
+        Some(NetOrName::Name(named)) => keep(reader, section, settings, named),
         None => {}
     }
 }
@@ -189,8 +189,8 @@ pub(super) fn read_allow<'t>(reader: &mut Reader<'t>, section: &mut Section<'t>,
 /// Reads a `config block` into the settings.
 pub(super) fn read_block<'t>(reader: &mut Reader<'t>, section: &mut Section<'t>, settings: &mut Settings) {
     match reader.many(section, &BLOCK) {
-        Some(Entry::Net(block)) => settings.block.push(block),
-        Some(Entry::Name(named)) => keep(reader, section, settings, named),
+        Some(NetOrName::Net(block)) => settings.block.push(block),
+        Some(NetOrName::Name(named)) => keep(reader, section, settings, named),
         None => {}
     }
 }

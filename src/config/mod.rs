@@ -10,6 +10,8 @@ pub mod listed;
 pub mod main;
 pub mod read;
 
+use std::path::Path;
+
 use crate::feed::registry::{self, Feed};
 use crate::feed::{self, abuseipdb};
 use crate::model::Source;
@@ -22,6 +24,14 @@ pub use read::{Loaded, kinds, options_of};
 
 /// Where the configuration is unless `--config` says otherwise.
 pub const DEFAULT_PATH: &str = "/etc/config/diswall";
+
+/// What the daemon reads in its place where the file itself cannot be given to its account: a copy of root's in memory.
+const COPY: &str = "/var/run/diswall/config";
+
+/// Whether this is the service's configuration, of which there is one. Other daemons may have others.
+pub fn is_services(path: &Path) -> bool {
+    path == Path::new(DEFAULT_PATH) || path == Path::new(COPY)
+}
 
 /// Everything diswall can be told.
 #[derive(Clone, Debug, PartialEq, Default)]

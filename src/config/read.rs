@@ -17,23 +17,23 @@ use super::{Allow, Block, Settings, main};
 use crate::feed::settings::ROWS as OF_FEEDS;
 use crate::options::section::names;
 use crate::options::uci::{self, Section, Value};
-use crate::options::{Problems, Reader, Row, Severity, value};
+use crate::options::{Problems, Reader, SectionType, Severity, value};
 
 /// The types of sections that are no feed's; the first is told of before the feeds', the others after them.
-const OWN: [Row<Settings>; 3] = [
-    Row {
+const OWN: [SectionType<Settings>; 3] = [
+    SectionType {
         kind: "diswall",
         once: true,
         options: || names(main::SECTION.options),
         read: |reader, section, settings| reader.single(section, &main::SECTION, &mut settings.main),
     },
-    Row { kind: "allow", once: false, options: || names(ALLOW.options), read: read_allow },
-    Row { kind: "block", once: false, options: || names(BLOCK.options), read: read_block },
+    SectionType { kind: "allow", once: false, options: || names(ALLOW.options), read: read_allow },
+    SectionType { kind: "block", once: false, options: || names(BLOCK.options), read: read_block },
 ];
 
 /// Types of sections.
 pub fn kinds() -> impl Iterator<Item = &'static str> {
-    let own = |rows: &'static [Row<Settings>]| rows.iter().map(|row| row.kind);
+    let own = |rows: &'static [SectionType<Settings>]| rows.iter().map(|row| row.kind);
     let (first, rest) = OWN.split_at(1);
     own(first).chain(OF_FEEDS.iter().map(|row| row.kind)).chain(own(rest))
 }
@@ -41,13 +41,14 @@ pub fn kinds() -> impl Iterator<Item = &'static str> {
 /// The options that a section of this type may have, each with whether its value is a secret; none for a
 /// type that is not known.
 pub fn options_of(kind: &str) -> Vec<(&'static str, bool)> {
-    let own = Row::of(&OWN, kind).map(|row| row.options);
-    own.or_else(|| Row::of(&OF_FEEDS, kind).map(|row| row.options)).map_or(Vec::new(), |options| options())
+    let own = SectionType::of(&OWN, kind).map(|row| row.options);
+    own.or_else(|| SectionType::of(&OF_FEEDS, kind).map(|row| row.options)).map_or(Vec::new(), |options| options())
 }
 
 /// Is there one section of this type?
 fn is_single(kind: &str) -> bool {
-    Row::of(&OWN, kind).map_or_else(|| Row::of(&OF_FEEDS, kind).is_some_and(|row| row.once), |row| row.once)
+    SectionType::of(&OWN, kind)
+        .map_or_else(|| SectionType::of(&OF_FEEDS, kind).is_some_and(|row| row.once), |row| row.once)
 }
 
 /// What is to be in force.
@@ -139,9 +140,9 @@ fn settings_of<'t>(
     for at in 0..sections.len() {
         let (before, rest) = sections.split_at_mut(at);
         let Some(section) = rest.first_mut() else { break };
-        if let Some(row) = Row::of(&OWN, &section.kind) {
+        if let Some(row) = SectionType::of(&OWN, &section.kind) {
             (row.read)(reader, section, &mut settings);
-        } else if let Some(row) = Row::of(&OF_FEEDS, &section.kind) {
+        } else if let Some(row) = SectionType::of(&OF_FEEDS, &section.kind) {
             (row.read)(reader, section, &mut settings.feeds);
         } else {
             let known: Vec<&str> = kinds().collect();

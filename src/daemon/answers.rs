@@ -132,6 +132,7 @@ impl Daemon {
         let main = &self.settings.main;
         let (state, error) = match self.kernel.state() {
             State::Ok => ("ok", None),
+            State::Off => ("missing", None),
             State::Missing(text) | State::Unguarded(text) => ("missing", Some(text.clone())),
             State::Error(text) => ("error", Some(text.clone())),
         };
@@ -440,8 +441,8 @@ impl Daemon {
         };
         let asked = self.feeds.resync(only);
         self.kernel.compare_all();
-        if asked.is_empty() && only.is_some() {
-            return Err(Refusal::failed("that feed is switched off"));
+        if let Some(only) = only.filter(|_| asked.is_empty()) {
+            return Err(Refusal::failed(format!("{only} is switched off")));
         }
         Ok(Resynced { feeds: asked.iter().map(Source::to_string).collect() })
     }

@@ -19,7 +19,7 @@ use crate::control::protocol::{
 use crate::duration;
 use crate::ledger::{BanView, HOLDERS_MAX, HoldError, Ledger, OWNER, Word};
 use crate::limiter;
-use crate::model::{AllowOrigin, Entry, Event, Lifetime, Reason, SetChange, Source, Teller};
+use crate::model::{AllowOrigin, Entry, Event, Holds, Lifetime, Reason, SetChange, Source, Teller};
 use crate::options::value;
 use crate::plural;
 
@@ -202,12 +202,15 @@ impl Daemon {
         let (name, mut stands) = (value::written(net), self.standing(net, ""));
         stands.text = stands.text.replacen("is blocked", "is still blocked", 1);
         let from_feed = taken.sources.iter().any(|source| source.teller() == Teller::Feed);
+        let listed = self.ledger.bans_around(clock::now(), net).any(|ban| ban.source.holds() == Holds::Listed);
         let whose = taken.names.join(" and ");
         let text = match (taken.names.is_empty(), stands.blocked) {
             (true, true) => match by {
                 Some(by) => format!("{name} {}; {} had no ban of it", stands.text, who(by)),
+                None if listed => format!("{name} {}; unblock changes no list: diswall allow {name}", stands.text),
                 None => format!("{name} {}; there is no ban of it alone to take back", stands.text),
             },
+            (true, false) if listed => format!("{name} {}; there is nothing to take back", stands.text),
             (true, false) => format!("{name} is not banned{}; there is nothing to take back", of(by)),
             (false, true) => format!("{name} {}; no longer by {whose}", stands.text),
             (false, false) if stands.allowed => format!("{name} {}; no longer banned by {whose}", stands.text),
@@ -264,14 +267,15 @@ impl Daemon {
         Ok(Done { done: nets.into_iter().map(|net| row(net, text(net))).collect() })
     }
 
-    /// The sources, the owner apart, that ban exactly this.
+    /// The sources, the owner apart, that ban exactly this and can take it back: a list is what its maker says.
     fn banning(&self, net: IpNet, only: Option<Source>) -> Vec<Source> {
         let verdict = self.ledger.check(clock::now(), net.addr());
         // A single address may be banned with the network that it stands for.
         let single = net.prefix_len() == net.max_prefix_len();
         let stands_for = single.then(|| self.ledger.scan_net(net.addr()));
         let is_it = |ban: &BanView<'_>| ban.net == net || ban.source.is_own() && stands_for == Some(ban.net);
-        let bans = verdict.bans.iter().filter(|ban| is_it(ban) && ban.source != Source::MANUAL);
+        let can = |ban: &BanView<'_>| ban.source != Source::MANUAL && ban.source.holds() != Holds::Listed;
+        let bans = verdict.bans.iter().filter(|ban| is_it(ban) && can(ban));
         bans.map(|ban| ban.source).filter(|source| only.is_none_or(|only| only == *source)).collect()
     }
 

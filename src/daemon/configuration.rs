@@ -2,11 +2,11 @@
 //!
 //! A file with a bad option is taken but for that option; a broken one changes nothing.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use super::parts::Troubles;
 use super::{Daemon, clock, offences};
-use crate::config::{DEFAULT_PATH, Loaded, Settings, Severity};
+use crate::config::{Loaded, Settings, Severity, is_services};
 use crate::control::protocol::{Activity, Part, Refusal};
 use crate::feed::lists;
 use crate::ledger::ListPlan;
@@ -153,7 +153,7 @@ impl Daemon {
             }
         }
         // Beside the service's there may be daemons with files of their own, and lists of other names.
-        if self.configuration.file == Path::new(DEFAULT_PATH) {
+        if is_services(&self.configuration.file) {
             lists::clear(&self.settings.feeds.lists, &self.settings.main.state_dir);
         }
         let sends = self.feeds.publisher().is_some_and(|publisher| publisher.sends().1);

@@ -8,7 +8,7 @@ use std::fs;
 use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
-use crate::config::DEFAULT_PATH;
+use crate::config::is_services;
 use crate::feed::{dynfw, lists};
 use crate::limiter;
 use crate::options::value;
@@ -36,7 +36,7 @@ impl Former {
     /// As the note has it, for a daemon that begins with this configuration. There is room for one: other
     /// configurations than the service's have none.
     pub fn noted(config: &Path, state_dir: &Path) -> Former {
-        if config != Path::new(DEFAULT_PATH) {
+        if !is_services(config) {
             return Former::default();
         }
         let note = Path::new(own::KEPT).join(NOTE);

@@ -10,6 +10,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::clock;
+use super::quarrel::Quarrel;
 use super::round::Round;
 use crate::config::MaxEntries;
 use crate::config::{Settings, States};
@@ -35,14 +36,13 @@ const AT_ONCE: usize = 8000;
 /// So many elements that somebody else touched are looked at one by one.
 const SINGLES: usize = 256;
 
-/// So many repairs in a minute are no firewall's restart.
-const QUARREL: u32 = 60;
-
 /// What the kernel's side is like.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum State {
     /// Sets hold what the ledger says.
     Ok,
+    /// Diswall is switched off: there are to be no sets.
+    Off,
     /// The sets hold what the ledger says, and no rule looks at them; one sentence.
     Unguarded(String),
     /// There is no table to put sets into; one sentence.
@@ -81,6 +81,8 @@ struct Pending {
 /// The netlink sockets, and what is known of the table.
 pub struct Kernel {
     names: Names,
+    /// Option `enabled`.
+    on: bool,
     max_entries: MaxEntries,
     link: Option<(Firewall, TableWatch)>,
     state: State,
@@ -111,8 +113,7 @@ pub struct Kernel {
     pub refills: u64,
     /// `CLOCK_BOOTTIME` seconds of the last of them.
     pub last_refill: Option<u64>,
-    /// Repairs in the minute of [`Kernel::last_refill`].
-    refills_minute: u32,
+    quarrel: Quarrel,
 }
 
 impl Kernel {
@@ -121,6 +122,7 @@ impl Kernel {
         let main = &settings.main;
         Kernel {
             names: names(settings),
+            on: main.enabled,
             max_entries: main.max_entries,
             link: None,
             state: State::Missing("not looked at yet".into()),
@@ -138,7 +140,7 @@ impl Kernel {
             unsettled: Vec::new(),
             refills: 0,
             last_refill: None,
-            refills_minute: 0,
+            quarrel: Quarrel::default(),
         }
     }
 
@@ -206,16 +208,33 @@ impl Kernel {
     /// Starts anew under other names or another size.
     pub fn configure(&mut self, settings: &Settings) {
         let main = &settings.main;
-        if names(settings) != self.names || main.max_entries != self.max_entries {
+        let new = names(settings);
+        let moves = (&new.table, &new.prefix) != (&self.names.table, &self.names.prefix);
+        if self.on && (moves || !main.enabled) {
+            self.leave(Some(&new).filter(|new| main.enabled && new.table == self.names.table));
+        }
+        if new != self.names || main.max_entries != self.max_entries || main.enabled != self.on {
             let (refills, last_refill) = (self.refills, self.last_refill);
             let unsettled = std::mem::take(&mut self.unsettled);
             // What was true is, until it has been looked at.
             let state = std::mem::replace(&mut self.state, State::Ok);
-            *self = Kernel { refills, last_refill, unsettled, state, ..Kernel::new(settings) };
+            let quarrel = std::mem::take(&mut self.quarrel);
+            *self = Kernel { refills, last_refill, quarrel, unsettled, state, ..Kernel::new(settings) };
             self.repair_soon();
         } else if main.zones != self.zones || main.states != self.states {
             (self.zones, self.states) = (main.zones.clone(), main.states);
             self.repair_soon();
+        }
+    }
+
+    /// Takes the sets away that are the daemon's no longer, but for those that have a name of the new ones. What rules still
+    /// name goes with them: root, who loads other rules, takes it away.
+    fn leave(&mut self, new: Option<&Names>) {
+        let Some((firewall, _)) = &mut self.link else { return };
+        let sets = self.names.keys().map(|key| self.names.set(key));
+        let sets: Vec<String> = sets.filter(|set| new.is_none_or(|new| new.find(set.as_bytes()).is_none())).collect();
+        if let Err(error) = firewall.remove_former(&sets) {
+            limiter::warn(("firewall", "former"), || format!("firewall: {error}; the sets of {} stay", self.names));
         }
     }
 
@@ -320,12 +339,9 @@ impl Kernel {
 
     /// Somebody else changes the sets again and again, so that they hold what they should half of the time; a sentence.
     pub fn quarrel(&self) -> Option<String> {
-        let lately = self.last_refill.is_some_and(|last| clock::boot_seconds().saturating_sub(last) < 60);
-        (lately && self.refills_minute >= QUARREL).then(|| {
-            format!(
-                "another program changes the sets of table '{}' again and again ({} times in a minute); does another diswall run?",
-                self.names.table, self.refills_minute
-            )
+        self.quarrel.lasts(clock::boot_seconds()).then(|| {
+            let table = &self.names.table;
+            format!("another program changes the sets of table '{table}' again and again; does another diswall run?")
         })
     }
 
@@ -421,7 +437,7 @@ impl Kernel {
     fn end(&mut self, state: State, changes: usize, made: usize) -> Repaired {
         self.in_order = matches!(state, State::Ok | State::Unguarded(_));
         match &state {
-            State::Ok => self.retry = RETRY_FIRST,
+            State::Ok | State::Off => self.retry = RETRY_FIRST,
             // The watch tells when the table comes; asking again is for the case that it cannot.
             State::Missing(_) | State::Unguarded(_) => self.repair_in(RETRY_LONGEST),
             State::Error(_) => {
@@ -435,8 +451,7 @@ impl Kernel {
         }
         if changes > 0 {
             let now = clock::boot_seconds();
-            let same = self.last_refill.is_some_and(|last| last / 60 == now / 60);
-            self.refills_minute = if same { self.refills_minute.saturating_add(1) } else { 1 };
+            self.quarrel.note(now);
             self.refills += 1;
             self.last_refill = Some(now);
         }
@@ -453,6 +468,9 @@ impl Kernel {
             self.pending = None;
         }
         self.in_order = false;
+        if !self.on {
+            return Ok(State::Off);
+        }
         self.open()?;
         let Kernel {
             link: Some((firewall, _)), pending, names, singles, unsettled, parts, zones, states, guards, ..

@@ -182,7 +182,7 @@ impl Daemon {
 
     fn kernel_troubles(&self, troubles: &mut Troubles) {
         match self.kernel.state() {
-            State::Ok => {}
+            State::Ok | State::Off => {}
             State::Missing(text) | State::Error(text) | State::Unguarded(text) => {
                 troubles.add("error", "firewall", text)
             }

@@ -41,7 +41,7 @@ impl Daemon {
                 "is blocked for some services by own blocks".into()
             }
             [] => format!("is not blocked{inside}"),
-            [only] if only.net == net && only.by == speaker => {
+            [only] if only.net == net && only.source.is_owner() && only.by == speaker => {
                 format!("is blocked {}{inside}", how_long(only.end, now))
             }
             [only] => format!("is blocked by {}{inside}", ban_list(net, &[*only], now)),

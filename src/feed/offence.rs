@@ -69,7 +69,7 @@ pub trait Facts {
     /// Whether somebody here called the sender's very port lately: a late answer.
     fn was_called(&self, touch: &Touch) -> bool;
 
-    /// Who the sender is. `bare`: no firewall stands before us, see [`super::scan::Scan::touched`]. Costs a look at
+    /// Who the sender is. `bare`: no firewall stands before us, see [`super::scan::Scans::touched`]. Costs a look at
     /// the connection table now and then.
     fn sender(&mut self, touch: &Touch, bare: bool) -> Sender;
 

@@ -6,7 +6,7 @@
 
 use super::{abuseipdb, crowdsec, dynfw, lists, login, nats, scan};
 use crate::model::Source;
-use crate::options::Row;
+use crate::options::SectionType;
 use crate::options::section::names;
 
 /// What the configuration says to every feed.
@@ -43,50 +43,50 @@ impl Settings {
 }
 
 /// The feeds' types of sections, in the order in which people are told of them.
-pub const ROWS: [Row<Settings>; 8] = [
-    Row {
+pub const ROWS: [SectionType<Settings>; 8] = [
+    SectionType {
         kind: "dynfw",
         once: true,
         options: || names(dynfw::settings::SECTION.options),
         read: |reader, section, all| reader.single(section, &dynfw::settings::SECTION, &mut all.dynfw),
     },
-    Row {
+    SectionType {
         kind: "nats",
         once: true,
         options: || names(nats::settings::SECTION.options),
         read: |reader, section, all| reader.single(section, &nats::settings::SECTION, &mut all.nats),
     },
-    Row {
+    SectionType {
         kind: "crowdsec",
         once: true,
         options: || names(crowdsec::settings::SECTION.options),
         read: |reader, section, all| reader.single(section, &crowdsec::settings::SECTION, &mut all.crowdsec),
     },
-    Row {
+    SectionType {
         kind: "abuseipdb",
         once: true,
         options: || names(abuseipdb::settings::SECTION.options),
         read: |reader, section, all| reader.single(section, &abuseipdb::settings::SECTION, &mut all.abuseipdb),
     },
-    Row {
+    SectionType {
         kind: "scan",
         once: true,
         options: || names(scan::settings::SECTION.options),
         read: |reader, section, all| reader.single(section, &scan::settings::SECTION, &mut all.scan),
     },
-    Row {
+    SectionType {
         kind: "login",
         once: true,
         options: || names(login::settings::SECTION.options),
         read: |reader, section, all| reader.single(section, &login::settings::SECTION, &mut all.login),
     },
-    Row {
+    SectionType {
         kind: "logwatch",
         once: false,
         options: || names(login::settings::LOGWATCH.options),
         read: |reader, section, all| all.logwatch.extend(reader.many(section, &login::settings::LOGWATCH)),
     },
-    Row {
+    SectionType {
         kind: "list",
         once: false,
         options: || names(lists::settings::SECTION.options),

@@ -11,6 +11,7 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
+use super::former::{self, Thing};
 use super::rules::{self, ZoneDevices};
 use crate::config::{Settings, States};
 use crate::options::uci;
@@ -51,6 +52,8 @@ pub enum Error {
     },
     /// nft could not be run.
     NoNft(io::Error),
+    /// The kernel could not be asked for what former rules left.
+    Kernel(super::Error),
     /// A file could not be written.
     File {
         /// Which.
@@ -71,6 +74,7 @@ impl fmt::Display for Error {
                 write!(f, "zone '{zone}' is not in the firewall's configuration; accepted: {}", known.join(", "))
             }
             Error::NoNft(error) => write!(f, "nft cannot be run: {error}"),
+            Error::Kernel(error) => error.fmt(f),
             Error::File { path, error } => write!(f, "{}: {error}", path.display()),
         }
     }
@@ -97,6 +101,7 @@ pub fn write(settings: &Settings, directory: &Path) -> Result<Written, Error> {
     let text = render(settings);
     let old = fs::read_to_string(&path).ok();
     if old.as_ref() == Some(&text) {
+        note(directory, &[&text]);
         return Ok(Written { changed: false, lacking: None });
     }
     let file = |path: &Path| {
@@ -111,6 +116,7 @@ pub fn write(settings: &Settings, directory: &Path) -> Result<Written, Error> {
         }
         other => other,
     })?;
+    note(directory, &[old.as_deref().unwrap_or_default(), &text]);
     if old.as_ref() == Some(&text) {
         return Ok(Written { changed: false, lacking });
     }
@@ -121,17 +127,58 @@ pub fn write(settings: &Settings, directory: &Path) -> Result<Written, Error> {
     Ok(Written { changed: true, lacking })
 }
 
-/// Loads the stand-alone rules, on a machine without fw4; with `enabled '0'` takes them away. Gives what
-/// they do without, and why, as a sentence.
+/// Loads the stand-alone rules, on a machine without fw4, and takes away what former ones left; with `enabled '0'`
+/// these, too. `directory`: where is noted what is loaded; `None`: nowhere. Gives what they do without, and why, as a
+/// sentence.
 ///
 /// # Errors
-/// [`Error::Refused`], [`Error::NoNft`]; then the ruleset is as it was.
-pub fn load(settings: &Settings) -> Result<Option<String>, Error> {
+/// [`Error::Refused`], [`Error::NoNft`]; then the ruleset is as it was. [`Error::Kernel`].
+pub fn load(settings: &Settings, directory: Option<&Path>) -> Result<Option<String>, Error> {
     if !settings.main.enabled {
-        let refusal = nft(&["-f", "-"], &rules::removal(settings)).map_err(Error::NoNft)?;
-        return refusal.map_or(Ok(None), |message| Err(Error::Refused { aside: None, message }));
+        return clear(settings, directory, true);
     }
-    accepted(settings, &rules::standalone, &["-f", "-"]).map(|(_, lacking)| lacking)
+    let (text, lacking) = accepted(settings, &rules::standalone, &["-f", "-"])?;
+    if let Some(directory) = directory {
+        note(directory, &[&text]);
+    }
+    // The new ones are in force: between these and those nothing is let in.
+    let stays = clear(settings, directory, false)?;
+    Ok(lacking.or(stays))
+}
+
+/// Takes away what former rules have put into the kernel and those of these settings do not name; or, if `all`, whatever is
+/// of diswall. Nothing of the present ones is touched. Gives a sentence about what stays.
+///
+/// # Errors
+/// [`Error::Kernel`].
+pub fn clear(settings: &Settings, directory: Option<&Path>, all: bool) -> Result<Option<String>, Error> {
+    let in_text = |text: String| former::named_in(&text);
+    let mut present = in_text(rules::for_fw4(settings, &[]));
+    present.extend(in_text(rules::standalone(settings)));
+    let left = if all || !settings.main.enabled {
+        present.extend(in_text(rules::removal(settings)));
+        former::clear(directory, present, &[])
+    } else {
+        // What the kernel lacked was left out of it, and what others have written since is not these settings'.
+        let written = directory.and_then(|directory| fs::read_to_string(directory.join(FILE)).ok());
+        present.extend(in_text(written.unwrap_or_default()));
+        former::clear(directory, Vec::new(), &present)
+    };
+    let left = left.map_err(Error::Kernel)?;
+    let names: Vec<String> = left.iter().take(NAMED).map(Thing::to_string).collect();
+    let more = if left.len() > NAMED { ", …" } else { "" };
+    let text = || format!("of former rules these stay, since rules of others name them: {}{more}", names.join(", "));
+    Ok((!left.is_empty()).then(text))
+}
+
+/// Things that are named of those that stay.
+const NAMED: usize = 5;
+
+/// A note that cannot be written costs nothing but what it is for.
+fn note(directory: &Path, texts: &[&str]) {
+    if let Err(error) = former::note(directory, texts) {
+        eprintln!("diswall: what is in the kernel cannot be noted, and may stay there until the next boot: {error}");
+    }
 }
 
 /// The most of the rules that nft accepts with these arguments, and a sentence about the rest.

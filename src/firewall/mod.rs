@@ -10,6 +10,7 @@ mod conntrack;
 mod counters;
 mod error;
 pub mod files;
+mod former;
 mod names;
 pub(crate) mod netlink;
 pub mod nflog;

@@ -82,7 +82,7 @@ pub(crate) fn put_nested(buffer: &mut Vec<u8>, kind: u16, content: &[u8]) {
     put(buffer, kind | NLA_F_NESTED, content);
 }
 
-/// Opens a nested attribute; [`close`] with the returned position ends it.
+/// Opens a nested attribute; [`close_nested`] with the returned position ends it.
 pub(crate) fn open_nested(buffer: &mut Vec<u8>, kind: u16) -> usize {
     let start = buffer.len();
     put(buffer, kind | NLA_F_NESTED, &[]);

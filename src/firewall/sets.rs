@@ -3,12 +3,13 @@
 use std::fmt::Write as _;
 use std::io;
 
-use super::batch::{INET, boundary, nft, single};
+use super::batch::{INET, boundary, nft};
 use super::error::Error;
+use super::former::{Kind, deletion};
 use super::names::{Family, Names, SetKey, Side};
 use super::netlink::{
     Attributes, Dump, Message, NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_REQUEST, Socket, be32, be64, close_message,
-    open_netfilter, put, put_str, text,
+    open_netfilter, put_str, text,
 };
 use super::ways::{self, Ways};
 use crate::memory;
@@ -185,24 +186,7 @@ fn is_of_list(name: &[u8], names: &Names, definition: &SetDefinition) -> bool {
 /// Transactions that take away what the rules brought along for a set of [`Structure::former`]: the chains of its list,
 /// its counter, and at last the set. The kernel refuses what a rule still names.
 pub(super) fn removal(names: &Names, set: &str, sequence: &mut dyn FnMut() -> u32) -> Vec<Vec<u8>> {
-    const DELCHAIN: u16 = nft(5);
-    const CHAIN_NAME: u16 = 3;
-    const DELOBJ: u16 = nft(20);
-    const OBJ_TYPE: u16 = 3;
-    const COUNTER: u32 = 1;
-    const DELSET: u16 = nft(11);
-    let mut remove = |kind, attribute, name: &str| {
-        let sequence = sequence();
-        single(sequence, &mut |buffer| {
-            let start = open_netfilter(buffer, kind, NLM_F_REQUEST, sequence, INET, 0);
-            put_str(buffer, SET_TABLE, &names.table);
-            put_str(buffer, attribute, name);
-            if kind == DELOBJ {
-                put(buffer, OBJ_TYPE, &COUNTER.to_be_bytes());
-            }
-            close_message(buffer, start);
-        })
-    };
+    let mut remove = |kind, name: &str| deletion(sequence(), kind, &names.table, name);
     let list = set.get(names.prefix.len() + 1..).unwrap_or_default();
     let (list, digit) = list.split_at_checked(list.len().saturating_sub(1)).unwrap_or_default();
     // Of what has zones of its own, the chain that jumps to the others first.
@@ -212,8 +196,8 @@ pub(super) fn removal(names: &Names, set: &str, sequence: &mut dyn FnMut() -> u3
     let entries = Side::ALL.map(|side| names.side_chain(side, &label));
     let families = Side::ALL.map(|side| names.family_chain(side, &label, family));
     let chains = here.into_iter().chain(entries).chain(families).chain([Names::hit_chain(set)]);
-    let chains = chains.map(|chain| remove(DELCHAIN, CHAIN_NAME, &chain)).collect::<Vec<_>>();
-    let rest = [remove(DELOBJ, SET_NAME, set), remove(DELSET, SET_NAME, set)];
+    let chains = chains.map(|chain| remove(Kind::Chain, &chain)).collect::<Vec<_>>();
+    let rest = [remove(Kind::Counter, set), remove(Kind::Set, set)];
     chains.into_iter().chain(rest).collect()
 }
 

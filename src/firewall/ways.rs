@@ -132,6 +132,11 @@ impl Ways {
     }
 }
 
+/// The chain that a rule sends packets to, if it is one alone.
+pub(super) fn jump<'a>(rule: Attributes<'a>) -> Option<&'a [u8]> {
+    Attributes(rule.get(RULE_EXPRESSIONS)?).find_map(|(_, expression)| target(Attributes(expression)))
+}
+
 /// Where an `immediate` expression sends a packet.
 fn target<'a>(expression: Attributes<'a>) -> Option<&'a [u8]> {
     if text(expression.get(EXPRESSION_NAME)?) != b"immediate" {

@@ -234,7 +234,7 @@ const V6: u8 = 40;
 
 /// A ban or an allowance by command.
 #[derive(Debug)]
-struct Entry {
+struct Commanded {
     start: Moment,
     end: End,
     comment: Box<str>,
@@ -251,8 +251,8 @@ struct Own {
 /// What a record says.
 #[derive(Debug, Default)]
 pub struct Record {
-    bans: BTreeMap<(Box<str>, IpNet), Entry>,
-    allowances: BTreeMap<IpNet, Entry>,
+    bans: BTreeMap<(Box<str>, IpNet), Commanded>,
+    allowances: BTreeMap<IpNet, Commanded>,
     own: BTreeMap<IpNet, Own>,
     offenders: BTreeMap<u64, Past>,
     /// Host names of the owner's, with what they stood for last.
@@ -389,9 +389,9 @@ impl<'a> Body<'a> {
         Some((Moment(then.0.saturating_sub(age)), End::after(then, lifetime)))
     }
 
-    fn entry(&mut self, then: Moment) -> Option<Entry> {
+    fn entry(&mut self, then: Moment) -> Option<Commanded> {
         let (start, end) = self.span(then)?;
-        Some(Entry { start, end, comment: self.text()?.into() })
+        Some(Commanded { start, end, comment: self.text()?.into() })
     }
 
     fn nets(&mut self) -> Option<Vec<IpNet>> {
@@ -437,9 +437,9 @@ impl Record {
         match kind {
             b'b' => {
                 let by = Box::<str>::from(body.text()?);
-                let Entry { start, end, comment } = body.entry(then)?;
+                let Commanded { start, end, comment } = body.entry(then)?;
                 for net in body.nets()? {
-                    self.bans.insert((by.clone(), net), Entry { start, end, comment: comment.clone() });
+                    self.bans.insert((by.clone(), net), Commanded { start, end, comment: comment.clone() });
                 }
             }
             b'u' => {
@@ -453,9 +453,9 @@ impl Record {
                 }
             }
             b'a' => {
-                let Entry { start, end, comment } = body.entry(then)?;
+                let Commanded { start, end, comment } = body.entry(then)?;
                 for net in body.nets()? {
-                    self.allowances.insert(net, Entry { start, end, comment: comment.clone() });
+                    self.allowances.insert(net, Commanded { start, end, comment: comment.clone() });
                 }
             }
             b'n' => {
@@ -524,8 +524,8 @@ impl Ledger {
     fn recall_words(
         &mut self,
         now: Moment,
-        bans: BTreeMap<(Box<str>, IpNet), Entry>,
-        allowances: BTreeMap<IpNet, Entry>,
+        bans: BTreeMap<(Box<str>, IpNet), Commanded>,
+        allowances: BTreeMap<IpNet, Commanded>,
     ) {
         let (most, sink, applied) = (self.max_entries as usize, &mut |_| {}, &mut Applied::default());
         self.manual.forget(&|origin| origin != CONFIG);

@@ -56,10 +56,10 @@ impl fmt::Display for Special {
 }
 
 /// First, last, kind; as numbers of the family.
-pub type Row = (u128, u128, Special);
+pub type SpecialRange = (u128, u128, Special);
 
 /// Ascending and apart.
-const V4: [Row; 9] = [
+const V4: [SpecialRange; 9] = [
     (0x0000_0000, 0x00ff_ffff, Special::Unspecified),
     (0x0a00_0000, 0x0aff_ffff, Special::Private),
     (0x6440_0000, 0x647f_ffff, Special::Private),
@@ -72,7 +72,7 @@ const V4: [Row; 9] = [
 ];
 
 /// Ascending and apart.
-const V6: [Row; 8] = [
+const V6: [SpecialRange; 8] = [
     (0, 0, Special::Unspecified),
     (1, 1, Special::Loopback),
     (2, 0xffff_ffff, Special::Compatible),
@@ -84,7 +84,7 @@ const V6: [Row; 8] = [
 ];
 
 /// A family's rows.
-pub fn rows(family: Family) -> &'static [Row] {
+pub fn rows(family: Family) -> &'static [SpecialRange] {
     match family {
         Family::V4 => &V4,
         Family::V6 => &V6,

@@ -11,5 +11,5 @@ pub mod value;
 
 pub use problem::{Problem, Problems, Severity};
 pub use section::{
-    Checks, Form, Given, LeftOut, Many, Opt, Reader, Row, Single, list, one, one_or_none, secret, texts,
+    Checks, Form, Given, LeftOut, Many, Opt, Reader, SectionType, Single, list, one, one_or_none, secret, texts,
 };

@@ -1,7 +1,7 @@
 //! Sections: a section of the text against the table of options of the part that it is for.
 //!
 //! A part states its options as a table ([`Opt`]), and whether there is one such section ([`Single`]) or as
-//! many as the owner likes ([`Many`]); a [`Row`] says where in the settings they go. What a mistake costs is
+//! many as the owner likes ([`Many`]); a [`SectionType`] says where in the settings they go. What a mistake costs is
 //! decided here alone, so that it is the same for every part: a bad option of a single section has the value
 //! that was in force before, else its default; one of many sections is left out where it would mean
 //! something else without that option. Everything is said, with its line. Pure.
@@ -9,7 +9,7 @@
 use std::borrow::Cow;
 
 use super::problem::{Problems, Severity};
-use super::uci::{Entry, Section, Value};
+use super::uci::{Section, Stated, Value};
 use super::value::{self, BadValue};
 
 /// What became of a value: it was taken, perhaps with something to be said about it, or it was not.
@@ -141,7 +141,7 @@ pub struct Many<D: 'static, T> {
 pub struct LeftOut;
 
 /// One type of section, and where in the settings `R` it goes.
-pub struct Row<R> {
+pub struct SectionType<R> {
     /// Its type.
     pub kind: &'static str,
     /// There is one.
@@ -152,14 +152,14 @@ pub struct Row<R> {
     pub read: for<'t> fn(&mut Reader<'t>, &mut Section<'t>, &mut R),
 }
 
-impl<R> Row<R> {
+impl<R> SectionType<R> {
     /// The row of this type among `rows`.
-    pub fn of<'r>(rows: &'r [Row<R>], kind: &str) -> Option<&'r Row<R>> {
+    pub fn of<'r>(rows: &'r [SectionType<R>], kind: &str) -> Option<&'r SectionType<R>> {
         rows.iter().find(|row| row.kind == kind)
     }
 }
 
-/// A table's names and whether each is a secret, for [`Row::options`].
+/// A table's names and whether each is a secret, for [`SectionType::options`].
 pub fn names<S>(options: &'static [Opt<S>]) -> Vec<(&'static str, bool)> {
     options.iter().map(|option| (option.name, option.secret)).collect()
 }
@@ -357,21 +357,21 @@ impl<'t> Reader<'t> {
         bad
     }
 
-    fn replaced(&mut self, entry: &Entry<'_>) {
+    fn replaced(&mut self, entry: &Stated<'_>) {
         if let Some(line) = entry.replaces {
             let message = format!("{} replaces what line {line} set", entry.name);
             self.problems.add(entry.line, Severity::Warning, message);
         }
     }
 
-    fn unknown(&mut self, kind: &str, entry: &Entry<'_>, target: &dyn Target) {
+    fn unknown(&mut self, kind: &str, entry: &Stated<'_>, target: &dyn Target) {
         let known: Vec<&str> = options(target).map(|(_, name, _)| name).collect();
         let message = format!("{} is ignored; config {kind} knows {}", entry.name, known.join(", "));
         self.problems.add(entry.line, Severity::Warning, message);
     }
 
     /// `None`: there is no such option.
-    fn take(&mut self, entry: &Entry<'_>, target: &mut dyn Target) -> Option<Taken> {
+    fn take(&mut self, entry: &Stated<'_>, target: &mut dyn Target) -> Option<Taken> {
         let (at, form) = find(target, &entry.name)?;
         Some(match form {
             Form::One => self.take_one(entry, target, at),
@@ -382,7 +382,7 @@ impl<'t> Reader<'t> {
 
     /// A single value, blanks around it taken off; an empty one is what libuci takes for "not set", so the
     /// default stays.
-    fn take_one(&mut self, entry: &Entry<'_>, target: &mut dyn Target, at: usize) -> Taken {
+    fn take_one(&mut self, entry: &Stated<'_>, target: &mut dyn Target, at: usize) -> Taken {
         let Some(text) = self.single_value(entry) else { return Taken::Not };
         if text.is_empty() {
             return Taken::Whole;
@@ -398,7 +398,7 @@ impl<'t> Reader<'t> {
     }
 
     /// A single value that can be switched off: `none`, or empty.
-    fn take_one_or_none(&mut self, entry: &Entry<'_>, target: &mut dyn Target, at: usize) -> Taken {
+    fn take_one_or_none(&mut self, entry: &Stated<'_>, target: &mut dyn Target, at: usize) -> Taken {
         let Some(text) = self.single_value(entry) else { return Taken::Not };
         let text = text.trim();
         if text.is_empty() {
@@ -413,7 +413,7 @@ impl<'t> Reader<'t> {
     }
 
     /// Items that are bad are left out; where none is good, the list stays as it is.
-    fn take_items(&mut self, entry: &Entry<'_>, target: &mut dyn Target, at: usize, form: Form) -> Taken {
+    fn take_items(&mut self, entry: &Stated<'_>, target: &mut dyn Target, at: usize, form: Form) -> Taken {
         let mut all: Vec<bool> = Vec::new();
         let mut item = |line: u32, text: &str| {
             let first = !all.contains(&true);
@@ -440,7 +440,7 @@ impl<'t> Reader<'t> {
         taken
     }
 
-    fn single_value<'e>(&mut self, entry: &'e Entry<'_>) -> Option<&'e str> {
+    fn single_value<'e>(&mut self, entry: &'e Stated<'_>) -> Option<&'e str> {
         let name = &entry.name;
         match &entry.value {
             Value::Single(text) => Some(text),
@@ -454,7 +454,7 @@ impl<'t> Reader<'t> {
         }
     }
 
-    fn said(&mut self, entry: &Entry<'_>, line: u32, read: Read) -> Taken {
+    fn said(&mut self, entry: &Stated<'_>, line: u32, read: Read) -> Taken {
         let (severity, sentence, taken) = match read {
             Ok(None) => return Taken::Whole,
             Ok(Some(sentence)) => (Severity::Warning, sentence, Taken::Whole),
@@ -466,7 +466,7 @@ impl<'t> Reader<'t> {
 }
 
 /// Leaves of a list the items that were taken; empty ones do not count.
-fn keep_items(entry: &mut Entry<'_>, taken: &[bool]) {
+fn keep_items(entry: &mut Stated<'_>, taken: &[bool]) {
     let items: Vec<(u32, Cow<'_, str>)> = match std::mem::replace(&mut entry.value, Value::List(Vec::new())) {
         Value::List(items) => items,
         Value::Single(text) => text.split_whitespace().map(|item| (entry.line, Cow::Owned(item.to_owned()))).collect(),

@@ -442,12 +442,12 @@ pub struct Section<'a> {
     /// Line of its (first) `config`.
     pub line: u32,
     /// Its options, in the order in which they first came.
-    pub options: Vec<Entry<'a>>,
+    pub options: Vec<Stated<'a>>,
 }
 
 /// An option or a list of a section.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Entry<'a> {
+pub struct Stated<'a> {
     /// Its name.
     pub name: Cow<'a, str>,
     /// Line of the statement that is in force; a list's first.
@@ -458,7 +458,7 @@ pub struct Entry<'a> {
     pub replaces: Option<u32>,
 }
 
-/// What an [`Entry`] holds.
+/// What an [`Stated`] holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Value<'a> {
     /// `option`; empty is what libuci takes for "not set".
@@ -570,7 +570,7 @@ impl<'a> Section<'a> {
     }
 
     fn option(&mut self, line: u32, name: Cow<'a, str>, value: Cow<'a, str>) {
-        let mut new = Entry { name, line, value: Value::Single(value), replaces: None };
+        let mut new = Stated { name, line, value: Value::Single(value), replaces: None };
         match self.options.iter_mut().find(|entry| entry.name == new.name) {
             // An empty value sets nothing, so it takes nothing back either.
             Some(_) if new.is_unset() => {}
@@ -585,7 +585,7 @@ impl<'a> Section<'a> {
     fn list(&mut self, line: u32, name: Cow<'a, str>, value: Cow<'a, str>) {
         let Some(entry) = self.options.iter_mut().find(|entry| entry.name == name) else {
             let value = Value::List(vec![(line, value)]);
-            return self.options.push(Entry { name, line, value, replaces: None });
+            return self.options.push(Stated { name, line, value, replaces: None });
         };
         match &mut entry.value {
             Value::List(items) => items.push((line, value)),
@@ -601,7 +601,7 @@ impl<'a> Section<'a> {
     }
 }
 
-impl Entry<'_> {
+impl Stated<'_> {
     /// Is it an `option` with an empty value, which libuci reads as if it were not there?
     pub fn is_unset(&self) -> bool {
         matches!(&self.value, Value::Single(text) if text.is_empty())

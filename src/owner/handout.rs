@@ -109,8 +109,8 @@ fn weight(section: &uci::Section<'_>) -> usize {
 
 fn section_of(section: &uci::Section<'_>) -> HandoutSection {
     let known = options_of(&section.kind);
-    let shown = |entry: &&uci::Entry<'_>| known.contains(&(entry.name.as_ref(), false));
-    let option = |entry: &uci::Entry<'_>| {
+    let shown = |entry: &&uci::Stated<'_>| known.contains(&(entry.name.as_ref(), false));
+    let option = |entry: &uci::Stated<'_>| {
         let (list, values) = match &entry.value {
             uci::Value::Single(text) => (false, vec![text.to_string()]),
             uci::Value::List(texts) => (true, texts.iter().map(|(_, text)| text.to_string()).collect()),

@@ -56,7 +56,7 @@ fields!(TryArguments { lines });
 
 #[derive(Default)]
 struct Tried {
-    lines: Vec<trial::Row>,
+    lines: Vec<trial::Judged>,
 }
 
 fields!(Tried { lines });

@@ -213,7 +213,7 @@ impl Steer {
     pub fn switch(&self, path: &Path, names: &[String], on: bool, force: bool) -> Result<Done, Refusal> {
         let (catalogue, budget) = self.catalogue(path)?;
         if names.is_empty() {
-            return Err(Refusal::invalid("no list is named"));
+            return Err(Refusal::invalid("no list is named; the names are those of: diswall lists"));
         }
         let mut names = names.to_vec();
         names.sort_unstable();

@@ -19,7 +19,7 @@ pub struct Trial {
 
 /// What is said of a line. Empty and 0: there is none.
 #[derive(Default)]
-pub struct Row {
+pub struct Judged {
     /// The line's number, from 1.
     pub line: u64,
     /// Who wrote it.
@@ -40,7 +40,7 @@ pub struct Row {
     pub why: String,
 }
 
-fields!(Row { line, program, process, service, address, port, tries, verdict, why });
+fields!(Judged { line, program, process, service, address, port, tries, verdict, why });
 
 /// A line too many bytes long.
 const LONG: [&str; 2] = ["too_long", "longer than lines are looked at"];
@@ -76,14 +76,14 @@ impl Trial {
     }
 
     /// Judges a line; one row, or one for each service that it concerns.
-    pub fn line(&mut self, number: u64, text: &[u8], each: &mut dyn FnMut(Row)) {
+    pub fn line(&mut self, number: u64, text: &[u8], each: &mut dyn FnMut(Judged)) {
         if text.len() > line::MAX {
             return each(row(number, None, LONG));
         }
         Line::read(text, &mut |line| self.judged(number, line, each));
     }
 
-    fn judged(&mut self, number: u64, line: &Line<'_>, each: &mut dyn FnMut(Row)) {
+    fn judged(&mut self, number: u64, line: &Line<'_>, each: &mut dyn FnMut(Judged)) {
         let mut verdicts = Vec::new();
         self.judge.judge(line, &mut |watch, verdict| verdicts.push((watch, verdict)));
         for (watch, verdict) in &verdicts {
@@ -104,7 +104,7 @@ impl Trial {
                 None if self.judge.knows(line) => ["no_failure", "no failed log-in"],
                 None => ["unknown", "nobody asks about this program"],
             };
-            each(Row { service: named.unwrap_or_default().to_owned(), ..row(number, Some(line), said) });
+            each(Judged { service: named.unwrap_or_default().to_owned(), ..row(number, Some(line), said) });
         }
     }
 
@@ -117,15 +117,15 @@ fn number(names: &[String]) -> u16 {
     u16::try_from(names.len()).unwrap_or(u16::MAX)
 }
 
-fn row(number: u64, line: Option<&Line<'_>>, [verdict, why]: [&str; 2]) -> Row {
+fn row(number: u64, line: Option<&Line<'_>>, [verdict, why]: [&str; 2]) -> Judged {
     let part = |part: Option<&[u8]>| String::from_utf8_lossy(part.unwrap_or_default()).into_owned();
-    Row {
+    Judged {
         line: number,
         program: part(line.and_then(|line| line.program)),
         process: part(line.and_then(|line| line.process)),
         verdict: verdict.into(),
         why: why.into(),
-        ..Row::default()
+        ..Judged::default()
     }
 }
 

@@ -71,6 +71,13 @@ fn a_list_blocks_its_networks_and_hosts_and_nobody_else() {
         assert_eq!(daemon.exit(&["check", GOOD[0]]).0, Some(1));
         // The network that the router itself is in makes a hole of its own addresses, and says so.
         assert!(daemon.cli(&["list", "farm"]).contains("203.0.113.128/25"));
+        // Nobody is struck off a list, and nobody says so.
+        for address in WORSE {
+            let (status, said) = daemon.exit(&["unblock", address]);
+            assert!(status == Some(1) && said.contains("still blocked by farm"), "{status:?} {said}");
+            assert!(said.contains(&format!("diswall allow {address}")) && !said.contains("no longer"), "{said}");
+            assert_eq!(daemon.exit(&["check", address]).0, Some(0), "{address}");
+        }
         // An allowance comes first, the list has nothing to say then.
         daemon.cli(&["allow", WORSE[0], WORSE[1]]);
         expect_all(Some(&lab.wan), &ways_in(WORSE, ECHO), "open");

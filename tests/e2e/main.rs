@@ -18,6 +18,7 @@ mod fail2ban;
 mod firewall;
 mod flows;
 mod forged;
+mod former;
 mod hub;
 mod installed;
 mod key;

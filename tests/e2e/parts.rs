@@ -1,7 +1,8 @@
 //! "Protected" is the sum of its parts: whatever is switched on and does not do its work is told, and the
 //! sentence, the word in JSON and the exit status follow from the worst.
 
-use std::time::Duration;
+use std::process::Command;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
@@ -130,4 +131,31 @@ fn a_file_that_was_refused_is_told_until_it_is_mended() {
     daemon.configure(LOCAL, QUIET);
     daemon.reload();
     wait_part(&daemon, "config", "in_force", "local");
+}
+
+/// It is an error as long as it lasts. The boot's clock passes a full minute meanwhile.
+#[test]
+fn two_daemons_that_quarrel_about_the_sets_are_told_of_all_the_while() {
+    let _netns = Netns::enter();
+    let block = |address: &str| format!("{QUIET}config block\n\toption ip '{address}'\n");
+    let mut first = Daemon::prepare(LOCAL, &block("198.51.100.7"));
+    first.load_rules();
+    let uptime: f64 = std::fs::read_to_string("/proc/uptime").unwrap().split(' ').next().unwrap().parse().unwrap();
+    let to_minute = (120 - uptime as u64 % 60 - 15).to_string();
+    let run = first.as_installed();
+    let mut moved = Command::new("unshare");
+    moved.args(["--time", "--boottime", &to_minute]).arg(run.get_program()).args(run.get_args());
+    first.spawn(&moved);
+    first.wait_answering();
+    let quarrels = || first.status()["problems"].to_string().contains("another program changes the sets");
+    assert!(!quarrels());
+    let mut second = Daemon::prepare(LOCAL, &block("198.51.100.8"));
+    second.run();
+    wait_until(DEADLINE, "the quarrel", quarrels);
+    let begun = Instant::now();
+    while begun.elapsed() < Duration::from_secs(20) {
+        assert!(quarrels(), "over after {:?}", begun.elapsed());
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    second.stop(DEADLINE);
 }

@@ -39,7 +39,7 @@ pub const SUBCOMMAND: Subcommand = Subcommand {
 
 const HELP: &str = "\
 Usage: cargo xtask bench [--runs N] [PART…]
-       cargo xtask bench --counts [--write]
+       cargo xtask bench --counts [--mips [ARCH]…] [--write]
 
 Builds the release program and measures it in a network namespace of its own, side by side with
 `nft -f` and a forked `nft` on the same kernel. Prints a Markdown table: medians, their ratio, the
@@ -48,7 +48,11 @@ netlink messages included; memory is VmRSS and VmHWM.
 
   --runs N   repetitions of the rows with 100,000 addresses, 1 to 99 (default 5)
   --counts   instructions and memory of single pieces of work instead, by callgrind, beside the table in
-             docs/counts.md; more than 10 % above it is refused. With --write: a new table
+             docs/counts.md; more than 10 % above it is refused. With --write: a new table.
+             With --mips the same on MIPS, for mipsel_24kc and mips_24kc or the one that is named: built as for
+             a router but for link-time optimization, and counted in qemu's user mode. The first time that
+             builds the standard library too; afterwards, and for mips_24kc after `cargo xtask emulate
+             --brief`, the pieces alone
   PART       only these rows: sets list deltas losses idle packets scan flood logins sharing
              control comparing blocks lists banip crowdsec decisions refill restart forward (default: all)
 

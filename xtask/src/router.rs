@@ -157,6 +157,11 @@ fn musl_source() -> Result<PathBuf> {
     absolute(&source)
 }
 
+/// The version of the musl that [`root`] compiles.
+pub fn musl_version() -> Result<String> {
+    read_text(&musl_source()?.join("VERSION")).map(|version| version.trim().to_owned())
+}
+
 /// What musl's own Makefile generates: types and system call numbers of the processor, and the version.
 fn generate_headers(processor: &Processor, source: &Path, made: &Path) -> Result<()> {
     make_directory(&made.join("include/bits"))?;

@@ -169,6 +169,10 @@ pub const PACK: &[Need] = &[
 /// To count instructions.
 pub const COUNT: &[Need] = &[program("valgrind", "valgrind", "counts instructions")];
 
+/// To count those of MIPS.
+pub const COUNT_MIPS: &[Need] =
+    &[program("qemu-mips", "qemu-user", "counts instructions of MIPS; the static one takes no plugin")];
+
 /// To sign what is released.
 pub const SIGN: &[Need] = &[
     program("signify-openbsd", "signify-openbsd", "signs opkg's index"),

@@ -25,7 +25,7 @@ const HOURLY: usize = 100_000;
 
 /// A ban as it is shown.
 #[derive(Clone, Debug)]
-pub struct Row {
+pub struct ShownBan {
     /// Who.
     pub ip: IpAddr,
     /// Seconds that are left.
@@ -64,9 +64,9 @@ pub struct Gathered {
     /// Addresses that were banned in the last hour, some of which hold no more.
     pub hourly: u64,
     /// The newest, newest first.
-    pub newest: Vec<Row>,
+    pub newest: Vec<ShownBan>,
     /// Those with the most bans before.
-    pub stubborn: Vec<Row>,
+    pub stubborn: Vec<ShownBan>,
     /// By login.
     pub reporters: BTreeMap<String, Reporter>,
     /// Whom it knows besides.
@@ -165,7 +165,7 @@ async fn bans(hub: &Hub, now: u64, all: &mut Gathered) -> Result<()> {
             let Some((ip, ban)) = address::of_key(&record.key).zip(ban) else { return };
             all.bans += 1;
             let (left, ago) = (record.left(now).unwrap_or_default(), now.saturating_sub(record.written));
-            let row = Row { ip, left, ago, ban };
+            let row = ShownBan { ip, left, ago, ban };
             if row.ban.count > 0 {
                 let place = all.stubborn.partition_point(|other| other.ban.count >= row.ban.count);
                 if place < ROWS {

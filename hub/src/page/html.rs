@@ -4,7 +4,7 @@ use std::fmt::{self, Display, Write};
 
 use diswall::feed::nats::Statistics;
 
-use super::gather::{Gathered, Row};
+use super::gather::{Gathered, ShownBan};
 use crate::dynfw::{LICENCE, Shown};
 use crate::revoke::{Revoked, UNTOLD};
 
@@ -191,7 +191,7 @@ fn reporters(body: &mut String, all: &Gathered) {
     more(body, all.more_reporters);
 }
 
-fn bans(body: &mut String, title: &str, bans: &[Row]) {
+fn bans(body: &mut String, title: &str, bans: &[ShownBan]) {
     let rows: Vec<_> = bans
         .iter()
         .map(|row| {

@@ -1,8 +1,7 @@
 //! Completions for bash, zsh and fish.
 
 use super::{Argument, Command, Section};
-use crate::feed::{self, registry};
-use crate::model::Source;
+use crate::model::{Source, Teller};
 
 /// What may stand for an argument.
 enum Values {
@@ -15,11 +14,10 @@ enum Values {
 fn values(command: &Command, argument: &Argument, sections: &[Section]) -> Values {
     let words = |words: &[&str]| Values::Words(words.iter().map(|word| (*word).to_owned()).collect());
     match (&*command.path, argument.name.trim_start_matches('-')) {
-        (_, "config" | "file") | ("list-test", "list") => Values::Files,
+        (_, "config" | "file" | "catalogue") | ("list-test", "list") => Values::Files,
         ("resync", "source") => {
-            let remote =
-                registry::all(&feed::Settings::default()).map(|(_, source)| source.name().to_owned()).collect();
-            Values::Words(remote)
+            let asked = Source::named().filter(|source| source.teller() == Teller::Feed);
+            Values::Words(asked.map(|source| source.name().to_owned()).collect())
         }
         (path, "source") => {
             let sources = Source::named().map(|source| source.name().to_owned());
@@ -33,6 +31,7 @@ fn values(command: &Command, argument: &Argument, sections: &[Section]) -> Value
             words(&["auto", "plain", "csv", "spamhaus", "dshield", "ranges", "rir", "suricata", "names"])
         }
         ("rpcd", "what") => words(&["list", "call"]),
+        ("lists", "words") => words(&["show", "enable", "disable", "recommend"]),
         ("config explain", "option") => Values::Words(
             sections
                 .iter()
@@ -128,7 +127,8 @@ pub fn zsh(commands: &[Command], sections: &[Section]) -> String {
             let star = if option.is_repeated { "*" } else { "" };
             specs.push(if option.has_value {
                 let name = option.name.trim_start_matches('-');
-                format!("'{star}{}=[{about}]:{name}:{}'", option.name, zsh_action(&values(command, option, sections)))
+                // Without `=` behind the name: the value is a word of its own, and argh takes it in no other way.
+                format!("'{star}{}[{about}]:{name}:{}'", option.name, zsh_action(&values(command, option, sections)))
             } else {
                 format!("'{star}{}[{about}]'", option.name)
             });

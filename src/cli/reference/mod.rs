@@ -18,7 +18,7 @@ use std::path::Path;
 use argh::ArgsInfo;
 
 use self::commands::{Argument, Command};
-use super::{Arguments, exit};
+use super::{arguments::Arguments, exit};
 use crate::config::explain::entries;
 use crate::config::{Settings, kinds, options_of};
 

@@ -26,19 +26,19 @@ pub enum Block {
     /// A sentence or two.
     Words(String),
     /// Columns; the first is text, the others are figures. A row may have a line of words below.
-    Table(Vec<&'static str>, Vec<Row>),
+    Table(Vec<&'static str>, Vec<TableRow>),
     /// Label, length and figure.
     Bars(Vec<(String, u64, String)>),
 }
 
 /// A row of a table.
-pub struct Row {
+pub struct TableRow {
     cells: Vec<String>,
     words: String,
 }
 
-fn row(cells: Vec<String>) -> Row {
-    Row { cells, words: String::new() }
+fn row(cells: Vec<String>) -> TableRow {
+    TableRow { cells, words: String::new() }
 }
 
 /// Stranger's text: freed of what a terminal would obey, and cut.
@@ -135,7 +135,7 @@ fn sources(report: &Report, out: &mut Vec<Block>) {
             if each.gone { "-".into() } else { grouped(each.entries) },
         ])
     });
-    let rows: Vec<Row> = rows.collect();
+    let rows: Vec<TableRow> = rows.collect();
     if rows.is_empty() {
         return out.push(Block::Words("No source has anything yet.".into()));
     }
@@ -248,7 +248,7 @@ fn hosts(report: &Report, out: &mut Vec<Block>) {
     if report.hosts.is_empty() {
         return out.push(Block::Words("Nobody yet.".into()));
     }
-    let rows = report.hosts.iter().map(|host| Row {
+    let rows = report.hosts.iter().map(|host| TableRow {
         cells: vec![clean(&host.address), grouped(host.packets), host.days.to_string(), minute(host.last)],
         words: host_words(host),
     });
@@ -275,7 +275,7 @@ fn host_words(host: &ReportHost) -> String {
 
 fn lists(report: &Report, out: &mut Vec<Block>) {
     let compared = report.sources.iter().filter(|each| each.compared > 0);
-    let rows: Vec<Row> = compared
+    let rows: Vec<TableRow> = compared
         .map(|each| {
             let share = |of: u64, all: u64| match all {
                 0 => "-".into(),
@@ -302,7 +302,7 @@ fn allowed(report: &Report, out: &mut Vec<Block>) {
     if report.allowed.is_empty() {
         return out.push(Block::Words("Nothing that is allowed is on a list or banned.".into()));
     }
-    let rows = report.allowed.iter().map(|each| Row {
+    let rows = report.allowed.iter().map(|each| TableRow {
         cells: vec![clean(&each.address), clean(&each.origin), clean(&each.sources.join(", "))],
         words: clean(each.comment.as_deref().unwrap_or_default()),
     });

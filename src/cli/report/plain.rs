@@ -1,6 +1,6 @@
 //! The report as text, 80 columns wide, for any terminal and for a letter.
 
-use super::{Block, Row, longest};
+use super::{Block, TableRow, longest};
 
 /// Columns.
 const WIDTH: usize = 80;
@@ -80,7 +80,7 @@ fn wrapped(out: &mut String, words: &str, indent: &str) {
 }
 
 /// The first column to the left, the others to the right.
-fn table(out: &mut String, head: &[&str], rows: &[Row]) {
+fn table(out: &mut String, head: &[&str], rows: &[TableRow]) {
     let width = |column: usize| {
         let cells = rows.iter().filter_map(|row| row.cells.get(column)).map(|cell| cell.chars().count());
         cells.chain(head.get(column).map(|title| title.chars().count())).max().unwrap_or_default()

@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use super::decision::{self, Kind, Unfit};
 use super::gather::{Rows, Texts};
-use super::known::{Known, Row};
+use super::known::{Decided, Known};
 use super::lapi::{self, NoAnswer};
 use super::metrics::Metrics;
 use super::settings::Settings;
@@ -83,7 +83,7 @@ struct Found<'a> {
     /// Until now.
     highest: Option<u64>,
     rows: Rows,
-    fresh: Vec<Row>,
+    fresh: Vec<Decided>,
     deleted: Vec<IpNet>,
     deleted_ids: Vec<u64>,
     /// More was taken back than there can be here.
@@ -137,7 +137,7 @@ impl Found<'_> {
         if !self.numbered {
             self.rows.push(decision.net, left, why, self.most);
         } else if self.fresh.len() < self.most {
-            self.fresh.push(Row { id, net: decision.net, end: self.now.saturating_add(left), why });
+            self.fresh.push(Decided { id, net: decision.net, end: self.now.saturating_add(left), why });
         } else {
             self.rows.cut += 1;
         }
@@ -289,7 +289,7 @@ impl Client {
         self.highest = if whole { Some(top) } else { self.highest.map(|highest| highest.max(top)) };
     }
 
-    async fn post_list(&mut self, rows: Rows, fresh: Vec<Row>, now: u32) {
+    async fn post_list(&mut self, rows: Rows, fresh: Vec<Decided>, now: u32) {
         let cut = rows.cut;
         let rows = match &mut self.known {
             None => rows,
@@ -311,7 +311,7 @@ impl Client {
     async fn post_changes(
         &mut self,
         rows: Rows,
-        fresh: Vec<Row>,
+        fresh: Vec<Decided>,
         (deleted, deleted_ids): (Vec<IpNet>, Vec<u64>),
         now: u32,
         most: usize,

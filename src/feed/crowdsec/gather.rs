@@ -55,13 +55,13 @@ impl Texts {
 }
 
 /// An address, how long it is to be banned, and the number of the reason.
-type Row<A> = (Listed<A>, u16);
+type Reasoned<A> = (Listed<A>, u16);
 
 /// What an answer says is to be banned.
 #[derive(Debug, Default)]
 pub struct Rows {
-    v4: Vec<Row<Ipv4Addr>>,
-    v6: Vec<Row<Ipv6Addr>>,
+    v4: Vec<Reasoned<Ipv4Addr>>,
+    v6: Vec<Reasoned<Ipv6Addr>>,
     nets: Vec<(IpNet, u32, u16)>,
     /// Those for which there was no room.
     pub cut: u32,
@@ -116,7 +116,7 @@ impl Rows {
 }
 
 /// Leaves of each address the row that ends last, and puts those of one reason together; how many those are.
-fn in_runs<A: Ord + Copy>(rows: &mut Vec<Row<A>>) -> Vec<(usize, u16)> {
+fn in_runs<A: Ord + Copy>(rows: &mut Vec<Reasoned<A>>) -> Vec<(usize, u16)> {
     rows.sort_unstable_by_key(|(listed, _)| (listed.address, u64::MAX - listed.lifetime.seconds().unwrap_or(0)));
     rows.dedup_by_key(|(listed, _)| listed.address);
     rows.sort_unstable_by_key(|(_, why)| *why);

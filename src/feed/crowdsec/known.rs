@@ -9,7 +9,7 @@ use super::gather::Rows;
 
 /// A decision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Row {
+pub struct Decided {
     /// Its number.
     pub id: u64,
     /// Whom it is about.
@@ -27,18 +27,18 @@ pub type Change = (IpNet, Option<(u32, u16)>);
 #[derive(Debug, Default)]
 pub struct Known {
     /// By number.
-    rows: Vec<Row>,
+    rows: Vec<Decided>,
 }
 
 impl Known {
     /// These are all.
-    pub fn replace(&mut self, fresh: Vec<Row>) {
+    pub fn replace(&mut self, fresh: Vec<Decided>) {
         self.rows = sorted(fresh);
     }
 
     /// These are gone, and then those have come; at most `most` are kept. What became of those they are about, and
     /// how many were not kept.
-    pub fn change(&mut self, deleted: &[u64], fresh: Vec<Row>, now: u32, most: usize) -> (Vec<Change>, u32) {
+    pub fn change(&mut self, deleted: &[u64], fresh: Vec<Decided>, now: u32, most: usize) -> (Vec<Change>, u32) {
         if deleted.is_empty() && fresh.is_empty() {
             // The usual answer. What is over meanwhile goes with the next one that says something.
             return (Vec::new(), 0);
@@ -85,7 +85,7 @@ impl Known {
 }
 
 /// By number; of several of one number the last.
-fn sorted(mut rows: Vec<Row>) -> Vec<Row> {
+fn sorted(mut rows: Vec<Decided>) -> Vec<Decided> {
     rows.reverse();
     rows.sort_by_key(|row| row.id);
     rows.dedup_by_key(|row| row.id);
@@ -108,12 +108,12 @@ mod tests {
         }
     }
 
-    fn row() -> impl Strategy<Value = Row> {
-        (0u64..12, 0u8..6, 0u32..60, 0u16..3).prop_map(|(id, n, end, why)| Row { id, net: net(n), end, why })
+    fn row() -> impl Strategy<Value = Decided> {
+        (0u64..12, 0u8..6, 0u32..60, 0u16..3).prop_map(|(id, n, end, why)| Decided { id, net: net(n), end, why })
     }
 
     /// What is banned until when, by a plain map of decisions.
-    fn in_force(decisions: &BTreeMap<u64, Row>, now: u32) -> BTreeMap<IpNet, u32> {
+    fn in_force(decisions: &BTreeMap<u64, Decided>, now: u32) -> BTreeMap<IpNet, u32> {
         let mut bans = BTreeMap::new();
         for row in decisions.values().filter(|row| row.end > now) {
             let end = bans.entry(row.net).or_insert(row.end);
@@ -175,7 +175,7 @@ mod tests {
 
     #[test]
     fn a_shorter_decision_comes_back_in_force() {
-        let row = |id, end| Row { id, net: net(1), end, why: 0 };
+        let row = |id, end| Decided { id, net: net(1), end, why: 0 };
         let mut known = Known::default();
         known.replace(vec![row(1, 3600), row(2, 7200)]);
         assert_eq!(known.change(&[2], vec![], 10, 99).0, [(net(1), Some((3600, 0)))]);

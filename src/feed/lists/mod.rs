@@ -3,7 +3,7 @@
 //! `settings` is a list's section of the configuration; `client` its task, which fetches it, judges what came
 //! (`judge`) and posts it as a whole; `names` follows those of a list of host names; `store` keeps it over a restart.
 //! `Context` is what all lists have in common.
-//! [`format`] says what forms lists have, [`read`] turns the bytes of one into ranges, as they come; both are pure.
+//! [`mod@format`] says what forms lists have, [`read`] turns the bytes of one into ranges, as they come; both are pure.
 
 mod client;
 pub mod format;

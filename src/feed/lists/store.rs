@@ -36,7 +36,7 @@ pub struct Facts {
     pub validators: Validators,
 }
 
-/// As [`write`], while others have their turn; what the owner hears of it when it cannot be written.
+/// As [`write()`], while others have their turn; what the owner hears of it when it cannot be written.
 pub async fn keep(path: PathBuf, facts: Facts, entries: Arc<Entries>) -> Option<String> {
     match spawn_blocking(move || write(&path, &facts, &entries)).await {
         Ok(Err(error)) => Some(format!("it cannot be kept over a restart: {error}")),

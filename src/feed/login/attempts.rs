@@ -53,7 +53,7 @@ impl Default for Limit {
 type Key = (IpAddr, u16);
 
 #[derive(Debug)]
-struct Entry {
+struct Suspect {
     key: Key,
     /// When it failed, in seconds, oldest first; never empty for long.
     times: Vec<u32>,
@@ -68,7 +68,7 @@ struct Entry {
 #[derive(Debug)]
 pub struct Attempts {
     most: usize,
-    entries: Vec<Entry>,
+    entries: Vec<Suspect>,
     index: HashMap<Key, usize>,
     /// The entries by how often they have failed.
     classes: [Vec<usize>; CLASSES],
@@ -150,7 +150,7 @@ impl Attempts {
         }
         let at = self.entries.len();
         let place = self.classes.first().map_or(0, Vec::len);
-        self.entries.push(Entry { key, times: Vec::new(), until: now, class: 0, place });
+        self.entries.push(Suspect { key, times: Vec::new(), until: now, class: 0, place });
         self.classes.first_mut().into_iter().for_each(|class| class.push(at));
         self.index.insert(key, at);
         at
@@ -188,7 +188,7 @@ impl Attempts {
     }
 
     fn leave_class(&mut self, at: usize) {
-        let Some(&Entry { class, place, .. }) = self.entries.get(at) else { return };
+        let Some(&Suspect { class, place, .. }) = self.entries.get(at) else { return };
         let Some(members) = self.classes.get_mut(class) else { return };
         members.swap_remove(place);
         if let Some(moved) = members.get(place).and_then(|moved| self.entries.get_mut(*moved)) {
@@ -201,7 +201,7 @@ impl Attempts {
         let gone = self.entries.swap_remove(at);
         self.index.remove(&gone.key);
         // The last entry has its place now.
-        if let Some(&Entry { key, class, place, .. }) = self.entries.get(at) {
+        if let Some(&Suspect { key, class, place, .. }) = self.entries.get(at) {
             self.index.insert(key, at);
             self.classes
                 .get_mut(class)

@@ -59,6 +59,10 @@ const FRESH: u64 = 64 * 1024;
 /// anew by an editor or whatever trims it, and what is before them is no news.
 const KNOWN: usize = 32;
 
+/// So many of them, and more than half of the lines up to there: a log without times may say the same of somebody else. A file
+/// of nothing else is the old one, however short.
+const ENOUGH: usize = 4;
+
 /// Whether a program delivers, as far as is known.
 struct Proof {
     /// Lines of our own that were written and have not come back.
@@ -416,10 +420,17 @@ impl Tail {
     fn behind_known(&mut self) -> io::Result<u64> {
         let (mut at, end) = self.end()?;
         let mut place = at;
+        let mut lately: VecDeque<bool> = VecDeque::new();
         for line in end.split_inclusive(|byte| *byte == b'\n') {
             at += line.len() as u64;
-            let whole = line.strip_suffix(b"\n").filter(|line| !line.is_empty());
-            if whole.is_some_and(|line| self.known.contains(&self.seed.hash_one(line))) {
+            let Some(line) = line.strip_suffix(b"\n").filter(|line| !line.is_empty()) else { continue };
+            let is_known = self.known.contains(&self.seed.hash_one(line));
+            if lately.len() >= KNOWN {
+                lately.pop_front();
+            }
+            lately.push_back(is_known);
+            let count = lately.iter().filter(|known| **known).count();
+            if is_known && (count == lately.len() || count >= ENOUGH && 2 * count > lately.len()) {
                 place = at;
             }
         }
@@ -609,6 +620,29 @@ mod tests {
         let mut log = File::create(&path).unwrap();
         log.write_all(b"four\n").unwrap();
         assert_eq!(next(&mut follower, 2).await, ["late", "four"]);
+    }
+
+    /// A log without times says of the next one what it said of the last.
+    #[tokio::test(flavor = "current_thread")]
+    async fn a_line_like_an_old_one_does_not_make_a_new_file_an_old_one() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("log");
+        std::fs::write(&path, "").unwrap();
+        let mut follower = Follower::start(LogSource::File(path.clone()));
+        let replace = |lines: &[&str]| {
+            let new = directory.path().join("new");
+            std::fs::write(&new, lines.join("\n") + "\n").unwrap();
+            std::fs::rename(&new, &path).unwrap();
+        };
+        replace(&["one", "two", "again"]);
+        assert_eq!(next(&mut follower, 3).await, ["one", "two", "again"]);
+        replace(&["three", "four", "again", "five"]);
+        assert_eq!(next(&mut follower, 4).await, ["three", "four", "again", "five"]);
+        // Trimmed, and with a line taken out: that is the old one.
+        replace(&["four", "again", "five", "six"]);
+        assert_eq!(next(&mut follower, 1).await, ["six"]);
+        replace(&["of last spring", "one", "two", "three", "four", "five", "six", "seven"]);
+        assert_eq!(next(&mut follower, 1).await, ["seven"]);
     }
 
     #[tokio::test(flavor = "current_thread")]

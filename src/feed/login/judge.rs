@@ -14,7 +14,7 @@ use super::{Line, Pattern};
 
 /// A sentence, ready to be looked for.
 #[derive(Debug)]
-struct Row {
+struct Sought {
     watch: u16,
     counts: Counts,
     first: Option<u8>,
@@ -24,7 +24,7 @@ struct Row {
 /// See the module's head.
 #[derive(Debug, Default)]
 pub struct Judge {
-    rows: Vec<Row>,
+    rows: Vec<Sought>,
     /// The rows of each program.
     programs: HashMap<Box<[u8]>, Vec<u16>>,
     /// The rows of every program.
@@ -93,7 +93,7 @@ impl Judge {
 
     fn add<'a>(&mut self, watch: u16, counts: Counts, pattern: Pattern, programs: impl Iterator<Item = &'a str>) {
         let Ok(number) = u16::try_from(self.rows.len()) else { return };
-        self.rows.push(Row { watch, counts, first: pattern.first(), pattern });
+        self.rows.push(Sought { watch, counts, first: pattern.first(), pattern });
         let mut named = false;
         for program in programs {
             self.programs.entry(program.as_bytes().into()).or_default().push(number);
@@ -153,7 +153,7 @@ impl Judge {
     }
 
     /// The rows that may be this line's, those of a watch together.
-    fn of(&self, line: &Line<'_>, each: &mut dyn FnMut(&Row)) {
+    fn of(&self, line: &Line<'_>, each: &mut dyn FnMut(&Sought)) {
         let Some(program) = line.program else {
             // A line without a head stands in some program's own log: whose, nobody says.
             if self.headless {

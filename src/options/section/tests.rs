@@ -39,7 +39,7 @@ const WATCHED: Many<Draft, Watched> = Many {
     },
 };
 
-const ROWS: [Row<Vec<Watched>>; 1] = [Row {
+const ROWS: [SectionType<Vec<Watched>>; 1] = [SectionType {
     kind: "watched",
     once: false,
     options: || names(WATCHED.options),
@@ -53,7 +53,7 @@ fn read(text: &str) -> (Vec<Watched>, String, Vec<String>) {
     let mut reader = Reader::new("f", &[]);
     let mut all = Vec::new();
     for section in &mut sections {
-        let row = Row::of(&ROWS, &section.kind).expect("a known type");
+        let row = SectionType::of(&ROWS, &section.kind).expect("a known type");
         (row.read)(&mut reader, section, &mut all);
     }
     let kinds = sections.iter().map(|section| section.kind.to_string()).collect();

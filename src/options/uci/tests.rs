@@ -226,7 +226,7 @@ fn section() -> impl Strategy<Value = Section<'static>> {
     ];
     let options = proptest::collection::btree_map("[a-z0-9_]{1,8}", value, 0..5);
     ("[!-~]{1,8}", options).prop_map(|(kind, options)| {
-        let entry = |(name, value): (String, _)| Entry { name: name.into(), line: 0, value, replaces: None };
+        let entry = |(name, value): (String, _)| Stated { name: name.into(), line: 0, value, replaces: None };
         Section { kind: kind.into(), name: None, line: 0, options: options.into_iter().map(entry).collect() }
     })
 }

@@ -1,6 +1,6 @@
 //! The configuration file on disk: reading it, keeping others out while it is changed, changing it.
 //!
-//! Used by `edit`, and by `rules --write` through [`sweep`]. Three kinds of others are about:
+//! Used by `edit`, and by `rules --write` through [`super::sweep`]. Three kinds of others are about:
 //! - Edits of our own take a lock of root's, elsewhere than in UCI's directory one on the directory, in the order in which they come.
 //! - `uci commit` opens the file, waits for its lock, reads it, lets go of it, and only then puts another
 //!   file in its place. So an edit does not replace the file, which would leave a waiting `uci` with the old
@@ -9,7 +9,7 @@
 //! - Readers take a shared lock, as libuci does.
 //!
 //! A power failure leaves the old text or the new: the new one is on the disk beside the file before it is
-//! written into it, and [`sweep`] goes on from there.
+//! written into it, and [`super::sweep`] goes on from there.
 
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions, TryLockError};

@@ -624,33 +624,63 @@ fn without_fw4_the_rules_are_loaded_and_taken_away_again() {
     assert!(root.read("log").contains("no firewall rules: diswall rules --load ended with 4"));
     assert_eq!(root.read("log").matches("procd_open_instance").count(), 2, "the daemon is to run all the same");
 
-    // The table goes when nothing of others is in it.
     fs::remove_file(root.0.join("answers/diswall")).unwrap();
-    for (table, goes) in [("table inet fw4 {\n}\n", true), ("table inet fw4 {\n\tchain x {\n\t}\n}\n", false)] {
-        root.write("answers/table", table, 0o644);
-        root.write("log", "", 0o644);
-        service(&root, "withdraw");
-        let log = root.read("log");
-        assert!(log.contains("diswall rules --delete"), "{log}");
-        assert_eq!(log.contains("nft delete table inet fw4"), goes, "{log}");
-    }
+    root.write("log", "", 0o644);
+    service(&root, "withdraw");
+    assert!(root.read("log").contains("diswall rules --clear --delete"), "{}", root.read("log"));
 }
 
 #[test]
 fn a_read_only_etc_and_a_full_overlay_cost_no_protection() {
     let root = router("read-only", &format!("{FRESH}diswall.main.state_dir=/srv/diswall\n"));
     root.write("sbin/ujail", "", 0o755);
-    // A file that cannot be given away; that it cannot be because of a read-only file system is all one.
-    root.write("etc/group", "root:x:0:\n", 0o644);
+    root.write("etc/config/diswall", "config diswall 'main'\n", 0o600);
     root.write("srv", "a file, where a directory cannot be made\n", 0o644);
-    service(&root, "start");
+    let start = || {
+        let script = "mount --bind \"$0/etc\" \"$0/etc\"; mount -o remount,bind,ro \"$0/etc\"; chroot \"$0\" \
+                      /bin/busybox ash -c '/bin/sh /etc/rc.common /etc/init.d/diswall start'";
+        printed(Command::new("unshare").args(["--mount", "sh", "-ec", script]).arg(&root.0));
+    };
+    start();
     let log = root.read("log");
-    for line in ["cannot make state_dir /srv/diswall", "the daemon runs as root"] {
+    for line in ["cannot make state_dir /srv/diswall", "reads a copy of it"] {
         assert!(calls(&log, "logger").iter().any(|said| said.contains(line)), "no {line:?} in\n{log}");
     }
-    assert!(log.contains("diswall rules --write") && log.contains("procd_set_param command /usr/bin/diswall"), "{log}");
-    // The daemon could not read its configuration as anybody else.
-    assert!(!log.contains("procd_set_param user"), "{log}");
+    // For an overlay that is full nobody runs as root.
+    for line in
+        ["diswall rules --write", "command /usr/bin/diswall run --config /var/run/diswall/config\n", "user diswall"]
+    {
+        assert!(log.contains(line), "no {line:?} in {log}");
+    }
+    let copy = root.0.join("var/run/diswall/config");
+    let found = || fs::metadata(&copy).map(|found| (found.uid(), found.gid(), found.mode() & 0o7777)).ok();
+    assert_eq!(
+        (root.read("var/run/diswall/config").as_str(), found()),
+        ("config diswall 'main'\n", Some((0, 914, 0o640)))
+    );
+    // What was given to it before need not be given again.
+    assert!(sh(&root, "chgrp diswall /etc/config/diswall && chmod 640 /etc/config/diswall"));
+    root.write("log", "", 0o644);
+    start();
+    assert!(
+        root.read("log").contains("run --config /etc/config/diswall\n") && found().is_none(),
+        "{}",
+        root.read("log")
+    );
+}
+
+/// Where the daemon could read its configuration as root alone, there is none.
+#[test]
+fn a_configuration_that_nobody_but_root_can_read_makes_no_daemon_of_roots() {
+    let root = router("no-lending", FRESH);
+    root.write("sbin/ujail", "", 0o755);
+    root.write("etc/config/diswall", "config diswall 'main'\n", 0o600);
+    root.write("etc/group", "root:x:0:\n", 0o644);
+    assert!(!sh(&root, "/bin/sh /etc/rc.common /etc/init.d/diswall start"));
+    let log = root.read("log");
+    assert!(calls(&log, "logger").iter().any(|said| said.contains("the daemon is not started")), "{log}");
+    assert!(log.contains("diswall rules --write") && !log.contains("procd_open_instance"), "{log}");
+    assert!(!root.exists("var/run/diswall/config") && !root.exists("var/run/diswall/config.new"));
 }
 
 #[test]
@@ -663,30 +693,77 @@ fn without_a_configuration_the_daemon_is_in_its_jail_all_the_same() {
     assert!(log.contains("procd_set_param user diswall") && !log.contains("runs as root"), "{log}");
 }
 
+/// What rules have put into the kernel goes once the daemon, which would put it back, is gone. A stop alone is no end: it may
+/// be the half of a restart.
 #[test]
-fn chains_that_our_rules_text_added_go_with_it() {
-    let root = router("empty-chains", FRESH);
-    root.write("var/run/fw4.state", "", 0o644);
+fn switched_off_it_starts_nothing_and_leaves_nothing_in_the_kernel() {
+    let root = router("off", FRESH);
     service(&root, "start");
-    root.write(
-        "answers/table",
-        "table inet fw4 {\n\tset x {\n\t\ttype ipv4_addr\n\t}\n\n\tchain input_wan {\n\t\tjump reject_from_wan\n\t}\n\n\
-         \tchain drop_from_wan {\n\t}\n\n\tchain somebodys {\n\t}\n\n\tchain accept_to_guest {\n\t}\n}\n",
-        0o644,
-    );
     root.write("log", "", 0o644);
-    service(&root, "withdraw");
-    let log = root.read("log");
-    let deleted: Vec<&str> = calls(&log, "nft").into_iter().filter(|line| line.contains("delete")).collect();
-    assert_eq!(deleted, ["nft delete chain inet fw4 drop_from_wan", "nft delete chain inet fw4 accept_to_guest"]);
+    service(&root, "stop");
+    assert!(!root.read("log").contains("rules"), "{}", root.read("log"));
+    sh(&root, "uci set diswall.main.enabled=0");
+    for action in ["reload", "start", "stop"] {
+        root.write("log", "", 0o644);
+        service(&root, action);
+        let log = root.read("log");
+        assert!(log.contains("diswall rules --write"), "the real one takes the file away: {log}");
+        assert!(!log.contains("procd_open_instance"), "{log}");
+        let lines: Vec<&str> = log.lines().map(str::trim).collect();
+        let at = |line: &str| lines.iter().rposition(|found| *found == line);
+        let ended = if action == "stop" { at("procd_kill") } else { at("start_service ended") };
+        assert!(ended.is_some() && ended < at("diswall rules --clear"), "{action}: {log}");
+    }
 }
 
+/// procd says "Command failed" of a service that it does not have, and the package manager stops what it removes once more.
 #[test]
-fn switched_off_it_writes_rules_and_starts_nothing() {
-    let root = router("off", &format!("{FRESH}diswall.main.enabled=0\n"));
+fn a_second_stop_asks_procd_for_nothing_that_it_does_not_have() {
+    let root = router("second-stop", FRESH);
+    root.write("bin/ubus", include_str!("standins/router"), 0o755);
+    for knows in [true, false] {
+        if knows {
+            root.write("answers/ubus-knows", "", 0o644);
+        } else {
+            fs::remove_file(root.0.join("answers/ubus-knows")).unwrap();
+        }
+        for action in ["stop", "withdraw"] {
+            root.write("log", "", 0o644);
+            service(&root, action);
+            assert_eq!(root.read("log").contains("procd_kill"), knows, "{action}: {}", root.read("log"));
+        }
+    }
+}
+
+/// Whatever the text names that is in force stays; what a former one named goes once fw4 has loaded the new one.
+#[test]
+fn what_former_rules_left_goes_once_the_new_ones_are_loaded() {
+    let root = router("former", FRESH);
+    root.write("var/run/fw4.state", "", 0o644);
     service(&root, "start");
-    assert!(root.read("log").contains("diswall rules --write"), "the real one takes the file away");
-    assert!(!root.read("log").contains("procd_open_instance"));
+    let log = root.read("log");
+    let order = ["diswall rules --write", "firewall reload", "diswall rules --clear"];
+    let at: Vec<Option<usize>> = order.iter().map(|line| log.lines().position(|found| found.trim() == *line)).collect();
+    assert!(at.iter().all(Option::is_some) && at.is_sorted(), "{at:?} in\n{log}");
+    // A firewall that has not loaded them has the former in force.
+    root.write("answers/firewall", "1", 0o644);
+    root.write("log", "", 0o644);
+    service(&root, "start");
+    assert!(!root.read("log").contains("rules --clear"), "{}", root.read("log"));
+}
+
+/// The include's section goes with the package, and what its owner has in hand stays in his.
+#[test]
+fn changes_of_the_firewall_that_are_not_committed_stay_so_at_the_removal() {
+    for (staged, commits) in [("", 1), ("firewall.wan.input='ACCEPT'\n", 0)] {
+        let root = router("staged", &format!("{FRESH}firewall.diswall=include\n"));
+        root.write("staged", staged, 0o644);
+        service(&root, "withdraw");
+        let log = root.read("log");
+        assert!(!root.read("uci").contains("firewall.diswall"), "{}", root.read("uci"));
+        assert_eq!(log.matches("committed firewall").count(), commits, "{log}");
+        assert_eq!(log.contains("uci commit firewall"), commits == 0, "{log}");
+    }
 }
 
 #[test]
@@ -714,9 +791,9 @@ fn removal_leaves_nothing_and_an_upgrade_everything() {
     assert!(!root.read("etc/passwd").contains("diswall") && !root.read("etc/group").contains("diswall"));
     assert!(!root.read("uci").contains("firewall.diswall"));
     let log = root.read("log");
-    let order = ["procd_kill", "firewall reload", "diswall rules --delete", "nft -f -", "rpcd reload"];
+    let order = ["procd_kill", "firewall reload", "diswall rules --clear --delete", "rpcd reload"];
     let at: Vec<Option<usize>> = order.iter().map(|line| log.lines().position(|found| found.trim() == *line)).collect();
-    assert!(at.iter().all(Option::is_some) && at[0] < at[1] && at[1] < at[2] && at[3] < at[4], "{at:?} in\n{log}");
+    assert!(at.iter().all(Option::is_some) && at.is_sorted(), "{at:?} in\n{log}");
 }
 
 #[test]

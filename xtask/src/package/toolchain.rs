@@ -84,6 +84,17 @@ pub fn built_tests(triple: &str) -> PathBuf {
     Path::new(&place_of(TESTS, Tls::Without)).join(triple).join("unit-tests")
 }
 
+/// Builds what `bench --counts` counts; its path. Where [`build_all`] has built the daemon with the same profile, only a
+/// small crate is left to compile.
+pub fn build_counts(triple: &str) -> Result<PathBuf> {
+    let mut cargo = cross_cargo("build", &[triple], UNOPTIMIZED, Tls::Without)?;
+    run(cargo.args(["--quiet", "--package", "counts"]))?;
+    Ok(Path::new(&place_of(UNOPTIMIZED, Tls::Without)).join(triple).join(UNOPTIMIZED).join("counts"))
+}
+
+/// The profile without link-time optimization.
+const UNOPTIMIZED: &str = "machine";
+
 /// The profile of the unit tests.
 const TESTS: &str = "tests";
 

@@ -412,6 +412,15 @@ fn fw4_is_told_where_it_does_not_look_by_itself() {
     assert!(!root.read("uci").contains("firewall.diswall"), "{}", root.read("uci"));
 }
 
+/// An upgrade while the owner has a change in hand.
+#[test]
+fn changes_of_the_firewall_that_are_not_committed_stay_so_at_the_installation() {
+    let root = router("include-staged", &format!("{FRESH}firewall.@defaults[0].auto_includes=0\n"));
+    root.write("staged", "firewall.wan.input='ACCEPT'\n", 0o644);
+    assert!(sh(&root, ". /etc/uci-defaults/60_diswall; :"));
+    assert!(!root.read("log").contains("committed firewall"), "{}", root.read("log"));
+}
+
 /// Set at any time after the installation: the next reload of the service tells fw4, and takes it back.
 #[test]
 fn fw4_that_is_forbidden_to_look_by_itself_later_is_told_at_the_next_reload() {

@@ -420,7 +420,11 @@ fn print_rules(command: Rules) -> Outcome {
     }
     // What is read before one's turn may be older than what another has written meanwhile.
     let _turn = (command.write || command.load || command.clear).then(store_needs).flatten();
-    let mut loaded = in_force(&config)?;
+    let mut loaded = match in_force(&config) {
+        // What is noted goes without the file, too, which its owner may have deleted.
+        Err(_) if command.clear && command.delete => Settings::parse(b"", "", &[]),
+        loaded => loaded?,
+    };
     let settings = &mut loaded.settings;
     if !command.standalone && !command.load && !command.delete && !command.clear && settings.main.enabled {
         // fw4's configuration is diswall's neighbour: /etc/config/firewall.

@@ -178,6 +178,8 @@ fn switched_off_nothing_is_left_in_fw4s_table() {
     machine.daemon.run_by(Path::new(CONFIG));
     wait_until(DEADLINE, "the block", || blocks("fw4", "diswall_manual4"));
     assert!(table("fw4").contains("chain drop_from_wan"));
+    machine.reload(true);
+    assert!(blocks("fw4", "diswall_manual4"), "a mere reload leaves what is in force");
     machine.configure("\toption enabled '0'\n", LIST);
     // procd ends it in between.
     machine.reload(true);
@@ -203,7 +205,14 @@ fn everything_goes_from_a_firewall_that_is_stopped_or_cannot_be_reloaded() {
     assert_ne!(table("fw4"), before);
     assert_eq!(rules(&["--clear", "--delete"]), (Some(0), String::new()));
     assert_eq!(table("fw4"), before, "fw4 was not loaded without our rules");
-    // Nor does it need to have been noted.
+    // Nor is the configuration needed for what is noted, or the note for what is configured.
+    machine.configure("\toption set_prefix 'one'\n", LIST);
+    machine.reload(true);
+    fs::remove_file(machine.daemon.config()).unwrap();
+    fs::remove_file("/etc/diswall/last-good").unwrap();
+    assert_eq!(rules(&["--clear", "--delete"]), (Some(0), String::new()));
+    assert_eq!(table("fw4"), before);
+    machine.configure("", LIST);
     machine.reload(true);
     fs::remove_file(NOTE).unwrap();
     assert_eq!(rules(&["--clear", "--delete"]), (Some(0), String::new()));

@@ -781,6 +781,12 @@ test('the entries of a list are shown when it is chosen', REAL, async () => {
 	await on('blocked', {}, async page => {
 		await page.getByLabel('banned by').selectOption('barn');
 		await page.getByRole('button', { name: '192.0.3.64/26', exact: true }).waitFor();
+		await page.getByRole('button', { name: 'Allow: 192.0.3.1' }).waitFor();
+		/* Nobody is struck off a list. */
+		assert.strictEqual(await page.getByRole('button', { name: /^Unblock/ }).count(), 0);
+		await page.getByRole('button', { name: '192.0.3.1', exact: true }).click();
+		await page.locator('.modal').getByText(/^Allow always/).first().waitFor();
+		assert.strictEqual(await page.locator('.modal').getByText(/^Unblock/).count(), 0);
 	});
 });
 

@@ -83,7 +83,7 @@ function actions(result) {
 	if (result.verdict == 'blocked' || result.verdict == 'partly')
 		offered.push([ _('Allow always'), 'allow', one, 'positive', _('never blocked again, whoever bans it, until you take that back') ]);
 
-	if (result.bans.length && result.verdict != 'allowed')
+	if (result.bans.some(ban => !text.isList(ban.source)) && result.verdict != 'allowed')
 		offered.push([ _('Unblock'), 'unblock', one, 'action', _('free from now on; blocked again when somebody bans it again') ]);
 
 	if (own.length)

@@ -124,6 +124,11 @@ function sourceClass(source) {
 	return 'diswall-list' + hues.get(source);
 }
 
+/* A list is replaced as a whole: nobody is struck off it by name. Its own name is none of these. */
+function isList(source) {
+	return !SOURCES.includes(source) && source != 'crowdsec';
+}
+
 /* A dot in the source's colour and its name. */
 function sourceBadge(source) {
 	return h('span', { 'class': 'diswall-source' },
@@ -287,6 +292,7 @@ return baseclass.extend({
 	bytes: bytes,
 	sourceName: sourceName,
 	sourceClass: sourceClass,
+	isList: isList,
 	sourceBadge: sourceBadge,
 	reason: reason,
 	counted: counted,

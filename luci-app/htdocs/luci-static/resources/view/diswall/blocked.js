@@ -187,7 +187,8 @@ return view.extend({
 			cell(_('Since'), h('span', { 'class': 'diswall-span', 'title': text.moment(ban.since) }, text.ago(now, ban.since))),
 			cell(_('Ends'), h('span', { 'class': 'diswall-span', 'title': ban.until === null ? '' : text.moment(ban.until) }, text.end(ban))),
 			h('td', { 'class': 'td cbi-section-actions' },
-				h('div', {}, button(_('Allow'), 'positive', 'allow'), ' ', button(_('Unblock'), 'action', 'unblock'))));
+				h('div', {}, button(_('Allow'), 'positive', 'allow'),
+					text.isList(ban.source) ? '' : [ ' ', button(_('Unblock'), 'action', 'unblock') ])));
 	},
 
 	renderPager: function(answer) {

@@ -215,6 +215,8 @@ impl Daemon {
             hangup: signal(SignalKind::hangup())?,
         };
         log::info!("diswall {} starts", crate::VERSION);
+        // First of all: where another one runs, nothing of what it keeps is touched.
+        let server = Server::start(&settings.main.control, questions.clone())?;
         let mut keeper = Keeper::begin(&config, &settings.main.state_dir);
         let kept = keeper.read(memory::entries(settings.main.max_entries));
         keeper.look();
@@ -242,11 +244,7 @@ impl Daemon {
             tally: Tally::new(clock::wall(), &kept.totals, kept.days, settings.sources()),
             surroundings: Surroundings::recalling(&settings, &kept.names),
             by_hand: ByHand::default(),
-            control: Control {
-                server: Server::start(&settings.main.control, questions.clone())?,
-                questions,
-                batches: Batches::default(),
-            },
+            control: Control { server, questions, batches: Batches::default() },
             settings,
         };
         let sources: Vec<Source> = daemon.feeds.slots().iter().map(Slot::source).collect();

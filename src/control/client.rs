@@ -128,7 +128,7 @@ pub fn follow<T: Json + Default>(
 }
 
 fn send(path: &Path, line: &str) -> io::Result<BufReader<io::Take<UnixStream>>> {
-    let mut stream = UnixStream::connect(path)?;
+    let mut stream = super::reach(path, Some(PATIENCE))?;
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.set_write_timeout(Some(PATIENCE))?;
     stream.write_all(line.as_bytes())?;

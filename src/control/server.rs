@@ -136,11 +136,8 @@ fn listen(path: &Path) -> io::Result<UnixListener> {
         own::check(directory)?;
         fs::DirBuilder::new().recursive(true).mode(0o755).create(directory)?;
     }
-    match std::os::unix::net::UnixStream::connect(path) {
-        Ok(_) => {
-            let text = format!("another diswall already answers at {}", path.display());
-            return Err(io::Error::new(io::ErrorKind::AddrInUse, text));
-        }
+    // Nobody is waited for: a daemon may be doing this while it runs, and who is there may be anybody.
+    match super::reach(path, None).map(drop) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         // Of a daemon that was killed; one that ran as root, perhaps. Whatever else is there is somebody else's.
         Err(error)
@@ -149,6 +146,9 @@ fn listen(path: &Path) -> io::Result<UnixListener> {
         {
             fs::remove_file(path)?;
         }
+        Ok(()) => return Err(taken(path)),
+        // It has more connections before it than its queue holds.
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Err(taken(path)),
         Err(_) => {
             let text = format!("{} is there, and is no socket of diswall's", path.display());
             return Err(io::Error::new(io::ErrorKind::AlreadyExists, text));
@@ -159,6 +159,10 @@ fn listen(path: &Path) -> io::Result<UnixListener> {
     let listener = UnixListener::bind(path);
     rustix::process::umask(before);
     listener
+}
+
+fn taken(path: &Path) -> io::Error {
+    io::Error::new(io::ErrorKind::AddrInUse, format!("another diswall already answers at {}", path.display()))
 }
 
 /// All clients, by what they are at.

@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
+
 use crate::support::{Daemon, Netns, Proc, wait_until};
 
 const DEADLINE: Duration = Duration::from_secs(20);
@@ -132,6 +134,35 @@ fn an_answer_that_drips_is_given_up() {
     assert_eq!(code, Some(3), "{said}");
     assert!(said.contains("did not answer within 10 s"), "{said}");
     dripping.join().expect("it dripped until nobody listened");
+}
+
+/// connect(2) waits for room in a listener's queue, and whoever holds the listener need not make any.
+#[test]
+fn a_full_queue_holds_up_neither_a_command_nor_the_daemon() {
+    let _netns = Netns::enter();
+    let mut daemon = Daemon::prepare("\toption local_only '1'", NOTHING);
+    daemon.load_rules();
+    daemon.run_as_root();
+    let full = daemon.path("full.sock");
+    let listener = std::os::unix::net::UnixListener::bind(&full).expect("a socket");
+    let queue: Vec<_> = std::iter::from_fn(|| {
+        let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+        let guest = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None).expect("a socket");
+        connect(&guest, &SocketAddrUnix::new(&full).expect("a path")).ok().map(|()| guest)
+    })
+    .collect();
+    daemon.configure(&format!("\toption local_only '1'\n\toption control '{}'", full.display()), NOTHING);
+    daemon.reload();
+    daemon.process().stderr_with("another diswall already answers", DEADLINE);
+    let (answer, _) = ask(&socket(&daemon), COMMANDS[0]);
+    assert!(answer.contains("\"state\":\"local\""), "{answer}");
+    let (code, said) = daemon.exit(&["status"]);
+    assert_eq!(code, Some(3), "{said}");
+    assert!(said.contains("did not answer within 10 s"), "{said}");
+    daemon.stop(DEADLINE);
+    let mut again = Proc::spawn(&daemon.command(&["run", "--foreground"]));
+    assert!(!again.wait(DEADLINE).success());
+    drop((listener, queue));
 }
 
 #[test]

@@ -55,6 +55,9 @@ const LOOK: Duration = Duration::from_secs(60);
 /// last spring.
 const FRESH: u64 = 64 * 1024;
 
+/// A file that was emptied is left alone for so long: what trims it in place puts lines back that were read long ago.
+const SETTLES: Duration = Duration::from_secs(1);
+
 /// So many lines that were read last are known again in a file that has come under the name: then it is the old one, written
 /// anew by an editor or whatever trims it, and what is before them is no news.
 const KNOWN: usize = 32;
@@ -208,7 +211,7 @@ impl Follower {
             }
             State::File(events, tail) => {
                 tail.look = Instant::now() + LOOK;
-                tail.unread |= tail.is_elsewhere(events) || tail.is_replaced();
+                tail.unread |= tail.settles.is_some() || tail.is_elsewhere(events) || tail.is_replaced();
             }
             State::Down(..) => self.open(),
         }
@@ -315,6 +318,8 @@ struct Tail {
     watch: i32,
     /// When to look whether it is still the one that the name leads to.
     look: Instant,
+    /// It was emptied, and is read on from then.
+    settles: Option<Instant>,
     /// The lines that were read last, as numbers.
     known: VecDeque<u64>,
     seed: RandomState,
@@ -353,7 +358,8 @@ impl Tail {
         let watch = watch(&events, &path).map_err(|error| say(error.into()))?;
         let look = Instant::now() + LOOK;
         let (known, seed) = (VecDeque::with_capacity(KNOWN), RandomState::new());
-        let mut tail = Tail { path: path.clone(), file: None, read: 0, unread: true, watch, look, known, seed };
+        let mut tail =
+            Tail { path: path.clone(), file: None, read: 0, unread: true, watch, look, settles: None, known, seed };
         tail.reopen(lines).map_err(say)?;
         if let Some(metadata) = tail.file.as_ref().map(File::metadata) {
             let metadata = metadata.map_err(say)?;
@@ -378,6 +384,7 @@ impl Tail {
     fn reopen(&mut self, lines: &mut Lines) -> io::Result<()> {
         self.read = 0;
         self.file = None;
+        self.settles = None;
         *lines = Lines::default();
         // Not to wait for the other end of a pipe.
         let nonblocking = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
@@ -478,7 +485,18 @@ impl Tail {
             // Emptied in place.
             self.read = file.seek(SeekFrom::Start(0))?;
             *lines = Lines::default();
+            self.look = Instant::now() + SETTLES;
+            self.settles = Some(self.look);
         }
+        if let Some(at) = self.settles {
+            if at > Instant::now() {
+                return Ok(0);
+            }
+            self.settles = None;
+            let place = self.behind_known()?;
+            self.go_to(place, lines)?;
+        }
+        let Some(file) = &mut self.file else { return Ok(0) };
         let mut piece = [0; PIECE];
         let length = file.read(&mut piece)?;
         self.read += length as u64;
@@ -591,8 +609,12 @@ mod tests {
         let mut got = Vec::new();
         let read = async {
             while got.len() < count {
-                std::future::poll_fn(|context| follower.poll_ready(context)).await;
-                follower.read(&mut |line| got.push(String::from_utf8(line.to_vec()).unwrap()));
+                let ready = std::future::poll_fn(|context| follower.poll_ready(context));
+                let due = follower.due();
+                tokio::select! {
+                    () = ready => follower.read(&mut |line| got.push(String::from_utf8(line.to_vec()).unwrap())),
+                    () = tokio::time::sleep_until(due.unwrap()), if due.is_some() => follower.on_time(),
+                }
             }
         };
         tokio::time::timeout(Duration::from_secs(20), read).await.unwrap();
@@ -620,6 +642,30 @@ mod tests {
         let mut log = File::create(&path).unwrap();
         log.write_all(b"four\n").unwrap();
         assert_eq!(next(&mut follower, 2).await, ["late", "four"]);
+    }
+
+    #[tokio::test(flavor = "current_thread")]
+    async fn old_lines_of_a_file_that_is_trimmed_in_place_are_no_news() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("log");
+        let old: String = (0..100).map(|number| format!("Mar  3 failed {number}\n")).collect();
+        std::fs::write(&path, &old).unwrap();
+        let mut follower = Follower::start(LogSource::File(path.clone()));
+        for pause in [0, 300] {
+            let mut log = OpenOptions::new().append(true).open(&path).unwrap();
+            log.write_all(format!("one {pause}\n").as_bytes()).unwrap();
+            assert_eq!(next(&mut follower, 1).await, [format!("one {pause}")]);
+            let whole = std::fs::read_to_string(&path).unwrap();
+            let trimmed = whole.split_at(whole.find("failed 60").unwrap()).1;
+            // As `cat trimmed >log` does it: who follows may wake between the two.
+            log.set_len(0).unwrap();
+            let writes = async {
+                tokio::time::sleep(Duration::from_millis(pause)).await;
+                log.write_all(format!("{trimmed}two {pause}\n").as_bytes()).unwrap();
+            };
+            let (got, ()) = tokio::join!(next(&mut follower, 1), writes);
+            assert_eq!(got, [format!("two {pause}")]);
+        }
     }
 
     /// A log without times says of the next one what it said of the last.

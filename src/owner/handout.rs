@@ -118,14 +118,23 @@ fn section_of(section: &uci::Section<'_>) -> HandoutSection {
         HandoutOption { name: entry.name.to_string(), list, values }
     };
     let mut options: Vec<HandoutOption> = section.options.iter().filter(shown).map(option).collect();
-    // Behind the question mark of a list's address there is a key as a rule.
     for value in options.iter_mut().filter(|option| option.name.ends_with("url")).flat_map(|option| &mut option.values)
     {
-        if let Some((place, _)) = value.split_once('?') {
-            *value = [place, "?…"].concat();
-        }
+        *value = without_keys(value);
     }
     HandoutSection { kind: section.kind.to_string(), name: section.name.as_ref().map(ToString::to_string), options }
+}
+
+/// An address from the web as it is handed out: behind its question mark, or the sign of a fragment, there is a key as a rule;
+/// and before its host a password, though no list that has one there is fetched.
+fn without_keys(url: &str) -> String {
+    let (place, key) = url.find(['?', '#']).map_or((url, ""), |at| url.split_at(at));
+    let scheme = place.find("://").map_or(0, |at| at + 3);
+    let (scheme, rest) = place.split_at(scheme);
+    let (host, path) = rest.find('/').map_or((rest, ""), |at| rest.split_at(at));
+    let (login, host) = host.rfind('@').map_or(("", host), |at| ("…@", host.get(at + 1..).unwrap_or_default()));
+    let key = key.get(..1).map_or(String::new(), |sign| format!("{sign}…"));
+    [scheme, login, host, path, &key].concat()
 }
 
 #[cfg(test)]
@@ -135,6 +144,23 @@ mod tests {
     use super::*;
     use crate::config::kinds;
     use crate::json;
+
+    #[test]
+    fn no_key_of_an_address_is_handed_out() {
+        for (url, shown) in [
+            ("https://lists.example/a/b.txt", "https://lists.example/a/b.txt"),
+            ("https://lists.example/a?key=hunter2&x=@/", "https://lists.example/a?…"),
+            ("https://lists.example/a#key=hunter2", "https://lists.example/a#…"),
+            ("http://user:hunter2@lists.example/a@b", "http://…@lists.example/a@b"),
+            ("http://user:hun@ter2@lists.example", "http://…@lists.example"),
+            ("user:hunter2@lists.example?", "…@lists.example?…"),
+            ("/etc/lists/own.txt", "/etc/lists/own.txt"),
+            ("?é", "?…"),
+            ("", ""),
+        ] {
+            assert_eq!(without_keys(url), shown);
+        }
+    }
 
     fn handed(text: &str) -> (Handout, String) {
         let directory = tempfile::tempdir().unwrap();

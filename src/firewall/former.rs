@@ -188,10 +188,12 @@ pub fn clear(directory: Option<&Path>, besides: Vec<Thing>, kept: &[Thing]) -> R
 fn take_away(things: &[Thing], kept: &[Thing]) -> Result<Vec<Thing>, Error> {
     let failed = |cause| Error::Netlink { doing: "taking away what former rules left", cause };
     let mut socket = Socket::open(mnl::Bus::Netfilter).map_err(failed)?;
-    let mut tables: Vec<&str> = things.iter().map(|thing| thing.table.as_str()).collect();
-    tables.sort_unstable();
-    tables.dedup();
-    tables.retain(|table| !kept.iter().any(|thing| thing.table == *table));
+    let mut tables: Vec<&str> = Vec::new();
+    for table in things.iter().map(|thing| thing.table.as_str()) {
+        if !tables.contains(&table) && !kept.iter().any(|thing| thing.table == table) {
+            tables.push(table);
+        }
+    }
     // In a table that is ours still, the firewall has been loaded without them.
     for table in &tables {
         remove_jumps(&mut socket, table, things).map_err(failed)?;

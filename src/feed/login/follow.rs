@@ -64,7 +64,7 @@ const KNOWN: usize = 32;
 
 /// So many of them, and more than half of the lines up to there: a log without times may say the same of somebody else. A file
 /// of nothing else is the old one, however short.
-const ENOUGH: usize = 4;
+const ENOUGH: u32 = 4;
 
 /// Whether a program delivers, as far as is known.
 struct Proof {
@@ -427,17 +427,15 @@ impl Tail {
     fn behind_known(&mut self) -> io::Result<u64> {
         let (mut at, end) = self.end()?;
         let mut place = at;
-        let mut lately: VecDeque<bool> = VecDeque::new();
+        // A bit for each of the last lines, as many as are known.
+        let (mut lately, mut lines): (u32, u32) = (0, 0);
         for line in end.split_inclusive(|byte| *byte == b'\n') {
             at += line.len() as u64;
             let Some(line) = line.strip_suffix(b"\n").filter(|line| !line.is_empty()) else { continue };
             let is_known = self.known.contains(&self.seed.hash_one(line));
-            if lately.len() >= KNOWN {
-                lately.pop_front();
-            }
-            lately.push_back(is_known);
-            let count = lately.iter().filter(|known| **known).count();
-            if is_known && (count == lately.len() || count >= ENOUGH && 2 * count > lately.len()) {
+            (lately, lines) = (lately << 1 | u32::from(is_known), (lines + 1).min(KNOWN as u32));
+            let count = lately.count_ones();
+            if is_known && (count == lines || count >= ENOUGH && 2 * count > lines) {
                 place = at;
             }
         }

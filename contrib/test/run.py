@@ -80,7 +80,8 @@ class World:
             lines += [f"config list 'list_{number:02}_longer'", f"\toption url '{entry}'"]
         self.config.write_text("\n".join(lines) + "\n")
         self.program = self.script("diswall", f'exec {program} "$@" --config {self.config}')
-        self.script("ubus", f'[ "$*" = "-t 2 call diswall status" ] || exit 2\nexec timeout 2 {self.program} status --json')
+        self.script("ubus", f'case $* in "-t "[23]" call diswall status") ;; *) exit 2 ;; esac\n'
+                            f'exec timeout "$2" {self.program} status --json')
         # The form of jsonfilter's paths that the script uses, told to jq.
         self.script("jsonfilter", 'path=${4#@}\nprintf %s "$2" | exec jq -r "$(printf %s "$path" | sed "s/\\[\\*\\]/[]/g")"')
         rules = subprocess.run([self.program, "rules", "--standalone"], check=True, stdout=subprocess.PIPE).stdout
@@ -155,6 +156,14 @@ class World:
 WORLD = None
 
 
+def writer():
+    """The textfile writer as a module."""
+    loader = importlib.machinery.SourceFileLoader("textfile", str(CONTRIB / "prometheus/diswall-textfile"))
+    module = importlib.util.module_from_spec(importlib.util.spec_from_loader("textfile", loader))
+    loader.exec_module(module)
+    return module
+
+
 def samples(text):
     """Prometheus' text as a dictionary, for comparing."""
     found = {}
@@ -226,9 +235,7 @@ class Collectors(unittest.TestCase):
             self.assertNotIn("forged_metric", {name for name, _ in found})
 
     def test_the_owner_of_the_textfiles_directory_chooses_no_other_file_to_be_read_by_all(self):
-        loader = importlib.machinery.SourceFileLoader("textfile", str(CONTRIB / "prometheus/diswall-textfile"))
-        writer = importlib.util.module_from_spec(importlib.util.spec_from_loader("textfile", loader))
-        loader.exec_module(writer)
+        textfile = writer()
         secret = WORLD.place / "secret"
         secret.write_text("root's own")
         secret.chmod(0o600)
@@ -239,9 +246,9 @@ class Collectors(unittest.TestCase):
             os.symlink(secret, name)
             return handle, name
 
-        writer.tempfile = types.SimpleNamespace(mkstemp=made_and_exchanged)
+        textfile.tempfile = types.SimpleNamespace(mkstemp=made_and_exchanged)
         with unittest.mock.patch.object(sys, "argv", ["x", "--diswall", WORLD.program, str(WORLD.place / "linked.prom")]):
-            writer.main()
+            textfile.main()
         self.assertEqual(secret.stat().st_mode & 0o777, 0o600)
 
 
@@ -353,52 +360,103 @@ def running(name):
 
 
 class HomeAssistant(unittest.TestCase):
-    def test_mosquitto_keeps_announcements_and_state_and_hears_when_the_daemon_hangs(self):
-        port = "18830"
-        # Without a configuration it listens at loopback alone.
-        broker = WORLD.start(tool("mosquitto"), "-p", port)
-        until("mosquitto", lambda: socket.create_connection(("127.0.0.1", int(port)), 1).close() is None)
-        # Debian's form; on a router the script asks ubus.
+    PORT = "18830"
+    TOPIC = "diswall/my__router_"
+
+    def setUp(self):
+        self.broker = self.started_broker()
+
+    def tearDown(self):
+        self.ended(self.broker)
+
+    def started_broker(self):
+        # Without a configuration it listens at loopback alone, and keeps nothing on a disk.
+        broker = WORLD.start(tool("mosquitto"), "-p", self.PORT)
+        until("mosquitto", lambda: socket.create_connection(("127.0.0.1", int(self.PORT)), 1).close() is None)
+        return broker
+
+    @staticmethod
+    def ended(process):
+        process.terminate()
+        process.wait()
+
+    @contextlib.contextmanager
+    def script(self, *programs):
+        """The script, which finds these of the world's programs, and otherwise what every Debian has."""
         place = WORLD.place / "mqtt"
         place.mkdir()
-        for name in ("cat", "tr", "jq", "grep", "sleep", "timeout"):
+        for name in ("cat", "tr", "jq", "grep", "sed", "sleep", "timeout", "mosquitto_pub"):
             (place / name).symlink_to(tool(name))
-        (place / "diswall").symlink_to(WORLD.program)
-        (place / "mosquitto_pub").symlink_to(tool("mosquitto_pub"))
-        child = WORLD.start("/bin/sh", str(CONTRIB / "home-assistant/diswall-mqtt"), "-p", port,
+        for name in programs:
+            (place / name).symlink_to(WORLD.bin / name)
+        child = WORLD.start("/bin/sh", str(CONTRIB / "home-assistant/diswall-mqtt"), "-p", self.PORT,
                             env={**os.environ, "PATH": str(place), "INTERVAL": "1", "NODE": 'my "router"'})
+        try:
+            yield
+        finally:
+            self.ended(child)
+            shutil.rmtree(place)
 
-        def kept(topic):
-            run = subprocess.run(["mosquitto_sub", "-p", port, "-t", topic, "-W", "1", "-F", "%r %t %p"],
-                                 stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=False)
-            rows = [line.split(" ", 2) for line in run.stdout.decode().splitlines()]
-            # A live message may come in between.
-            return {row[1]: row[2] for row in rows if row[0] == "1"}
+    def kept(self, topic):
+        # `timeout` besides its own -W, whose signal it has been seen to miss: it then waited for an hour.
+        run = subprocess.run(["timeout", "-k", "1", "3", "mosquitto_sub", "-p", self.PORT, "-t", topic, "-W", "1", "-F", "%r %t %p"],
+                             stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=False)
+        rows = [line.split(" ", 2) for line in run.stdout.decode().splitlines()]
+        # A live message may come in between.
+        return {row[1]: row[2] for row in rows if row[0] == "1"}
 
-        def sensors():
-            found = kept("homeassistant/sensor/+/+/config")
-            return found if len(found) == 5 else None
+    def sensors(self):
+        found = self.kept("homeassistant/sensor/+/+/config")
+        return found if len(found) == 5 else None
 
-        configs = until("five sensors", sensors)
-        state = json.loads(until("the state", lambda: kept("diswall/my__router_/state"))["diswall/my__router_/state"])
+    def state(self):
+        return json.loads(until("the state", lambda: self.kept(f"{self.TOPIC}/state"))[f"{self.TOPIC}/state"])
+
+    def until_available(self, word, seconds=20):
+        until(word, lambda: self.kept(f"{self.TOPIC}/available").get(f"{self.TOPIC}/available") == word, seconds)
+
+    def test_mosquitto_keeps_announcements_and_state_and_hears_when_the_daemon_hangs(self):
         status = WORLD.status()
-        self.assertEqual((state["state"], state["bans"]), (status["state"], status["bans"]["total"]))
-        for topic, text in configs.items():
-            config = json.loads(text)
-            key = topic.split("/")[3]
-            self.assertEqual(config["state_topic"], "diswall/my__router_/state")
-            self.assertEqual(config["value_template"], "{{ value_json.%s }}" % key)
-            self.assertIn(key, state)
-            self.assertEqual(config["device"]["sw_version"], status["version"])
-        available = "diswall/my__router_/available"
-        until("online", lambda: kept(available).get(available) == "online")
-        with WORLD.hanging():
-            # The client by itself gives up after ten seconds.
-            until("offline", lambda: kept(available).get(available) == "offline", 8)
-        until("online again", lambda: kept(available).get(available) == "online")
-        for process in (child, broker):
-            process.terminate()
-            process.wait()
+        # Debian's form.
+        with self.script("diswall"):
+            configs = until("five sensors", self.sensors)
+            state = self.state()
+            self.assertEqual((state["state"], state["bans"]), (status["state"], status["bans"]["total"]))
+            for topic, text in configs.items():
+                config = json.loads(text)
+                key = topic.split("/")[3]
+                self.assertEqual(config["state_topic"], f"{self.TOPIC}/state")
+                self.assertEqual(config["value_template"], "{{ value_json.%s }}" % key)
+                self.assertIn(key, state)
+                self.assertEqual(config["device"]["sw_version"], status["version"])
+                self.assertEqual(config["origin"], {"name": "diswall", "sw_version": status["version"]})
+            self.until_available("online")
+            with WORLD.hanging():
+                # The client by itself gives up after ten seconds.
+                self.until_available("offline", 8)
+            self.until_available("online")
+
+    def test_a_routers_form_says_the_same(self):
+        status = WORLD.status()
+        with self.script("ubus", "jsonfilter"):
+            until("five sensors", self.sensors)
+            state = self.state()
+            count = sum(problem["severity"] != "notice" for problem in status["problems"])
+            self.assertEqual((state["state"], state["bans"], state["problems"]), (status["state"], status["bans"]["total"], count))
+            self.until_available("online")
+
+    def test_a_broker_that_forgot_everything_is_told_again(self):
+        with self.script("diswall"):
+            until("five sensors", self.sensors)
+            self.ended(self.broker)
+            self.broker = self.started_broker()
+            until("five sensors again", self.sensors)
+
+    def test_home_assistant_is_told_of_every_state_there_is(self):
+        # It takes no other for a sensor of this class, and says so in its log each time.
+        with self.script("diswall"):
+            config = json.loads(until("five sensors", self.sensors)["homeassistant/sensor/diswall_my__router_/state/config"])
+        self.assertEqual((config["device_class"], config["options"]), ("enum", list(writer().STATES)))
 
 
 def main():

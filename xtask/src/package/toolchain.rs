@@ -84,16 +84,16 @@ pub fn built_tests(triple: &str) -> PathBuf {
     Path::new(&place_of(TESTS, Tls::Without)).join(triple).join("unit-tests")
 }
 
-/// Builds what `bench --counts` counts; its path. Where [`build_all`] has built the daemon with the same profile, only a
-/// small crate is left to compile.
+/// Builds what `bench --counts` counts; its path. Each crate in one part: of several, which function is in which depends on
+/// all the others, and so does what is made one.
 pub fn build_counts(triple: &str) -> Result<PathBuf> {
-    let mut cargo = cross_cargo("build", &[triple], UNOPTIMIZED, Tls::Without)?;
+    let mut cargo = cross_cargo("build", &[triple], COUNTS, Tls::Without)?;
     run(cargo.args(["--quiet", "--package", "counts"]))?;
-    Ok(Path::new(&place_of(UNOPTIMIZED, Tls::Without)).join(triple).join(UNOPTIMIZED).join("counts"))
+    Ok(Path::new(&place_of(COUNTS, Tls::Without)).join(triple).join(COUNTS).join("counts"))
 }
 
-/// The profile without link-time optimization.
-const UNOPTIMIZED: &str = "machine";
+/// The profile of what is counted.
+const COUNTS: &str = "counts";
 
 /// The profile of the unit tests.
 const TESTS: &str = "tests";

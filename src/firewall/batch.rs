@@ -13,25 +13,13 @@ use super::netlink::{
     self, HEADER, NFGENMSG, NLM_F_CREATE, NLM_F_REQUEST, close_message, close_nested, open_nested, open_netfilter, put,
     put_str,
 };
+use super::nftables::{CHAIN_NAME, CHAIN_TABLE, DELCHAIN, DELSETELEM, DESTROYSETELEM, NEWCHAIN, NEWSETELEM, SUBSYSTEM};
 use crate::model::{Lifetime, Range, SetId};
 
 /// `NFPROTO_INET`: the family of the table.
 pub(super) const INET: u8 = 1;
-const SUBSYSTEM: u16 = 10;
 const BATCH_BEGIN: u16 = 0x10;
 const BATCH_END: u16 = 0x11;
-
-/// A message type of nf_tables.
-pub(super) const fn nft(kind: u16) -> u16 {
-    SUBSYSTEM << 8 | kind
-}
-const NEWSETELEM: u16 = nft(12);
-const DELSETELEM: u16 = nft(14);
-const DESTROYSETELEM: u16 = nft(30);
-const NEWCHAIN: u16 = nft(3);
-const DELCHAIN: u16 = nft(5);
-const CHAIN_TABLE: u16 = 1;
-const CHAIN_NAME: u16 = 3;
 
 pub(super) const ELEM_LIST_TABLE: u16 = 1;
 pub(super) const ELEM_LIST_SET: u16 = 2;

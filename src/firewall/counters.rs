@@ -2,26 +2,18 @@
 
 use std::io;
 
-use super::batch::{INET, nft};
+use super::batch::INET;
 use super::error::Error;
 use super::names::{Names, SetKey};
 use super::netlink::{
     Attributes, Dump, Message, NLM_F_ACK, NLM_F_DUMP, NLM_F_REQUEST, Socket, be64, close_message, open_netfilter, put,
     put_str, text,
 };
+use super::nftables::{GETOBJ, GETTABLE, NEWOBJ, NEWTABLE, OBJ_NAME, OBJ_TYPE, OBJECT_COUNTER, TABLE_NAME};
 
-const NEWTABLE: u16 = nft(0);
-const GETTABLE: u16 = nft(1);
-const TABLE_NAME: u16 = 1;
 const TABLE_HANDLE: u16 = 4;
-const NEWOBJ: u16 = nft(18);
-const GETOBJ: u16 = nft(19);
 const OBJ_TABLE: u16 = 1;
-const OBJ_NAME: u16 = 2;
-const OBJ_TYPE: u16 = 3;
 const OBJ_DATA: u16 = 4;
-/// `NFT_OBJECT_COUNTER`.
-const OBJECT_COUNTER: u32 = 1;
 const COUNTER_BYTES: u16 = 1;
 const COUNTER_PACKETS: u16 = 2;
 

@@ -12,11 +12,15 @@ use std::path::Path;
 
 use rustix::io::Errno;
 
-use super::batch::{INET, nft, single};
+use super::batch::{INET, single};
 use super::error::Error;
 use super::netlink::{
     Attributes, Dump, NLM_F_ACK, NLM_F_DUMP, NLM_F_REQUEST, Socket, be32, close_message, open_netfilter, put, put_str,
     text,
+};
+use super::nftables::{
+    CHAIN_HOOK, CHAIN_NAME, DELCHAIN, DELOBJ, DELRULE, DELSET, DELTABLE, GETCHAIN, GETRULE, GETTABLE, NEWCHAIN,
+    NEWRULE, NEWTABLE, OBJ_NAME, OBJ_TYPE, OBJECT_COUNTER, RULE_CHAIN, SET_NAME,
 };
 use super::{transact, ways};
 use crate::own;
@@ -31,30 +35,12 @@ const LONGEST: u64 = 4 << 20;
 /// The longest name of the kernel's.
 const NAME_MAX: usize = 255;
 
-const NEWTABLE: u16 = nft(0);
-const GETTABLE: u16 = nft(1);
-const DELTABLE: u16 = nft(2);
-const NEWCHAIN: u16 = nft(3);
-const GETCHAIN: u16 = nft(4);
-const DELCHAIN: u16 = nft(5);
-const NEWRULE: u16 = nft(6);
-const GETRULE: u16 = nft(7);
-const DELRULE: u16 = nft(8);
-const DELSET: u16 = nft(11);
-const DELOBJ: u16 = nft(20);
 /// Of each of these messages the first attribute names the table.
 const TABLE: u16 = 1;
 const TABLE_USE: u16 = 3;
-const CHAIN_NAME: u16 = 3;
-const CHAIN_HOOK: u16 = 4;
 const CHAIN_USE: u16 = 6;
-const RULE_CHAIN: u16 = 2;
 const RULE_HANDLE: u16 = 3;
 const RULE_USERDATA: u16 = 7;
-const SET_NAME: u16 = 2;
-const OBJ_NAME: u16 = 2;
-const OBJ_TYPE: u16 = 3;
-const OBJECT_COUNTER: u32 = 1;
 
 /// As nft keeps the comment of every rule of ours that stands in a chain of the firewall's: its kind, its length, itself.
 const COMMENT: &[u8] = b"\x00\x09!diswall\0";

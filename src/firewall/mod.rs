@@ -14,6 +14,7 @@ mod former;
 mod names;
 pub(crate) mod netlink;
 pub mod nflog;
+mod nftables;
 mod reconcile;
 pub mod routes;
 pub mod rules;

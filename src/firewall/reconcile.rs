@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::batch::{
     self, DATA_VALUE, ELEM_EXPIRATION, ELEM_FLAGS, ELEM_KEY, ELEM_LIST_ELEMENTS, ELEM_LIST_SET, ELEM_LIST_TABLE, INET,
-    INTERVAL_END, nft,
+    INTERVAL_END,
 };
 use super::error::Error;
 use super::names::{Names, SetKey};
@@ -16,10 +16,8 @@ use super::netlink::{
     Attributes, Dump, Message, NLM_F_ACK, NLM_F_DUMP, NLM_F_REQUEST, Socket, be32, be64, close_message, open_netfilter,
     put_str,
 };
+use super::nftables::{GETSETELEM, NEWSETELEM};
 use crate::model::{Lifetime, Range};
-
-const NEWSETELEM: u16 = nft(12);
-const GETSETELEM: u16 = nft(13);
 
 /// Time-outs that differ by at most this many seconds count as equal: the ledger counts whole seconds, and
 /// applying a change takes its time.

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::io;
 
-use super::batch::{INET, boundary, nft};
+use super::batch::{INET, boundary};
 use super::error::Error;
 use super::former::{Kind, deletion};
 use super::names::{Family, Names, SetKey, Side};
@@ -11,17 +11,13 @@ use super::netlink::{
     Attributes, Dump, Message, NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_REQUEST, Socket, be32, be64, close_message,
     open_netfilter, put_str, text,
 };
+use super::nftables::{GETSET, GETTABLE, NEWSET, SET_NAME, TABLE_NAME};
 use super::ways::{self, Ways};
 use crate::memory;
 use crate::model::SetId;
 use crate::sys::{self, SetDefinition};
 
-const GETTABLE: u16 = nft(1);
-const NEWSET: u16 = nft(9);
-const GETSET: u16 = nft(10);
-const TABLE_NAME: u16 = 1;
 const SET_TABLE: u16 = 1;
-const SET_NAME: u16 = 2;
 const SET_FLAGS: u16 = 3;
 const SET_KEY_TYPE: u16 = 4;
 const SET_KEY_LEN: u16 = 5;

@@ -13,11 +13,15 @@ use std::rc::Rc;
 
 use tokio::sync::Notify;
 
-use super::batch::{ELEM_LIST_ELEMENTS, ELEM_LIST_SET, ELEM_LIST_TABLE, INET, nft};
+use super::batch::{ELEM_LIST_ELEMENTS, ELEM_LIST_SET, ELEM_LIST_TABLE, INET};
 use super::error::Error;
 use super::names::Names;
 use super::netlink::{
     Attributes, Buffer, Message, Messages, NLM_F_REQUEST, Socket, be32, close_message, open_netfilter, text,
+};
+use super::nftables::{
+    CHAIN_NAME, CHAIN_TABLE, DELCHAIN, DELRULE, DELSET, DELSETELEM, DELTABLE, GETGEN, NEWCHAIN, NEWGEN, NEWRULE,
+    NEWSET, NEWSETELEM, NEWTABLE, RULE_CHAIN, TABLE_NAME,
 };
 use super::reconcile;
 use crate::model::SetId;
@@ -26,22 +30,6 @@ use crate::sys::{Endpoint, Wakeful};
 /// `NFNLGRP_NFTABLES` is group 7.
 const GROUP: u32 = 1 << 6;
 
-const NEWTABLE: u16 = nft(0);
-const DELTABLE: u16 = nft(2);
-const NEWCHAIN: u16 = nft(3);
-const DELCHAIN: u16 = nft(5);
-const CHAIN_TABLE: u16 = 1;
-const CHAIN_NAME: u16 = 3;
-const NEWRULE: u16 = nft(6);
-const DELRULE: u16 = nft(8);
-const RULE_CHAIN: u16 = 2;
-const NEWSET: u16 = nft(9);
-const DELSET: u16 = nft(11);
-const NEWSETELEM: u16 = nft(12);
-const DELSETELEM: u16 = nft(14);
-const NEWGEN: u16 = nft(15);
-const GETGEN: u16 = nft(16);
-const TABLE_NAME: u16 = 1;
 const GEN_ID: u16 = 1;
 
 /// Datagrams read before other tasks get their turn.

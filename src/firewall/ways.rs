@@ -7,23 +7,16 @@
 
 use std::io;
 
-use super::batch::{INET, nft};
+use super::batch::INET;
 use super::names::Names;
 use super::netlink::{
     Attributes, Dump, Message, NLM_F_DUMP, NLM_F_REQUEST, Socket, be32, close_message, open_netfilter, put_str, text,
 };
+use super::nftables::{CHAIN_HOOK, CHAIN_NAME, CHAIN_TABLE, GETCHAIN, GETRULE, NEWCHAIN, NEWRULE, RULE_CHAIN};
 
-const NEWCHAIN: u16 = nft(3);
-const GETCHAIN: u16 = nft(4);
-const NEWRULE: u16 = nft(6);
-const GETRULE: u16 = nft(7);
-const CHAIN_TABLE: u16 = 1;
-const CHAIN_NAME: u16 = 3;
-const CHAIN_HOOK: u16 = 4;
 const CHAIN_TYPE: u16 = 7;
 const HOOK_NUMBER: u16 = 1;
 const RULE_TABLE: u16 = 1;
-const RULE_CHAIN: u16 = 2;
 const RULE_EXPRESSIONS: u16 = 4;
 const EXPRESSION_NAME: u16 = 1;
 const EXPRESSION_DATA: u16 = 2;

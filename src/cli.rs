@@ -431,17 +431,14 @@ fn print_rules(command: Rules) -> Outcome {
         leave_unknown_zones_out(settings, &config.with_file_name("firewall"))?;
     }
     let settings = &loaded.settings;
-    if command.clear && !command.standalone && !command.write && !command.load {
-        tell(files::clear(settings, noted(&config), command.delete).map_err(rules_refused)?);
-        return Ok(exit::DONE);
-    }
-    let text = match (command.standalone, command.write, command.load, command.delete) {
-        _ if command.clear => return Err(Failure::usage("--clear goes with --delete alone")),
-        (true, false, false, false) => rules::standalone(settings),
-        (false, false, false, true) => rules::removal(settings),
-        (false, false, false, false) => rules::for_fw4(settings, &files::zone_devices(settings)),
-        (false, true, false, false) => return write_rules(&config, &loaded),
-        (_, false, true, false) => return load_rules(&config, &loaded),
+    let text = match (command.standalone, command.write, command.load, command.clear, command.delete) {
+        (true, false, false, false, false) => rules::standalone(settings),
+        (false, false, false, false, true) => rules::removal(settings),
+        (false, false, false, false, false) => rules::for_fw4(settings, &files::zone_devices(settings)),
+        (false, true, false, false, false) => return write_rules(&config, &loaded),
+        (_, false, true, false, false) => return load_rules(&config, &loaded),
+        (false, false, false, true, all) => return clear_rules(&config, settings, all),
+        (_, _, _, true, _) => return Err(Failure::usage("--clear goes with --delete alone")),
         _ => return Err(Failure::usage("--standalone, --write, --load, --clear and --delete exclude each other")),
     };
     show::say(text.trim_end());
@@ -487,6 +484,11 @@ fn write_rules(config: &Path, loaded: &Loaded) -> Outcome {
 fn load_rules(config: &Path, loaded: &Loaded) -> Outcome {
     tell(files::load(&loaded.settings, noted(config)).map_err(rules_refused)?);
     accept(config, loaded);
+    Ok(exit::DONE)
+}
+
+fn clear_rules(config: &Path, settings: &Settings, all: bool) -> Outcome {
+    tell(files::clear(settings, noted(config), all).map_err(rules_refused)?);
     Ok(exit::DONE)
 }
 

@@ -19,6 +19,16 @@ pub fn cargo(args: &[&str]) -> Command {
     command(&cargo, args)
 }
 
+/// This program's own path.
+pub fn own_program() -> Result<PathBuf> {
+    std::env::current_exe().map_err(|error| format!("this program's own path: {error}"))
+}
+
+/// The directory of the programs that cargo has built: this one is there too.
+pub fn programs() -> Result<PathBuf> {
+    Ok(own_program()?.parent().map(Path::to_path_buf).unwrap_or_default())
+}
+
 /// As a person would type it.
 pub fn shown(command: &Command) -> String {
     let program = Path::new(command.get_program()).file_name().unwrap_or(command.get_program());

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::command::{cargo, command, run, shown};
+use crate::command::{cargo, command, programs, run, shown};
 use crate::files::{absolute, make_directory, write};
 use crate::machine::kinds;
 use crate::package::targets::{self, TARGETS, Target};
@@ -201,9 +201,7 @@ impl Trial<'_> {
         write(&script, format!("#!/bin/sh\nexec {start} \"$@\"\n"))?;
         fs::set_permissions(&script, fs::Permissions::from_mode(0o755))
             .map_err(|error| format!("{}: {error}", script.display()))?;
-        let own = std::env::current_exe().map_err(|error| format!("this program's own path: {error}"))?;
-        let native = own.parent().map(Path::to_path_buf).unwrap_or_default();
-        Ok(Trial { target, processor, place, emulated, native })
+        Ok(Trial { target, processor, place, emulated, native: programs()? })
     }
 
     /// Everything that only prints, from both programs; how many commands that was.

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
-use crate::command::{cargo, command, run, run_watching};
+use crate::command::{cargo, command, own_program, run, run_watching};
 use crate::licences::{Deny, check_deny, check_licences};
 use crate::{Result, Subcommand, bench, debian, emulate, fleet, hub, machine, package, setup, soak};
 
@@ -245,7 +245,7 @@ fn build_for_routers() -> Result<RouterBuild> {
     let log = PathBuf::from("target/routers.log");
     let told = |error: std::io::Error| format!("{}: {error}", log.display());
     let output = File::create(&log).map_err(told)?;
-    let own = std::env::current_exe().map_err(|error| format!("this program's own path: {error}"))?;
+    let own = own_program()?;
     let both = "\"$0\" emulate --build-only --brief && \"$0\" machine --build-only";
     let child = command("setpriv", &["--pdeathsig", "KILL", "nice", "-n", "10", "sh", "-c", both])
         .arg(own)
@@ -337,7 +337,7 @@ fn graphs(sum: &mut Tally) -> Result<Outcome> {
         path.push(programs.canonicalize().map_err(told)?);
     }
     run(&mut cargo(&["build", "--quiet", "--bin", "diswall"]))?;
-    let own = std::env::current_exe().map_err(|error| format!("this program's own path: {error}"))?;
+    let own = own_program()?;
     tests_of(sum, || {
         let mut tests = command("python3", &["contrib/test/run.py"]);
         tests.arg(own.with_file_name("diswall")).env("PATH", &path);
@@ -367,7 +367,7 @@ fn hub_page(sum: &mut Tally) -> Result<Outcome> {
 fn browse(sum: &mut Tally, script: &str) -> Result<Outcome> {
     run(command("npm", &["ci", "--no-audit", "--no-fund", "--ignore-scripts"]).current_dir("luci-app/test"))?;
     run(&mut cargo(&["build", "--quiet", "--bin", "diswall"]))?;
-    let own = std::env::current_exe().map_err(|error| format!("this program's own path: {error}"))?;
+    let own = own_program()?;
     tests_of(sum, || {
         let mut node = command("node", &[script]);
         node.env("DISWALL", own.with_file_name("diswall")).env("DISWALL_HUB", own.with_file_name("diswall-hub"));

@@ -4,7 +4,6 @@
 mod screen;
 
 use std::net::Ipv4Addr;
-use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -12,7 +11,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use self::screen::{Screen, View, grouped, number};
-use crate::command::{cargo, command, output, run};
+use crate::command::{cargo, command, output, programs, run};
 use crate::measure::Announcements;
 use crate::parts::{Daemon, DisWall, Part, Sentinel};
 use crate::sandbox::{self, Interrupted, Machine};
@@ -277,12 +276,6 @@ impl Demo {
 fn chapter_at(second: u64, whole: u64) -> Chapter {
     let begun = CHAPTERS.iter().rev().find(|(share, _)| second * 100 >= share * whole);
     begun.map_or(Chapter::Welcome, |(_, chapter)| *chapter)
-}
-
-/// The directory of the programs that cargo has built: this one is there too.
-fn programs() -> Result<PathBuf> {
-    let own = std::env::current_exe().map_err(|error| format!("this program's own path: {error}"))?;
-    Ok(own.parent().map(Path::to_path_buf).unwrap_or_default())
 }
 
 /// Waits until both feeds are live; the status then.

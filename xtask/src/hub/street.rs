@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::shipped::{self, HUB};
 use super::{PATIENCE, STRANGER, go_on};
 use crate::Result;
-use crate::command::{command, output, run};
+use crate::command::{command, output, programs, run};
 use crate::files::{make_directory, read_text, write};
 use crate::measure::monotonic;
 use crate::parts::Part;
@@ -51,8 +51,7 @@ struct Router {
 impl Street {
     /// Builds everything but the routers' daemons.
     pub fn build(scratch: &Path) -> Result<Street> {
-        let own = std::env::current_exe().map_err(|error| format!("this program's own path: {error}"))?;
-        let programs = own.parent().map(Path::to_path_buf).unwrap_or_default();
+        let programs = programs()?;
         ip(&["link", "add", "street", "type", "bridge"])?;
         ip(&["address", "add", &format!("{HOME}/24"), "dev", "street"])?;
         ip(&["link", "set", "street", "up"])?;

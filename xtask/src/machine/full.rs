@@ -4,7 +4,7 @@
 
 use std::fmt::Write as _;
 use std::net::{Ipv4Addr, Ipv6Addr};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use super::{Given, Machine, PATIENCE, System, image, kinds::Kind};
 use crate::Result;
-use crate::command::{cargo, command, run};
+use crate::command::{cargo, command, programs, run};
 use crate::files::{absolute, make_directory, write};
 use crate::parts::{DisWall, LOGIN, Part, Sentinel, free_port};
 
@@ -181,12 +181,6 @@ fn serve(scratch: &Path) -> Result<Served> {
     let mut server = command("/usr/bin/python3", &["-u", "-m", "http.server", "--bind", "127.0.0.1"]);
     server.arg(port.to_string()).arg("--directory").arg(&place);
     Ok(Served { _part: Part::start("web", &mut server, scratch)?, port })
-}
-
-/// Where the programs of this build are.
-fn programs() -> Result<PathBuf> {
-    let own = std::env::current_exe().map_err(|error| error.to_string())?;
-    own.parent().map(Path::to_path_buf).ok_or_else(|| "this program is nowhere".into())
 }
 
 fn configuration(sentinel: &Sentinel, diswall: &DisWall, port: u16) -> String {

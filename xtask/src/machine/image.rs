@@ -13,8 +13,7 @@ use crate::files::{make_directory, read, write};
 use crate::package::elf;
 use crate::package::tools::{Effort, gzip};
 
-/// Loads modules and network, then does what it is told: each line on the console is a command; after its
-/// output comes a line `@done STATUS`.
+/// Loads modules and network; [`SHELL`] goes on.
 const INIT: &str = r#"#!/bin/busybox sh
 /bin/busybox --install -s /bin
 export PATH=/bin:/usr/sbin:/usr/bin
@@ -27,7 +26,10 @@ ip link set lo up
 ip link set eth0 up
 ip addr add 10.0.2.15/24 dev eth0
 ip route add default via 10.0.2.2
-stty -echo -onlcr
+"#;
+
+/// Does what it is told: each line on the console is a command; after its output comes a line `@done STATUS`.
+pub const SHELL: &str = r#"stty -echo -onlcr
 echo @ready
 while read -r line; do
 	eval "$line" </dev/null 2>&1
@@ -157,7 +159,7 @@ fn collect(
 ) -> Result<Files> {
     let root = &system.root;
     let mut files = Files(BTreeMap::new());
-    files.add("init", 0o755, INIT.into());
+    files.add("init", 0o755, [INIT, SHELL].concat().into());
     files.add("bin/busybox", 0o755, busybox(root)?);
     files.add("etc/config/diswall", 0o644, configuration.into());
     scripts.iter().for_each(|(path, text)| files.add(path, 0o755, text.as_bytes().to_vec()));

@@ -21,7 +21,7 @@ use crate::sandbox::load_nft;
 /// The kind of machine: what most routers are.
 pub const KIND: &Kind = &KINDS[0];
 
-/// As `machine`'s own, and with flash, the wan by its name, and somebody who listens.
+/// As `machine`'s own up to its shell, and with flash, the wan by its name, and somebody who listens.
 const INIT: &str = r#"#!/bin/busybox sh
 [ -e /bin/sh ] || /bin/busybox --install -s /bin
 export PATH=/bin:/usr/sbin:/usr/bin
@@ -44,13 +44,6 @@ ip route add default via GATEWAY
 mkdir -p /var/run/diswall /var/lib/diswall
 chown ACCOUNT:ACCOUNT /var/run/diswall /var/lib/diswall
 httpd -p OPEN -h /var/run
-stty -echo -onlcr
-echo @ready
-while read -r line; do
-	eval "$line" </dev/null 2>&1
-	echo "@done $?"
-done
-poweroff -f
 "#;
 
 /// The daemon's one capability as an attribute of its file, since nothing over there hands it on to an account: the form
@@ -90,7 +83,7 @@ impl Emulated {
             ("OPEN", OPEN.to_string()),
             ("ACCOUNT", ACCOUNT.to_string()),
         ];
-        let init = words.iter().fold(INIT.to_owned(), |text, (word, value)| text.replace(word, value));
+        let init = words.iter().fold(INIT.to_owned(), |text, (word, value)| text.replace(word, value)) + image::SHELL;
         let accounts = format!("root:x:0:0:root:/:/bin/sh\ndiswall:x:{ACCOUNT}:{ACCOUNT}:diswall:/:/bin/false\n");
         let image =
             image::build_on_disk(KIND, &system, &daemon, "", &[("init", &init), ("etc/passwd", &accounts)], disk)?;

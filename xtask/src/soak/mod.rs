@@ -23,7 +23,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use play::{Place, Play};
 use random::Random;
 
-use crate::command::{cargo, run};
+use crate::command::{cargo, programs, run};
 use crate::files::make_directory;
 use crate::machine::{self, image};
 use crate::{Result, Subcommand, sandbox, setup};
@@ -106,13 +106,7 @@ fn build(wanted: &Wanted) -> Result<PathBuf> {
         run(&mut cargo(&["build", "--quiet", "--release", "--bin", "diswall"]))?;
         return Ok("target/release/diswall".into());
     }
-    Ok(parts()?.join("diswall"))
-}
-
-/// Where cargo put the programs of this build.
-fn parts() -> Result<PathBuf> {
-    let own = std::env::current_exe().map_err(|error| format!("this program's own path: {error}"))?;
-    Ok(own.parent().map(Path::to_path_buf).unwrap_or_default())
+    Ok(programs()?.join("diswall"))
 }
 
 /// What the arguments ask for.
@@ -165,7 +159,8 @@ fn inside(wanted: &Wanted) -> Result<()> {
     let scratch = sandbox::scratch()?;
     let program = crate::files::absolute(wanted.program.as_deref().ok_or("no program was handed over")?)?;
     let disk = crate::files::absolute(&wanted.disk)?;
-    let place = Place { program: &program, parts: parts()?, scratch: &scratch, disk: &disk, emulated: wanted.emulated };
+    let place =
+        Place { program: &program, parts: programs()?, scratch: &scratch, disk: &disk, emulated: wanted.emulated };
     let pace = place.pace();
     let packs = (wanted.minutes * pace.speed).div_ceil(100);
     println!(

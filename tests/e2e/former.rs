@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use crate::support::{ACCOUNT, DISWALL, Daemon, Mount, Netns, nft, nft_load, own_mounts, try_nft, wait_until};
+use crate::support::{ACCOUNT, DISWALL, Daemon, FW4, Mount, Netns, nft, nft_load, own_mounts, try_nft, wait_until};
 
 const DEADLINE: Duration = Duration::from_secs(30);
 const CONFIG: &str = "/etc/config/diswall";
@@ -16,14 +16,6 @@ const NOTE: &str = "/run/diswall/fw4/loaded";
 const LOCAL: &str = "\toption local_only '1'\n";
 const BLOCK: &str = "config block\n\toption ip '198.51.100.7'\nconfig login 'login'\n\toption enabled '0'\n";
 const LIST: &str = "config list 'more'\n\tlist url '/tmp/none'\n\tlist zone 'lan'\n";
-
-/// What fw4 has of its own.
-const FW4: &str = "table inet fw4 {
-	chain input_wan { drop; }
-	chain forward_wan { drop; }
-	chain input { type filter hook input priority filter; policy accept; iifname \"wan\" jump input_wan; }
-	chain forward { type filter hook forward priority filter; policy accept; iifname \"wan\" jump forward_wan; }
-}";
 
 /// The service's files on a machine of the test's own.
 struct Machine {

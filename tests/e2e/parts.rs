@@ -6,19 +6,11 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::support::{Daemon, Netns, Sentinel, nft, nft_load, wait_for, wait_until};
+use crate::support::{Daemon, FW4, Netns, Sentinel, nft, nft_load, wait_for, wait_until};
 
 const DEADLINE: Duration = Duration::from_secs(30);
 const LOCAL: &str = "\toption local_only '1'";
 const QUIET: &str = "config login 'login'\n\toption enabled '0'\n";
-
-/// What fw4 makes of one zone `wan`, as far as packets come by.
-const FW4: &str = "table inet fw4 {
-	chain input_wan { drop; }
-	chain forward_wan { drop; }
-	chain input { type filter hook input priority filter; policy accept; iifname \"wan\" jump input_wan; }
-	chain forward { type filter hook forward priority filter; policy accept; iifname \"wan\" jump forward_wan; }
-}";
 
 fn part(status: &Value, name: &str) -> Option<Value> {
     status["parts"].as_array().expect("parts").iter().find(|part| part["name"] == name).cloned()

@@ -25,7 +25,7 @@ pub use daemon::{DISWALL, Daemon};
 pub use diswall_service::DisWallService;
 pub use mounts::{Mount, own_mounts};
 pub use netns::{Netns, Peer};
-pub use nft::{Element, nft, nft_load, nft_set_elements, try_nft};
+pub use nft::{Element, FW4, nft, nft_load, nft_set_elements, try_nft};
 pub use process::{Proc, run, try_run};
 pub use router::ACCOUNT;
 pub use sentinel::Sentinel;

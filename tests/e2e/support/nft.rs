@@ -8,6 +8,14 @@ use serde_json::Value;
 
 use super::process::{run, try_run};
 
+/// What fw4 makes of one zone `wan`, as far as packets come by.
+pub const FW4: &str = "table inet fw4 {
+	chain input_wan { drop; }
+	chain forward_wan { drop; }
+	chain input { type filter hook input priority filter; policy accept; iifname \"wan\" jump input_wan; }
+	chain forward { type filter hook forward priority filter; policy accept; iifname \"wan\" jump forward_wan; }
+}";
+
 /// One element as `nft` lists it; seconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Element {

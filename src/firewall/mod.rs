@@ -462,11 +462,28 @@ impl Firewall {
     /// Mutes the watch. The generation is read first, and again after unmuting: what others do at the
     /// seams is then heard, counted, or both, but never missed.
     fn begin_bulk(&mut self) {
-        let Some(ear) = self.ear.as_ref().filter(|_| self.bulk.is_none()) else { return };
-        let Ok(generation) = watch::generation(&mut self.socket) else { return };
-        if ear.mute().is_ok() {
+        if self.bulk.is_some() || self.ear.is_none() {
+            return;
+        }
+        let Some(generation) = self.told_generation() else { return };
+        if self.ear.as_ref().is_some_and(|ear| ear.mute().is_ok()) {
             self.bulk = Some(Bulk { generation, commits: 0 });
         }
+    }
+
+    /// The generation, where the watch has been told of all that is counted in it. The kernel counts a commit before it
+    /// tells of it; until it has told, it takes no other transaction, not even an empty one, which is counted nowhere.
+    /// `None`: others commit all the time.
+    fn told_generation(&mut self) -> Option<u32> {
+        for _ in 0..ATTEMPTS {
+            let counted = watch::generation(&mut self.socket).ok()?;
+            let nothing = batch::single(self.socket.next_sequence(), &mut |_| {});
+            transact(&mut self.socket, &nothing).ok()?;
+            if watch::generation(&mut self.socket).ok()? == counted {
+                return Some(counted);
+            }
+        }
+        None
     }
 
     /// Unmutes the watch, and tells it if anybody else committed anything since `begin_bulk`. Each commit of ours raises

@@ -455,6 +455,46 @@ fn a_bulk_load_is_silent_and_hides_no_foreign_commit() {
     assert!(told, "{events:?}");
 }
 
+/// A commit is counted before the kernel tells of it: a bulk load that begins between the two must not take it for one that
+/// was told of.
+#[test]
+fn no_foreign_commit_is_missed_that_is_under_way_when_a_bulk_load_begins() {
+    let (_netns, mut firewall) = loaded();
+    let address = |number: u32| Range::single(IpAddr::V4((0x0a00_0000 + number).into()));
+    let load = |firewall: &mut Firewall, set: SetId, numbers: std::ops::Range<u32>| {
+        for number in numbers {
+            firewall.push(SetChange::Add { set, range: address(number), lifetime: lifetime(0) });
+        }
+        firewall.commit().unwrap();
+    };
+    let (runtime, mut watch) = watching(&mut firewall);
+    let flush = || nft(&["flush", "set", "inet", "fw4", "diswall_dynfw4"]);
+    load(&mut firewall, DYNFW, 0..60_000);
+    let start = std::time::Instant::now();
+    flush();
+    let (takes, trials) = (start.elapsed(), 20);
+    for trial in 0..trials {
+        load(&mut firewall, DYNFW, 0..60_000);
+        while next(&runtime, &mut watch).is_some() {}
+        std::thread::scope(|scope| {
+            let flush = scope.spawn(flush);
+            // At another moment of its commit each time.
+            std::thread::sleep(takes * trial / trials);
+            load(&mut firewall, NATS, 0..200);
+            flush.join().unwrap();
+        });
+        let told = |event: &TableEvent| match event {
+            TableEvent::Lost => true,
+            TableEvent::Elements { whole, single } => {
+                whole.contains(&DYNFW) || single.iter().any(|(set, _)| *set == DYNFW)
+            }
+            _ => false,
+        };
+        let events: Vec<TableEvent> = std::iter::from_fn(|| next(&runtime, &mut watch)).collect();
+        assert!(events.iter().any(told), "trial {trial}: {events:?}");
+    }
+}
+
 /// What is in the set already, or is gone, changes nothing: such a commit would raise no generation, and stand for one of
 /// somebody else's.
 #[test]

@@ -6,7 +6,8 @@
 //! a process: `container=ujail` as its whole environment (an ujail before 2025 hands on nothing of what a
 //! script sets), `/` as its directory, nothing to read, no descriptor but three, the kernel's first limits.
 
-use std::path::Path;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::Value;
@@ -62,7 +63,8 @@ fn ask(program: &str, config: &Path, place: &Path, scratch: &Path) -> Asked {
 /// The command that starts the daemon as procd would, with `--foreground` beside what the script says.
 /// `place` stands for `/var/run/diswall`, `notes` beside it for `/etc/diswall`.
 pub fn command(program: &str, config: &Path, place: &Path, scratch: &Path) -> Command {
-    let asked = ask(program, config, place, scratch);
+    let program = within_reach(Path::new(program), scratch);
+    let asked = ask(program.to_str().expect("a path in UTF-8"), config, place, scratch);
     for name in ["user", "group"] {
         assert_eq!(asked.one(name), "diswall", "the tests know the number of this {name} alone");
     }
@@ -78,6 +80,21 @@ pub fn command(program: &str, config: &Path, place: &Path, scratch: &Path) -> Co
     command.args(["--pdeathsig", "KILL", "env", "--ignore-environment", "container=ujail"]);
     command.args(asked.all("command")).arg("--foreground").current_dir("/");
     command
+}
+
+/// The program where the account may come to it: of a checkout below `/root`, which lets nobody else in, a copy.
+fn within_reach(program: &Path, scratch: &Path) -> PathBuf {
+    let lets_in = |place: &Path| place.metadata().is_ok_and(|place| place.permissions().mode() & 0o001 != 0);
+    if program.ancestors().skip(1).all(lets_in) {
+        return program.to_path_buf();
+    }
+    let place = scratch.join("bin");
+    std::fs::create_dir_all(&place).expect("a directory for the program");
+    let copy = place.join("diswall");
+    if !copy.exists() {
+        std::fs::copy(program, &copy).expect("the program's copy");
+    }
+    copy
 }
 
 /// ujail's file as setpriv's arguments. Effective and permitted ones are what an `execve` makes of the

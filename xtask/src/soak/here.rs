@@ -40,8 +40,10 @@ impl Here {
         run(&mut command("mount", &["-t", "tmpfs", "-o", "mode=755", "ram", "/var/lib"]))?;
         // /var/run leads to /run, which is the sandbox's own; on a router both are.
         let wan = Machine::on_wan(&format!("{ROUTER}/24"), &format!("{GATEWAY}/24"), "203.0.113.9/32")?;
-        let mut here =
-            Here { program: program.to_path_buf(), scratch: scratch.to_path_buf(), daemon: None, boot: 0, wan };
+        // The checkout may lie below /root, where the account cannot go.
+        let own = scratch.join("diswall");
+        fs::copy(program, &own).map_err(|error| format!("{}: {error}", own.display()))?;
+        let mut here = Here { program: own, scratch: scratch.to_path_buf(), daemon: None, boot: 0, wan };
         run(&mut command("ip", &["route", "replace", "default", "via", GATEWAY]))?;
         make_directory(Path::new(CONFIGURATION).parent().unwrap_or(Path::new("/")))?;
         empty_ram()?;

@@ -249,10 +249,10 @@ fn no_state_dir_is_made_where_root_looks_for_work() {
         ("/tmp/dnsmasq.d/diswall", false),
         ("/srv/state", false),
         ("/srv/link/queues/diswall", false),
-        ("/srv/link2/diswall", false),
+        ("/srv/link2/diswall-state", false),
         ("/srv/none/../../etc/hotplug.d/diswall", false),
         ("/www/cgi-bin/diswall", false),
-        ("/root/diswall", false),
+        ("/root/diswall-state", false),
         ("/srv/usb/diswall-state/", true),
         ("/var/lib/diswall2", true),
         ("/tmp/diswall", true),
@@ -272,7 +272,7 @@ fn no_state_dir_is_made_where_root_looks_for_work() {
             symlink("/root", root.0.join("srv/link2")).unwrap();
             run_as(&root, 0, "", STEPS[1].1);
             assert_eq!(root.exists(state_dir.trim_start_matches('/')), made, "{state_dir}");
-            assert!(!root.exists("etc/hotplug.d/queues") && !root.exists("root/diswall"), "{state_dir}");
+            assert!(!root.exists("etc/hotplug.d/queues") && !root.exists("root/diswall-state"), "{state_dir}");
             let log = root.read("log");
             assert_eq!(calls(&log, "logger").iter().any(|line| line.contains("not be kept")), !made, "{log}");
         }

@@ -5,7 +5,7 @@
 const assert = require("node:assert");
 const fs = require("node:fs");
 const test = require("node:test");
-const { World, until, EVIL, ALLOWANCES, RUNNING } = require("./world.js");
+const { World, until, EVIL, ALLOWANCES, LISTED, RUNNING } = require("./world.js");
 
 const PAGES = ["overview", "allowed", "settings"];
 const BANNED = "198.51.100.77";
@@ -52,6 +52,18 @@ test("the overview says whether the router is protected, and answers for one add
     await place.locator("summary").first().click();
     await shows(place, "Dropped packets");
     assert.strictEqual(await page.evaluate(() => window.pwned), undefined);
+}));
+
+test("who is on a list alone is not unblocked but allowed", OWN, () => on("overview", {}, async (_page, place) => {
+    await until("the list", () => /is blocked/.test(world.cli("check", LISTED).stdout));
+    await place.getByLabel("Address", { exact: true }).fill(LISTED);
+    await place.getByRole("button", { name: "Why is this address blocked?" }).first().click();
+    await shows(place, "Blocked.");
+    assert.strictEqual(await place.getByRole("button", { name: "Unblock" }).count(), 0);
+    await place.getByRole("button", { name: "Always allow" }).click();
+    await shows(place, "Not blocked.");
+    assert.strictEqual(await place.getByRole("button", { name: "Always allow" }).count(), 0);
+    assert.strictEqual(world.cli("disallow", LISTED).status, 0);
 }));
 
 test("a newest ban is looked up by its address", () => on("overview", {}, async (_page, place) => {

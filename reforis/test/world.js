@@ -18,6 +18,8 @@ const BINARY = path.resolve(process.env.DISWALL || path.join(ROOT, "target/debug
 const RUNNING = process.env.REFORIS_URL;
 const BUNDLE = path.resolve(process.env.BUNDLE || path.join(ROOT, "target/reforis/app.min.js"));
 const ALLOWANCES = 5000;
+// What a list of the owner's has, and nobody else bans.
+const LISTED = "198.51.100.99";
 const EVIL = "<img src=x onerror=\"window.pwned=1\"><script>window.pwned=1</script> žluťoučký";
 
 // One of the catalogue's form that is small, one whose terms matter, and one that no router has room for.
@@ -44,7 +46,10 @@ config scan 'scan'
 	option enabled '0'
 config login 'login'
 	option enabled '0'
+config list 'kept'
+	option url 'file://${this.dir}/kept.txt'
 ${allowances.join("")}`);
+        fs.writeFileSync(path.join(this.dir, "kept.txt"), `${LISTED}\n`);
         fs.writeFileSync(path.join(this.dir, "catalogue.json"), JSON.stringify({ version: 1, lists: LISTS }));
         this.ubus = path.join(this.dir, "ubus");
         this.answerAs("relay");
@@ -126,4 +131,4 @@ ${allowances.join("")}`);
     }
 }
 
-module.exports = { World, until, EVIL, ALLOWANCES, RUNNING };
+module.exports = { World, until, EVIL, ALLOWANCES, LISTED, RUNNING };

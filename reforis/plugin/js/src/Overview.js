@@ -9,7 +9,7 @@ import { Button, Spinner, useAPIGet, useAPIPost } from "foris";
 import AddressForm, { Done, Failure } from "./AddressForm";
 import { URLS, failureOf } from "./api";
 import Chart from "./Chart";
-import { addressClass, end, moment, number, reason, say, sourceName } from "./text";
+import { addressClass, end, isList, moment, number, reason, say, sourceName } from "./text";
 
 const REFRESH = 10000;
 
@@ -75,12 +75,24 @@ function Sources({ status }) {
     );
 }
 
+function headline(verdict) {
+    switch (verdict) {
+        case "blocked":
+            return _("Blocked.");
+        case "partly":
+            return _("Blocked in part.");
+        default:
+            return _("Not blocked.");
+    }
+}
+
 function Verdict({ answer, onAllow, onUnblock }) {
-    const blocked = answer.verdict === "blocked";
+    const blocked = ["blocked", "partly"].includes(answer.verdict);
+    const bannedByName = answer.verdict !== "allowed" && answer.bans.some(({ source }) => !isList(source));
     return (
         <div className="mt-3" role="status">
             <p className="mb-1">
-                <strong>{blocked ? _("Blocked.") : _("Not blocked.")}</strong> {answer.sentence}
+                <strong>{headline(answer.verdict)}</strong> {answer.sentence}
             </p>
             <ul>
                 {answer.bans.map((ban) => (
@@ -89,15 +101,15 @@ function Verdict({ answer, onAllow, onUnblock }) {
                     </li>
                 ))}
             </ul>
-            {answer.bans.length > 0 && (
-                <>
-                    <Button className="btn-primary me-2" onClick={onUnblock}>
-                        {_("Unblock")}
-                    </Button>
-                    <Button className="btn-outline-primary" onClick={onAllow}>
-                        {_("Always allow")}
-                    </Button>
-                </>
+            {bannedByName && (
+                <Button className="btn-primary me-2" onClick={onUnblock}>
+                    {_("Unblock")}
+                </Button>
+            )}
+            {blocked && (
+                <Button className="btn-outline-primary" onClick={onAllow}>
+                    {_("Always allow")}
+                </Button>
             )}
         </div>
     );

@@ -47,6 +47,8 @@ export function sourceName(source) {
             return "Turris DynFW";
         case "nats":
             return "DisWall";
+        case "crowdsec":
+            return "CrowdSec";
         case "scan":
             return _("This router: scans");
         case "login":
@@ -57,6 +59,9 @@ export function sourceName(source) {
             return source || "?";
     }
 }
+
+/* A list is replaced as a whole: nobody is struck off it by name. Its own name is none of these. */
+export const isList = (source) => !["dynfw", "nats", "scan", "manual", "crowdsec"].includes(source);
 
 export function reason({ kind, text, protocol, port }) {
     switch (kind) {

@@ -21,7 +21,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-pub use counts::counts;
+use counts::counts;
 
 use crate::command::{cargo, command, output, run};
 use crate::files::write;

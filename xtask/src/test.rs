@@ -203,11 +203,11 @@ fn run_all(args: &[String]) -> Result<()> {
         tests(tally, &["--test", "corpus"])
     });
     report.check("end to end", |tally| tests(tally, &["--test", "e2e"]));
-    report.check("soak", |_| in_order(soak::SUBCOMMAND.run, &["--minutes", "1", "--seed", "1"]));
+    report.check("soak", |_| in_order(&soak::SUBCOMMAND, &["--minutes", "1", "--seed", "1"]));
     report.check("hub", |tally| tests(tally, &["--package", "diswall-hub", "--test", "hub"]));
-    report.check("hub, shown", |_| in_order(hub::SUBCOMMAND.run, &["--seconds", "0"]));
-    report.check("fleet", |_| in_order(fleet::SUBCOMMAND.run, &["--routers", "200", "--seconds", "45"]));
-    report.check("counts", |_| bench::counts(&[]).map(|()| Outcome::Passed(String::new())));
+    report.check("hub, shown", |_| in_order(&hub::SUBCOMMAND, &["--seconds", "0"]));
+    report.check("fleet", |_| in_order(&fleet::SUBCOMMAND, &["--routers", "200", "--seconds", "45"]));
+    report.check("counts", |_| in_order(&bench::SUBCOMMAND, &["--counts"]));
     report.check("graphs", graphs);
     report.check("hub's page", hub_page);
     report.check("LuCI pages", luci_pages);
@@ -217,9 +217,9 @@ fn run_all(args: &[String]) -> Result<()> {
     }
     if let Some(building) = routers {
         report.check("routers", |_| building.and_then(RouterBuild::wait));
-        report.check("emulated", |_| in_order(emulate::SUBCOMMAND.run, &["--as-built", "--brief"]));
-        report.check("counts, MIPS", |_| in_order(bench::counts, &["--mips", "mips_24kc"]));
-        report.check("machines", |_| in_order(machine::SUBCOMMAND.run, &[]));
+        report.check("emulated", |_| in_order(&emulate::SUBCOMMAND, &["--as-built", "--brief"]));
+        report.check("counts, MIPS", |_| in_order(&bench::SUBCOMMAND, &["--counts", "--mips", "mips_24kc"]));
+        report.check("machines", |_| in_order(&machine::SUBCOMMAND, &[]));
     }
     report.check("licences", |_| check_licences().map(|crates| Outcome::Passed(format!("{crates} crates"))));
     report.check("advisories", |_| {
@@ -269,9 +269,9 @@ impl RouterBuild {
     }
 }
 
-fn in_order(run: fn(&[String]) -> Result<()>, args: &[&str]) -> Result<Outcome> {
-    let args: Vec<String> = args.iter().map(|arg| (*arg).to_owned()).collect();
-    run(&args).map(|()| Outcome::Passed(String::new()))
+/// Another subcommand, in a process of its own: several note Ctrl-C and go on, which is for them alone to do.
+fn in_order(subcommand: &Subcommand, args: &[&str]) -> Result<Outcome> {
+    run(Command::new(own_program()?).arg(subcommand.name).args(args)).map(|()| Outcome::Passed(String::new()))
 }
 
 fn plain(args: &[&str]) -> Result<Outcome> {

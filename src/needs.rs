@@ -10,7 +10,7 @@ use std::fs;
 use std::io::{self, Read as _, Write as _};
 use std::net::IpAddr;
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use crate::options::uci::{self, Value};
 
@@ -77,9 +77,12 @@ const NAMED: &[(&str, &str, &str, Role)] = &[
     ("dhcp", "dhcp", "dns", Role::Resolver),
     ("network", "", "dns", Role::Resolver),
     ("https-dns-proxy", "", "bootstrap_dns", Role::Resolver),
+    ("https-dns-proxy", "", "resolver_url", Role::Resolver),
     ("stubby", "resolver", "address", Role::Resolver),
     ("unbound", "zone", "server", Role::Resolver),
     ("smartdns", "server", "ip", Role::Resolver),
+    ("resolver", "dns_server", "ipv4", Role::Resolver),
+    ("resolver", "dns_server", "ipv6", Role::Resolver),
     ("system", "timeserver", "server", Role::TimeServer),
     ("chrony", "", "hostname", Role::TimeServer),
     ("network", "", "endpoint_host", Role::VpnEnd),
@@ -94,14 +97,21 @@ const NAMED: &[(&str, &str, &str, Role)] = &[
 const ELSEWHERE: &[(&str, &str, &str, &str, Role)] = &[
     ("dhcp", "dnsmasq", "resolvfile", "nameserver", Role::Resolver),
     ("dhcp", "dnsmasq", "serversfile", "server", Role::Resolver),
+    ("dhcp", "dnsmasq", "confdir", "server", Role::Resolver),
     ("openvpn", "", "config", "remote", Role::VpnEnd),
+    ("resolver", "", "forward_custom", "ipv4", Role::Resolver),
+    ("resolver", "", "forward_custom", "ipv6", Role::Resolver),
 ];
+
+/// Where Turris has the servers that its resolver may forward to, a file each; UCI names one without its ending.
+const FORWARDERS: &str = "/etc/resolver/dns_servers";
 
 /// Files and directories of files outside UCI, and the first word of their lines.
 const FILES: &[(&str, &str, Role)] = &[
     ("/etc/resolv.conf", "nameserver", Role::Resolver),
     ("/tmp/resolv.conf.auto", "nameserver", Role::Resolver),
     ("/etc/dnsmasq.conf", "server", Role::Resolver),
+    ("/etc/dnsmasq.d", "server", Role::Resolver),
 ];
 
 /// Reads everything that this process may, below `uci` and `resolvers`, and the extract; what cannot be read is
@@ -111,10 +121,7 @@ pub fn read(uci: &Path, resolvers: &Path, extract: &Path) -> Needs {
     for (path, word, role) in FILES {
         lines(Path::new(path), word, *role, &mut needs);
     }
-    let files = fs::read_dir(resolvers).into_iter().flatten().flatten().take(MOST);
-    for file in files {
-        lines(&file.path(), "nameserver", Role::Resolver, &mut needs);
-    }
+    lines(resolvers, "nameserver", Role::Resolver, &mut needs);
     let mut names: Vec<&str> = NAMED.iter().map(|(file, ..)| *file).collect();
     names.dedup();
     for name in names {
@@ -189,30 +196,39 @@ fn configured(name: &str, text: &[u8], needs: &mut Needs) {
             for (.., word, role) in
                 ELSEWHERE.iter().filter(|(file, kind, option, ..)| of(file, kind) && *option == entry.name)
             {
-                values.iter().for_each(|path| lines(&PathBuf::from(path), word, *role, needs));
+                for value in &values {
+                    let file = if name == "resolver" { &format!("{value}.conf") } else { *value };
+                    // A whole path stays what it is.
+                    lines(&Path::new(FORWARDERS).join(file), word, *role, needs);
+                }
             }
         }
     }
 }
 
-/// The first argument of every line that begins with `word`, as `word argument` or `word=argument`.
+/// The first argument of every line that begins with `word`, as `word argument` or `word=argument`; all that is in
+/// quotes. Of a directory, those of its files.
 fn lines(path: &Path, word: &str, role: Role, needs: &mut Needs) {
-    let Ok(text) = whole(path) else { return };
-    for line in String::from_utf8_lossy(&text).lines() {
-        let Some(rest) = line.trim_start().strip_prefix(word) else { continue };
-        if rest.starts_with([' ', '\t', '='])
-            && let Some(host) = rest.trim_start_matches([' ', '\t', '=']).split([' ', '\t', '#', ';']).next()
-        {
-            // dnsmasq's port stands behind a '#', a remark behind a blank and one.
-            add(role, host, needs);
+    let files = fs::read_dir(path).into_iter().flatten().flatten().take(MOST).map(|file| file.path());
+    for text in files.chain([path.into()]).filter_map(|file| whole(&file).ok()) {
+        for line in String::from_utf8_lossy(&text).lines() {
+            let Some(rest) = line.trim_start().strip_prefix(word) else { continue };
+            let value = rest.trim_start_matches([' ', '\t', '=']);
+            if value.len() < rest.len() {
+                let (value, most) = value.strip_prefix('"').map_or((value, 1), |value| (value, MOST));
+                // dnsmasq's port stands behind a '#', a remark behind a blank and one.
+                let hosts = value.split([' ', '\t', '#', ';', '"']).take(most);
+                hosts.for_each(|host| add(role, host, needs));
+            }
         }
     }
 }
 
 /// One host as dnsmasq, resolv.conf and the others write it: `/domain/192.0.2.1#53@eth0`, `fe80::1%eth0`,
-/// `[2001:db8::1]:53`, `tls://name`. What is local, or no host, is passed over.
+/// `[2001:db8::1]:53`, `tls://name`, `https://name/dns-query`. What is local, or no host, is passed over.
 fn add(role: Role, text: &str, needs: &mut Needs) {
-    let text = text.rsplit('/').next().unwrap_or_default();
+    let of_address = text.split_once("://").and_then(|(_, rest)| rest.split('/').next());
+    let text = of_address.or_else(|| text.rsplit('/').next()).unwrap_or_default();
     let text = text.split(['#', '@', '%']).next().unwrap_or_default();
     let text = text.strip_prefix('[').and_then(|rest| rest.split(']').next()).unwrap_or(text);
     let unported = text.split_once(':').filter(|(_, port)| port.parse::<u16>().is_ok()).map_or(text, |(host, _)| host);
@@ -263,7 +279,11 @@ mod tests {
 
     #[test]
     fn hosts_are_read_as_programs_write_them() {
-        let cases: [(&str, &str); 20] = [
+        let cases: [(&str, &str); 24] = [
+            ("https://cloudflare-dns.example/dns-query", "cloudflare-dns.example"),
+            ("https://192.0.2.1/dns-query", "192.0.2.1"),
+            ("https://[2001:db8::53]:8443/dns-query", "2001:db8::53"),
+            ("tls://dns.example.org:853", "dns.example.org"),
             ("192.0.2.1", "192.0.2.1"),
             ("192.0.2.1#5353", "192.0.2.1"),
             ("/example.org/192.0.2.1", "192.0.2.1"),
@@ -297,13 +317,20 @@ mod tests {
         let at = |name: &str| directory.path().join(name);
         let ovpn = at("client.ovpn");
         fs::write(&ovpn, "client\nremote 203.0.113.4 1194\nremote-cert-tls server\n").unwrap();
+        fs::write(
+            at("99_a.conf"),
+            "name=\"99_a.conf\"\nport=\"853\"\nipv4=\"203.0.113.11 203.0.113.12\"\nipv6=\"2001:db8::11\"\n",
+        )
+        .unwrap();
         fs::create_dir(at("resolvers")).unwrap();
         fs::write(at("resolvers/resolv.conf.auto"), "# wan\nnameserver 203.0.113.5 # ISP\nnameserver\t2001:db8::5\n")
             .unwrap();
         let files = [
-            ("dhcp", "config dnsmasq\n\tlist server '203.0.113.1'\n\tlist server '/lan/'\n\tlist rev_server '10.0.0.0/8,203.0.113.8#5353'\nconfig dhcp 'lan'\n\tlist server '203.0.113.99'\n\tlist dns '2001:db8::9'\n".to_string()),
+            ("dhcp", format!("config dnsmasq\n\toption confdir '{}'\n\tlist server '203.0.113.1'\n\tlist server '/lan/'\n\tlist rev_server '10.0.0.0/8,203.0.113.8#5353'\nconfig dhcp 'lan'\n\tlist server '203.0.113.99'\n\tlist dns '2001:db8::9'\n", at("dnsmasq.d").display())),
             ("system", "config timeserver 'ntp'\n\tlist server 'pool.example.org'\n\tlist server '203.0.113.2'\n".into()),
             ("openvpn", format!("config openvpn 'x'\n\tlist remote '203.0.113.3 1194 udp'\nconfig openvpn 'y'\n\toption config '{}'\n", ovpn.display())),
+            ("https-dns-proxy", "config https-dns-proxy\n\toption resolver_url 'https://doh.example.org/dns-query'\n".into()),
+            ("resolver", format!("config resolver 'common'\n\toption forward_custom '{}'\nconfig dns_server\n\toption ipv4 '203.0.113.13'\n", at("99_a").display())),
             ("network", "config interface 'wan'\n\toption dns '203.0.113.6 203.0.113.7'\nconfig wireguard_wg0\n\toption endpoint_host 'wg.example.org'\nbroken 'x\n".into()),
         ];
         for (name, text) in &files {
@@ -316,8 +343,14 @@ mod tests {
             "resolver 203.0.113.6",
             "resolver 203.0.113.7",
             "resolver 203.0.113.8",
+            "resolver 203.0.113.11",
+            "resolver 203.0.113.12",
+            "resolver 203.0.113.13",
+            "resolver 203.0.113.14",
             "resolver 2001:db8::5",
             "resolver 2001:db8::9",
+            "resolver 2001:db8::11",
+            "resolver doh.example.org",
             "time 203.0.113.2",
             "time pool.example.org",
             "vpn 203.0.113.3",

@@ -92,6 +92,10 @@ fn whom_the_configuration_files_name_is_spared_as_soon_as_they_do() {
     write("dhcp", "config dnsmasq\n\tlist server '198.51.100.55@eth0'\n");
     wait_until(DEADLINE, "a former resolver is none", || state(&daemon, "198.51.100.53") == "clear");
     assert_eq!(state(&daemon, "198.51.100.55"), "protected");
+    write("https-dns-proxy", "config https-dns-proxy\n\toption resolver_url 'https://198.51.100.56/dns-query'\n");
+    wait_until(DEADLINE, "a resolver named by its address on the web", || {
+        state(&daemon, "198.51.100.56") == "protected"
+    });
 }
 
 /// Turris' own client beside us: said as long as its sets hold anything. They stay, empty, when it is stopped.

@@ -138,6 +138,28 @@ fn siblings_of_served_ports_and_ports_of_a_moment_ago_are_no_honeypots() {
     assert_eq!(nft_set_elements("diswall_scan4").len(), 1);
 }
 
+/// Whoever shares files tells its port to others, and not all of them come by UDP.
+#[test]
+fn peers_of_a_program_that_shares_files_are_no_scanners() {
+    let town = Town::build("");
+    let announce = |port: u16| {
+        let program = "import socket, sys\n\
+                       s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.bind(('192.168.1.2', int(sys.argv[1])))\n\
+                       s.sendto(b'here', ('203.0.113.10', 6881))\n";
+        town.lan.run("/usr/bin/python3", &["-c", program, &port.to_string()]);
+    };
+    for port in [6881, 3389] {
+        announce(port);
+    }
+    town.datagram("203.0.113.40", 6881, 6881);
+    expect_all(Some(&town.wan), &[tcp("203.0.113.41", ROUTER, 6881)], "refused");
+    // A honeypot stays one, whoever sends from there.
+    expect_all(Some(&town.wan), &[tcp("203.0.113.42", ROUTER, 3389)], "refused");
+    town.a_stranger_is_banned("203.0.113.99");
+    let banned = ["203.0.113.40", "203.0.113.41", "203.0.113.42"].map(|peer| town.is_banned(peer));
+    assert_eq!(banned, [false, false, true], "{}", town.daemon.cli(&["list"]));
+}
+
 #[test]
 fn late_answers_and_the_links_own_protocols_are_no_scan() {
     let town = Town::build("");

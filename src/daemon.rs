@@ -291,7 +291,10 @@ impl Daemon {
                     let _ = self.reload();
                 }
                 Wake::Question(question) => self.answer(question),
-                Wake::Table(event) => event.iter().for_each(|event| self.kernel.note(event)),
+                Wake::Table(event) => event.iter().for_each(|event| {
+                    self.kernel.note(event);
+                    self.own.offences.note_table(event);
+                }),
                 Wake::Surroundings => self.surroundings.read_soon(),
                 Wake::Time => self.on_time(),
                 Wake::Seen(seen) => {

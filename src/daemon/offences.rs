@@ -22,6 +22,7 @@ use crate::duration;
 use crate::feed::login::Place;
 use crate::feed::offence::{Facts, Known, Offence, Post, Sender};
 use crate::feed::scan::Touch;
+use crate::firewall::TableEvent;
 use crate::ledger::{Ladder, Ledger, Outcome, ReasonRef};
 use crate::model::{Event, Range, Reason, SetChange, SetId, Source};
 use crate::options::value;
@@ -69,6 +70,13 @@ impl Offences {
     pub fn configure(&mut self, settings: &Settings) {
         self.scene.watch(settings.main.enabled && settings.feeds.scan.enabled);
         self.prover.configure(settings.feeds.login.proof);
+    }
+
+    /// Rules have changed: ports that other programs had opened may be closed for a moment.
+    pub fn note_table(&mut self, event: &TableEvent) {
+        if !matches!(event, TableEvent::Elements { .. }) {
+            self.scene.note_reload();
+        }
     }
 
     /// When [`Daemon::follow_offences`] is due.

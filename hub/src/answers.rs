@@ -1,4 +1,4 @@
-//! Answers init requests of routers that know no hub, and the greeting of those that do.
+//! Answers init requests of routers that know no hub.
 //!
 //! One at a time, from a list that is a few seconds old at most: a fleet that comes back at once is answered from one
 //! reading of the bucket. Logins have their turns one after the other, and what waits is bounded; a router that gets no
@@ -10,7 +10,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use async_nats::Message;
+use async_nats::{Message, Subject};
 use bytes::Bytes;
 use diswall::feed::nats::wire::{ANSWER, DEFAULT_LOGIN, MAX_SECONDS};
 use log::warn;
@@ -19,8 +19,7 @@ use tokio::sync::mpsc;
 use crate::address;
 use crate::allow;
 use crate::ban::{Claim, DAY};
-use crate::changes;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::hub::Hub;
 use crate::revoke;
 use crate::subject::Parts;
@@ -38,9 +37,6 @@ const AGE: Duration = Duration::from_secs(3);
 /// Bytes of a reply that are left to a login's own bans.
 const OWN: usize = 64 * 1024;
 
-/// Whose turn greetings have: they do not say who they are.
-const GREETINGS: &str = "";
-
 /// The way to whoever answers. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Answers {
@@ -49,11 +45,7 @@ pub struct Answers {
     wake: mpsc::Sender<()>,
 }
 
-#[derive(Debug)]
-enum Ask {
-    Hello(Message),
-    Init(Parts, Message),
-}
+type Ask = (Parts, Message);
 
 impl Answers {
     /// Starts answering.
@@ -76,30 +68,28 @@ impl Answers {
         Answers { waiting, wake }
     }
 
-    /// A router asks whether there is a hub.
-    pub fn hello(&self, hub: &Hub, message: Message) {
-        self.ask(hub, GREETINGS, Ask::Hello(message));
-    }
-
     /// A router asks for a list.
     pub fn init(&self, hub: &Hub, parts: &Parts, message: Message) {
-        self.ask(hub, &parts.login, Ask::Init(parts.clone(), message));
-    }
-
-    fn ask(&self, hub: &Hub, login: &str, ask: Ask) {
-        let (Ask::Hello(message) | Ask::Init(_, message)) = &ask;
-        // The hub may write anywhere: a router that could choose where would write there by its hand.
-        if !message.reply.as_ref().is_some_and(|reply| INBOXES.iter().any(|inbox| reply.starts_with(inbox))) {
-            return hub.complaints.about(named(login), "reply", || "asks for an answer where none belongs".into());
+        if !has_inbox(hub, &parts.login, &message) {
+            return;
         }
-        let loser = locked(&self.waiting).push(login, ask);
+        let loser = locked(&self.waiting).push(&parts.login, (parts.clone(), message));
         // A word that is there already says the same.
         let _ = self.wake.try_send(());
         if let Some(loser) = loser {
-            let loser = named(&loser);
-            hub.complaints.about(loser, "asks", || "more is asked than can be answered; some must ask again".into());
+            hub.complaints.about(&loser, "asks", || "more is asked than can be answered; some must ask again".into());
         }
     }
+}
+
+/// Whether `login` asks for an answer where answers belong; otherwise he is said to be wrong. The hub may write anywhere: a
+/// router that could choose where would write there by its hand.
+pub fn has_inbox(hub: &Hub, login: &str, message: &Message) -> bool {
+    let has = message.reply.as_ref().is_some_and(|reply| INBOXES.iter().any(|inbox| reply.starts_with(inbox)));
+    if !has {
+        hub.complaints.about(login, "reply", || "asks for an answer where none belongs".into());
+    }
+    has
 }
 
 /// Nothing panics while it holds the lock.
@@ -107,37 +97,29 @@ fn locked(waiting: &Mutex<Waiting<Ask>>) -> MutexGuard<'_, Waiting<Ask>> {
     waiting.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// How it is called in a complaint.
-fn named(login: &str) -> &str {
-    if login == GREETINGS { "hello" } else { login }
+async fn answer(hub: &Arc<Hub>, shared: &mut Shared, (parts, message): Ask) -> Result<()> {
+    hub.counts.inits.fetch_add(1, Relaxed);
+    let body = match parts.list.as_str() {
+        // It would ban them.
+        "whitelist" if hub.config.routers.diswall_rs.contains(&parts.login) => Bytes::new(),
+        "whitelist" => allow::lines(&hub.store, &parts.login, hub.clock.now()).await?.into(),
+        _ => block(hub, shared, &parts.login).await?,
+    };
+    send(hub, message.reply, body).await
 }
 
-async fn answer(hub: &Arc<Hub>, shared: &mut Shared, ask: Ask) -> Result<()> {
-    let (message, body) = match ask {
-        Ask::Hello(message) => {
-            hub.counts.hellos.fetch_add(1, Relaxed);
-            (message, changes::hello(hub).await?.into())
-        }
-        Ask::Init(parts, message) => {
-            hub.counts.inits.fetch_add(1, Relaxed);
-            let body = match parts.list.as_str() {
-                // It would ban them.
-                "whitelist" if hub.config.routers.diswall_rs.contains(&parts.login) => Bytes::new(),
-                "whitelist" => allow::lines(&hub.store, &parts.login, hub.clock.now()).await?.into(),
-                _ => block(hub, shared, &parts.login).await?,
-            };
-            (message, body)
-        }
-    };
-    if let Some(reply) = message.reply {
-        // nats-server sends it wherever the asker said, without asking whether he may write there: so that nobody takes
-        // it for a report or an allowance, it has a header, which those never have.
-        let mut mark = async_nats::HeaderMap::new();
-        mark.insert(ANSWER, "1");
-        let sent = hub.store.client.publish_with_headers(reply, mark, body).await;
-        sent.map_err(|error| crate::error::Error::Away(error.to_string()))?;
-    }
-    Ok(())
+/// Answers whoever named a place for it.
+///
+/// # Errors
+/// nats-server is away.
+pub async fn send(hub: &Hub, reply: Option<Subject>, body: Bytes) -> Result<()> {
+    let Some(reply) = reply else { return Ok(()) };
+    // nats-server sends it wherever the asker said, without asking whether he may write there: so that nobody takes
+    // it for a report or an allowance, it has a header, which those never have.
+    let mut mark = async_nats::HeaderMap::new();
+    mark.insert(ANSWER, "1");
+    let sent = hub.store.client.publish_with_headers(reply, mark, body).await;
+    sent.map_err(|error| Error::Away(error.to_string()))
 }
 
 /// What holds for everybody, as lines.

@@ -2,7 +2,8 @@
 //!
 //! Routers report whom they banned to a nats-server; the hub judges the reports and tells the fleet. All it knows is
 //! kept in nats-server's JetStream (`store`), so it may run as often as one likes. `reports` takes what arrives,
-//! `judge` makes bans of it, `changes` tells them, `answers` serves routers that ask; `dynfw` passes Turris Sentinel's list on.
+//! `judge` makes bans of it, `changes` tells them, `answers` and `greetings` serve routers that ask; `dynfw` passes Turris
+//! Sentinel's list on.
 
 mod address;
 mod allow;
@@ -15,6 +16,7 @@ mod complaints;
 mod config;
 mod dynfw;
 mod error;
+mod greetings;
 mod hub;
 mod judge;
 mod lead;

@@ -21,6 +21,7 @@ use crate::allow;
 use crate::answers::Answers;
 use crate::ban;
 use crate::error::Error;
+use crate::greetings;
 use crate::hub::Hub;
 use crate::judge::{self, Verdict};
 use crate::routers;
@@ -64,7 +65,9 @@ pub async fn run(hub: Arc<Hub>, answers: Answers, end: impl Future<Output = ()>)
     hub.store.client.flush().await.map_err(|error| format!("nats-server is away: {error}"))?;
     info!("taking reports; a ban needs {} reporters", hub.config.trust.quorum);
     let (queues, mut workers) = workers(&hub);
-    let mut all = futures_util::stream::select_all([black, white, statistics, hellos]);
+    let mut all = futures_util::stream::select_all([black, white, statistics]);
+    let mut greeted = JoinSet::new();
+    greeted.spawn(greetings::run(Arc::clone(&hub), hellos));
     tokio::pin!(end);
     loop {
         tokio::select! {
@@ -75,7 +78,7 @@ pub async fn run(hub: Arc<Hub>, answers: Answers, end: impl Future<Output = ()>)
             () = &mut end => break,
         }
     }
-    drop((all, queues));
+    drop((all, queues, greeted));
     while workers.join_next().await.is_some() {}
     Ok(())
 }
@@ -96,9 +99,6 @@ fn workers(hub: &Arc<Hub>) -> (Queues, JoinSet<()>) {
 }
 
 async fn take(hub: &Arc<Hub>, answers: &Answers, queues: &Queues, message: Message) {
-    if message.subject.as_str() == HELLO {
-        return answers.hello(hub, message);
-    }
     let Some(parts) = Parts::of(message.subject.as_str()) else { return };
     match (parts.list.as_str(), parts.verb.as_str()) {
         (_, "init") => {

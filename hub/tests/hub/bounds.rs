@@ -132,3 +132,31 @@ async fn nobody_who_sits_at_the_page_keeps_the_owner_out() {
     }
     assert!(sent_away >= IDLE - 160, "{sent_away}");
 }
+
+/// A greeting does not say who sent it, and nats-server hides where its answer goes.
+#[tokio::test]
+async fn greetings_by_the_ten_thousand_leave_nobody_without_an_answer() {
+    const MANY: u32 = 100_000;
+    let mut site = Site::new(&["alice", "mallory"]).await;
+    let hub = site.hub("").await;
+    let (alice, mallory) = (site.router("alice").await, site.router("mallory").await);
+    let flood = tokio::spawn(async move {
+        for _ in 0..MANY {
+            mallory.client.publish_with_reply("diswall.hub.hello", "_INBOX.mallory.x", "1".into()).await.unwrap();
+        }
+        mallory.client.flush().await.unwrap();
+    });
+    // A router asks again, too, when it gets no answer.
+    let mut asked = 0;
+    let mut answered = async || {
+        asked += 1;
+        tokio::time::timeout(Duration::from_secs(3), alice.hello()).await.is_ok_and(|answer| answer["seq"] == "0")
+    };
+    let mut answers = 0;
+    while !flood.is_finished() {
+        answers += u32::from(answered().await);
+    }
+    flood.await.unwrap();
+    answers += u32::from(answered().await);
+    assert!(answers > 0 && asked - answers <= 1, "{answers} of {asked} were answered\n{}", hub.said());
+}

@@ -72,10 +72,10 @@ impl Offences {
         self.prover.configure(settings.feeds.login.proof);
     }
 
-    /// Rules have changed: ports that other programs had opened may be closed for a moment.
+    /// Whoever comes to a port that was open before rules changed is no scanner.
     pub fn note_table(&mut self, event: &TableEvent) {
         if !matches!(event, TableEvent::Elements { .. }) {
-            self.scene.note_reload();
+            self.scene.note_rules();
         }
     }
 

@@ -23,9 +23,6 @@ const INTERVAL: Duration = Duration::from_secs(120);
 /// So long a called UDP port, and a served port, are remembered after they were met last.
 const REMEMBERED: Duration = Duration::from_secs(600);
 
-/// So long a firewall that was loaded anew may lack the ports that other programs open in it (miniupnpd).
-const RELOADED: Duration = Duration::from_secs(60);
-
 /// Most of each that are remembered.
 const MOST: usize = 2048;
 
@@ -47,8 +44,8 @@ pub struct Scene {
     free: Instant,
     talked: HashMap<SocketAddr, Instant>,
     served: HashMap<(u8, u16), Instant>,
-    /// When the firewall was loaded anew.
-    reloaded: Option<Instant>,
+    /// When somebody changed the firewall's rules.
+    changed: Option<Instant>,
     due: Option<Instant>,
 }
 
@@ -62,14 +59,14 @@ impl Scene {
             free: saved(Instant::now()),
             talked: HashMap::new(),
             served: HashMap::new(),
-            reloaded: None,
+            changed: None,
             due: None,
         }
     }
 
-    /// The firewall is loaded anew.
-    pub fn note_reload(&mut self) {
-        self.reloaded = Some(Instant::now());
+    /// The firewall's rules have changed: what miniupnpd opened may be closed again, or until it comes again.
+    pub fn note_rules(&mut self) {
+        self.changed = Some(Instant::now());
     }
 
     /// Begins, goes on or stops to look.
@@ -102,7 +99,7 @@ impl Scene {
 
     /// What the sender is. `bare`: no firewall stands before us, so that a port is served whose socket waits, and
     /// one that was served a moment ago is closed for its restart alone. Behind a firewall the port itself was
-    /// refused by it, and only its sibling tells, unless the firewall has just been loaded anew.
+    /// refused by it, and only its sibling tells, unless rules have changed lately.
     pub fn sender(&mut self, touch: &Touch, bare: bool, inside: &dyn Fn(IpAddr) -> bool) -> Sender {
         let now = Instant::now();
         let age = |scene: &Scene| scene.picture.as_ref().map(|(_, taken)| now.saturating_duration_since(*taken));
@@ -156,9 +153,9 @@ impl Scene {
 
     fn is_served(&mut self, touch: &Touch, bare: bool, now: Instant) -> bool {
         let sibling = if touch.protocol == TCP { UDP } else { TCP };
-        let is_closed_for_a_moment = bare || self.reloaded.is_some_and(|then| now < then + RELOADED);
-        let protocols: &[u8] = if is_closed_for_a_moment { &[sibling, touch.protocol] } else { &[sibling] };
         let lately = |met: &Instant| now < *met + REMEMBERED;
+        let was_open = bare || self.changed.as_ref().is_some_and(lately);
+        let protocols: &[u8] = if was_open { &[sibling, touch.protocol] } else { &[sibling] };
         if protocols.iter().any(|protocol| self.served.get(&(*protocol, touch.port)).is_some_and(lately)) {
             return true;
         }

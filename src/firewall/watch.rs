@@ -46,7 +46,8 @@ pub enum TableEvent {
     /// The table or one of our sets was made or deleted: look at [`super::Firewall::structure`], then
     /// reconcile every set.
     Structure,
-    /// Rules that look the sets up, or lead there, were loaded or taken out: look at [`super::Firewall::structure`].
+    /// Rules that look the sets up, or lead there, were loaded or taken out, or others taken out: look at
+    /// [`super::Firewall::structure`].
     Rules,
     /// Elements were put in or taken out.
     Elements {
@@ -165,8 +166,9 @@ impl Heard {
         match message.kind {
             NEWTABLE | DELTABLE if is_ours(TABLE_NAME) => self.table = Some(message.kind == NEWTABLE),
             NEWRULE | DELRULE if is_ours(ELEM_LIST_TABLE) => {
-                self.rules |=
-                    message.attributes().get(RULE_CHAIN).is_some_and(|chain| is_on_the_way(text(chain), names));
+                // What is taken out may have opened a port.
+                self.rules |= message.kind == DELRULE
+                    || message.attributes().get(RULE_CHAIN).is_some_and(|chain| is_on_the_way(text(chain), names));
             }
             NEWCHAIN | DELCHAIN if is_ours(CHAIN_TABLE) => {
                 self.rules |=

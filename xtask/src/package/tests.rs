@@ -593,6 +593,19 @@ fn rules_that_fw4_refuses_are_set_aside() {
     assert!(log.contains("procd_open_instance"), "the daemon is to run all the same");
 }
 
+/// What is wrong is the firewall's own: mended, it is to have our rules again, without anybody asking for them.
+#[test]
+fn rules_stay_where_fw4_refuses_its_own_configuration() {
+    let root = router("refused-anyway", FRESH);
+    root.write("var/run/fw4.state", "", 0o644);
+    root.write("answers/fw4", "1", 0o644);
+    service(&root, "start");
+    assert!(root.read("var/run/diswall/fw4/diswall.nft").contains("jump diswall_from_here"));
+    let log = root.read("log");
+    assert_eq!(calls(&log, "firewall"), [""; 0]);
+    assert!(calls(&log, "logger").iter().any(|line| line.contains("mend the firewall configuration")), "{log}");
+}
+
 #[test]
 fn a_refused_configuration_leaves_the_old_rules() {
     let root = router("bad-config", FRESH);

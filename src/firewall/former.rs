@@ -113,9 +113,18 @@ pub fn named_in(text: &str) -> Vec<Thing> {
             [kind, name, "{", ..] => Kind::of(kind).and_then(|kind| Thing::new(kind, inside, name)),
             _ => None,
         };
-        things.extend(thing.filter(|thing| !things.contains(thing)));
+        add(&mut things, thing);
     }
     things
+}
+
+/// Each thing is named once, whatever number of texts name it.
+fn add(things: &mut Vec<Thing>, more: impl IntoIterator<Item = Thing>) {
+    for thing in more {
+        if !things.contains(&thing) {
+            things.push(thing);
+        }
+    }
 }
 
 /// What is noted. There is no note that somebody else could have written.
@@ -145,11 +154,7 @@ fn keep(directory: &Path, things: &[Thing]) -> io::Result<()> {
 pub fn note(directory: &Path, texts: &[&str]) -> io::Result<()> {
     let before = noted(directory);
     let mut things = before.clone();
-    for thing in texts.iter().flat_map(|text| named_in(text)) {
-        if !things.contains(&thing) {
-            things.push(thing);
-        }
-    }
+    add(&mut things, texts.iter().flat_map(|text| named_in(text)));
     if things == before { Ok(()) } else { keep(directory, &things) }
 }
 
@@ -158,15 +163,17 @@ pub fn note(directory: &Path, texts: &[&str]) -> io::Result<()> {
 /// # Errors
 /// Netlink's. A note that cannot be written names what is gone, which is no harm.
 pub fn clear(directory: Option<&Path>, besides: Vec<Thing>, kept: &[Thing]) -> Result<Vec<Thing>, Error> {
-    let mut things = directory.map(noted).unwrap_or_default();
-    things.extend(besides);
-    things.retain(|thing| !kept.contains(thing));
+    let mut things = Vec::new();
+    let noted = directory.map(noted).unwrap_or_default();
+    add(&mut things, noted.into_iter().chain(besides).filter(|thing| !kept.contains(thing)));
     if things.is_empty() {
         return Ok(things);
     }
     let left = take_away(&things, kept)?;
     if let Some(directory) = directory {
-        let _ = keep(directory, &[kept, &left].concat());
+        let mut stays = Vec::new();
+        add(&mut stays, kept.iter().chain(&left).cloned());
+        let _ = keep(directory, &stays);
     }
     Ok(left)
 }

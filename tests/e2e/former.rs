@@ -233,3 +233,23 @@ fn a_note_that_others_could_have_written_names_nothing() {
     machine.reload(true);
     assert!(table("fw4").contains("set taken_manual4"));
 }
+
+#[test]
+fn what_stays_is_named_once() {
+    let mut machine = Machine::enter();
+    machine.reload(true);
+    for name in ["one", "two"] {
+        machine.configure(&format!("\toption set_prefix '{name}'\n"), "");
+        machine.reload(true);
+    }
+    machine.configure("\toption set_prefix 'three'\n", "");
+    assert_eq!(rules(&["--write"]).0, Some(0));
+    reload_fw4();
+    // As fw4 fills a chain of the owner's again, out of a file of his.
+    nft(&["add", "chain", "inet", "fw4", "mine"]);
+    nft(&["add", "rule", "inet", "fw4", "mine", "ip", "saddr", "@two_manual4", "accept"]);
+    for _ in 0..2 {
+        let (status, said) = rules(&["--clear"]);
+        assert!(status == Some(0) && said.matches("two_manual4").count() == 1, "{said}");
+    }
+}

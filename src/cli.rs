@@ -456,6 +456,7 @@ fn leave_unknown_zones_out(settings: &mut Settings, firewall: &Path) -> Result<(
         }
         eprintln!("diswall: {error}; it is left out");
     }
+    tell(files::strayed(settings));
     Ok(())
 }
 
@@ -538,15 +539,18 @@ fn config_check(command: ConfigCheck) -> Outcome {
     let in_force = last_good::text(&path).unwrap_or_default();
     // Where the firewall's configuration is not beside it, or cannot be read, nobody can tell.
     let unknown = |settings: &Settings| files::unknown_zones(settings, &path.with_file_name("firewall"));
-    let (problems, unknown) = match Settings::load(&path, &in_force) {
-        Ok(loaded) => (loaded.problems, unknown(&loaded.settings).unwrap_or_default()),
-        Err(problems) => (problems, Vec::new()),
+    let (problems, unknown, strayed) = match Settings::load(&path, &in_force) {
+        Ok(loaded) => {
+            (loaded.problems, unknown(&loaded.settings).unwrap_or_default(), files::strayed(&loaded.settings))
+        }
+        Err(problems) => (problems, Vec::new(), None),
     };
     if !problems.is_empty() {
         show::say(&problems.to_string());
     }
-    for (_, error) in unknown {
-        show::say(&format!("warning: config diswall 'main': {error}; nothing is guarded there"));
+    let warnings = unknown.iter().map(|(_, error)| error.to_string()).chain(strayed);
+    for text in warnings {
+        show::say(&format!("warning: config diswall 'main': {text}; nothing is guarded there"));
     }
     if problems.has_errors() {
         return Ok(exit::USAGE);

@@ -183,7 +183,7 @@ impl Kernel {
                 let remedy = match &self.state {
                     State::Missing(_) => "/etc/init.d/firewall restart, and see what the system log says of it",
                     _ => {
-                        "`diswall config check` says whether the firewall has the zone; then /etc/init.d/diswall reload"
+                        "`diswall config check` says whether the firewall has zone and table; then /etc/init.d/diswall reload"
                     }
                 };
                 nothing(Part::broken(zone_part(zone), why)).remedied(remedy)

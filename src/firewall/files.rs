@@ -269,6 +269,17 @@ pub fn unknown_zones(settings: &Settings, firewall: &Path) -> Result<Vec<(String
     Ok(unknown.map(|zone| (zone.clone(), Error::Zone { zone: zone.clone(), known: known.clone() })).collect())
 }
 
+/// What is wrong where fw4 is this machine's firewall and `option table` is not its table: our chains would stand in one
+/// that no packet meets.
+pub fn strayed(settings: &Settings) -> Option<String> {
+    let table = &settings.main.table;
+    (table != TABLE && programs::find("fw4").is_some())
+        .then(|| format!("option table '{table}': fw4's own is '{TABLE}', and no packet comes to another"))
+}
+
+/// fw4's.
+const TABLE: &str = "fw4";
+
 fn name_of<'a>(zone: &'a uci::Section<'_>) -> Option<&'a str> {
     let entry = zone.options.iter().find(|entry| entry.name == "name")?;
     match &entry.value {

@@ -173,6 +173,34 @@ fn a_zone_that_fw4_does_not_have_costs_that_zone() {
 }
 
 #[test]
+fn a_table_that_is_not_fw4s_is_named() {
+    const WORDS: &str = "option table 'mine': fw4's own is 'fw4'";
+    let daemon = Daemon::prepare("\toption table 'mine'", &no_feed());
+    let said = |args: &[&str]| {
+        let output = Command::new(DISWALL)
+            .args(args)
+            .args(["--config", daemon.config().to_str().unwrap()])
+            .env("PATH", daemon.path("bin"))
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned()
+    };
+    // Where there is no fw4, any table will do.
+    for there in [false, true] {
+        if there {
+            fs::create_dir(daemon.path("bin")).unwrap();
+            fs::copy("/bin/true", daemon.path("bin/fw4")).unwrap();
+        }
+        assert_eq!(said(&["config", "check"]).contains(WORDS), there);
+        assert_eq!(said(&["rules"]).contains(WORDS), there);
+        assert!(!said(&["rules", "--standalone"]).contains(WORDS), "its own hooks are in it");
+    }
+    daemon.configure("", &no_feed());
+    assert!(!said(&["config", "check"]).contains("table"));
+}
+
+#[test]
 fn lasting_commands_write_uci_and_are_in_force_at_once() {
     let _netns = Netns::enter();
     let daemon = Daemon::start("", &no_feed());

@@ -235,6 +235,9 @@ impl Kernel {
         let sets: Vec<String> = sets.filter(|set| new.is_none_or(|new| new.find(set.as_bytes()).is_none())).collect();
         if let Err(error) = firewall.remove_former(&sets) {
             limiter::warn(("firewall", "former"), || format!("firewall: {error}; the sets of {} stay", self.names));
+        } else if new.is_none() {
+            // Sets that root's half takes away while the daemon goes by the old name come back, and the table stays for them.
+            firewall.remove_empty_table();
         }
     }
 

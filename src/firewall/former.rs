@@ -208,13 +208,18 @@ fn take_away(things: &[Thing], kept: &[Thing]) -> Result<Vec<Thing>, Error> {
         remove_unused(&mut socket, thing).map_err(failed)?;
     }
     for table in tables {
-        if used(&mut socket, (GETTABLE, NEWTABLE, TABLE_USE), table, None).map_err(failed)? == Some(0) {
-            let sequence = socket.next_sequence();
-            let request = message(sequence, DELTABLE, &|buffer| put_str(buffer, TABLE, table));
-            transact(&mut socket, &request).map_err(failed)?;
-        }
+        remove_empty(&mut socket, table).map_err(failed)?;
     }
     Ok(left.into_iter().cloned().collect())
+}
+
+/// Deletes a table that nothing is in.
+pub(super) fn remove_empty(socket: &mut Socket, table: &str) -> io::Result<()> {
+    if used(socket, (GETTABLE, NEWTABLE, TABLE_USE), table, None)? == Some(0) {
+        let request = message(socket.next_sequence(), DELTABLE, &|buffer| put_str(buffer, TABLE, table));
+        transact(socket, &request)?;
+    }
+    Ok(())
 }
 
 /// A transaction of one message.

@@ -329,6 +329,12 @@ impl Firewall {
         Ok(gone)
     }
 
+    /// Takes the table away if nothing is in it any more.
+    pub fn remove_empty_table(&mut self) {
+        // Of no use and no harm where it stays.
+        let _ = former::remove_empty(&mut self.socket, &self.names.table);
+    }
+
     /// Reads the named counters of the table; those that do not exist are not in the result.
     ///
     /// # Errors

@@ -253,3 +253,30 @@ fn what_stays_is_named_once() {
         assert!(status == Some(0) && said.matches("two_manual4").count() == 1, "{said}");
     }
 }
+
+/// The daemon goes by the former table until it is told of the new one, and puts its sets back as long as there is one.
+#[test]
+fn a_table_that_was_goes_with_the_last_set_in_it() {
+    let mut machine = Machine::enter();
+    machine.configure("\toption table 'one'\n", "");
+    machine.reload(true);
+    machine.daemon.run_by(Path::new(CONFIG));
+    wait_until(DEADLINE, "the block", || blocks("one", "diswall_manual4"));
+    machine.configure("", "");
+    machine.reload(true);
+    let _ = try_nft(&["add", "table", "inet", "one"]);
+    wait_until(DEADLINE, "the daemon's set again", || blocks("one", "diswall_manual4"));
+    machine.daemon.reload();
+    wait_until(DEADLINE, "the block in fw4's table", || blocks("fw4", "diswall_manual4"));
+    wait_until(DEADLINE, "fw4's table alone", || nft(&["list", "tables"]) == "table inet fw4\n");
+    // One in which somebody else has something stays.
+    machine.configure("\toption table 'two'\n", "");
+    machine.reload(true);
+    machine.daemon.reload();
+    wait_until(DEADLINE, "the block in the other table", || blocks("two", "diswall_manual4"));
+    nft(&["add", "chain", "inet", "two", "theirs"]);
+    machine.configure("", "");
+    machine.reload(true);
+    machine.daemon.reload();
+    wait_until(DEADLINE, "theirs alone", || table("two") == "table inet two {\n\tchain theirs {\n\t}\n}\n");
+}

@@ -80,7 +80,15 @@ impl Settings {
     pub fn load(path: &Path, in_force: &[u8]) -> Result<Loaded, Problems> {
         let file_name = path.display().to_string();
         match read_bounded(path) {
-            Ok(text) => Ok(Settings::parse(&text, &file_name, in_force)),
+            Ok(text) => {
+                let mut loaded = Settings::parse(&text, &file_name, in_force);
+                // As a power cut leaves it, or whoever has begun to write it anew: nobody wants it so.
+                if !loaded.broken && uci::sections(&text).0.is_empty() {
+                    loaded.broken = true;
+                    loaded.problems.add(None, Severity::Error, "there is no section in it".to_owned());
+                }
+                Ok(loaded)
+            }
             Err(error) => {
                 let mut problems = Problems::new(&file_name);
                 problems.add(None, Severity::Error, format!("cannot be read: {error}"));

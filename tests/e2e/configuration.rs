@@ -345,6 +345,21 @@ fn the_last_good_configuration_is_in_force_while_the_file_is_broken() {
     assert_eq!(fs::read_to_string("/etc/diswall/set-aside").unwrap(), broken);
     assert_eq!(fs::read("/etc/config/diswall").unwrap(), fs::read(kept).unwrap());
 
+    // As a power cut leaves it, or an editor that has begun to write: neither said nor kept as a good one.
+    let good = fs::read_to_string(kept).unwrap();
+    for text in ["", "\n", "# diswall\n", "\0\0\0\0\0\0\0\0"] {
+        fs::write("/etc/config/diswall", text).unwrap();
+        assert_eq!(etc.cli(&["rules", "--load"]).0, Some(0));
+        assert_eq!(etc.cli(&["config", "check"]).0, Some(2), "{text:?}");
+        etc.reload();
+        wait_until(DEADLINE, "it is refused", || etc.cli(&["status"]).1.contains("configuration: /etc/config/diswall"));
+        assert_eq!(set("diswall_manual4"), only("198.51.100.66"), "{text:?}");
+        assert_eq!(fs::read_to_string(kept).unwrap(), good);
+        fs::write("/etc/config/diswall", &good).unwrap();
+        etc.reload();
+        wait_until(DEADLINE, "all is well", || !etc.cli(&["status"]).1.contains("configuration: /etc"));
+    }
+
     // An owner's edit is kept as well; what another than root could have written is not taken.
     assert_eq!(etc.cli(&["block", "192.0.2.77"]).0, Some(0));
     assert!(fs::read_to_string(kept).unwrap().contains("192.0.2.77"));

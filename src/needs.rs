@@ -82,7 +82,6 @@ const NAMED: &[(&str, &str, &str, Role)] = &[
     ("unbound", "zone", "server", Role::Resolver),
     ("smartdns", "server", "ip", Role::Resolver),
     ("resolver", "dns_server", "ipv4", Role::Resolver),
-    ("resolver", "dns_server", "ipv6", Role::Resolver),
     ("system", "timeserver", "server", Role::TimeServer),
     ("chrony", "", "hostname", Role::TimeServer),
     ("network", "", "endpoint_host", Role::VpnEnd),
@@ -99,8 +98,8 @@ const ELSEWHERE: &[(&str, &str, &str, &str, Role)] = &[
     ("dhcp", "dnsmasq", "serversfile", "server", Role::Resolver),
     ("dhcp", "dnsmasq", "confdir", "server", Role::Resolver),
     ("openvpn", "", "config", "remote", Role::VpnEnd),
-    ("resolver", "", "forward_custom", "ipv4", Role::Resolver),
-    ("resolver", "", "forward_custom", "ipv6", Role::Resolver),
+    // `ipv4="…"` and `ipv6="…"`
+    ("resolver", "", "forward_custom", "ipv", Role::Resolver),
 ];
 
 /// Where Turris has the servers that its resolver may forward to, a file each; UCI names one without its ending.
@@ -111,7 +110,6 @@ const FILES: &[(&str, &str, Role)] = &[
     ("/etc/resolv.conf", "nameserver", Role::Resolver),
     ("/tmp/resolv.conf.auto", "nameserver", Role::Resolver),
     ("/etc/dnsmasq.conf", "server", Role::Resolver),
-    ("/etc/dnsmasq.d", "server", Role::Resolver),
 ];
 
 /// Reads everything that this process may, below `uci` and `resolvers`, and the extract; what cannot be read is
@@ -197,7 +195,10 @@ fn configured(name: &str, text: &[u8], needs: &mut Needs) {
                 ELSEWHERE.iter().filter(|(file, kind, option, ..)| of(file, kind) && *option == entry.name)
             {
                 for value in &values {
-                    let file = if name == "resolver" { &format!("{value}.conf") } else { *value };
+                    let mut file = String::from(*value);
+                    if name == "resolver" {
+                        file.push_str(".conf");
+                    }
                     // A whole path stays what it is.
                     lines(&Path::new(FORWARDERS).join(file), word, *role, needs);
                 }
@@ -206,20 +207,26 @@ fn configured(name: &str, text: &[u8], needs: &mut Needs) {
     }
 }
 
-/// The first argument of every line that begins with `word`, as `word argument` or `word=argument`; all that is in
-/// quotes. Of a directory, those of its files.
+/// What the lines of a file name, or those of a directory's files.
 fn lines(path: &Path, word: &str, role: Role, needs: &mut Needs) {
-    let files = fs::read_dir(path).into_iter().flatten().flatten().take(MOST).map(|file| file.path());
-    for text in files.chain([path.into()]).filter_map(|file| whole(&file).ok()) {
-        for line in String::from_utf8_lossy(&text).lines() {
-            let Some(rest) = line.trim_start().strip_prefix(word) else { continue };
-            let value = rest.trim_start_matches([' ', '\t', '=']);
-            if value.len() < rest.len() {
-                let (value, most) = value.strip_prefix('"').map_or((value, 1), |value| (value, MOST));
-                // dnsmasq's port stands behind a '#', a remark behind a blank and one.
-                let hosts = value.split([' ', '\t', '#', ';', '"']).take(most);
-                hosts.for_each(|host| add(role, host, needs));
-            }
+    match fs::read_dir(path) {
+        Ok(files) => files.flatten().take(MOST).for_each(|file| lines_of(&file.path(), word, role, needs)),
+        Err(_) => lines_of(path, word, role, needs),
+    }
+}
+
+/// The first argument of every line that begins with `word`, as `word argument` or `word=argument`; all that is in
+/// quotes.
+fn lines_of(path: &Path, word: &str, role: Role, needs: &mut Needs) {
+    let Ok(text) = whole(path) else { return };
+    for line in String::from_utf8_lossy(&text).lines() {
+        let Some(rest) = line.trim_start().strip_prefix(word) else { continue };
+        let rest = rest.trim_start_matches(['4', '6']);
+        let value = rest.trim_start_matches([' ', '\t', '=', '"']);
+        if value.len() < rest.len() {
+            let most = if rest.contains('"') { MOST } else { 1 };
+            // dnsmasq's port stands behind a '#', a remark behind a blank and one.
+            value.split([' ', '\t', '#', ';', '"']).take(most).for_each(|host| add(role, host, needs));
         }
     }
 }
@@ -227,8 +234,8 @@ fn lines(path: &Path, word: &str, role: Role, needs: &mut Needs) {
 /// One host as dnsmasq, resolv.conf and the others write it: `/domain/192.0.2.1#53@eth0`, `fe80::1%eth0`,
 /// `[2001:db8::1]:53`, `tls://name`, `https://name/dns-query`. What is local, or no host, is passed over.
 fn add(role: Role, text: &str, needs: &mut Needs) {
-    let of_address = text.split_once("://").and_then(|(_, rest)| rest.split('/').next());
-    let text = of_address.or_else(|| text.rsplit('/').next()).unwrap_or_default();
+    let host = if text.contains("://") { text.split('/').nth(2) } else { text.rsplit('/').next() };
+    let text = host.unwrap_or_default();
     let text = text.split(['#', '@', '%']).next().unwrap_or_default();
     let text = text.strip_prefix('[').and_then(|rest| rest.split(']').next()).unwrap_or(text);
     let unported = text.split_once(':').filter(|(_, port)| port.parse::<u16>().is_ok()).map_or(text, |(host, _)| host);
@@ -322,6 +329,8 @@ mod tests {
             "name=\"99_a.conf\"\nport=\"853\"\nipv4=\"203.0.113.11 203.0.113.12\"\nipv6=\"2001:db8::11\"\n",
         )
         .unwrap();
+        fs::create_dir(at("dnsmasq.d")).unwrap();
+        fs::write(at("dnsmasq.d/own.conf"), "server=/example.org/203.0.113.14#53\n").unwrap();
         fs::create_dir(at("resolvers")).unwrap();
         fs::write(at("resolvers/resolv.conf.auto"), "# wan\nnameserver 203.0.113.5 # ISP\nnameserver\t2001:db8::5\n")
             .unwrap();

@@ -97,9 +97,7 @@ impl Text<'_> {
             self.exempt(Side::From, family);
         }
         // Whoever shares files tells its port to others, and they come by TCP to where it sends UDP from.
-        let ports = port_set(&self.settings.feeds.scan.honeypot_ports);
-        let honeypots = if ports.is_empty() { String::new() } else { format!("tcp dport != {ports} ") };
-        self.line(2, &format!("{honeypots}tcp dport @{expected} return"));
+        self.line(2, &format!("tcp dport > 1024 tcp dport @{expected} return"));
         // What opens a connection; and what no connection has (FIN, NULL and Xmas scans). Late packets of
         // finished connections carry ACK or RST.
         self.line(2, &format!("tcp flags & (fin | syn | rst | ack) == syn goto {touched}"));

@@ -74,6 +74,9 @@ impl Loaded {
     }
 }
 
+/// A power cut leaves an empty file, and `uci commit` where there is no room, which says nothing of it.
+const NOTHING: &str = "there is no section in it (was there no room, or a power cut?); `diswall config restore` puts the last good one there";
+
 impl Settings {
     /// Reads the file at `path`; `in_force` is the text whose values stay where the file's are bad (empty:
     /// the defaults). Errors: it cannot be read; the path and the cause are named.
@@ -85,7 +88,7 @@ impl Settings {
                 // As a power cut leaves it, or whoever has begun to write it anew: nobody wants it so.
                 if !loaded.broken && uci::sections(&text).0.is_empty() {
                     loaded.broken = true;
-                    loaded.problems.add(None, Severity::Error, "there is no section in it".to_owned());
+                    loaded.problems.add(None, Severity::Error, NOTHING.to_owned());
                 }
                 Ok(loaded)
             }

@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 use ipnet::IpNet;
 
 use crate::config::read::{self, ListText, Listed};
-use crate::config::{Action, Allow, Block, Loaded, Problems, Proto, Settings, last_good};
+use crate::config::{Action, Allow, Block, Loaded, Problems, Proto, Settings, is_services, last_good};
 use crate::feed::lists;
 use crate::firewall::rules;
 use crate::options::{uci, value};
@@ -147,6 +147,7 @@ const TRIES: usize = 50;
 /// The file is as it was, as far as the request goes.
 pub fn edit(path: &Path, request: &Edit<'_>) -> Result<Edited, EditError> {
     let kept = last_good::text(path).unwrap_or_default();
+    let is_services = is_services(path);
     // A link is followed: what it points to is edited.
     let path = path.canonicalize().map_err(EditError::io("opening", path))?;
     let _others = file::lock_directory(&path)?;
@@ -164,7 +165,10 @@ pub fn edit(path: &Path, request: &Edit<'_>) -> Result<Edited, EditError> {
             }
         };
         let old = locked.read()?;
-        let plan = Plan::new(&old, &path, request, &kept)?;
+        let mut plan = Plan::new(&old, &path, request, &kept)?;
+        if is_services && file::is_staged() {
+            name_new(&mut plan.steps, &old);
+        }
         // What was there before the first try is what the owner is told.
         let outcomes = first.get_or_insert_with(|| plan.outcomes.clone());
         if plan.steps.is_empty() {
@@ -181,6 +185,23 @@ pub fn edit(path: &Path, request: &Edit<'_>) -> Result<Edited, EditError> {
     }
     let path = path.display();
     Err(EditError::Refused(format!("another program writes {path} again and again; the change did not last")))
+}
+
+/// Names the new sections. To UCI one without a name is the N-th of the file: what somebody has staged for a new one of his
+/// own would be committed into ours.
+fn name_new(steps: &mut [Step], text: &[u8]) {
+    let mut taken = String::from_utf8_lossy(text).into_owned();
+    for step in steps {
+        if let Step::Append { kind, name: name @ None, options } = step {
+            let ip = options.first().map_or("", |option| &option.value);
+            let mut new = [kind.name(), "_", &ip.replace(|c: char| !c.is_ascii_alphanumeric(), "_")].concat();
+            while taken.contains(&new) {
+                new.push('_');
+            }
+            taken.push_str(&new);
+            *name = Some(new);
+        }
+    }
 }
 
 /// A list is switched on only if what its section says is in force.

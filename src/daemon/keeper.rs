@@ -8,6 +8,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -55,6 +56,8 @@ pub struct Keeper {
     path: PathBuf,
     step: Duration,
     due: Instant,
+    /// Which directory that name leads to, by device and number; `None`: none.
+    place: Option<(u64, u64)>,
     /// Something has changed since the last copy.
     changed: bool,
     /// Why the last copy failed.
@@ -108,6 +111,7 @@ impl Keeper {
             path: state_dir.join(FILE),
             step,
             due: Instant::now() + step,
+            place: place_of(state_dir),
             changed: false,
             trouble: None,
             record: RecordFile::new(directory.join(RECORD)),
@@ -290,12 +294,17 @@ impl Keeper {
     /// Puts a word that the ledger has taken in on the medium. Where that fails, [`Keeper::unkept`] says why.
     pub fn said(&mut self, ledger: &Ledger, word: Word<'_>) {
         let frame = record_frame(clocks(), word);
-        match self.record.append(&frame) {
+        match self.append(&frame) {
             // Where the new one cannot be written, the old one stands.
             Ok(()) if self.record.has_grown() => drop(self.write_record(ledger)),
             Ok(()) => {}
             Err(_) => self.renew(ledger),
         }
+    }
+
+    fn append(&mut self, frames: &[u8]) -> io::Result<()> {
+        self.may_record()?;
+        self.record.append(frames)
     }
 
     /// Whether all that was said by command before the start has been read.
@@ -308,8 +317,33 @@ impl Keeper {
         self.unkept.as_deref()
     }
 
-    fn may_record(&self) -> io::Result<()> {
+    fn may_record(&mut self) -> io::Result<()> {
+        if self.record.path().parent() == Some(self.directory()) {
+            return self.may_write();
+        }
         self.record.path().parent().map_or(Ok(()), own::check)
+    }
+
+    /// A disk that is mounted after the start has what was kept of former days. It has not been read, and must not be
+    /// written over.
+    fn may_write(&mut self) -> io::Result<()> {
+        own::check(self.directory())?;
+        let now = place_of(self.directory());
+        if now != self.place && self.has_any() {
+            let text = format!(
+                "{} is another directory than at the start, with bans in it that have not been read: /etc/init.d/diswall \
+                 restart reads them",
+                self.directory().display()
+            );
+            return Err(io::Error::other(text));
+        }
+        self.place = now;
+        Ok(())
+    }
+
+    /// The first that is written there makes it.
+    fn note_place(&mut self) {
+        self.place = place_of(self.directory());
     }
 
     /// Writes the record anew.
@@ -328,6 +362,7 @@ impl Keeper {
         let mut bytes = ledger.record(clocks);
         bytes.extend(self.names_record(clocks));
         self.record.replace(&bytes)?;
+        self.note_place();
         self.names_kept = true;
         (self.own_since, self.own_changed, self.offset) = (before(clocks.now), false, offset());
         Ok(())
@@ -357,7 +392,7 @@ impl Keeper {
         if self.unkept.is_none() && (offset - self.offset).abs() > SET {
             self.offset = offset;
             // The next word says it too.
-            let _ = self.record.append(&record_frame(clocks(), Word::Clock));
+            let _ = self.append(&record_frame(clocks(), Word::Clock));
         }
     }
 
@@ -369,7 +404,7 @@ impl Keeper {
         if !std::mem::replace(&mut self.names_kept, true) {
             frames.extend(self.names_record(clocks));
         }
-        if !frames.is_empty() && (self.record.append(&frames).is_err() || self.record.has_grown()) {
+        if !frames.is_empty() && (self.append(&frames).is_err() || self.record.has_grown()) {
             return self.renew(ledger);
         }
         self.own_since = before(clocks.now);
@@ -419,6 +454,10 @@ impl Keeper {
             self.days_due = Instant::now() + DAYS_COPY;
         }
         let bytes = days.to_bytes();
+        if self.may_write().is_err() {
+            // The snapshot says why.
+            return;
+        }
         for path in self.days.iter().take(if copies { 2 } else { 1 }) {
             // A report that begins anew is no reason to call the protection broken; `trouble` says what the disk lacks.
             if let Err(error) = whole_file::replace(path, &mut |file| file.write_all(&bytes)) {
@@ -431,14 +470,20 @@ impl Keeper {
         self.due = Instant::now() + self.step;
         self.changed = false;
         let about = (clock::now(), clock::wall(), self.unkept.is_none());
-        let written =
-            own::check(self.directory()).and_then(|()| snapshot_file::write(&self.path, ledger, about, totals));
+        let written = self.may_write().and_then(|()| snapshot_file::write(&self.path, ledger, about, totals));
+        if written.is_ok() {
+            self.note_place();
+        }
         let trouble = written.err().map(|error| format!("bans cannot be kept over a restart: {error}"));
         if let Some(text) = trouble.as_ref().filter(|_| trouble != self.trouble) {
             limiter::warn(("keep", "snapshot"), || text.clone());
         }
         self.trouble = trouble;
     }
+}
+
+fn place_of(directory: &Path) -> Option<(u64, u64)> {
+    std::fs::metadata(directory).ok().map(|found| (found.dev(), found.ino()))
 }
 
 /// `None`: there is none that can be read.

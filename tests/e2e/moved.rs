@@ -174,3 +174,43 @@ fn the_former_place_stays_until_the_new_one_has_it_all() {
     service.boot();
     assert_eq!(service.verdict("192.0.2.1"), "blocked");
 }
+
+/// A disk is mounted after the service has started, as on a router whose `/mnt` comes late.
+#[test]
+fn what_is_kept_on_a_disk_that_is_mounted_later_is_not_written_over() {
+    let mut service = Service::start();
+    service.daemon.cli(&["block", "--timeout", "1h", "192.0.2.1"]);
+    service.daemon.stop(DEADLINE);
+    let place = service.places[0].clone();
+    let kept = || ["ledger", "record", "days"].map(|file| fs::read(place.join(file)).unwrap());
+    let before = kept();
+    let beneath = service.daemon.path("beneath");
+    fs::create_dir(&beneath).unwrap();
+    chown(&beneath, Some(ACCOUNT), Some(ACCOUNT)).unwrap();
+    let without = Mount::bind(&beneath, &place);
+    service.boot();
+    // Twice, so that files are beneath that it has made itself.
+    for address in ["192.0.2.2", "192.0.2.3"] {
+        service.daemon.cli(&["block", "--timeout", "1h", address]);
+    }
+    assert_eq!(["192.0.2.1", "192.0.2.2"].map(|address| service.verdict(address)), ["clear", "blocked"]);
+    assert!(beneath.join("record").exists());
+    drop(without);
+    let said = service.daemon.cli(&["block", "--timeout", "1h", "192.0.2.4"]);
+    assert!(said.contains("have not been read"), "{said}");
+    service.daemon.reload();
+    wait_until(DEADLINE, "it is said", || {
+        let keep = keep_of(&service);
+        keep.contains("broken") && keep.contains("have not been read")
+    });
+    service.daemon.stop(DEADLINE);
+    assert_eq!(kept(), before);
+    service.run();
+    assert_eq!(service.verdict("192.0.2.1"), "blocked");
+    assert!(!keep_of(&service).contains("broken"));
+}
+
+fn keep_of(service: &Service) -> String {
+    let parts = service.daemon.status()["parts"].clone();
+    parts.as_array().unwrap().iter().find(|part| part["name"] == "keep").unwrap().to_string()
+}

@@ -593,6 +593,19 @@ fn rules_that_fw4_refuses_are_set_aside() {
     assert!(log.contains("procd_open_instance"), "the daemon is to run all the same");
 }
 
+/// What is kept on a disk that is mounted after the start is read then; which of fstab's it is, procd finds out.
+#[test]
+fn the_service_begins_anew_when_its_disk_is_mounted() {
+    let root = router("disk", &[FRESH, "diswall.main.state_dir=/mnt/disk/diswall\n"].concat());
+    service(&root, "start");
+    assert!(root.read("log").contains("procd_add_restart_mount_trigger /mnt/disk/diswall\n"), "{}", root.read("log"));
+    // A procd of earlier days has no such thing.
+    root.write("etc/rc.common", &include_str!("standins/rc.common").replace("add_restart_mount_trigger", ""), 0o644);
+    root.write("log", "", 0o644);
+    assert!(sh(&root, "/bin/sh /etc/rc.common /etc/init.d/diswall start"));
+    assert!(root.read("log").contains("procd_add_raw_trigger"));
+}
+
 /// What is wrong is the firewall's own: mended, it is to have our rules again, without anybody asking for them.
 #[test]
 fn rules_stay_where_fw4_refuses_its_own_configuration() {

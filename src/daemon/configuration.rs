@@ -76,6 +76,10 @@ impl Daemon {
                 self.configuration.note(loaded.problems.lines().collect());
                 self.configure(Some(&old));
                 self.kernel.commit();
+                // Who has made room is told so at once.
+                if !self.keeper.keeps() {
+                    self.keeper.write(&self.ledger, (&self.tally.totals(), &self.tally.days), true);
+                }
                 limiter::say(log::Level::Info, ("config", "read"), LINES, || "configuration read again".into());
                 let text = Some("read again".to_string());
                 self.happened("config", Activity { text, ..Activity::default() });

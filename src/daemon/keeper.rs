@@ -410,6 +410,11 @@ impl Keeper {
         self.own_since = before(clocks.now);
     }
 
+    /// Whether all could be written so far.
+    pub fn keeps(&self) -> bool {
+        self.trouble.is_none() && self.unkept.is_none()
+    }
+
     /// Whether a restart forgets nothing.
     pub fn part(&self) -> Part {
         match self.trouble.as_ref().or(self.unkept.as_ref()) {

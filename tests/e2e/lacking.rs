@@ -240,6 +240,8 @@ fn a_state_directory_without_room_is_told_at_the_start() {
             "full" => std::fs::remove_file(daemon.state_dir().join("fill")).expect("room"),
             _ => flash.again("rw"),
         }
+        daemon.reload();
+        wait_until(DEADLINE, "no warning", || daemon.status()["problems"].as_array().is_some_and(Vec::is_empty));
         daemon.cli(&["block", "198.51.100.3", "--timeout", "600"]);
         daemon.stop(DEADLINE);
         assert!(daemon.state_dir().join("ledger").exists());

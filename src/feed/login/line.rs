@@ -119,7 +119,8 @@ struct Stamp {
 }
 
 impl Stamp {
-    /// Takes priorities and dates away: a relay's own stands before the one that it was sent.
+    /// Takes priorities and dates away: a relay's own, and the host that it had the line from, stand before those that it was
+    /// sent.
     fn strip<'a>(&mut self, line: &'a [u8]) -> &'a [u8] {
         let mut rest = line;
         for _ in 0..4 {
@@ -137,6 +138,8 @@ impl Stamp {
                 rest = found.rest;
             } else if let Some(after) = bracketed_date(rest) {
                 (self.dated, self.bracketed) = (true, !self.dated);
+                rest = after;
+            } else if let Some(after) = after_host(rest).filter(|after| self.dated && date(after).is_some()) {
                 rest = after;
             }
             if rest.len() == before {
@@ -241,7 +244,8 @@ fn is_listed(word: &[u8], list: &str) -> bool {
 fn after_host(text: &[u8]) -> Option<&[u8]> {
     let end = text.iter().position(|byte| *byte == b' ')?;
     let (host, rest) = text.split_at_checked(end)?;
-    let in_name = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._:%".contains(byte);
+    // syslog-ng may write `source@host` and `host/relay`.
+    let in_name = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._:%@/".contains(byte);
     (host.iter().all(in_name) && host.len() <= 255 && !host.ends_with(b":")).then(|| rest.trim_ascii_start())
 }
 
@@ -561,6 +565,16 @@ mod tests {
         ("Nov  1 10:00:00.123456 host sshd[12]: a", "sshd", "12", "a"),
         ("Nov  1 10:00:00 192.0.2.9 sshd[12]: a", "sshd", "12", "a"),
         ("Nov  1 10:00:00 2001:db8::9 sshd[12]: a", "sshd", "12", "a"),
+        ("Nov  1 10:00:00 s_src@host sshd[12]: a", "sshd", "12", "a"),
+        ("Nov  1 10:00:00 host/192.0.2.9 sshd[12]: a", "sshd", "12", "a"),
+        ("Nov  1 10:00:00 192.0.2.9 Nov  1 10:00:00 host sshd[12]: a", "sshd", "12", "a"),
+        ("2026-11-21T10:00:00Z host Sat Nov 21 10:00:00 2026 auth.info sshd[12]: a", "sshd", "12", "a"),
+        (
+            "Nov  1 10:00:00 192.0.2.9 <38>Nov  1 10:00:00 host sshd[12]: a",
+            "",
+            "",
+            "192.0.2.9 <38>Nov  1 10:00:00 host sshd[12]: a",
+        ),
         ("Nov 1 2026 10:00:00 host sshd[12]: a", "sshd", "12", "a"),
         ("Nov 21 10:00:00 2026 host sshd[12]: a", "sshd", "12", "a"),
         ("<38>Nov  1 10:00:00 host sshd[12]: a", "sshd", "12", "a"),

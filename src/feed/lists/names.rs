@@ -114,7 +114,9 @@ impl Names {
 
     fn take_soon(&mut self) {
         let wait = SETTLE + Duration::from_millis((self.size / A_MILLISECOND).into());
-        self.due.get_or_insert_with(|| Instant::now() + wait);
+        let soon = Instant::now() + wait;
+        // What waits for a copy or a sentence only waits up to a minute.
+        self.due = Some(self.due.map_or(soon, |due| due.min(soon)));
     }
 
     /// The list has been seen to be unchanged.

@@ -70,6 +70,8 @@ class World:
         self.bin = self.place / "bin"
         self.bin.mkdir()
         self.children = []
+        # Nobody runs it too, and he cannot reach a checkout below /root.
+        program = shutil.copy(program, self.place / "program")
         self.config = self.place / "diswall.conf"
         lines = ["config diswall 'main'", "\tlist device 'lo'", "\toption table 'diswall'",
                  f"\toption state_dir '{self.place}/state'", f"\toption control '{self.place}/run/control.sock'",

@@ -164,11 +164,20 @@ fn postfix_with_dovecot() {
     let door = Door::new(6);
     let here = door.daemon.directory().display().to_string();
     door.file("users", "owner:right\n");
+    // Dovecot 2.4 wants to know for which version its configuration is written, and names these settings anew.
+    let (head, users) = if run("dovecot", &["--version"]).starts_with("2.3") {
+        (String::new(), format!("passdb {{\n driver = passwd-file\n args = scheme=PLAIN {here}/users\n}}\n"))
+    } else {
+        (
+            "dovecot_config_version = 2.4.0\ndovecot_storage_version = 2.4.0\n".into(),
+            format!("passdb passwd-file {{\n default_password_scheme = PLAIN\n passwd_file_path = {here}/users\n}}\n"),
+        )
+    };
     let dovecot = door.file(
         "dovecot.conf",
         &format!(
-            "base_dir = {here}/dovecot\nlog_path = {here}/dovecot.log\nprotocols =\nssl = no\nauth_failure_delay = 0\n\
-             passdb {{\n driver = passwd-file\n args = scheme=PLAIN {here}/users\n}}\n\
+            "{head}base_dir = {here}/dovecot\nlog_path = {here}/dovecot.log\nprotocols =\nssl = no\n\
+             auth_failure_delay = 0\n{users}\
              service auth {{\n unix_listener {here}/sasl {{\n mode = 0666\n }}\n}}\n\
              service anvil {{\n unix_listener anvil-auth-penalty {{\n mode = 0\n }}\n}}\n"
         ),

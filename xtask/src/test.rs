@@ -330,7 +330,12 @@ fn tests_of(sum: &mut Tally, make: impl Fn() -> Command) -> Result<Outcome> {
 fn graphs(sum: &mut Tally) -> Result<Outcome> {
     setup::ensure(&[setup::GRAPHS])?;
     let mut path = std::env::var_os("PATH").unwrap_or_default();
-    for package in ["prometheus", "prometheus-node-exporter"] {
+    let mut packages = vec!["prometheus", "prometheus-node-exporter"];
+    // A package of its own since Debian 13.
+    if !Path::new(&setup::unpack("prometheus")?).join("usr/bin/promtool").exists() {
+        packages.push("promtool");
+    }
+    for package in packages {
         let programs = Path::new(&setup::unpack(package)?).join("usr/bin");
         let told = |error: std::io::Error| format!("{}: {error}", programs.display());
         path.push(":");

@@ -6,11 +6,13 @@
 //! a process: `container=ujail` as its whole environment (an ujail before 2025 hands on nothing of what a
 //! script sets), `/` as its directory, nothing to read, no descriptor but three, the kernel's first limits.
 
+use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::Value;
+use tempfile::TempDir;
 
 use super::process::output_of;
 
@@ -63,7 +65,7 @@ fn ask(program: &str, config: &Path, place: &Path, scratch: &Path) -> Asked {
 /// The command that starts the daemon as procd would, with `--foreground` beside what the script says.
 /// `place` stands for `/var/run/diswall`, `notes` beside it for `/etc/diswall`.
 pub fn command(program: &str, config: &Path, place: &Path, scratch: &Path) -> Command {
-    let program = within_reach(Path::new(program), scratch);
+    let program = within_reach(Path::new(program));
     let asked = ask(program.to_str().expect("a path in UTF-8"), config, place, scratch);
     for name in ["user", "group"] {
         assert_eq!(asked.one(name), "diswall", "the tests know the number of this {name} alone");
@@ -82,19 +84,25 @@ pub fn command(program: &str, config: &Path, place: &Path, scratch: &Path) -> Co
     command
 }
 
+thread_local! {
+    /// A test's own copy of the program, gone with its thread.
+    static COPY: TempDir = TempDir::new().expect("a directory for the program");
+}
+
 /// The program where the account may come to it: of a checkout below `/root`, which lets nobody else in, a copy.
-fn within_reach(program: &Path, scratch: &Path) -> PathBuf {
+fn within_reach(program: &Path) -> PathBuf {
     let lets_in = |place: &Path| place.metadata().is_ok_and(|place| place.permissions().mode() & 0o001 != 0);
     if program.ancestors().skip(1).all(lets_in) {
         return program.to_path_buf();
     }
-    let place = scratch.join("bin");
-    std::fs::create_dir_all(&place).expect("a directory for the program");
-    let copy = place.join("diswall");
-    if !copy.exists() {
-        std::fs::copy(program, &copy).expect("the program's copy");
-    }
-    copy
+    COPY.with(|place| {
+        let copy = place.path().join("diswall");
+        if !copy.exists() {
+            std::fs::set_permissions(place.path(), Permissions::from_mode(0o755)).expect("its mode");
+            std::fs::copy(program, &copy).expect("the program's copy");
+        }
+        copy
+    })
 }
 
 /// ujail's file as setpriv's arguments. Effective and permitted ones are what an `execve` makes of the

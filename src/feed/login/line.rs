@@ -139,7 +139,11 @@ impl Stamp {
             } else if let Some(after) = bracketed_date(rest) {
                 (self.dated, self.bracketed) = (true, !self.dated);
                 rest = after;
-            } else if let Some(after) = after_host(rest).filter(|after| self.dated && date(after).is_some()) {
+            } else if let Some(after) = self.dated.then_some(rest).and_then(after_host)
+                // The names of programs begin otherwise, and this is asked of every line.
+                && after.first().is_some_and(|first| first.is_ascii_digit() || first.is_ascii_uppercase())
+                && date(after).is_some()
+            {
                 rest = after;
             }
             if rest.len() == before {

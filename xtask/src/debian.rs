@@ -76,9 +76,12 @@ impl Apt {
     }
 }
 
-/// Whether this machine is a Debian, which alone has its files for other processors; else why not.
+/// Whether this machine is a Debian that has its files for other processors; else why not.
 pub fn at_hand() -> Result<()> {
-    mirror().map(drop)
+    match mirror()? {
+        bookworm if bookworm.ends_with(" bookworm") => Ok(()),
+        other => Err(format!("{other} has no libraries for mipsel; Debian 12 is the last that has")),
+    }
 }
 
 /// The mirror and the release that this machine is installed from.

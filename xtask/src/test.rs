@@ -52,7 +52,8 @@ real servers and the kernel a machine that stands still for a moment must not lo
 then is named in the summary.
 
 --quick leaves out routers, emulated, counts on MIPS and machines, which are some 20 minutes of work for two cores.
-Ubuntu has neither the compiler nor the other processors' libraries: they are left out there too.
+Ubuntu has neither the compiler nor the other processors' libraries, and Debian 13 none for mipsel: they are left
+out there too.
 
 Installs what is missing (apt-get) and says so. Needs no terminal and no standard input.";
 

@@ -183,6 +183,8 @@ fn ports_that_were_open_before_the_firewalls_rules_changed_are_no_honeypots() {
         run("nft", &["flush", "chain", "inet", "fw4", "dstnat"]);
         visit(packets::WORSE[0], 2207, "refused");
         run("conntrack", &["-F"]);
+        // A look at the connections is good for half a second.
+        std::thread::sleep(Duration::from_secs(1));
         visit(GOOD[0], 2300, "refused");
         wait_until(DEADLINE, "a port that nobody has served", || is_banned(GOOD[0]));
         assert!(!is_banned(packets::WORSE[0]), "{reload}: {}", daemon.cli(&["list"]));

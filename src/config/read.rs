@@ -74,7 +74,8 @@ impl Loaded {
     }
 }
 
-/// A power cut leaves an empty file, and `uci commit` where there is no room, which says nothing of it.
+/// A power cut leaves an empty file, whoever writes it anew for a moment, and `uci commit` where there is no room, which says
+/// nothing of it.
 const NOTHING: &str = "there is no section in it (was there no room, or a power cut?); `diswall config restore` puts the last good one there";
 
 impl Settings {
@@ -84,9 +85,10 @@ impl Settings {
         let file_name = path.display().to_string();
         match read_bounded(path) {
             Ok(text) => {
-                let mut loaded = Settings::parse(&text, &file_name, in_force);
-                // As a power cut leaves it, or whoever has begun to write it anew: nobody wants it so.
-                if !loaded.broken && uci::sections(&text).0.is_empty() {
+                let (sections, errors) = uci::sections(&text);
+                let is_empty = sections.is_empty();
+                let mut loaded = loaded_of(sections, errors, &file_name, in_force, &mut |_, _| {});
+                if is_empty && !loaded.broken {
                     loaded.broken = true;
                     loaded.problems.add(None, Severity::Error, NOTHING.to_owned());
                 }
@@ -249,6 +251,10 @@ pub(crate) fn listed(text: &[u8], file_name: &str, in_force: &[u8]) -> Result<Li
     let mut problems = Problems::new(file_name);
     for error in errors.iter().filter(|error| !error.harmless) {
         problems.add(error.line, Severity::Error, error.message.clone());
+    }
+    // What a command adds would make a configuration of it, and the last good one would be gone.
+    if sections.is_empty() && !in_force.is_empty() {
+        problems.add(None, Severity::Error, NOTHING.to_owned());
     }
     if problems.has_errors() {
         return Err(problems);

@@ -354,6 +354,10 @@ fn the_last_good_configuration_is_in_force_while_the_file_is_broken() {
         etc.reload();
         wait_until(DEADLINE, "it is refused", || etc.cli(&["status"]).1.contains("configuration: /etc/config/diswall"));
         assert_eq!(set("diswall_manual4"), only("198.51.100.66"), "{text:?}");
+        // A command's section would make a configuration of it, and take the last good one's place.
+        assert_ne!(etc.cli(&["block", "192.0.2.88"]).0, Some(0), "{text:?}");
+        assert_eq!(fs::read_to_string("/etc/config/diswall").unwrap(), text);
+        assert_eq!(set("diswall_manual4"), only("198.51.100.66"), "{text:?}");
         assert_eq!(fs::read_to_string(kept).unwrap(), good);
         fs::write("/etc/config/diswall", &good).unwrap();
         etc.reload();

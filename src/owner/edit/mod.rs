@@ -190,15 +190,16 @@ pub fn edit(path: &Path, request: &Edit<'_>) -> Result<Edited, EditError> {
 /// Names the new sections. To UCI one without a name is the N-th of the file: what somebody has staged for a new one of his
 /// own would be committed into ours.
 fn name_new(steps: &mut [Step], text: &[u8]) {
-    let mut taken = String::from_utf8_lossy(text).into_owned();
+    let (sections, _) = uci::sections(text);
+    let mut taken: HashSet<String> =
+        sections.iter().filter_map(|section| Some(section.name.as_ref()?.to_string())).collect();
     for step in steps {
         if let Step::Append { kind, name: name @ None, options } = step {
             let ip = options.first().map_or("", |option| &option.value);
             let mut new = [kind.name(), "_", &ip.replace(|c: char| !c.is_ascii_alphanumeric(), "_")].concat();
-            while taken.contains(&new) {
+            while !taken.insert(new.clone()) {
                 new.push('_');
             }
-            taken.push_str(&new);
             *name = Some(new);
         }
     }

@@ -77,9 +77,14 @@ impl Answers {
         // A word that is there already says the same.
         let _ = self.wake.try_send(());
         if let Some(loser) = loser {
-            hub.complaints.about(&loser, "asks", || "more is asked than can be answered; some must ask again".into());
+            say_too_many(hub, &loser);
         }
     }
+}
+
+/// Says that something of `login`'s is lost.
+pub fn say_too_many(hub: &Hub, login: &str) {
+    hub.complaints.about(login, "asks", || "more is asked than can be answered; some must ask again".into());
 }
 
 /// Whether `login` asks for an answer where answers belong; otherwise he is said to be wrong. The hub may write anywhere: a

@@ -10,7 +10,7 @@ use std::fs;
 use std::io::{self, Read as _, Write as _};
 use std::net::IpAddr;
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::options::uci::{self, Value};
 
@@ -98,8 +98,8 @@ const ELSEWHERE: &[(&str, &str, &str, &str, Role)] = &[
     ("dhcp", "dnsmasq", "serversfile", "server", Role::Resolver),
     ("dhcp", "dnsmasq", "confdir", "server", Role::Resolver),
     ("openvpn", "", "config", "remote", Role::VpnEnd),
-    // `ipv4="…"` and `ipv6="…"`
-    ("resolver", "", "forward_custom", "ipv", Role::Resolver),
+    ("resolver", "", "forward_custom", "ipv4", Role::Resolver),
+    ("resolver", "", "forward_custom", "ipv6", Role::Resolver),
 ];
 
 /// Where Turris has the servers that its resolver may forward to, a file each; UCI names one without its ending.
@@ -195,12 +195,11 @@ fn configured(name: &str, text: &[u8], needs: &mut Needs) {
                 ELSEWHERE.iter().filter(|(file, kind, option, ..)| of(file, kind) && *option == entry.name)
             {
                 for value in &values {
-                    let mut file = String::from(*value);
-                    if name == "resolver" {
-                        file.push_str(".conf");
-                    }
-                    // A whole path stays what it is.
-                    lines(&Path::new(FORWARDERS).join(file), word, *role, needs);
+                    let file = match name {
+                        "resolver" => Path::new(FORWARDERS).join([*value, ".conf"].concat()),
+                        _ => PathBuf::from(value),
+                    };
+                    lines(&file, word, *role, needs);
                 }
             }
         }
@@ -221,7 +220,6 @@ fn lines_of(path: &Path, word: &str, role: Role, needs: &mut Needs) {
     let Ok(text) = whole(path) else { return };
     for line in String::from_utf8_lossy(&text).lines() {
         let Some(rest) = line.trim_start().strip_prefix(word) else { continue };
-        let rest = rest.trim_start_matches(['4', '6']);
         let value = rest.trim_start_matches([' ', '\t', '=', '"']);
         if value.len() < rest.len() {
             let most = if rest.contains('"') { MOST } else { 1 };

@@ -270,9 +270,11 @@ impl RouterBuild {
     }
 }
 
-/// Another subcommand, in a process of its own: several note Ctrl-C and go on, which is for them alone to do.
+/// Another subcommand, in a process of its own: several note Ctrl-C and go on, which is for them alone to do. However this
+/// program ends, it ends with it.
 fn in_order(subcommand: &Subcommand, args: &[&str]) -> Result<Outcome> {
-    run(Command::new(own_program()?).arg(subcommand.name).args(args)).map(|()| Outcome::Passed(String::new()))
+    let mut own = command("setpriv", &["--pdeathsig", "KILL", "--"]);
+    run(own.arg(own_program()?).arg(subcommand.name).args(args)).map(|()| Outcome::Passed(String::new()))
 }
 
 fn plain(args: &[&str]) -> Result<Outcome> {

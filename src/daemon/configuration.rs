@@ -142,7 +142,8 @@ impl Daemon {
         self.tally.set_sources(self.settings.sources());
         self.tell_room();
         self.ledger.set_ladder(offences::ladder(&self.settings));
-        self.ledger.set_scan_prefix(self.settings.feeds.scan.ipv6_prefix);
+        let bits = self.settings.feeds.scan.ipv6_prefix;
+        self.change(|ledger, sink| ledger.set_scan_prefix(clock::now(), bits, sink));
         self.own.packets.configure(&self.settings);
         self.own.scans.configure(&self.settings.feeds.scan);
         self.own.logins.configure(self.settings.main.enabled.then_some(&self.settings.feeds));

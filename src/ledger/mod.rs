@@ -280,9 +280,23 @@ impl Ledger {
 
     /// Makes the router's own bans ([`Source::SCAN`]) of IPv6 addresses hold for their whole /64 (64) or for
     /// the address alone (128) from now on. The kernel's set has the network's first address, and its rules
-    /// look the network up.
-    pub fn set_scan_prefix(&mut self, bits: u8) {
+    /// look the network up. Bans that there are of addresses become bans of their networks.
+    pub fn set_scan_prefix(&mut self, now: Moment, bits: u8, sink: &mut dyn FnMut(SetChange)) {
         self.scan_prefix = bits;
+        let source = Source::SCAN;
+        let Some(book) = self.books.iter().find(|book| book.source == source) else { return };
+        let is_former = |(address, _): &(Ipv6Addr, _)| self.element(source, (*address).into()) != *address;
+        for (address, ban) in book.v6.iter(now).filter(is_former).collect::<Vec<_>>() {
+            let reason = self.texts.unpack(ban.word).to_reason();
+            if let (Place::Book(index), Some(lifetime)) = (self.place(source), ban.end.left(now)) {
+                let mut applied = Applied::default();
+                let (book, mut cause) = self.book(index, now, sink, &mut applied);
+                book.v6.unban(&mut cause, address);
+                if !self.holds_longer(now, source, address.into(), lifetime) {
+                    self.ban(now, source, IpAddr::from(address).into(), lifetime, &reason, sink);
+                }
+            }
+        }
     }
 
     /// What stands for the address in a source's table and in its set.

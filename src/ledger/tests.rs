@@ -358,7 +358,7 @@ fn an_offence_counts_once_while_its_ban_lasts() {
 #[test]
 fn a_scanners_whole_64_is_one_ban() {
     let mut ledger = Ledger::new(10);
-    ledger.set_scan_prefix(64);
+    ledger.set_scan_prefix(at(0), 64, &mut |_| {});
     let (one, other): (IpAddr, IpAddr) = ("2001:db8::1:2".parse().unwrap(), "2001:db8::ffff:3".parse().unwrap());
     let lifetime = ledger.offence(at(0), one).unwrap().lifetime;
     let (_, out) = changes(&mut ledger, at(0), ban(Source::SCAN, "2001:db8::1:2/128", lifetime));
@@ -380,6 +380,26 @@ fn a_scanners_whole_64_is_one_ban() {
     let resolver = Protected { net: net("2001:db8:5::53/128"), why: "a resolver".into(), own: false };
     ledger.set_protected(at(3), vec![resolver], &mut |_| {});
     assert_eq!(ledger.offence(at(3), "2001:db8:5::1".parse().unwrap()), None);
+}
+
+/// The rules look networks up from then on: an address alone would be in the set, and keep nobody out.
+#[test]
+fn bans_of_addresses_become_bans_of_their_networks() {
+    let mut ledger = Ledger::new(10);
+    for (address, seconds) in [("2001:db8::1:2", 900), ("2001:db8::1:3", 300), ("2001:db8:7::1", 60)] {
+        changes(&mut ledger, at(0), ban(Source::SCAN, address, Lifetime::Seconds(seconds)));
+    }
+    changes(&mut ledger, at(0), ban(Source::NATS, "2001:db8:9::1", Lifetime::Forever));
+    let mut out = Vec::new();
+    ledger.set_scan_prefix(at(100), 64, &mut |change| out.push(change));
+    assert_eq!(elements(&ledger, SetId::Ban(Source::SCAN), at(100)), ["2001:db8:: 800s"]);
+    assert_eq!(ledger.outcome(at(100), "2001:db8::99".parse().unwrap()), Outcome::Blocked);
+    let deleted = out.iter().filter(|change| matches!(change, SetChange::Delete { .. })).count();
+    assert!(deleted == 2 && out.len() == 3, "{out:?}");
+    assert_eq!(ledger.outcome(at(100), "2001:db8:9::2".parse().unwrap()), Outcome::NotBanned);
+    out.clear();
+    ledger.set_scan_prefix(at(101), 64, &mut |change| out.push(change));
+    assert_eq!(out, []);
 }
 
 #[test]

@@ -172,45 +172,33 @@ fn a_zone_that_fw4_does_not_have_costs_that_zone() {
     assert_eq!(daemon.exit(&["rules"]).0, Some(0));
 }
 
-/// To UCI a section without a name is the N-th of the file. What LuCI has in hand for a new one of its own would be committed
-/// into one that a command has put there meanwhile.
+/// To UCI a section without a name is the N-th of the file. What LuCI has in hand for a new one of its own, or takes in hand at
+/// that moment, would be committed into one that a command has put there.
 #[test]
-fn a_command_beside_staged_changes_writes_sections_with_names() {
+fn commands_write_sections_with_names_into_the_services_file() {
     let _netns = Netns::enter();
     own_mounts();
     let _run = Mount::tmpfs("mode=755", Path::new("/run"));
-    fs::create_dir_all("/tmp/.uci").unwrap();
-    let _staged = Mount::tmpfs("mode=700", Path::new("/tmp/.uci"));
     fs::create_dir("/run/diswall").unwrap();
     let daemon = Daemon::start("", &no_feed());
     fs::create_dir_all("/etc/config").unwrap();
     let _config = Mount::bind(daemon.directory(), Path::new("/etc/config"));
     let text = || fs::read_to_string(daemon.config()).unwrap();
-    run(DISWALL, &["allow", "198.51.100.1"]);
-    assert!(text().ends_with("\nconfig allow\n\toption ip '198.51.100.1'\n"), "{}", text());
-    fs::create_dir_all("/run/rpcd/uci-1a2b").unwrap();
-    for file in ["/run/rpcd/uci-1a2b/diswall", "/tmp/.uci/diswall"] {
-        // As it is left where all has been committed.
-        fs::write(file, "").unwrap();
-        run(DISWALL, &["allow", "2001:db8::1"]);
-        assert!(!text().contains("config allow '"), "{}", text());
-        fs::write(file, "diswall.cfg035c24='allow'\n").unwrap();
-        run(DISWALL, &["allow", "198.51.100.0/24"]);
-        assert!(
-            text().ends_with("\nconfig allow 'allow_198_51_100_0_24'\n\toption ip '198.51.100.0/24'\n"),
-            "{}",
-            text()
-        );
-        // Another's by that name.
-        run(DISWALL, &["disallow", "198.51.100.0/24"]);
-        fs::write(daemon.config(), text() + "\nconfig allow 'allow_198_51_100_0_24'\n\toption ip '192.0.2.7'\n")
-            .unwrap();
-        run(DISWALL, &["allow", "198.51.100.0/24"]);
-        assert!(text().contains("config allow 'allow_198_51_100_0_24_'\n"), "{}", text());
-        assert!(allowed().is_superset(&["198.51.100.0/24", "192.0.2.7"].map(str::to_owned).into()));
-        run(DISWALL, &["disallow", "198.51.100.0/24", "192.0.2.7", "2001:db8::1"]);
-        fs::remove_file(file).unwrap();
-    }
+    run(DISWALL, &["allow", "198.51.100.0/24", "2001:db8::1"]);
+    run(DISWALL, &["block", "203.0.113.9", "--comment", "for good"]);
+    let ends = "\nconfig allow 'allow_198_51_100_0_24'\n\toption ip '198.51.100.0/24'\n\n\
+                config allow 'allow_2001_db8__1'\n\toption ip '2001:db8::1'\n\n\
+                config block 'block_203_0_113_9'\n\toption ip '203.0.113.9'\n\toption comment 'for good'\n";
+    assert!(text().ends_with(ends), "{}", text());
+    assert_eq!(manual(), BTreeSet::from(["203.0.113.9".to_owned()]));
+    // Another's by that name.
+    run(DISWALL, &["disallow", "198.51.100.0/24"]);
+    fs::write(daemon.config(), text() + "\nconfig allow 'allow_198_51_100_0_24'\n\toption ip '192.0.2.7'\n").unwrap();
+    run(DISWALL, &["allow", "198.51.100.0/24"]);
+    assert!(text().contains("config allow 'allow_198_51_100_0_24_'\n"), "{}", text());
+    assert!(allowed().is_superset(&["198.51.100.0/24", "192.0.2.7"].map(str::to_owned).into()));
+    run(DISWALL, &["disallow", "198.51.100.0/24", "192.0.2.7", "2001:db8::1"]);
+    assert!(allowed().is_empty());
 }
 
 #[test]

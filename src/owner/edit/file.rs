@@ -133,13 +133,6 @@ impl Locked {
     }
 }
 
-/// Whether somebody has changes of diswall's configuration in hand that are not committed: by `uci`, or by rpcd for LuCI.
-pub(super) fn is_staged() -> bool {
-    let sessions = fs::read_dir("/var/run/rpcd").into_iter().flatten().flatten().map(|session| session.path());
-    let mut staged = sessions.chain([PathBuf::from("/tmp/.uci")]).map(|place| place.join("diswall"));
-    staged.any(|file| fs::metadata(file).is_ok_and(|found| found.len() > 0))
-}
-
 /// The file as it is now, whoever holds a lock.
 pub(super) fn read(path: &Path) -> Result<Vec<u8>, EditError> {
     read::read_bounded(path).map_err(EditError::io("reading", path))

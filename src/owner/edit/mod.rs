@@ -166,7 +166,7 @@ pub fn edit(path: &Path, request: &Edit<'_>) -> Result<Edited, EditError> {
         };
         let old = locked.read()?;
         let mut plan = Plan::new(&old, &path, request, &kept)?;
-        if is_services && file::is_staged() {
+        if is_services {
             name_new(&mut plan.steps, &old);
         }
         // What was there before the first try is what the owner is told.
@@ -188,7 +188,7 @@ pub fn edit(path: &Path, request: &Edit<'_>) -> Result<Edited, EditError> {
 }
 
 /// Names the new sections. To UCI one without a name is the N-th of the file: what somebody has staged for a new one of his
-/// own would be committed into ours.
+/// own, or stages while this is written, would be committed into ours.
 fn name_new(steps: &mut [Step], text: &[u8]) {
     let (sections, _) = uci::sections(text);
     let mut taken: HashSet<String> =

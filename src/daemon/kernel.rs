@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use super::clock;
 use super::quarrel::Quarrel;
-use super::round::Round;
+use super::round::{Round, Why};
 use crate::config::MaxEntries;
 use crate::config::{Settings, States};
 use crate::control::protocol::Part;
@@ -29,8 +29,8 @@ const SETTLE: Duration = Duration::from_millis(20);
 const RETRY_FIRST: Duration = Duration::from_secs(1);
 const RETRY_LONGEST: Duration = Duration::from_secs(60);
 
-/// So many changes at once are sent at once; what a whole list changes beyond that, a comparison brings in steps,
-/// so that nothing waits for it.
+/// So many changes at once are sent at once; what a whole list changes beyond that comes in steps, so that nothing waits
+/// for it.
 const AT_ONCE: usize = 8000;
 
 /// So many elements that somebody else touched are looked at one by one.
@@ -104,6 +104,8 @@ pub struct Kernel {
     guards: Vec<(String, Guard)>,
     repair_at: Option<Instant>,
     retry: Duration,
+    /// Sets that lack changes of the daemon's own, or are to be looked at for its own reasons.
+    late: Vec<(SetId, Why)>,
     /// Elements of hash sets that somebody else touched.
     singles: Vec<(SetId, IpAddr)>,
     /// Sources whose sets may hold more than the ledger yet: what a former run put there stays in force
@@ -136,6 +138,7 @@ impl Kernel {
             guards: Vec::new(),
             repair_at: None,
             retry: RETRY_FIRST,
+            late: Vec::new(),
             singles: Vec::new(),
             unsettled: Vec::new(),
             refills: 0,
@@ -255,9 +258,18 @@ impl Kernel {
         }
     }
 
-    /// Compares the source's sets with the ledger at the next opportunity.
+    /// Compares the set with the ledger at the next opportunity: what the daemon has done, or the kernel at its word, may
+    /// show there.
     pub fn compare(&mut self, set: SetId) {
-        self.note(&TableEvent::Elements { whole: vec![set], single: Vec::new() });
+        self.leave_for_later(set, Why::Own);
+        self.repair_soon();
+    }
+
+    fn leave_for_later(&mut self, set: SetId, why: Why) {
+        match self.late.iter_mut().find(|(late, _)| *late == set) {
+            Some((_, late)) => *late = late.and(why),
+            None => self.late.push((set, why)),
+        }
     }
 
     /// Whether the ledger knows all that is in force.
@@ -275,9 +287,12 @@ impl Kernel {
         let Some((firewall, _)) = &mut self.link else { return };
         let (SetChange::Add { set, .. } | SetChange::Renew { set, .. } | SetChange::Delete { set, .. }) = change;
         self.pushed += 1;
-        let large = self.pushed > AT_ONCE && (!set.is_interval() || matches!(set, SetId::Nets(_)));
-        if !self.in_order || large {
+        if !self.in_order {
             return firewall.mark_dirty(set);
+        }
+        if self.pushed > AT_ONCE && (!set.is_interval() || matches!(set, SetId::Nets(_))) {
+            let adds = matches!(change, SetChange::Add { .. }) && !set.is_interval();
+            return self.leave_for_later(set, if adds { Why::Additions } else { Why::Own });
         }
         if let Some(pending) = &mut self.pending {
             pending.round.note(&change);
@@ -476,7 +491,17 @@ impl Kernel {
         }
         self.open()?;
         let Kernel {
-            link: Some((firewall, _)), pending, names, singles, unsettled, parts, zones, states, guards, ..
+            link: Some((firewall, _)),
+            pending,
+            names,
+            late,
+            singles,
+            unsettled,
+            parts,
+            zones,
+            states,
+            guards,
+            ..
         } = self
         else {
             return Err(Error::NoTable);
@@ -506,7 +531,10 @@ impl Kernel {
         pending.made += made;
         pending.round.changes += review(firewall, singles, unsettled, ledger, now);
         let dirty = firewall.take_dirty();
-        pending.round.add(&dirty, firewall);
+        let doubtful = dirty.into_iter().map(|set| (set, Why::Doubt));
+        for (set, why) in doubtful.chain(late.drain(..)) {
+            pending.round.add(set, why, firewall);
+        }
         pending.state = state_of(&structure, names, guards);
         let state = pending.state.clone();
         self.in_order = true;

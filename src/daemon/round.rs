@@ -28,6 +28,24 @@ const RESTARTS: usize = 3;
 
 type Read = Result<Option<Contents>, Error>;
 
+/// Why a set is gone through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Why {
+    /// Somebody else may have changed it: what differs is put right.
+    Doubt,
+    /// The daemon's own changes were too many to be sent at once.
+    Own,
+    /// Likewise, of a hash set, and nothing is to go or to end at another time.
+    Additions,
+}
+
+impl Why {
+    /// Both.
+    pub fn and(self, other: Why) -> Why {
+        if self == other { self } else { Why::Own }
+    }
+}
+
 /// How far a set has come.
 enum Stage {
     /// It is to be read.
@@ -45,6 +63,7 @@ enum Stage {
 /// The set that is being compared.
 struct Current {
     key: SetKey,
+    why: Why,
     stage: Stage,
     /// What the daemon itself has changed since it was looked at.
     touched: Touched,
@@ -57,10 +76,10 @@ struct Current {
 #[derive(Default)]
 pub struct Round {
     /// Sets to come, the next last.
-    queue: Vec<SetKey>,
+    queue: Vec<(SetKey, Why)>,
     current: Option<Current>,
     restarts: usize,
-    /// Elements put right.
+    /// Elements put right, the daemon's own changes not counted.
     pub changes: usize,
     /// The first failure.
     pub failure: Option<Error>,
@@ -69,27 +88,33 @@ pub struct Round {
 }
 
 impl Round {
-    /// Compares these pairs too. One that is being compared begins again, but not for ever: somebody may change it
-    /// all the time. It stays marked then.
-    pub fn add(&mut self, sets: &[SetId], firewall: &mut Firewall) {
-        for set in sets {
-            if self.current.as_ref().is_some_and(|current| current.key.set == *set) {
-                if self.restarts >= RESTARTS {
-                    firewall.mark_dirty(*set);
-                    continue;
-                }
+    /// Goes through this pair too. One that is being compared begins again, but not for ever: somebody may change it
+    /// all the time. It stays marked then. Additions disturb nobody: they are put in afterwards.
+    pub fn add(&mut self, set: SetId, mut why: Why, firewall: &mut Firewall) {
+        if let Some(current) = self.current.as_mut().filter(|current| current.key.set == set) {
+            if why == Why::Additions {
+                current.why = current.why.and(why);
+            } else if self.restarts >= RESTARTS {
+                return firewall.mark_dirty(set);
+            } else {
                 self.restarts += 1;
+                why = why.and(current.why);
                 self.current = None;
             }
-            self.queue.retain(|key| key.set != *set);
-            self.clean.retain(|key| key.set != *set);
-            self.queue.splice(..0, Family::ALL.map(|family| SetKey { set: *set, family }).into_iter().rev());
         }
+        if let Some((_, queued)) = self.queue.iter().find(|(key, _)| key.set == set) {
+            why = why.and(*queued);
+        }
+        self.queue.retain(|(key, _)| key.set != set);
+        if why != Why::Additions {
+            self.clean.retain(|key| key.set != set);
+        }
+        self.queue.splice(..0, Family::ALL.map(|family| (SetKey { set, family }, why)).into_iter().rev());
     }
 
     /// The pairs that are not through yet.
     pub fn open(&self) -> impl Iterator<Item = SetId> + '_ {
-        self.current.iter().map(|current| current.key.set).chain(self.queue.iter().map(|key| key.set))
+        self.current.iter().map(|current| current.key.set).chain(self.queue.iter().map(|(key, _)| key.set))
     }
 
     /// Takes note of what the daemon changes meanwhile.
@@ -126,17 +151,20 @@ impl Round {
         let mut work = TURN;
         while work > 0 {
             let Some(current) = &mut self.current else {
-                let Some(key) = self.queue.pop() else { return true };
-                self.current = Some(Current { key, stage: Stage::Due, touched: Touched::default(), reads: 0, full: 0 });
+                let Some((key, why)) = self.queue.pop() else { return true };
+                let touched = Touched::default();
+                self.current = Some(Current { key, why, stage: Stage::Due, touched, reads: 0, full: 0 });
                 continue;
             };
             let set = current.key.set;
             let keeps = set.source().is_some_and(|source| unsettled.contains(&source));
             match current.go_on(firewall, ledger, now, keeps, &mut work) {
                 Ok(Some(done)) => {
-                    self.changes += done.changes;
+                    if current.why == Why::Doubt {
+                        self.changes += done.changes;
+                    }
                     if done.over {
-                        if done.strangers == 0 {
+                        if done.strangers == 0 && current.why != Why::Additions {
                             self.clean.push(current.key);
                         }
                         self.current = None;
@@ -178,6 +206,9 @@ impl Current {
         }
         loop {
             match std::mem::replace(&mut self.stage, Stage::Due) {
+                Stage::Due if self.why == Why::Additions => {
+                    self.stage = Stage::Comparing(Box::new(Comparison::additions(self.key)));
+                }
                 Stage::Due => {
                     *work = work.saturating_sub(BEGIN);
                     self.read(firewall)?;
@@ -250,13 +281,14 @@ mod tests {
         let key = |source, family| SetKey { set: SetId::Ban(source), family };
         let current = Current {
             key: key(Source::NATS, Family::V6),
+            why: Why::Doubt,
             stage: Stage::Due,
             touched: Touched::default(),
             reads: 1,
             full: 0,
         };
         let round = Round {
-            queue: vec![key(Source::MANUAL, Family::V4), key(Source::SCAN, Family::V6)],
+            queue: vec![(key(Source::MANUAL, Family::V4), Why::Own), (key(Source::SCAN, Family::V6), Why::Doubt)],
             current: Some(current),
             clean: vec![key(Source::DYNFW, Family::V4)],
             ..Round::default()

@@ -123,6 +123,14 @@ impl Look {
 }
 
 impl Contents {
+    fn nothing(key: SetKey) -> Contents {
+        let held = match key.family {
+            Family::V4 => Held::V4(Present::nothing()),
+            Family::V6 => Held::V6(Present::nothing()),
+        };
+        Contents { key, held }
+    }
+
     /// Which set it is of.
     pub fn key(&self) -> SetKey {
         self.key
@@ -175,6 +183,8 @@ impl Contents {
 /// See the module's head.
 pub struct Comparison {
     contents: Contents,
+    /// The contents was not read, and is asked for nowhere.
+    blind: bool,
     /// What is there and not desired stays.
     keeps: bool,
     /// What stands for every address is to go.
@@ -193,7 +203,13 @@ impl Comparison {
     pub fn new(contents: Contents, keeps: bool) -> Comparison {
         let done = Reconciled { found: contents.len(), ..Reconciled::default() };
         let (at, cursor, everybody) = (Some(0), Cursor::default(), contents.has_everybody());
-        Comparison { contents, keeps, everybody, at, cursor, done, strangers: 0, asked: 0, lost: 0 }
+        Comparison { contents, blind: false, keeps, everybody, at, cursor, done, strangers: 0, asked: 0, lost: 0 }
+    }
+
+    /// Puts in all that is desired, whatever is there, and takes nothing out: where a hash set can lack only what the daemon
+    /// itself has left for later. To the kernel an element that is there costs what a new one does, and to read it more.
+    pub fn additions(key: SetKey) -> Comparison {
+        Comparison { blind: true, ..Comparison::new(Contents::nothing(key), true) }
     }
 
     /// The set it is about.
@@ -311,7 +327,7 @@ impl Comparison {
 
     /// Whether an element that the contents lacks is there all the same. While none is, it is not asked for each.
     fn is_there(&mut self, firewall: &mut Firewall, range: Range, work: &mut u32) -> Result<bool, Error> {
-        if self.contents.key.set.is_interval() || self.asked >= ASK && self.lost * 4 < self.asked {
+        if self.blind || self.contents.key.set.is_interval() || self.asked >= ASK && self.lost * 4 < self.asked {
             return Ok(false);
         }
         *work = work.saturating_sub(ASKED);

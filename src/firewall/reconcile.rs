@@ -154,6 +154,11 @@ impl<K: Key> Present<K> {
         Err(Error::Busy)
     }
 
+    /// A hash set's, without having looked.
+    pub fn nothing() -> Present<K> {
+        Present { seen: Vec::new(), interval: false, everybody: false, begun: Instant::now() }
+    }
+
     /// Elements, an interval counting as one.
     pub fn len(&self) -> usize {
         self.seen.iter().filter(|seen| seen.left != END).count()

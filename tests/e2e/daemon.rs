@@ -296,6 +296,26 @@ fn sighup_applies_what_changed_and_leaves_the_feeds_alone() {
     assert!(daemon.process_mut().is_running());
 }
 
+/// More than is sent at once: it comes in steps, which are no repairs.
+#[test]
+fn a_large_list_is_nobody_elses_change() {
+    let _netns = Netns::enter();
+    let mut sentinel = publishing(20_000);
+    let daemon = Daemon::start("", &only_dynfw(&sentinel));
+    wait_equal(&mut sentinel);
+    let refills = || daemon.status()["firewall"]["refills"].clone();
+    assert_eq!(refills(), 0);
+    // Most of it goes, and as much comes.
+    sentinel.tell("list 21000 60.0.0.1");
+    sentinel.tell("skip");
+    sentinel.tell("add 203.0.113.99");
+    wait_equal(&mut sentinel);
+    assert_eq!(refills(), 0);
+    nft(&["flush", "set", "inet", "fw4", "diswall_dynfw4"]);
+    wait_equal(&mut sentinel);
+    wait_until(DEADLINE, "it is counted", || refills() == 1);
+}
+
 #[test]
 fn sighup_with_another_server_changes_feeds() {
     let _netns = Netns::enter();

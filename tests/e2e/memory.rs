@@ -134,7 +134,8 @@ fn peak(daemon: &Daemon) -> u64 {
         let line = status.lines().find_map(|line| line.strip_prefix(name)).expect(name);
         line.trim().trim_end_matches(" kB").parse::<u64>().expect("kilobytes")
     };
-    kilobytes("VmHWM:").saturating_sub(kilobytes("RssFile:"))
+    // A program that lies in /tmp may be shared memory to the kernel.
+    kilobytes("VmHWM:").saturating_sub(kilobytes("RssFile:") + kilobytes("RssShmem:"))
 }
 
 /// Asks for the status all the time, while the rest goes on.

@@ -61,7 +61,12 @@ impl Touched {
     }
 
     fn has(&self, range: Range) -> bool {
-        self.more || self.some.contains(&range.first)
+        self.more || self.has_surely(range)
+    }
+
+    /// It was changed for certain, and is as it is to be.
+    fn has_surely(&self, range: Range) -> bool {
+        self.some.contains(&range.first)
     }
 }
 
@@ -309,7 +314,7 @@ impl Comparison {
         let key = self.contents.key;
         let mut missing = Vec::new();
         let more = desired.walk(&mut self.cursor, AT_ONCE, &mut |range, lifetime| {
-            if Family::of(range.first) == key.family && !self.contents.holds(range) && !touched.has(range) {
+            if Family::of(range.first) == key.family && !self.contents.holds(range) && !touched.has_surely(range) {
                 missing.push((range, lifetime));
             }
         });
@@ -318,7 +323,7 @@ impl Comparison {
             if self.is_there(firewall, range, work)? {
                 continue;
             }
-            self.done.added += 1;
+            self.done.added += usize::from(!touched.has(range));
             *work = work.saturating_sub(SENT);
             firewall.push(SetChange::Add { set: key.set, range, lifetime });
         }

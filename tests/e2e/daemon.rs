@@ -316,6 +316,23 @@ fn a_large_list_is_nobody_elses_change() {
     wait_until(DEADLINE, "it is counted", || refills() == 1);
 }
 
+/// More deltas than a comparison remembers one by one come while a set that somebody has emptied is filled again.
+#[test]
+fn many_deltas_leave_no_gap_in_a_set_that_is_being_filled() {
+    let _netns = Netns::enter();
+    let mut sentinel = publishing(100_000);
+    sentinel.tell("publish off");
+    let daemon = Daemon::start("", &only_dynfw(&sentinel));
+    sentinel.tell("publish");
+    wait_equal(&mut sentinel);
+    nft(&["flush", "set", "inet", "fw4", "diswall_dynfw4"]);
+    for _ in 0..6 {
+        sentinel.tell("burst 1000 1");
+    }
+    wait_until(DEADLINE, "the set is filled again", || daemon.status()["firewall"]["refills"] == 1);
+    wait_equal(&mut sentinel);
+}
+
 #[test]
 fn sighup_with_another_server_changes_feeds() {
     let _netns = Netns::enter();

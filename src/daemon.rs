@@ -563,7 +563,7 @@ impl Daemon {
     }
 
     fn tell_event(&mut self, told: journal::Told, applied: &Applied) {
-        self.tell_cut(told.source().map_or("allow", Source::name), applied.cut);
+        self.tell_cut(told.source().map_or("configuration", Source::name), applied.cut);
         if let Some(text) = told.list_line(applied) {
             self.tell(
                 log::Level::Info,

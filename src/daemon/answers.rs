@@ -10,6 +10,7 @@ use super::Daemon;
 use super::clock::{self, WallView};
 use super::feeds::Slot;
 use super::kernel::State;
+use super::standing::NOT_IN_FORCE;
 use super::tally::HOURS;
 use crate::config::{Action, Block, Main, PortRange, Proto};
 use crate::control::protocol::{
@@ -324,6 +325,9 @@ impl Daemon {
         let by = list_of(by.iter().map(String::as_str));
         let address = verdict.address;
         let (word, mut sentence) = match verdict.outcome {
+            Outcome::Blocked if verdict.bans.iter().all(|ban| self.is_limited(ban.source)) => {
+                ("partly", format!("{address} is blocked for some services or zones, by {by}"))
+            }
             Outcome::Blocked => ("blocked", format!("{address} is blocked, by {by}")),
             Outcome::Allowed if verdict.bans.is_empty() => ("allowed", format!("{address} is allowed")),
             Outcome::Allowed => ("allowed", format!("{address} is allowed, although banned by {by}")),
@@ -334,13 +338,16 @@ impl Daemon {
             Outcome::NeverBanned(refusal) => {
                 ("protected", format!("{address} is never blocked by a feed: {}", refusal.name()))
             }
+            Outcome::NotBanned if self.has_rule_of_its_own(address.into()) => {
+                ("blocked", format!("{address} is blocked, by an own block"))
+            }
             Outcome::NotBanned if !rules.is_empty() => {
                 ("partly", format!("{address} is blocked for some services by own blocks"))
             }
             Outcome::NotBanned => ("clear", format!("{address} is not blocked")),
         };
         if matches!(word, "blocked" | "partly") && *self.kernel.state() != State::Ok {
-            sentence.push_str("; but the firewall does not go by it now, see diswall status");
+            sentence.push_str(NOT_IN_FORCE);
         }
         Ok(Check {
             now: view.wall,
@@ -358,6 +365,16 @@ impl Daemon {
     pub(super) fn rules_for(&self, address: IpAddr) -> Vec<Rule> {
         let blocks = rules::blocks(&self.settings).filter(|block| block.net.contains(&address));
         blocks.map(|block| rule_view(block, &self.settings.main)).collect()
+    }
+
+    fn is_limited(&self, source: Source) -> bool {
+        self.settings.feeds.lists.iter().any(|list| list.source == source && list.is_limited())
+    }
+
+    /// Whether one of the owner's blocks is a rule of its own and drops or refuses all of this.
+    pub(super) fn has_rule_of_its_own(&self, net: IpNet) -> bool {
+        let is_of_all = |block: &Block| block.proto == Proto::Any && block.dest_ports.is_empty();
+        rules::blocks(&self.settings).any(|block| block.net.contains(&net) && is_of_all(block))
     }
 
     fn allowances(&self, query: &AllowancesQuery) -> Result<Allowances, Refusal> {

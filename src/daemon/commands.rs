@@ -9,14 +9,17 @@ use std::time::{Duration, Instant};
 
 use ipnet::IpNet;
 
-use super::standing::{is_single, who};
+use super::kernel::State;
+use super::standing::{NOT_IN_FORCE, is_single, who};
 use super::{Daemon, clock, journal};
+use crate::config::Settings;
 use crate::control::arguments;
 use crate::control::protocol::{
     Activity, BanCommand, ClearCommand, Code, Done, DoneRow, ExemptCommand, ExplainCommand, KickCommand, Refusal,
     UnbanCommand,
 };
 use crate::duration;
+use crate::firewall::rules;
 use crate::ledger::{BanView, HOLDERS_MAX, HoldError, Ledger, OWNER, Word};
 use crate::limiter;
 use crate::model::{AllowOrigin, Entry, Event, Holds, Lifetime, Reason, SetChange, Source, Teller};
@@ -71,7 +74,7 @@ impl Daemon {
             return self.kept(vec![DoneRow { text, ..DoneRow::default() }]);
         }
         let row = |(index, net): (usize, &IpNet)| {
-            let text = format!("{} {}", value::written(*net), self.standing(*net, holder).text);
+            let text = self.stands(*net, holder);
             if index < LINES {
                 told(|| format!("block{name}: {text}{}", in_brackets(comment)));
             }
@@ -84,6 +87,12 @@ impl Daemon {
         self.kept(done)
     }
 
+    /// What is true of it now, as an answer to whoever commanded that.
+    fn stands(&self, net: IpNet, speaker: &str) -> String {
+        let aside = if *self.kernel.state() == State::Ok { "" } else { NOT_IN_FORCE };
+        [&value::written(net), " ", &self.standing(net, speaker).text, aside].concat()
+    }
+
     /// Whether a ban of it changes nothing for now.
     fn standing_is_exempt(&self, net: IpNet) -> bool {
         self.ledger.allowances_around(clock::now(), net).next().is_some() || self.ledger.is_protected(net)
@@ -92,7 +101,7 @@ impl Daemon {
     /// Bans into ledger, kernel, counts and journal; the caller commits.
     fn hold(&mut self, holder: &str, nets: &[IpNet], lifetime: Lifetime, comment: &str) -> Result<(), Refusal> {
         let held = self.command(|ledger, sink| ledger.hold(clock::now(), holder, nets, (lifetime, comment), sink));
-        let applied = held.map_err(|error| Refusal { code: Code::Refused, message: no_room(error) })?;
+        let applied = held.map_err(full)?;
         self.keeper.said(&self.ledger, Word::Ban { by: holder, lifetime, comment, nets });
         self.tally.count_bans(Source::MANUAL, applied.added, clock::wall());
         self.note_commanded("ban", holder, nets, |net| {
@@ -262,8 +271,21 @@ impl Daemon {
             return Ok(Done::default());
         }
         let nets = arguments::nets_of_request(&command.addresses, ROWS)?;
-        let text =
-            |net: IpNet| format!("{} {}", value::written(net), self.standing(net, crate::ledger::CONFIGURATION).text);
+        let Settings { main, allow, block, .. } = &self.settings;
+        let lacking = nets.iter().find(|net| {
+            block.iter().any(|block| block.net == net.trunc() && rules::in_manual_set(block, main))
+                && self.ledger.lacks(**net, true)
+                || allow.iter().any(|allow| allow.net == net.trunc()) && self.ledger.lacks(**net, false)
+        });
+        if let Some(net) = lacking {
+            let text = format!(
+                "{} is in the configuration, and not in force: there is no room for it, max_entries is {}",
+                value::written(*net),
+                self.most
+            );
+            return Err(Refusal { code: Code::Refused, message: text });
+        }
+        let text = |net: IpNet| self.stands(net, crate::ledger::CONFIGURATION);
         Ok(Done { done: nets.into_iter().map(|net| row(net, text(net))).collect() })
     }
 
@@ -286,6 +308,7 @@ impl Daemon {
         let Some(nets) = gathered else { return Ok(Done::default()) };
         let comment = arguments::comment(command.comment.as_deref().unwrap_or_default())?;
         let lifetime = lifetime(command.timeout);
+        self.ledger.may_allow(&nets).map_err(full)?;
         for net in nets.iter().copied() {
             let entry = Entry { net, lifetime, comment: comment.as_str().into() };
             self.apply(Event::Allow { origin: AllowOrigin::Command, entry });
@@ -298,17 +321,13 @@ impl Daemon {
     /// What to answer and to log when these have been allowed.
     fn told_allowed(&self, nets: &[IpNet], lifetime: Lifetime, comment: &str) -> Done {
         if nets.len() > ROWS {
-            let there = |net: &&IpNet| self.ledger.allowances_around(clock::now(), **net).next().is_some();
-            let (many, all) = (nets.iter().filter(there).count(), nets.len());
-            let mut text = format!("{many} addresses and networks are allowed {}", duration::holds(lifetime.seconds()));
-            if many < all {
-                text.push_str(&format!("; there is no room for the other {}", all - many));
-            }
+            let many = nets.len();
+            let text = format!("{many} addresses and networks are allowed {}", duration::holds(lifetime.seconds()));
             told(|| format!("allow: {text}{}", in_brackets(comment)));
             return self.kept(vec![DoneRow { text, ..DoneRow::default() }]);
         }
         let row = |net: &IpNet| {
-            let text = format!("{} {}", value::written(*net), self.standing(*net, OWNER).text);
+            let text = self.stands(*net, OWNER);
             told(|| format!("allow: {text}{}", in_brackets(comment)));
             row(*net, text)
         };
@@ -447,13 +466,14 @@ fn of(by: Option<&str>) -> String {
     by.map_or(String::new(), |by| format!(" by {}", who(by)))
 }
 
-fn no_room(error: HoldError) -> String {
-    match error {
+fn full(error: HoldError) -> Refusal {
+    let message = match error {
         HoldError::Holders => format!("{HOLDERS_MAX} other programs hold bans already; no more names are taken"),
         HoldError::Full(most) => {
             format!("there is no room for so many: max_entries is {most}; nothing was done")
         }
-    }
+    };
+    Refusal { code: Code::Refused, message }
 }
 
 fn in_brackets(comment: &str) -> String {

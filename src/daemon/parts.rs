@@ -223,13 +223,13 @@ impl Daemon {
     }
 
     fn cut_troubles(&self, troubles: &mut Troubles) {
-        for source in self.ledger.sources() {
-            let cut = self.ledger.counts(source).cut;
+        let sources = self.ledger.sources().map(|source| (source.name(), self.ledger.counts(source).cut));
+        for (name, cut) in sources.chain([("allow", self.ledger.cut_allowances())]) {
             if cut > 0 {
                 let limit = self.most;
                 let cut = plural::of(cut.into(), "entry is", "entries are");
-                let text = format!("{source}: {cut} not in force, because max_entries is {limit}");
-                troubles.warn(&format!("cut.{source}"), &text);
+                let text = format!("{name}: {cut} not in force, because max_entries is {limit}");
+                troubles.warn(&format!("cut.{name}"), &text);
             }
         }
     }

@@ -11,6 +11,9 @@ use crate::model::{AllowOrigin, Source};
 use crate::options::value;
 use crate::plural;
 
+/// Behind what is true by the ledger alone.
+pub(super) const NOT_IN_FORCE: &str = "; but the firewall does not go by it now, see diswall status";
+
 /// See the module's head.
 pub(super) struct Standing {
     /// Without the network's name in front: `is blocked for 1h`.
@@ -36,7 +39,9 @@ impl Daemon {
             let text = format!("is never blocked: it is {why}");
             return Standing { text, blocked: false, allowed: false };
         }
+        let by_rule = self.has_rule_of_its_own(net);
         let text = match bans.as_slice() {
+            [] if by_rule => "is blocked by an own block".into(),
             [] if is_single(net) && !self.rules_for(net.addr()).is_empty() => {
                 "is blocked for some services by own blocks".into()
             }
@@ -47,7 +52,7 @@ impl Daemon {
             [only] => format!("is blocked by {}{inside}", ban_list(net, &[*only], now)),
             bans => format!("is blocked {}: by {}{inside}", overall(bans, now), ban_list(net, bans, now)),
         };
-        Standing { text, blocked: !bans.is_empty(), allowed: false }
+        Standing { text, blocked: by_rule || !bans.is_empty(), allowed: false }
     }
 
     fn allowed(&self, net: IpNet, now: Moment, allowances: &[AllowanceView<'_>], bans: &[BanView<'_>]) -> Standing {

@@ -9,7 +9,7 @@ use ipnet::IpNet;
 use super::moment::Moment;
 use super::nets::{self, Cause, Nets};
 use super::{Applied, COMMAND, CONFIG, Ledger, normal};
-use crate::model::{Entry, Lifetime, SetChange};
+use crate::model::{AllowOrigin, Entry, Lifetime, SetChange};
 
 /// The name of whoever bans in UCI. No program can have it.
 pub const CONFIGURATION: &str = "config";
@@ -76,6 +76,31 @@ impl Holders {
 }
 
 impl Ledger {
+    /// Whether there is room for all of these allowances by command.
+    ///
+    /// # Errors
+    /// There is not.
+    pub fn may_allow(&self, nets: &[IpNet]) -> Result<(), HoldError> {
+        let number = super::origin_number(AllowOrigin::Command);
+        self.find_room(&self.allow, number, nets)
+    }
+
+    fn find_room(&self, there: &Nets, origin: u8, nets: &[IpNet]) -> Result<(), HoldError> {
+        let new = nets.iter().filter(|net| there.get(origin, normal(**net)).is_none()).count();
+        let most = self.max_entries as usize;
+        if new > most.saturating_sub(there.len()) { Err(HoldError::Full(most)) } else { Ok(()) }
+    }
+
+    /// What the configuration says of exactly this network and there is no room for.
+    pub fn lacks(&self, net: IpNet, blocks: bool) -> bool {
+        let (there, origin) = if blocks {
+            (&self.manual, super::CONFIG)
+        } else {
+            (&self.allow, super::origin_number(AllowOrigin::Config))
+        };
+        there.get(origin, normal(net)).is_none()
+    }
+
     /// Bans these in a holder's name: all of them, or none. A ban that the holder has already gets the new
     /// end and comment.
     ///
@@ -90,10 +115,7 @@ impl Ledger {
         sink: &mut dyn FnMut(SetChange),
     ) -> Result<Applied, HoldError> {
         let origin = self.holders.take(holder, &self.manual).ok_or(HoldError::Holders)?;
-        let new = nets.iter().filter(|net| self.manual.get(origin, normal(**net)).is_none()).count();
-        if new > (self.max_entries as usize).saturating_sub(self.manual.len()) {
-            return Err(HoldError::Full(self.max_entries as usize));
-        }
+        self.find_room(&self.manual, origin, nets)?;
         let list = nets.iter().map(|net| Entry { net: normal(*net), lifetime, comment: comment.into() }).collect();
         Ok(self.change_manual(now, sink, |manual, cause| manual.insert_all(cause, origin, list)))
     }

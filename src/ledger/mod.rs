@@ -125,6 +125,8 @@ pub struct Ledger {
     manual: Nets,
     holders: Holders,
     manual_cut: u32,
+    /// So many allowances of the configuration there is no room for.
+    allow_cut: u32,
     allow: Nets,
     texts: Texts,
     protection: Protection,
@@ -165,6 +167,7 @@ impl Ledger {
             manual: Nets::new(SetId::Ban(Source::MANUAL)),
             holders: Holders::default(),
             manual_cut: 0,
+            allow_cut: 0,
             allow: Nets::new(SetId::Allow),
             texts: Texts::default(),
             protection: Protection::new(Vec::new()),
@@ -218,7 +221,9 @@ impl Ledger {
                 }
             }
         }
-        applied.cut += self.change_allowances(now, None, sink, Nets::shrink_to_most).cut;
+        let cut = self.change_allowances(now, None, sink, Nets::shrink_to_most).cut;
+        self.allow_cut += cut;
+        applied.cut += cut;
         applied
     }
 
@@ -260,7 +265,11 @@ impl Ledger {
                 let change = |allow: &mut Nets, cause: &mut nets::Cause| {
                     allow.replace(cause, origin_number(origin), list);
                 };
-                self.change_allowances(now, Some(origin), sink, change)
+                let applied = self.change_allowances(now, Some(origin), sink, change);
+                if origin == AllowOrigin::Config {
+                    self.allow_cut = applied.cut;
+                }
+                applied
             }
             Event::Allow { origin, entry } => self.change_allowances(now, Some(origin), sink, |allow, cause| {
                 allow.insert(cause, origin_number(origin), normal_entry(entry));
@@ -364,14 +373,14 @@ impl Ledger {
         {
             return None;
         }
-        let most = self.max_entries as usize;
-        if let Place::Book(index) = self.place(Source::SCAN)
-            && let Some(book) = self.books.get_mut(index)
-            && (if address.is_ipv4() { book.v4.len() } else { book.v6.len() }) >= most
-        {
-            // It would be cut: nobody is to be told of a ban that is not in force, nor to climb for it.
-            book.cut = book.cut.saturating_add(1);
-            return None;
+        if let Place::Book(index) = self.place(Source::SCAN) {
+            let held = self.books.get(index).map_or(0, Book::len);
+            let most = self.most(held, Source::SCAN);
+            if let Some(book) = self.books.get_mut(index).filter(|_| held >= most) {
+                // It would be cut: nobody is to be told of a ban that is not in force, nor to climb for it.
+                book.cut = book.cut.saturating_add(1);
+                return None;
+            }
         }
         Some(self.escalation.offence(now, address))
     }

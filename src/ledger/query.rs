@@ -194,6 +194,11 @@ impl Ledger {
         own.chain(self.exempted(net))
     }
 
+    /// So many allowances of the configuration are not in force, because there is no room.
+    pub fn cut_allowances(&self) -> u32 {
+        self.allow_cut
+    }
+
     /// The bans that have all of the network: the owner's, and of a single address everybody's.
     pub fn bans_around(&self, now: Moment, net: IpNet) -> impl Iterator<Item = BanView<'_>> {
         let single = net.prefix_len() == net.max_prefix_len();

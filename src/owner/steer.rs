@@ -117,8 +117,15 @@ impl Steer {
         let many = nets.len() > ROWS;
         let addresses = if many { Vec::new() } else { written(nets) };
         match client::ask(&control, &Request::Explain(ExplainCommand { addresses, reload })) {
-            Ok(_) | Err(ClientError::Unreachable { .. }) if many => {
+            Ok(_) if many => {
                 let text = format!("{} addresses and networks are {what} from now on", nets.len());
+                Ok(Done { done: vec![DoneRow { text, ..DoneRow::default() }] })
+            }
+            Err(ClientError::Unreachable { .. }) if many => {
+                let many = nets.len();
+                let text = format!(
+                    "{many} addresses and networks will be {what} when the daemon runs; they are in the configuration"
+                );
                 Ok(Done { done: vec![DoneRow { text, ..DoneRow::default() }] })
             }
             Err(ClientError::Unreachable { .. }) => {

@@ -348,10 +348,11 @@ impl Settings {
 
     /// Whether everything that a listed host sends is blocked, in every zone.
     pub fn is_whole(&self) -> bool {
-        self.usage == ListUse::Block
-            && self.sides != Sides::Dst
-            && self.proto == Proto::Any
-            && self.dest_ports.is_empty()
-            && self.zones.is_empty()
+        self.usage == ListUse::Block && !self.is_limited()
+    }
+
+    /// Whether it is about some services, zones or destinations alone.
+    pub fn is_limited(&self) -> bool {
+        self.sides == Sides::Dst || self.proto != Proto::Any || !self.dest_ports.is_empty() || !self.zones.is_empty()
     }
 }

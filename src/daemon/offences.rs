@@ -115,8 +115,11 @@ struct Witnesses<'a> {
 
 impl Facts for Witnesses<'_> {
     fn known(&self, address: IpAddr) -> Known {
-        match self.ledger.outcome(clock::now(), address) {
+        let now = clock::now();
+        match self.ledger.outcome(now, address) {
             Outcome::NotBanned => Known::Nothing,
+            // What is blocked of some ports alone comes to all others.
+            Outcome::Blocked if !self.ledger.is_blocked_wholly(now, address) => Known::Nothing,
             Outcome::Blocked => Known::Banned,
             Outcome::Allowed | Outcome::Protected | Outcome::NeverBanned(_) => Known::Exempt,
         }
@@ -230,7 +233,7 @@ impl Daemon {
         }
         if self.own.offences.release.take_if(|at| *at <= now).is_some() {
             for address in std::mem::take(&mut self.own.offences.awaited) {
-                if self.ledger.outcome(clock::now(), address) != Outcome::Blocked {
+                if !self.ledger.is_blocked_wholly(clock::now(), address) {
                     self.take_back_kernel_ban(address);
                 }
             }

@@ -3,6 +3,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::Write as _;
+use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -25,6 +26,11 @@ const GUESSER: &str = "203.0.113.5";
 
 impl Door {
     fn new(attempts: u32) -> Door {
+        Door::beside(attempts, "")
+    }
+
+    /// With these sections in the configuration too.
+    fn beside(attempts: u32, more: &str) -> Door {
         let netns = Netns::enter();
         let wan = Peer::join("wan", "192.0.2.1/30", "192.0.2.2/30");
         run("ip", &["route", "add", "203.0.113.0/24", "via", "192.0.2.2"]);
@@ -35,7 +41,7 @@ impl Door {
         let sections = format!(
             "config login 'login'\n\toption attempts '{attempts}'\n\toption source '{}'\n\
              \tlist service 'ssh'\n\tlist service 'smtp'\n\tlist service 'ftp'\n\tlist service 'nginx'\n\tlist service 'luci'\n\
-             config scan 'scan'\n\toption enabled '0'\n",
+             config scan 'scan'\n\toption enabled '0'\n{more}",
             log.display()
         );
         daemon.configure("\toption local_only '1'", &sections);
@@ -447,6 +453,25 @@ fn who_was_not_there_is_not_banned() {
     door.write(&line(4, GUESSER, ""));
     wait_until(DEADLINE, "the other one too, without a port", || door.is_banned());
     assert_eq!(nft_set_elements("diswall_scan4").len(), 2);
+}
+
+/// A list of which some ports alone are blocked says nothing about the others.
+#[test]
+fn who_is_on_a_list_for_another_port_is_banned_all_the_same() {
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::set_permissions(directory.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
+    let file = directory.path().join("list.txt");
+    std::fs::write(&file, format!("{GUESSER}\n")).unwrap();
+    let mail =
+        format!("config list 'mail'\n\toption url '{}'\n\toption proto 'tcp'\n\tlist dest_port '25'\n", file.display());
+    let door = Door::beside(1, &mail);
+    let _server = echo(None, 22, &["192.0.2.1"]);
+    let _flow = open_flow(Some(&door.wan), Attempt { kind: "tcp", source: GUESSER, server: "192.0.2.1", port: 22 });
+    wait_until(DEADLINE, "the list is in force", || nft_set_elements("diswall_mail4").contains_key(GUESSER));
+    let (status, said) = door.daemon.exit(&["check", GUESSER]);
+    assert!(status == Some(1) && said.contains("is blocked for some services or zones, by mail"), "{said}");
+    door.write(&format!("Nov 21 10:00:00 h sshd[4]: Invalid user x from {GUESSER}\n"));
+    wait_until(DEADLINE, "he is banned", || door.is_banned());
 }
 
 /// LuCI of OpenWrt 24.10 writes the name that was typed to uhttpd's standard error, and procd makes a message of each

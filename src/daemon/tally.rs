@@ -211,8 +211,12 @@ impl Tally {
             }
         }
         for (number, (at, sample)) in self.samples.iter().enumerate() {
+            // More than a snapshot takes would cost it what comes behind; the oldest say what the last hour had.
+            if kept.len() + 1 + 2 * sample.0.len() > KEPT_MOST {
+                break;
+            }
             kept.insert(format!("hour{number}.at").into(), *at);
-            for (source, count) in &sample.0 {
+            for (source, count) in sample.0.iter().filter(|(_, count)| *count != Count::default()) {
                 kept.insert(format!("hour{number}.{source}.packets").into(), count.packets);
                 kept.insert(format!("hour{number}.{source}.bytes").into(), count.bytes);
             }

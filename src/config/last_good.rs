@@ -126,7 +126,10 @@ pub fn restore(config: &Path) -> io::Result<()> {
         let text = format!("no last good configuration is kept for {}", config.display());
         return Err(io::Error::new(io::ErrorKind::NotFound, text));
     };
-    if let Ok(old) = read_bounded(config) {
+    // What was set aside the first time stays when it is asked for twice.
+    if let Ok(old) = read_bounded(config)
+        && old != good
+    {
         write(SET_ASIDE, &old)?;
     }
     let mode = fs::metadata(config).map_or(0o640, |old| old.mode() & 0o777);

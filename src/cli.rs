@@ -63,7 +63,7 @@ pub fn main() -> ExitCode {
         Err(early) => return early_exit(early, words.first().copied().unwrap_or_default()),
     };
     if parsed.version {
-        println!("diswall {}", crate::VERSION);
+        show::say(&["diswall ", crate::VERSION].concat());
         return ExitCode::from(exit::DONE);
     }
     let Some(command) = parsed.command else {
@@ -392,11 +392,11 @@ fn bad_value(error: value::BadValue) -> Failure {
 
 fn rpcd(command: Rpcd) -> Outcome {
     match (command.what.as_str(), command.method.as_deref()) {
-        ("list", None) => println!("{}", rpcd::METHODS),
+        ("list", None) => show::say(rpcd::METHODS),
         ("call", Some(method)) => {
             let config = config_path(command.config);
             let catalogue = catalogue::path(command.catalogue);
-            println!("{}", rpcd::call(method, &config, &catalogue, &mut std::io::stdin().lock()));
+            show::say(&rpcd::call(method, &config, &catalogue, &mut std::io::stdin().lock()));
         }
         _ => return Err(Failure::usage("usage: diswall rpcd list, or diswall rpcd call METHOD")),
     }
@@ -407,8 +407,8 @@ fn resync(command: Resync) -> Outcome {
     let request = Request::Resync(ResyncQuery { source: command.source });
     let answer: protocol::Resynced = client::ask(&control_path(command.config), &request)?;
     match answer.feeds.as_slice() {
-        [] => println!("no feed is switched on; comparing the kernel's sets with the ledger"),
-        feeds => println!("asked {} for a fresh list; comparing the kernel's sets", feeds.join(" and ")),
+        [] => show::say("no feed is switched on; comparing the kernel's sets with the ledger"),
+        feeds => show::say(&format!("asked {} for a fresh list; comparing the kernel's sets", feeds.join(" and "))),
     }
     Ok(exit::DONE)
 }
@@ -555,12 +555,12 @@ fn config_check(command: ConfigCheck) -> Outcome {
     if problems.has_errors() {
         return Ok(exit::USAGE);
     }
-    println!("{}: no errors", path.display());
+    show::say(&format!("{}: no errors", path.display()));
     Ok(exit::DONE)
 }
 
 fn config_restore(command: ConfigRestore) -> Outcome {
     let config = config_path(command.config);
-    println!("{}", steer::restore(&config)?);
+    show::say(&steer::restore(&config)?);
     Ok(exit::DONE)
 }

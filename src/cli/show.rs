@@ -16,11 +16,19 @@ pub fn json(value: &dyn Json) {
     say(&json::to_string(value));
 }
 
-/// Prints a line. A reader that has gone (`| head`) ends the command quietly.
+/// What a shell says of a program that SIGPIPE has ended.
+const READER_GONE: i32 = 128 + 13;
+
+/// Prints a line. A reader that has gone (`| head`) ends the command quietly, any other failure with a word; neither
+/// with what would stand for an answer.
 pub fn say(line: &str) {
     let mut out = std::io::stdout().lock();
-    if writeln!(out, "{line}").and_then(|()| out.flush()).is_err() {
-        std::process::exit(0);
+    if let Err(error) = writeln!(out, "{line}").and_then(|()| out.flush()) {
+        if error.kind() == std::io::ErrorKind::BrokenPipe {
+            std::process::exit(READER_GONE);
+        }
+        eprintln!("diswall: the output cannot be written: {error}");
+        std::process::exit(1);
     }
 }
 

@@ -522,6 +522,7 @@ fn a_logins_key_is_lent_to_the_daemon_and_no_other_file_is() {
     const KEY: &str = "SUAACAQDAQCQMBYIBEFAWDANBYHRAEISCMKBKFQXDAMRUGY4DUPB6IC5CQ\n";
     for (path, text, open, lent) in [
         ("etc/nats.nk", KEY, false, true),
+        ("etc/diswall/nats.nk", KEY, false, true),
         ("etc/nats.nk", "root:$1$secret\n", false, false),
         // Somebody else may exchange it.
         ("tmp/keys/nats.nk", KEY, true, false),

@@ -60,7 +60,7 @@ pub fn main() -> ExitCode {
     }
     let parsed = match Arguments::from_args(&["diswall"], &words) {
         Ok(parsed) => parsed,
-        Err(early) => return early_exit(early, words.first().copied().unwrap_or_default()),
+        Err(early) => return early_exit(early, &words),
     };
     if parsed.version {
         show::say(&["diswall ", crate::VERSION].concat());
@@ -104,8 +104,9 @@ pub fn main() -> ExitCode {
     ExitCode::from(status.unwrap_or_else(Failure::report))
 }
 
-/// What there is to read instead of what was asked for; `command`: the first word.
-fn early_exit(early: argh::EarlyExit, command: &str) -> ExitCode {
+/// What there is to read instead of what was asked for.
+fn early_exit(early: argh::EarlyExit, words: &[&str]) -> ExitCode {
+    let command = words.first().copied().unwrap_or_default();
     match early.status {
         Ok(()) => {
             show::say(early.output.trim_end());
@@ -114,7 +115,14 @@ fn early_exit(early: argh::EarlyExit, command: &str) -> ExitCode {
         Err(()) => {
             let known = || <Command as argh::SubCommands>::COMMANDS.iter().map(|each| each.name);
             if known().any(|name| name == command) {
-                eprintln!("diswall: {}\nsee: diswall {command} --help", early.output.trim_end());
+                let nested = match command {
+                    "config" => <ConfigCommand as argh::SubCommands>::COMMANDS,
+                    "logs" => <LogsCommand as argh::SubCommands>::COMMANDS,
+                    _ => &[],
+                };
+                let second = nested.iter().find(|each| words.get(1) == Some(&each.name));
+                let second = second.map_or(String::new(), |each| format!(" {}", each.name));
+                eprintln!("diswall: {}\nsee: diswall {command}{second} --help", early.output.trim_end());
             } else if command.is_empty() || command.starts_with('-') {
                 eprintln!("diswall: {}\nsee: diswall --help", early.output.trim_end());
             } else {
@@ -231,6 +239,9 @@ fn list(command: List) -> Outcome {
         return Err(Failure::usage("--json and --csv exclude each other"));
     }
     if command.source.as_deref() == Some("allow") {
+        if command.csv {
+            return Err(Failure::usage("--csv is for bans; for allowances there is --json"));
+        }
         return list_allowances(&control, command.json);
     }
     // Page after page, so that neither side ever holds the whole list.
@@ -356,6 +367,9 @@ fn takes_value(word: &str) -> bool {
 /// before what is for people.
 fn addresses(words: Vec<String>) -> Result<Vec<String>, Failure> {
     if words.as_slice() != [STANDARD_INPUT] {
+        if words.iter().any(|word| word == STANDARD_INPUT) {
+            return Err(Failure::usage("- stands alone: all addresses come from standard input then"));
+        }
         return Ok(words);
     }
     let text = std::io::read_to_string(std::io::stdin());

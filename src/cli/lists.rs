@@ -192,6 +192,9 @@ impl Report {
             usable,
             why: match too_many {
                 true => Some(format!("too long: all lists together may have {NAMES_MAX} host names")),
+                false if summary.verdict == Verdict::Names => {
+                    Some(format!("{}; here: --format names", summary.verdict))
+                }
                 false => (!usable).then(|| summary.verdict.to_string()),
             },
             format: summary.format.to_string(),

@@ -648,6 +648,11 @@ fn a_mistyped_command_is_told_what_there_is() {
         (&["lists", "--colour"], &["--colour", "see: diswall lists --help"]),
         (&["check"], &["address", "see: diswall check --help"]),
         (&["--colour"], &["see: diswall --help"]),
+        (&["config", "explain"], &["option", "see: diswall config explain --help"]),
+        (&["config", "--colour"], &["see: diswall config --help"]),
+        (&["logs", "test", "--x"], &["--x", "see: diswall logs test --help"]),
+        (&["block", "-", "192.0.2.1"], &["- stands alone"]),
+        (&["list", "allow", "--csv"], &["--csv is for bans"]),
         (&["\x1b[2J"], &["no command is called '[2J'"]),
     ] {
         let (status, said) = run(words);

@@ -115,7 +115,7 @@ fn what_is_no_list_is_refused_by_its_name() {
         (b"PK\x03\x04\x14\0\0\0", "zip"),
         (b"404: Not Found", "of another form"),
         (b"# ads\n127.0.0.1 localhost\n0.0.0.0 ads.example\n0.0.0.0 more.example\n", "a hosts file"),
-        (b"dns.example.org\ndoh.example.net\n", "format 'names'"),
+        (b"dns.example.org\ndoh.example.net\n", "here: --format names"),
         (b"\x1f\x8b\x08\0\0\0\0\0\0\x03junk", "gzip"),
         (b"{\"cidr\":\"192.0.2.0/24\"}\n", "cut off"),
         (

@@ -50,6 +50,17 @@ pub fn is_named_for_diswall(path: &Path) -> bool {
     place.iter().any(|part| part.as_encoded_bytes().starts_with(b"diswall"))
 }
 
+/// What the owner can do about what [`check`] says of `state_dir`. What root writes to must be root's.
+pub fn remedy() -> &'static str {
+    if rustix::process::geteuid().is_root() {
+        "set `state_dir` to a directory that is not there yet, such as /srv/diswall, or, where its path is as it should be, \
+         give it back to root alone (chown root:root, chmod 755)"
+    } else {
+        "give the directory to diswall (chown diswall), or set `state_dir` to one of its own: /etc/diswall/kept, or one that \
+         is not there yet"
+    }
+}
+
 /// Nothing is wrong with a directory that is not there yet.
 ///
 /// # Errors

@@ -419,9 +419,14 @@ impl Keeper {
     pub fn part(&self) -> Part {
         match self.trouble.as_ref().or(self.unkept.as_ref()) {
             None => Part::in_force("keep"),
-            Some(why) => Part::broken("keep", why)
-                .losing("bans are forgotten at the next restart")
-                .remedied("make room there, give the directory to diswall (chown diswall), or set `state_dir` to one of its own: /etc/diswall/kept, or one that is not there yet"),
+            Some(why) => {
+                let kept = self.record.path().parent().map_or(Ok(()), own::check);
+                let remedy = match own::check(self.directory()).and(kept) {
+                    Ok(()) => "make room there, or set `state_dir` to a place that has some",
+                    Err(_) => own::remedy(),
+                };
+                Part::broken("keep", why).losing("bans are forgotten at the next restart").remedied(remedy)
+            }
         }
     }
 
@@ -526,4 +531,30 @@ fn offset() -> i64 {
 fn boot() -> u32 {
     let id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
     id.get(..8).and_then(|head| u32::from_str_radix(head, 16).ok()).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use std::os::unix::fs::chown;
+
+    use super::*;
+
+    #[test]
+    fn root_is_not_told_to_give_the_directory_away() {
+        if !rustix::process::geteuid().is_root() {
+            return;
+        }
+        let scratch = tempfile::Builder::new().prefix("diswall").tempdir().unwrap();
+        let remedy = |owner: u32| {
+            chown(scratch.path(), Some(owner), None).unwrap();
+            let mut keeper = Keeper::new(scratch.path());
+            keeper.look();
+            keeper.part().remedy
+        };
+        assert_eq!(remedy(0), None);
+        let said = remedy(914).unwrap();
+        assert!(said.contains("chown root:root") && !said.contains("chown diswall"), "{said}");
+    }
 }

@@ -5,6 +5,8 @@
 //! [`Daemon::protection`] sums that up: nothing that `status`, its exit status or a page says about protection comes
 //! from anywhere else. A part that is switched off has no answer and counts for nothing.
 
+use std::path::Path;
+
 use tokio::time::Instant;
 
 use super::Daemon;
@@ -32,6 +34,14 @@ struct Face {
 }
 
 const NOTHING: Face = Face { due: |_| None, on_time: |_| {}, troubles: |_, _| {}, in_force: |_, _| {}, always: false };
+
+/// A remedy as it is done where there is no OpenWrt.
+fn with_systemd(remedy: &str) -> String {
+    let remedy = remedy.replace("/etc/init.d/firewall restart", "`diswall rules --load`");
+    ["reload", "restart"].iter().fold(remedy, |remedy, verb| {
+        remedy.replace(&format!("/etc/init.d/diswall {verb}"), &format!("systemctl {verb} diswall"))
+    })
+}
 
 /// In the order in which people are told, and in which what is due at a time is done.
 const PARTS: [Face; 14] = [
@@ -170,6 +180,9 @@ impl Daemon {
         let mut parts = Vec::new();
         let on = PARTS.iter().filter(|part| part.always || self.settings.main.enabled);
         on.for_each(|part| (part.in_force)(self, &mut parts));
+        if !Path::new("/etc/init.d/diswall").exists() {
+            parts.iter_mut().filter_map(|part| part.remedy.as_mut()).for_each(|remedy| *remedy = with_systemd(remedy));
+        }
         parts
     }
 
@@ -276,6 +289,23 @@ impl Daemon {
             (PartState::Waiting, _) => "waiting",
             (PartState::InForce, true) => "protected",
             (PartState::InForce, false) => "local",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn without_openwrt_a_remedy_names_systemd() {
+        for (said, here) in [
+            ("mend the line; then /etc/init.d/diswall reload", "mend the line; then systemctl reload diswall"),
+            ("/etc/init.d/diswall restart", "systemctl restart diswall"),
+            ("/etc/init.d/firewall restart, and see", "`diswall rules --load`, and see"),
+            ("make room there", "make room there"),
+        ] {
+            assert_eq!(with_systemd(said), here);
         }
     }
 }

@@ -224,7 +224,7 @@ impl Daemon {
             log::warn!("{trouble}");
         }
         let mut daemon = Daemon {
-            configuration: Configuration::new(config, loaded.options, loaded.problems.lines().collect()),
+            configuration: Configuration::new(config, loaded.options, loaded.problems.lines().collect(), loaded.broken),
             run: Run { started: clock::boot_seconds(), log_trouble, lacking: None },
             most: 0,
             ledger: kept.ledger,

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use super::parts::Troubles;
 use super::{Daemon, clock, offences};
-use crate::config::{Loaded, Settings, Severity, is_services};
+use crate::config::{Loaded, Settings, Severity, is_services, last_good};
 use crate::control::protocol::{Activity, Part, Refusal};
 use crate::feed::lists;
 use crate::ledger::ListPlan;
@@ -25,17 +25,22 @@ pub(super) struct Configuration {
     options: String,
     /// What is wrong with it as it was read last.
     notes: Vec<(Severity, String)>,
+    /// It could not be read as a whole, and what was in force before is.
+    stays: bool,
 }
 
 impl Configuration {
     /// As it was read from this file.
-    pub(super) fn new(file: PathBuf, options: String, notes: Vec<(Severity, String)>) -> Configuration {
-        let mut new = Configuration { file, options, notes: Vec::new() };
-        new.note(notes);
+    pub(super) fn new(file: PathBuf, options: String, notes: Vec<(Severity, String)>, broken: bool) -> Configuration {
+        // Where none was kept, what can be read of it is in force.
+        let stays = broken && last_good::text(&file).is_some();
+        let mut new = Configuration { file, options, notes: Vec::new(), stays };
+        new.note(notes, stays);
         new
     }
 
-    fn note(&mut self, notes: Vec<(Severity, String)>) {
+    fn note(&mut self, notes: Vec<(Severity, String)>, stays: bool) {
+        self.stays = stays;
         for (severity, text) in &notes {
             let (level, name) = match severity {
                 Severity::Error => (log::Level::Error, "error"),
@@ -58,6 +63,12 @@ impl Configuration {
         let error = self.notes.iter().find(|(severity, _)| *severity == Severity::Error);
         match error {
             None => Part::in_force("config"),
+            Some((_, why)) if self.stays => {
+                Part::broken("config", why).losing("nothing that was changed in the file is in force").remedied(
+                    "mend the file; `diswall config check` says whether all is well; then /etc/init.d/diswall reload; or \
+                     `diswall config restore`, which puts the last good one in its place",
+                )
+            }
             Some((_, why)) => Part::broken("config", why).losing("what that line says is not in force").remedied(
                 "mend the line; `diswall config check` says whether all is well; then /etc/init.d/diswall reload",
             ),
@@ -73,7 +84,7 @@ impl Daemon {
             Ok(loaded) if !loaded.broken => {
                 let old = std::mem::replace(&mut self.settings, loaded.settings);
                 self.configuration.options = loaded.options;
-                self.configuration.note(loaded.problems.lines().collect());
+                self.configuration.note(loaded.problems.lines().collect(), false);
                 self.configure(Some(&old));
                 self.kernel.commit();
                 // Who has made room is told so at once.
@@ -87,7 +98,7 @@ impl Daemon {
             }
             Ok(Loaded { problems, .. }) | Err(problems) => {
                 log::error!("configuration refused; the one in force stays");
-                self.configuration.note(problems.lines().collect());
+                self.configuration.note(problems.lines().collect(), true);
                 Err(Refusal::failed(format!("configuration refused; the one in force stays\n{problems}")))
             }
         }

@@ -326,6 +326,11 @@ fn the_last_good_configuration_is_in_force_while_the_file_is_broken() {
     wait_until(DEADLINE, "the block of the last good one", || set("diswall_manual4") == only("198.51.100.66"));
     let (_, printed) = etc.cli(&["status"]);
     assert!(printed.contains("never closed") && printed.contains("last good configuration is in force"), "{printed}");
+    assert!(printed.contains("nothing that was changed in the file is in force"), "{printed}");
+    assert!(
+        printed.contains("`diswall config restore`") && printed.contains("then systemctl reload diswall"),
+        "{printed}"
+    );
     // What is in force is not edited away, and nothing is kept of it.
     assert_eq!(etc.cli(&["block", "192.0.2.77"]).0, Some(1));
     assert_eq!(etc.cli(&["rules", "--load"]).0, Some(0));

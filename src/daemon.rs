@@ -289,6 +289,7 @@ impl Daemon {
                 Wake::Reload => {
                     // What is wrong is in the log and in `status`.
                     let _ = self.reload();
+                    self.feeds.try_again();
                 }
                 Wake::Question(question) => self.answer(question),
                 Wake::Table(event) => event.iter().for_each(|event| {

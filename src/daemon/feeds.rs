@@ -291,6 +291,14 @@ impl Feeds {
         asked
     }
 
+    /// Has those that wait after a failure try again.
+    pub fn try_again(&self) {
+        self.slots
+            .iter()
+            .filter_map(|slot| slot.handle.as_ref())
+            .for_each(|handle| handle.gauges.reloaded.notify_waiters());
+    }
+
     /// Every feed's place, in the order in which people are told of them.
     pub fn slots(&self) -> &[Slot] {
         &self.slots

@@ -21,10 +21,13 @@ pub mod scan;
 pub mod settings;
 
 use std::cell::{Cell, RefCell};
+use std::pin::Pin;
 use std::rc::Rc;
 use std::time::Duration;
 
-use tokio::sync::mpsc;
+use tokio::sync::futures::Notified;
+use tokio::sync::{Notify, mpsc};
+use tokio::time::{Instant, sleep_until};
 
 use crate::model::{Event, ListUse, Source};
 
@@ -88,6 +91,9 @@ pub enum Update {
 /// The sending end that a feed is given: its source goes with every update.
 pub type Updates = mpsc::Sender<(Source, Update)>;
 
+/// Time between a failure and the next try, whatever is reloaded.
+const SOON: Duration = Duration::from_secs(10);
+
 /// Counters that a feed keeps and the daemon reads. One thread, so plain cells.
 #[derive(Debug, Default)]
 pub struct Gauges {
@@ -117,6 +123,17 @@ pub struct Gauges {
     pub server: Cell<usize>,
     /// Why the last refused message was refused.
     pub last_refusal: RefCell<Option<String>>,
+    /// The other way round: the daemon was told to look anew, as it is when an uplink comes up. Whoever waits after a
+    /// failure tries again ([`again`]); nobody else hears of it, then or later.
+    pub reloaded: Notify,
+}
+
+/// Ends a wait after a failure that has just been, when the daemon is told to look anew. `reloaded` is from before the
+/// try that failed: the uplink may have come up in the middle of it.
+pub async fn again(reloaded: Pin<&mut Notified<'_>>) {
+    let soon = Instant::now() + SOON;
+    reloaded.await;
+    sleep_until(soon).await;
 }
 
 /// On which terms a feed is connected.

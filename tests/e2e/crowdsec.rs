@@ -4,6 +4,7 @@ use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::time::Duration;
 
 use tempfile::TempDir;
 
@@ -456,4 +457,17 @@ fn what_is_beyond_the_limit_is_said_at_once() {
         let status = daemon.status();
         assert!(status.to_string().contains("entries are not in force, because max_entries is 50"), "{status:#}");
     }
+}
+
+/// An uplink that comes up has the configuration read again.
+#[test]
+fn a_reload_ends_the_waiting_for_a_local_api_that_was_away() {
+    let _netns = Netns::enter();
+    let daemon = daemon(&format!("{KEY}\toption interval '2m'\n"));
+    until("it is missed", || feed(&daemon)["state"] == "waiting");
+    let listener = TcpListener::bind(("127.0.0.1", PORT)).unwrap();
+    listener.set_nonblocking(true).unwrap();
+    daemon.reload();
+    // By itself it would come after a minute at the earliest.
+    wait_until(Duration::from_secs(30), "it asks again", || listener.accept().is_ok());
 }

@@ -369,3 +369,41 @@ fn a_list_that_has_not_changed_leaves_the_kernel_alone() {
     let lines = told("changed");
     assert!(lines.len() == 2 && lines[0].contains("198.51.100.8") && lines[1].contains("generation"), "{lines:?}");
 }
+
+/// An uplink that comes up has the configuration read again.
+#[test]
+fn a_reload_ends_the_waiting_of_a_list_that_could_not_be_fetched_and_nothing_else() {
+    let _netns = crate::support::Netns::enter();
+    let place = tempfile::tempdir().expect("a place");
+    let put = |text: &str| fs::write(place.path().join("list"), text).expect("written");
+    let many: String = (0..200).map(|n| format!("198.51.100.{n}\n")).collect();
+    put(&many);
+    let server = web::serve(web::FILES, place.path(), "8092", None);
+    let section = "config list 'web'\n\toption url 'http://127.0.0.1:8092/list'\n";
+    let daemon = Daemon::start("", &format!("{}{section}", crate::packets::NO_FEED));
+    wait_live(&daemon, "web");
+    assert_eq!(server.line(DEADLINE), "/list 200");
+    let held = || nft_set_elements("diswall_web4").len();
+    wait_until(DEADLINE, "all are in force", || held() == 200);
+    // One in force is left alone, and remembers nothing of it.
+    daemon.reload();
+    assert_eq!(server.try_line(Duration::from_secs(3)), None);
+    fs::remove_file(place.path().join("list")).expect("gone");
+    daemon.cli(&["resync", "web"]);
+    wait_until(DEADLINE, "it is missed", || feed(&daemon, "web")["state"] == "waiting");
+    // Before its wait of so long is over.
+    let reload = |least: u64| {
+        let wait = feed(&daemon, "web")["retry_in"].as_u64().filter(|wait| *wait >= least).expect("a longer wait");
+        daemon.reload();
+        assert_eq!(server.try_line(Duration::from_secs(wait - 1)).as_deref(), Some("/list 200"));
+    };
+    // It is nobody's wish: what looks like a mistake is one.
+    put("198.51.100.1\n");
+    reload(14);
+    let why = || feed(&daemon, "web")["error"].to_string();
+    wait_until(DEADLINE, "it is refused", || why().contains("a mistake of its maker"));
+    put(&many.replace("198.51.100.7\n", ""));
+    // The waits go on growing.
+    reload(27);
+    wait_until(DEADLINE, "it is in force", || held() == 199);
+}

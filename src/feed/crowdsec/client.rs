@@ -1,6 +1,7 @@
 //! The task: asks for everything at the start, after each error and once an hour, in between for what is new, and
 //! posts the difference. What was decided stays in force while the local API is away: every decision has an end.
 
+use std::pin::pin;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -17,7 +18,7 @@ use super::settings::Settings;
 use super::stream::{self, Change};
 use crate::feed::backoff::Backoff;
 use crate::feed::intake::Intake;
-use crate::feed::{FeedState, Gauges, Handle, Update, Updates};
+use crate::feed::{FeedState, Gauges, Handle, Update, Updates, again};
 use crate::model::{Event, Lifetime, Source};
 use crate::{outside, uptime};
 
@@ -161,7 +162,9 @@ impl Client {
         }
         let mut backoff = Backoff::new(self.settings.interval.min(LONGEST), LONGEST);
         self.tell(FeedState::Connecting).await;
+        let gauges = Rc::clone(&self.gauges);
         loop {
+            let reloaded = pin!(gauges.reloaded.notified());
             let failure = self.follow(&mut backoff).await;
             self.highest = None;
             let delay = backoff.delay();
@@ -170,6 +173,7 @@ impl Client {
             tokio::select! {
                 () = sleep(delay) => {}
                 () = self.resync.notified() => {}
+                () = again(reloaded) => {}
             }
             self.gauges.resyncs.set(self.gauges.resyncs.get() + 1);
         }

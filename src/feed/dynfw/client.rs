@@ -4,17 +4,19 @@
 //! ledger has those. [`start`] is called by the daemon, once for each configuration.
 
 use std::path::Path;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::time::Duration;
 
 use omq_proto::{CurvePublicKey, Message};
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
+use tokio::sync::futures::Notified;
 use tokio::time::{Instant, sleep_until};
 
 use crate::feed::connect::{self, Unreached};
 use crate::feed::intake::Intake;
-use crate::feed::{FeedState, Gauges, Handle, Update, Updates};
+use crate::feed::{FeedState, Gauges, Handle, Update, Updates, again};
 use crate::model::{Event, Lifetime, Source};
 use crate::outside;
 use crate::uptime;
@@ -92,7 +94,9 @@ impl Client {
         if let Some(text) = self.keys.notice() {
             self.post(Update::Notice { key: KEY_NOTICE, text: Some(text) }).await;
         }
+        let gauges = Rc::clone(&self.gauges);
         loop {
+            let reloaded = pin!(gauges.reloaded.notified());
             self.live_since = None;
             self.set_state(FeedState::Connecting).await;
             let Err(failure) = self.follow().await;
@@ -106,7 +110,7 @@ impl Client {
             if let Some(url) = self.keys.due(Instant::now()) {
                 self.renew_key(&url).await;
             }
-            self.wait(delay).await;
+            self.wait(delay, reloaded).await;
         }
     }
 
@@ -124,14 +128,15 @@ impl Client {
         self.post(Update::Notice { key: KEY_NOTICE, text }).await;
     }
 
-    /// Waits for the next attempt, or until the owner asks for a list.
-    async fn wait(&mut self, delay: Duration) {
+    /// Waits for the next attempt, or until the owner asks for a list or for another look.
+    async fn wait(&mut self, delay: Duration, mut reloaded: Pin<&mut Notified<'_>>) {
         let end = Instant::now() + delay;
         loop {
             let wake = end.min(self.deadline());
             tokio::select! {
                 () = sleep_until(wake) => self.tick().await,
                 () = self.resync.notified() => return,
+                () = again(reloaded.as_mut()) => return,
             }
             if Instant::now() >= end {
                 return;

@@ -3,11 +3,13 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::Notify;
+use tokio::sync::futures::Notified;
 use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep_until, timeout};
 
@@ -17,7 +19,7 @@ use super::store::{self, Facts};
 use super::{Context, Format, Item, Reader, Summary, Verdict, judge};
 use crate::feed::backoff::Backoff;
 use crate::feed::fetch::{self, Outcome, Validators, Wanted};
-use crate::feed::{FeedState, Gauges, Handle, Update, Updates};
+use crate::feed::{FeedState, Gauges, Handle, Update, Updates, again};
 use crate::model::{Builder, Entries, Event};
 use crate::whole_file::Crc;
 use crate::{calendar, outside, own, plural, uptime};
@@ -167,9 +169,11 @@ impl Client {
         let mut backoff = Backoff::new(RETRY_FIRST, RETRY_LONGEST.min(self.settings.interval));
         self.set_state(FeedState::Connecting).await;
         let mut due = Instant::now() + self.recall(&backoff).await;
+        let (gauges, mut failed) = (Rc::clone(&self.gauges), false);
+        let mut reloaded = pin!(gauges.reloaded.notified());
         loop {
             let mut names = self.names.take();
-            let asked = match beside(&mut names, self.wait(due)).await {
+            let asked = match beside(&mut names, self.wait(due, failed, reloaded.as_mut())).await {
                 Woken::Lapses => {
                     self.names = names;
                     self.lapse().await;
@@ -178,6 +182,7 @@ impl Client {
                 Woken::Asked => true,
                 Woken::Due => false,
             };
+            reloaded.set(gauges.reloaded.notified());
             let fetched = beside(&mut names, async {
                 let context = Rc::clone(&self.context);
                 let _turn = context.turn.acquire().await;
@@ -190,6 +195,7 @@ impl Client {
                 Ok(fetched) => self.take(fetched, asked).await,
                 Err(text) => Err(text),
             };
+            failed = taken.is_err();
             match taken {
                 Ok(()) => {
                     backoff.reset();
@@ -252,12 +258,14 @@ impl Client {
         format!("{} addresses {} {}", urls.len(), whole.len(), crc.value())
     }
 
-    /// Waits until the next fetch is due, somebody asks for one, or the list is too old.
-    async fn wait(&self, due: Instant) -> Woken {
+    /// Waits until the next fetch is due, somebody asks for one, or the list is too old. After one that
+    /// `failed` another is due when there was a reload, which is nobody's wish.
+    async fn wait(&self, due: Instant, failed: bool, reloaded: Pin<&mut Notified<'_>>) -> Woken {
         let lapses = self.lapses_at();
         tokio::select! {
             () = self.resync.notified() => Woken::Asked,
             () = sleep_until(due) => Woken::Due,
+            () = again(reloaded), if failed => Woken::Due,
             () = sleep_until(lapses.unwrap_or(due)), if lapses.is_some_and(|at| at < due) => Woken::Lapses,
         }
     }

@@ -4,6 +4,7 @@
 //! messages, for the keep-alive, and for what the session waits for.
 
 use std::hash::{BuildHasher as _, RandomState};
+use std::pin::pin;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -18,7 +19,7 @@ use super::transport::{Link, LinkError};
 use super::wire::{self, DEFAULT_LOGIN, Subjects};
 use crate::feed::backoff::Backoff;
 use crate::feed::intake::Intake;
-use crate::feed::{Event, FeedState, Gauges, Handle, Update, Updates};
+use crate::feed::{Event, FeedState, Gauges, Handle, Update, Updates, again};
 use crate::model::Source;
 use crate::outside;
 use crate::uptime;
@@ -110,7 +111,9 @@ impl Client {
                 return self.state(FeedState::Waiting { error, retry_in: 0 }).await;
             }
         };
+        let gauges = Rc::clone(&self.gauges);
         loop {
+            let reloaded = pin!(gauges.reloaded.notified());
             self.state(FeedState::Connecting).await?;
             self.gauges.server.set(self.at);
             let mut error = match Link::open(&self.settings, self.server()).await {
@@ -137,6 +140,7 @@ impl Client {
             tokio::select! {
                 () = sleep(delay) => {}
                 () = self.resync.notified() => {}
+                () = again(reloaded) => {}
             }
         }
     }

@@ -14,7 +14,7 @@ use crate::support::{Authority, Daemon, Mount, Netns, Proc, nft_set_elements, ow
 
 const DEADLINE: Duration = Duration::from_secs(30);
 /// Says `ADDRESS CATEGORIES COMMENT`, or why not. `busy` in its directory: too many for two seconds; `odd`: what is
-/// said cannot be read.
+/// said cannot be read; `again`: another program has reported him, with the status in it.
 const SERVER: &str = r#"
 import urllib.parse
 # In pieces: this text is an argument itself.
@@ -45,6 +45,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.say(401, '{"errors":[{"detail":"Authentication failed.","status":401}]}', 'wrong key')
         elif os.path.exists('busy'):
             self.say(429, '{"errors":[{"detail":"Daily rate limit exceeded.","status":429}]}', 'busy', Retry_After='2')
+        elif os.path.exists('again'):
+            text = '{"errors":[{"detail":"You can only report the same IP address once in 15 minutes."}]}'
+            self.say(int(open('again').read()), text, 'again')
         elif os.path.exists('odd'): self.say(422, '{"errors":[{"detail":"The ip must be valid."}]}', 'odd')
         elif sorted(given) != ['categories', 'comment', 'ip', 'timestamp'] or seen(): self.say(422, '{}', 'refused ' + text)
         else:
@@ -169,9 +172,42 @@ fn reports(program: &str) {
     at_rest();
     fs::remove_file(here.place.path().join("odd")).unwrap();
 
+    // Whom another program of the owner's has reported costs his report alone.
+    let again = here.place.path().join("again");
+    for (status, address) in [("429", "203.0.113.13"), ("403", "203.0.113.14")] {
+        fs::write(&again, status).unwrap();
+        here.fail(address);
+        assert_eq!(here.server.line(DEADLINE), "again");
+        at_rest();
+    }
+    fs::remove_file(&again).unwrap();
+    here.fail("203.0.113.15");
+    told("203.0.113.15");
+
+    // When nothing else comes it is the limit after all, and that report waits; with the other status, the key.
+    let all = |status: &str, hosts: std::ops::Range<u8>| {
+        fs::write(&again, status).unwrap();
+        for host in hosts {
+            here.fail(&format!("203.0.113.{host}"));
+            assert_eq!(here.server.line(DEADLINE), "again");
+        }
+    };
+    all("429", 20..24);
+    here.until("in_force", "wants no more");
+    here.configure("", "\toption enabled '0'\n");
+    here.daemon.reload();
+    wait_until(DEADLINE, "it is off", || here.part().is_none());
+    here.configure("", KEY);
+    here.daemon.reload();
+    here.until("in_force", "");
+    all("403", 24..28);
+    here.until("broken", "does not take the key");
+    fs::remove_file(&again).unwrap();
+
     // A key that they do not know: said, and never tried again.
     here.configure("", "\toption key 'another0api_key'\n");
     here.daemon.reload();
+    here.until("in_force", "");
     here.fail("203.0.113.8");
     assert_eq!(here.server.line(DEADLINE), "wrong key");
     here.until("broken", "does not take the key");

@@ -31,6 +31,10 @@ pub mod settings;
 const URL: &str = "https://api.abuseipdb.com/api/v2/report";
 /// Seconds that they are left alone when they say "too many" without saying for how long, and longest.
 const ALONE: (u32, u32) = (900, 86_400);
+/// So many answers in a row may be about one address alone: another program of the owner's has reported it within
+/// their 15 minutes. They say so as they say that there were too many, and in older days that the key is wrong, but
+/// not for how long.
+const TWICE: u32 = 3;
 /// First and longest delay after a report that did not arrive.
 const DELAYS: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(3600));
 /// Pause after one that did: a burst is no reason for a burst of programs.
@@ -136,6 +140,7 @@ struct Task {
 impl Task {
     async fn run(self) {
         let mut backoff = Backoff::new(DELAYS.0, DELAYS.1);
+        let mut twice = 0;
         loop {
             let next = self.shared.queue.borrow_mut().next(calendar::now(), self.settings.daily_limit);
             let Some(report) = next else {
@@ -151,6 +156,7 @@ impl Task {
             let Err(failure) = outcome else {
                 self.shared.state.replace(State::Well);
                 backoff.reset();
+                twice = 0;
                 let address = report.address;
                 limiter::info(("abuseipdb", "told"), || {
                     format!("abuseipdb: {address} is reported ({})", report.service)
@@ -159,15 +165,17 @@ impl Task {
                 continue;
             };
             let text = outside::clean(&failure.text, outside::SENTENCE);
+            let is_twice = matches!(failure.status, Some(403 | 429)) && failure.retry_after.is_none() && twice < TWICE;
+            twice += u32::from(is_twice);
             let delay = match failure.status {
-                Some(401 | 403) => {
+                Some(401 | 403) if !is_twice => {
                     let text = format!("AbuseIPDB does not take the key, so that nothing is reported any more: {text}");
                     log::error!("abuseipdb: {text}");
                     self.shared.queue.borrow_mut().clear();
                     self.shared.state.replace(State::Refused(text));
                     return;
                 }
-                Some(429) => {
+                Some(429) if !is_twice => {
                     let seconds = failure.retry_after.unwrap_or(ALONE.0).clamp(1, ALONE.1);
                     let length = crate::duration::text(seconds.into());
                     self.wait(report, format!("AbuseIPDB wants no more reports for {length}"));

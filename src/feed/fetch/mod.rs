@@ -124,7 +124,7 @@ impl Validators {
         Validators { etag: check(&self.etag), modified: check(&self.modified) }
     }
 
-    fn are_none(&self) -> bool {
+    pub(in crate::feed) fn are_none(&self) -> bool {
         self.etag.is_none() && self.modified.is_none()
     }
 }

@@ -2,6 +2,7 @@
 //! and is fit to be used. What is in force stays until something better has come.
 
 use std::collections::BTreeSet;
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::pin::{Pin, pin};
 use std::rc::Rc;
@@ -33,6 +34,9 @@ const LATER: Duration = Duration::from_secs(60);
 const RETRY_FIRST: Duration = Duration::from_secs(30);
 const RETRY_LONGEST: Duration = Duration::from_secs(3600);
 
+/// That a list has not changed is said where it is kept after so long, or after half of what it may be old at most.
+const SEEN: Duration = Duration::from_secs(86_400);
+
 /// How long all addresses of a list together may take, for other lists wait for their turn.
 const WHOLE: Duration = Duration::from_secs(30 * 60);
 /// How long the address of one place may take: a country has some hundred kilobytes.
@@ -62,6 +66,8 @@ pub fn start(settings: Settings, state_dir: &Path, context: Rc<Context>, updates
         count: None,
         good: None,
         written: None,
+        is_kept: false,
+        seen: None,
     };
     Handle { task: tokio::task::spawn_local(client.run()), gauges, resync }
 }
@@ -85,6 +91,10 @@ struct Client {
     good: Option<Instant>,
     /// When it was last written.
     written: Option<Instant>,
+    /// What is kept is what is in force; where it is of names, they know.
+    is_kept: bool,
+    /// When it was last said there that it is good.
+    seen: Option<Instant>,
     /// What follows its names, if it is of names.
     names: Option<Names>,
 }
@@ -238,6 +248,7 @@ impl Client {
         // Unknown where it came before the machine was started.
         self.gauges.last_message.set(uptime::seconds().checked_sub(age.as_secs()));
         (self.facts, self.written) = (facts, Some(Instant::now()));
+        (self.is_kept, self.seen) = (true, self.good);
         if let Some(names) = &mut self.names {
             names.recall(self.facts.clone(), &entries);
         }
@@ -410,6 +421,7 @@ impl Client {
             Fetched::Same => {
                 self.facts.fetched = calendar::now();
                 self.names.iter_mut().for_each(|names| names.seen(self.facts.fetched));
+                self.confirm();
                 return Ok(());
             }
             Fetched::New(content, facts, parts) => (content, facts, parts),
@@ -428,6 +440,7 @@ impl Client {
             let rest = if self.count.is_some() { "; the former list stays" } else { "" };
             return Err(format!("{text}{rest}"));
         }
+        self.is_kept &= self.facts.is_same(&facts);
         (self.facts, self.parts) = (facts, parts);
         self.gauges.lists.set(self.gauges.lists.get() + 1);
         match content {
@@ -459,6 +472,19 @@ impl Client {
         self.send(Update::Event(Event::Entries { source: self.settings.source, entries })).await;
     }
 
+    /// Says where it is kept that it is still good, which else would be too old after a restart: by the file's date, and
+    /// seldom, for flash wears.
+    fn confirm(&mut self) {
+        let pause = SEEN.min(self.settings.max_age / 2).max(self.pause);
+        if self.names.as_ref().map_or(self.is_kept, |names| names.is_kept)
+            && self.seen.is_none_or(|at| at.elapsed() >= pause)
+            && let Ok(file) = File::open(&self.path)
+        {
+            self.seen = Some(Instant::now());
+            store::date(&file, self.facts.fetched);
+        }
+    }
+
     /// Keeps it over a restart.
     async fn keep(&mut self, entries: &Arc<Entries>) {
         if self.written.is_some_and(|at| at.elapsed() < self.pause) {
@@ -466,6 +492,7 @@ impl Client {
         }
         self.written = Some(Instant::now());
         let text = store::keep(self.path.clone(), self.facts.clone(), Arc::clone(entries)).await;
+        (self.is_kept, self.seen) = (text.is_none(), self.written);
         self.send(Update::Notice { key: "kept", text }).await;
     }
 
@@ -515,6 +542,8 @@ mod tests {
                 count: None,
                 good: None,
                 written: None,
+                is_kept: false,
+                seen: None,
                 names: None,
             };
             Bench { client, _updates: received }
@@ -562,6 +591,42 @@ mod tests {
         assert_eq!(bench.round().await, Ok(Some(4)));
         fs::remove_file(at("own")).unwrap();
         assert!(bench.round().await.is_err_and(|error| error.contains("cannot be read")));
+    }
+
+    #[tokio::test]
+    async fn what_is_kept_is_as_good_as_when_it_was_last_seen_unchanged() {
+        let place = tempfile::Builder::new().prefix("diswall-").tempdir().unwrap();
+        let (list, kept) = (place.path().join("own"), store::path(place.path(), "x"));
+        let mut settings = Settings::new("x");
+        settings.urls = vec![list.display().to_string()];
+        settings.max_age = Duration::from_secs(3600);
+        fs::write(&list, "192.0.2.1\n").unwrap();
+        let mut bench = Bench::new(settings.clone(), place.path());
+        assert_eq!(bench.round().await, Ok(Some(1)));
+        // After a restart, so many minutes after it was fetched, it is seen to be the same.
+        let restarted = async |minutes: u64, pause: Duration| {
+            let (facts, entries) = store::read(&kept, 9).unwrap();
+            let then = calendar::now() - 60 * minutes;
+            store::write(&kept, &Facts { fetched: then, ..facts }, &entries).unwrap();
+            let mut bench = Bench::new(settings.clone(), place.path());
+            bench.client.pause = pause;
+            bench.client.recall(&Backoff::new(FIRST, FIRST)).await;
+            let round = bench.round().await;
+            (bench, round, (calendar::now() - store::read(&kept, 9).unwrap().0.fetched) / 60)
+        };
+        let of = |(_, round, minutes): (Bench, _, _)| (round, minutes);
+        assert_eq!(of(restarted(40, Duration::ZERO).await), (Ok(None), 0));
+        // Not each time, and seldom on flash.
+        assert_eq!(of(restarted(20, Duration::ZERO).await), (Ok(None), 20));
+        assert_eq!(of(restarted(40, own::FLASH).await), (Ok(None), 40));
+        // What is too old is fetched, and what is kept is not what is in force until it is written again.
+        assert_eq!(of(restarted(61, own::FLASH).await), (Ok(Some(1)), 0));
+        let (mut bench, ..) = restarted(40, own::FLASH).await;
+        fs::write(&list, "192.0.2.1\n192.0.2.2\n").unwrap();
+        assert_eq!((bench.round().await, bench.round().await), (Ok(Some(2)), Ok(None)));
+        bench.client.pause = Duration::ZERO;
+        bench.client.confirm();
+        assert_eq!((calendar::now() - store::read(&kept, 9).unwrap().0.fetched) / 60, 40);
     }
 
     #[test]

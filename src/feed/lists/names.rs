@@ -58,6 +58,8 @@ pub struct Names {
     path: PathBuf,
     pause: Duration,
     written: Option<Instant>,
+    /// The names that are kept are these.
+    pub is_kept: bool,
 }
 
 impl Names {
@@ -72,7 +74,23 @@ impl Names {
         let follower = Follower::at_pace(Rc::clone(&context.pace));
         let (due, said, said_at, written) = (None, None, None, None);
         let (facts, pause, size) = (Facts::default(), pause.max(PAUSE), 0);
-        Names { source, usage, context, updates, follower, due, size, said, said_at, facts, path, pause, written }
+        let is_kept = false;
+        Names {
+            source,
+            usage,
+            context,
+            updates,
+            follower,
+            due,
+            size,
+            said,
+            said_at,
+            facts,
+            path,
+            pause,
+            written,
+            is_kept,
+        }
     }
 
     /// How many there are.
@@ -99,7 +117,7 @@ impl Names {
         for (name, addresses) in entries.texts().iter().zip(known) {
             self.follower.recall(name, addresses);
         }
-        (self.facts, self.written) = (facts, Some(Instant::now()));
+        (self.facts, self.written, self.is_kept) = (facts, Some(Instant::now()), true);
     }
 
     /// These are its names from now on. `anew`: what is known of them is asked for again.
@@ -108,6 +126,7 @@ impl Names {
         if anew {
             self.follower.ask_again();
         }
+        self.is_kept &= self.facts.is_same(&facts);
         (self.facts, self.said_at) = (facts, None);
         self.take_soon();
     }
@@ -221,6 +240,7 @@ impl Names {
     async fn keep(&mut self, entries: &Arc<Entries>) {
         self.written = Some(Instant::now());
         let text = store::keep(self.path.clone(), self.facts.clone(), Arc::clone(entries)).await;
+        self.is_kept = text.is_none();
         self.send(Update::Notice { key: "kept", text }).await;
     }
 

@@ -3,8 +3,10 @@
 
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 use tokio::task::spawn_blocking;
 
@@ -28,12 +30,19 @@ pub const TEXT_MAX: usize = 1024;
 /// What is known of a list beside its entries.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Facts {
-    /// Unix seconds at which it was fetched, or seen to be unchanged.
+    /// Unix seconds at which it was fetched, or seen to be unchanged: in the file, or later its date ([`date()`]).
     pub fetched: u64,
     /// From where: another address's list is not this one.
     pub origin: String,
     /// By what its server tells whether it has changed.
     pub validators: Validators,
+}
+
+impl Facts {
+    /// Whether they tell that it is the same list.
+    pub fn is_same(&self, other: &Facts) -> bool {
+        self.validators == other.validators && !self.validators.are_none()
+    }
 }
 
 /// As [`write()`], while others have their turn; what the owner hears of it when it cannot be written.
@@ -82,7 +91,7 @@ pub fn clear(directory: &Path, wanted: &[PathBuf]) {
 /// Those of the file system, with the path in them.
 pub fn write(path: &Path, facts: &Facts, entries: &Entries) -> io::Result<()> {
     whole_file::replace(path, &mut |file: &mut File| {
-        let mut out = Output { out: io::BufWriter::new(file), crc: Crc::new() };
+        let mut out = Output { out: io::BufWriter::new(&mut *file), crc: Crc::new() };
         out.bytes(MAGIC[1])?;
         out.number(facts.fetched.into())?;
         let Validators { etag, modified } = &facts.validators;
@@ -106,19 +115,29 @@ pub fn write(path: &Path, facts: &Facts, entries: &Entries) -> io::Result<()> {
         }
         let crc = out.crc.value();
         out.out.write_all(&crc.to_be_bytes())?;
-        out.out.flush()
+        out.out.flush()?;
+        drop(out);
+        date(file, facts.fetched);
+        Ok(())
     })
+}
+
+/// Says by its date that it was good at that time. Where that cannot be said it was when it was written.
+pub fn date(file: &File, seconds: u64) {
+    let time = SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(seconds));
+    let _ = time.map(|time| file.set_modified(time));
 }
 
 /// What is there; `None`: nothing that can be used, or more than there may be, or others could have put it there.
 pub fn read(path: &Path, most: u64) -> Option<(Facts, Entries)> {
     own::check(path.parent()?).ok()?;
     let file = File::open(path).ok()?;
+    let seen = u64::try_from(file.metadata().ok()?.mtime()).unwrap_or_default();
     let mut input = Input { input: io::BufReader::new(file.take(MOST)), crc: Crc::new() };
     let mut magic = [0; 8];
     input.bytes(&mut magic)?;
     let version = MAGIC.iter().position(|known| **known == magic)?;
-    let fetched = u64::try_from(input.number()?).ok()?;
+    let fetched = u64::try_from(input.number()?).ok()?.max(seen);
     let (origin, etag, modified) = (input.text()?, input.text()?, input.text()?);
     let texts = if version == 0 { 0 } else { usize::try_from(input.number()?).ok()? };
     if texts > usize::from(u16::MAX) {
@@ -280,6 +299,7 @@ mod tests {
         crc.add(&file);
         file.extend(crc.value().to_be_bytes());
         std::fs::write(&path, &file).unwrap();
+        date(&File::open(&path).unwrap(), 7);
         let (facts, entries) = read(&path, u64::MAX).unwrap();
         assert_eq!(facts, Facts { fetched: 7, origin: "x".into(), validators: Validators::default() });
         assert!(entries.find([192, 0, 2, 3].into()).is_some() && entries.size().hosts4 == 2);

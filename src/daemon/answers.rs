@@ -346,7 +346,9 @@ impl Daemon {
             }
             Outcome::NotBanned => ("clear", format!("{address} is not blocked")),
         };
-        if matches!(word, "blocked" | "partly") && *self.kernel.state() != State::Ok {
+        let unruled = |ban: &BanView<'_>| self.kernel.unruled().contains(&ban.source);
+        let nowhere = !verdict.bans.is_empty() && verdict.bans.iter().all(unruled);
+        if matches!(word, "blocked" | "partly") && (*self.kernel.state() != State::Ok || nowhere) {
             sentence.push_str(NOT_IN_FORCE);
         }
         Ok(Check {

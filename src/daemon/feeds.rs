@@ -249,10 +249,18 @@ impl Feeds {
         self.slots.iter().any(|slot| slot.handle.is_some())
     }
 
-    /// Whether the bans of each feed that is switched on are in force.
-    pub fn parts(&self) -> impl Iterator<Item = Part> + '_ {
+    /// Whether the bans of each feed that is switched on are in force; those of `unruled` are not.
+    pub fn parts(&self, unruled: &[Source]) -> impl Iterator<Item = Part> {
         let now = clock::boot_seconds();
-        self.slots.iter().filter(|slot| slot.handle.is_some()).map(move |slot| slot.part(now))
+        self.slots.iter().filter(|slot| slot.handle.is_some()).map(move |slot| match slot.source() {
+            source if unruled.contains(&source) => {
+                const WHY: &str = "no rule looks it up: the firewall's rules are older than the configuration";
+                Part::broken(format!("feed.{source}"), WHY)
+                    .losing(format!("what the list {source} says is not in force"))
+                    .remedied("/etc/init.d/diswall reload, without OpenWrt systemctl reload diswall")
+            }
+            _ => slot.part(now),
+        })
     }
 
     /// Whether the server takes what the router shares; `None` while nothing is to be shared.

@@ -20,7 +20,7 @@ use crate::firewall::{Counter, Error, Firewall, Hook, Names, Structure, TableEve
 use crate::ledger::{Ledger, Moment};
 use crate::limiter;
 use crate::memory;
-use crate::model::{Lifetime, Range, SetChange, SetId, Source};
+use crate::model::{Holds, Lifetime, Range, SetChange, SetId, Source};
 
 /// A firewall restart comes as a burst of announcements: the repair waits for its end.
 const SETTLE: Duration = Duration::from_millis(20);
@@ -97,6 +97,8 @@ pub struct Kernel {
     /// What the rules in force were last seen to have: a part that looks for scans, one that keeps severed
     /// connections severed.
     parts: (bool, bool),
+    /// Lists that no rule in force looks up.
+    unruled: Vec<Source>,
     /// The zones to guard.
     zones: Vec<String>,
     states: States,
@@ -133,6 +135,7 @@ impl Kernel {
             remade: false,
             pending: None,
             parts: (true, true),
+            unruled: Vec::new(),
             zones: main.zones.clone(),
             states: main.states,
             guards: Vec::new(),
@@ -175,6 +178,11 @@ impl Kernel {
     /// Whether the rules in force do not keep ended connections ended.
     pub fn lacks_cuts(&self) -> bool {
         !self.parts.1
+    }
+
+    /// The lists that no rule in force looks up: the rules are older than the configuration.
+    pub fn unruled(&self) -> &[Source] {
+        &self.unruled
     }
 
     /// Whether each guarded zone is guarded; without fw4, whether the devices are.
@@ -498,6 +506,7 @@ impl Kernel {
             singles,
             unsettled,
             parts,
+            unruled,
             zones,
             states,
             guards,
@@ -508,6 +517,13 @@ impl Kernel {
         };
         let structure = firewall.structure()?;
         *parts = (structure.scans, structure.cuts);
+        let is_unruled = |source: &Source| {
+            let mut sets = names.keys().filter(|key| key.set.source() == Some(*source));
+            source.holds() == Holds::Listed
+                && structure.rules
+                && !sets.any(|key| structure.ways.look_up(&names.set(key)))
+        };
+        *unruled = names.sources.iter().copied().filter(is_unruled).collect();
         *guards = guards_of(zones, *states, &structure.ways, names);
         if !structure.table {
             let text = format!("there is no nftables table 'inet {}'; waiting for the firewall", names.table);

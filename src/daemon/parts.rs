@@ -54,7 +54,9 @@ const PARTS: [Face; 14] = [
     },
     Face {
         troubles: Daemon::feed_troubles,
-        in_force: |daemon, parts| parts.extend(daemon.feeds.parts().chain(daemon.feeds.share_part())),
+        in_force: |daemon, parts| {
+            parts.extend(daemon.feeds.parts(daemon.kernel.unruled()).chain(daemon.feeds.share_part()))
+        },
         ..NOTHING
     },
     Face {

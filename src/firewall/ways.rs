@@ -23,6 +23,7 @@ const EXPRESSION_DATA: u16 = 2;
 const IMMEDIATE_DATA: u16 = 2;
 const DATA_VERDICT: u16 = 2;
 const VERDICT_CHAIN: u16 = 2;
+const LOOKUP_SET: u16 = 1;
 
 /// Hooks where packets from outside are looked at (`NF_INET_LOCAL_IN`, `NF_INET_FORWARD`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,6 +58,8 @@ pub struct Ways {
     jumps: Vec<(Name, Name)>,
     /// Chains with a rule in them.
     filled: Vec<Name>,
+    /// Sets that a rule looks up, each once.
+    looked_up: Vec<Name>,
 }
 
 impl Ways {
@@ -68,6 +71,11 @@ impl Ways {
     /// Whether the chain has rules.
     pub fn has_rules(&self, chain: &str) -> bool {
         self.filled.iter().any(|name| **name == *chain.as_bytes())
+    }
+
+    /// Whether any rule looks the set up.
+    pub fn look_up(&self, set: &str) -> bool {
+        self.looked_up.iter().any(|name| **name == *set.as_bytes())
     }
 
     /// Whether packets at that hook come to the chain.
@@ -116,6 +124,11 @@ impl Ways {
             self.filled.push(chain.into());
         }
         for (_, expression) in Attributes(attributes.get(RULE_EXPRESSIONS).unwrap_or_default()) {
+            if let Some(set) = set_looked_up(Attributes(expression))
+                && !self.looked_up.iter().any(|name| **name == *set)
+            {
+                self.looked_up.push(set.into());
+            }
             if let Some(target) = target(Attributes(expression))
                 && !self.jumps.iter().any(|(from, to)| **from == *chain && **to == *target)
             {
@@ -128,6 +141,12 @@ impl Ways {
 /// The chain that a rule sends packets to, if it is one alone.
 pub(super) fn jump<'a>(rule: Attributes<'a>) -> Option<&'a [u8]> {
     Attributes(rule.get(RULE_EXPRESSIONS)?).find_map(|(_, expression)| target(Attributes(expression)))
+}
+
+/// The set in which a `lookup` expression looks.
+fn set_looked_up<'a>(expression: Attributes<'a>) -> Option<&'a [u8]> {
+    let is_one = text(expression.get(EXPRESSION_NAME)?) == b"lookup";
+    Attributes(expression.get(EXPRESSION_DATA).filter(|_| is_one)?).get(LOOKUP_SET).map(text)
 }
 
 /// Where an `immediate` expression sends a packet.
@@ -179,6 +198,7 @@ mod tests {
             bases: bases.iter().map(|(chain, hook)| (name(chain), *hook as u32)).collect(),
             jumps: jumps.iter().map(|(from, to)| (name(from), name(to))).collect(),
             filled: jumps.iter().map(|(from, _)| name(from)).collect(),
+            looked_up: Vec::new(),
         }
     }
 

@@ -15,7 +15,7 @@ use ipnet::IpNet;
 
 use super::catalogue::{self, Budget, Catalogue, Item};
 use super::edit::{self, EditError, Edited, Outcome};
-use crate::config::{Action, Allow, Block, Main, Proto, last_good};
+use crate::config::{Action, Allow, Block, Main, Proto, is_services, last_good};
 use crate::control::arguments::{PART, comment, holder, nets, vet};
 use crate::control::client::{self, ClientError};
 use crate::control::protocol::{
@@ -377,10 +377,25 @@ impl Steer {
                 Err(error) => Err(Refusal::failed(format!("written, but {INIT_SCRIPT} reload: {error}"))),
             };
         }
+        if rules && is_services(&self.config) {
+            reload_unit();
+        }
         lend(&self.config, control).map(|()| false).map_err(|error| {
             let file = self.config.display();
             Refusal::failed(format!("written, but the daemon cannot be given {file} to read: {error}"))
         })
+    }
+}
+
+/// Has systemd load the rules anew, where the service is one of its own. What it cannot, `status` tells.
+fn reload_unit() {
+    let unit = |verb: &str| {
+        let mut command = programs::command("systemctl").ok()?;
+        let quiet = command.args(["--quiet", verb, "diswall.service"]).stdin(Stdio::null()).stdout(Stdio::null());
+        quiet.stderr(Stdio::null()).status().ok().filter(std::process::ExitStatus::success)
+    };
+    if unit("is-active").is_some() {
+        let _ = unit("reload");
     }
 }
 

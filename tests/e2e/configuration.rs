@@ -301,6 +301,27 @@ impl Etc {
     }
 }
 
+/// Rules are root's to write: with the first command after an edit by hand the service is reloaded, which does that.
+#[test]
+fn a_command_after_an_edit_by_hand_has_rules_written() {
+    let _netns = Netns::enter();
+    let mut etc = Etc::enter();
+    etc.configure(GOOD);
+    assert_eq!(etc.cli(&["rules", "--load"]).0, Some(0));
+    let script = "#!/bin/sh\necho \"$1\" >>/etc/asked\n";
+    fs::create_dir("/etc/init.d").unwrap();
+    fs::write("/etc/init.d/diswall", script).unwrap();
+    fs::set_permissions("/etc/init.d/diswall", fs::Permissions::from_mode(0o755)).unwrap();
+    etc.start();
+    let asked = || fs::read_to_string("/etc/asked").unwrap_or_default();
+    assert_eq!(etc.cli(&["allow", "198.51.100.9"]).0, Some(0));
+    assert_eq!(asked(), "", "no rule is about that");
+    let by_hand = "\nconfig list 'mine'\n\toption url '/etc/hosts'\n";
+    fs::write("/etc/config/diswall", fs::read_to_string("/etc/config/diswall").unwrap() + by_hand).unwrap();
+    assert_eq!(etc.cli(&["allow", "198.51.100.10"]).0, Some(0));
+    assert_eq!(asked(), "reload\n");
+}
+
 #[test]
 fn the_last_good_configuration_is_in_force_while_the_file_is_broken() {
     let _netns = Netns::enter();
@@ -347,6 +368,9 @@ fn the_last_good_configuration_is_in_force_while_the_file_is_broken() {
     let (status, printed) = etc.cli(&["config", "restore"]);
     assert_eq!(status, Some(0), "{printed}");
     wait_until(DEADLINE, "the last good one", || set("diswall_manual4") == only("198.51.100.66"));
+    assert_eq!(fs::read_to_string("/etc/diswall/set-aside").unwrap(), broken);
+    // Whoever asks for it twice keeps what he had.
+    assert_eq!(etc.cli(&["config", "restore"]).0, Some(0));
     assert_eq!(fs::read_to_string("/etc/diswall/set-aside").unwrap(), broken);
     assert_eq!(fs::read("/etc/config/diswall").unwrap(), fs::read(kept).unwrap());
 

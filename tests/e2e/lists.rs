@@ -10,7 +10,7 @@ use tempfile::NamedTempFile;
 
 use crate::packets::{BAD, BOTH, DEADLINE, ECHO, GOOD, INSIDE, Lab, ROUTER, TALK, WORSE, Wrapping, ways_in, ways_out};
 use crate::support::flow::{Attempt, Flows, expect_all, expect_each};
-use crate::support::{ACCOUNT, Daemon, Proc, nft, nft_set_elements, run, wait_for, wait_until, web};
+use crate::support::{ACCOUNT, Daemon, Netns, Proc, nft, nft_set_elements, run, wait_for, wait_until, web};
 
 /// The networks of BAD and WORSE, which GOOD is not in.
 const NETWORKS: &str = "198.51.100.64/26 # a farm\n2001:db8:bad::/48\n";
@@ -86,6 +86,30 @@ fn a_list_blocks_its_networks_and_hosts_and_nobody_else() {
 
 /// Who may write the configuration is not always root, and whoever may look at `status` sees a list's first lines: a file
 /// that the daemon has for itself, with a secret in it, is no list.
+/// Its sets are the daemon's, who fills them; the rules are root's, and may be older.
+#[test]
+fn a_list_that_no_rule_looks_up_is_not_called_in_force() {
+    let _netns = Netns::enter();
+    let daemon = Daemon::start("\toption local_only '1'", "");
+    let (_file, section) = of_file("farm", NETWORKS, "");
+    daemon.configure("\toption local_only '1'", &section);
+    daemon.reload();
+    wait_live(&daemon, "farm");
+    let state = || {
+        let status = daemon.status();
+        let parts = status["parts"].as_array().expect("parts");
+        let part = parts.iter().find(|part| part["name"] == "feed.farm").expect("the list's part");
+        (status["state"].clone(), part["state"].clone())
+    };
+    wait_until(DEADLINE, "it is said", || state().1 == "broken");
+    let said = daemon.exit(&["check", "198.51.100.70"]).1;
+    assert!(said.contains("but the firewall does not go by it now"), "{said}");
+    daemon.load_rules();
+    wait_until(DEADLINE, "rules are loaded, and all is well", || state().1 == "in_force");
+    let said = daemon.exit(&["check", "198.51.100.70"]).1;
+    assert!(!said.contains("does not go by it"), "{said}");
+}
+
 #[test]
 fn a_file_that_not_everybody_may_read_is_no_list() {
     const SECRET: &str = "SUAMK2FG4MI6UE3ACF3FK3OIQBCEIEZV7NSWFFEW63UXMRLFM2XLAXK4GY";

@@ -178,6 +178,11 @@ pub fn edit(path: &Path, request: &Edit<'_>) -> Result<Edited, EditError> {
         let loaded = plan.verify(&text, &kept).map_err(EditError::Refused)?;
         are_in_force(request, &loaded)?;
         rules |= alters_rules(&plan.loaded.settings, &loaded.settings);
+        // The rules in force are those of what is kept; whoever has edited by hand since may not have reloaded.
+        if is_services && !kept.is_empty() && kept != old {
+            let kept = Settings::parse(&kept, last_good::PATH, &[]).settings;
+            rules |= kept.main != loaded.settings.main || alters_rules(&kept, &loaded.settings);
+        }
         locked.write(&old, &text)?;
         if locked.lasts(&text)? {
             return Ok(Edited { outcomes: std::mem::take(outcomes), rules, text, loaded });

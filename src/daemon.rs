@@ -415,7 +415,7 @@ impl Daemon {
     }
 
     fn tell_repaired(&mut self, repaired: Option<Repaired>) {
-        let Some(Repaired { state, changes, made }) = repaired else { return };
+        let Some(Repaired { state, changes, corrected, made }) = repaired else { return };
         // At start, and when a feed has told all that it bans: bans of a former run may be over.
         self.disconnect.note_end();
         let lacking = self.kernel.lacking(&self.settings);
@@ -423,15 +423,15 @@ impl Daemon {
             limiter::warn(("firewall", "lacking"), || format!("firewall: {text}"));
         }
         self.run.lacking = lacking;
-        let right = || plural::of(changes as u64, "element", "elements") + " put right";
+        let right = |count: usize| plural::of(count as u64, "element", "elements") + " put right";
         let text = match state {
             Some(State::Ok) if made > 0 => {
-                ["ready: ", &plural::of(made as u64, "set", "sets"), " made, ", &right()].concat()
+                ["ready: ", &plural::of(made as u64, "set", "sets"), " made, ", &right(changes)].concat()
             }
-            Some(State::Ok) => ["ready: ", &right()].concat(),
+            Some(State::Ok) => ["ready: ", &right(changes)].concat(),
             Some(State::Missing(text) | State::Error(text) | State::Unguarded(text)) => text,
             Some(State::Off) => "switched off: nothing is blocked".into(),
-            None if changes > 0 => right() + " after somebody else's change",
+            None if corrected > 0 => right(corrected) + " after somebody else's change",
             None => return,
         };
         let (level, name) = match self.kernel.state() {

@@ -67,6 +67,8 @@ pub struct Repaired {
     pub state: Option<State>,
     /// Elements put in, taken out, or given another time-out.
     pub changes: usize,
+    /// Those of them that were not as the daemon had left them.
+    pub corrected: usize,
     /// Sets that had to be made.
     pub made: usize,
 }
@@ -296,7 +298,11 @@ impl Kernel {
         let (SetChange::Add { set, .. } | SetChange::Renew { set, .. } | SetChange::Delete { set, .. }) = change;
         self.pushed += 1;
         if !self.in_order {
-            return firewall.mark_dirty(set);
+            // What is looked at for somebody else's sake is looked at anyway.
+            if !firewall.is_dirty(set) {
+                self.leave_for_later(set, Why::Own);
+            }
+            return;
         }
         if self.pushed > AT_ONCE && (!set.is_interval() || matches!(set, SetId::Nets(_))) {
             let adds = matches!(change, SetChange::Add { .. }) && !set.is_interval();
@@ -408,8 +414,8 @@ impl Kernel {
         if self.link.is_none() {
             let mut firewall = Firewall::open(self.names.clone(), memory::set_size(self.max_entries))?;
             let watch = firewall.watch()?;
-            self.names.sets().into_iter().for_each(|set| firewall.mark_dirty(set));
             self.link = Some((firewall, watch));
+            self.names.sets().into_iter().for_each(|set| self.leave_for_later(set, Why::Own));
         }
         self.link.as_mut().ok_or(Error::NoTable)
     }
@@ -427,12 +433,12 @@ impl Kernel {
 
     /// The end of a repair that could not begin. What was being compared is compared in the next.
     fn give_up(&mut self, state: State) -> Repaired {
-        let (mut changes, mut made) = (0, 0);
+        let (mut changes, mut corrected, mut made) = (0, 0, 0);
         if let (Some(pending), Some((firewall, _))) = (self.pending.take(), &mut self.link) {
-            (changes, made) = (pending.round.changes, pending.made);
+            (changes, corrected, made) = (pending.round.changes, pending.round.corrected, pending.made);
             pending.round.open().for_each(|set| firewall.mark_dirty(set));
         }
-        self.end(state, changes, made)
+        self.end(state, (changes, corrected), made)
     }
 
     /// Comparisons are under way.
@@ -454,13 +460,13 @@ impl Kernel {
                 self.repair_soon();
                 None
             }
-            Some(error) => Some(self.end(State::Error(error.to_string()), round.changes, made)),
-            None => Some(self.end(state, round.changes, made)),
+            Some(error) => Some(self.end(State::Error(error.to_string()), (round.changes, round.corrected), made)),
+            None => Some(self.end(state, (round.changes, round.corrected), made)),
         }
     }
 
     /// The end of a repair.
-    fn end(&mut self, state: State, changes: usize, made: usize) -> Repaired {
+    fn end(&mut self, state: State, (changes, corrected): (usize, usize), made: usize) -> Repaired {
         self.in_order = matches!(state, State::Ok | State::Unguarded(_));
         match &state {
             State::Ok | State::Off => self.retry = RETRY_FIRST,
@@ -475,7 +481,7 @@ impl Kernel {
         if self.firewall().is_some_and(|firewall| !firewall.dirty().is_empty()) {
             self.repair_soon();
         }
-        if changes > 0 {
+        if corrected > 0 {
             let now = clock::boot_seconds();
             self.quarrel.note(now);
             self.refills += 1;
@@ -483,7 +489,7 @@ impl Kernel {
         }
         let news = (state != self.state).then(|| state.clone());
         self.state = state;
-        Repaired { state: news, changes, made }
+        Repaired { state: news, changes, corrected, made }
     }
 
     /// Looks at the table, makes what is missing, and queues the sets to compare. The state that the repair comes
@@ -545,7 +551,9 @@ impl Kernel {
         }
         let pending = pending.get_or_insert_with(|| Pending { round: Round::default(), state: State::Ok, made: 0 });
         pending.made += made;
-        pending.round.changes += review(firewall, singles, unsettled, ledger, now);
+        let reviewed = review(firewall, singles, unsettled, ledger, now);
+        pending.round.changes += reviewed;
+        pending.round.corrected += reviewed;
         let dirty = firewall.take_dirty();
         let doubtful = dirty.into_iter().map(|set| (set, Why::Doubt));
         for (set, why) in doubtful.chain(late.drain(..)) {

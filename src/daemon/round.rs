@@ -79,8 +79,10 @@ pub struct Round {
     queue: Vec<(SetKey, Why)>,
     current: Option<Current>,
     restarts: usize,
-    /// Elements put right, the daemon's own changes not counted.
+    /// Elements put in, taken out, or given another time-out.
     pub changes: usize,
+    /// Those of them that were not as the daemon had left them.
+    pub corrected: usize,
     /// The first failure.
     pub failure: Option<Error>,
     /// Sets that hold nothing that the ledger does not know.
@@ -99,7 +101,9 @@ impl Round {
             } else {
                 self.restarts += 1;
                 why = why.and(current.why);
+                let (done, of) = (current.done(), current.why);
                 self.current = None;
+                self.count(done, of);
             }
         }
         if let Some((_, queued)) = self.queue.iter().find(|(key, _)| key.set == set) {
@@ -146,6 +150,13 @@ impl Round {
         self.clean.iter().filter(|key| key.set.source() == Some(source)).count() == sets * Family::ALL.len()
     }
 
+    fn count(&mut self, changes: usize, why: Why) {
+        self.changes += changes;
+        if why == Why::Doubt {
+            self.corrected += changes;
+        }
+    }
+
     /// Does a turn's work; `true`: the round is over. `unsettled`: of these sources nothing is taken out.
     pub fn go_on(&mut self, firewall: &mut Firewall, ledger: &Ledger, now: Moment, unsettled: &[Source]) -> bool {
         let mut work = TURN;
@@ -160,15 +171,14 @@ impl Round {
             let keeps = set.source().is_some_and(|source| unsettled.contains(&source));
             match current.go_on(firewall, ledger, now, keeps, &mut work) {
                 Ok(Some(done)) => {
-                    if current.why == Why::Doubt {
-                        self.changes += done.changes;
-                    }
+                    let (key, why) = (current.key, current.why);
                     if done.over {
-                        if done.strangers == 0 && current.why != Why::Additions {
-                            self.clean.push(current.key);
+                        if done.strangers == 0 && why != Why::Additions {
+                            self.clean.push(key);
                         }
                         self.current = None;
                     }
+                    self.count(done.changes, why);
                 }
                 Ok(None) => return false,
                 Err(error) => {
@@ -191,6 +201,12 @@ struct Done {
 }
 
 impl Current {
+    /// What the comparison under way has changed.
+    fn done(&self) -> usize {
+        let Stage::Comparing(comparison) = &self.stage else { return 0 };
+        comparison.result().changes()
+    }
+
     /// `None`: the rest is for another turn.
     fn go_on(
         &mut self,
@@ -239,8 +255,7 @@ impl Current {
                         }
                         Ok(true) => {
                             let over = !comparison.must_repeat() || self.reads >= READS;
-                            let result = comparison.result();
-                            let changes = result.added + result.removed + result.renewed;
+                            let changes = comparison.result().changes();
                             return Ok(Some(Done { changes, strangers: comparison.strangers(), over }));
                         }
                         Err(Error::Full(_)) if self.full < 2 => {

@@ -158,6 +158,11 @@ impl Firewall {
         self.names.sets().into_iter().filter(|set| self.dirty.contains(set)).collect()
     }
 
+    /// Whether it is one of [`Firewall::dirty`].
+    pub fn is_dirty(&self, set: SetId) -> bool {
+        self.dirty.contains(&set)
+    }
+
     /// As [`Firewall::dirty`]; they count as clean from now on.
     pub fn take_dirty(&mut self) -> Vec<SetId> {
         let dirty = self.dirty();

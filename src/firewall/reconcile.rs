@@ -37,9 +37,14 @@ pub struct Reconciled {
 }
 
 impl Reconciled {
+    /// Elements that were not as they should be.
+    pub fn changes(&self) -> usize {
+        self.added + self.renewed + self.removed
+    }
+
     /// Whether the kernel had exactly what it should.
     pub fn is_unchanged(&self) -> bool {
-        (self.added, self.renewed, self.removed) == (0, 0, 0)
+        self.changes() == 0
     }
 }
 

@@ -1,8 +1,10 @@
 //! What each option means: the comments of the shipped configuration, which `uci commit` takes out of a
 //! router's own file.
 //!
-//! The shipped file is part of the program, so that the two cannot drift. Pure: text in, text out;
-//! `diswall config explain` prints it.
+//! The shipped file is part of the program, so that the two cannot drift; what an option may be is said by the very
+//! sentence with which a wrong value is refused. Pure: text in, text out; `diswall config explain` prints it.
+
+use super::Settings;
 
 /// The configuration as it is shipped.
 pub(crate) const SHIPPED: &str = include_str!("../../openwrt/files/diswall.config");
@@ -27,7 +29,15 @@ pub fn explain(wanted: &str) -> Option<String> {
             text.push_str(&format!("{blank}config {}\n", entry.kind));
             last = Some(entry.kind);
         }
-        for line in entry.comment.iter().chain(&entry.lines) {
+        let accepts = accepts(entry.kind, entry.option).map(|accepts| format!("# May be: {accepts}."));
+        let is_empty = entry.lines.first().is_some_and(|line| line.ends_with(" ''"));
+        let shown = match (is_default(entry.kind, &entry.lines), is_empty) {
+            (true, true) => "# No default.",
+            (true, false) => "# Default:",
+            (false, _) => "# No default; such as:",
+        };
+        let said = accepts.as_deref().into_iter().chain([shown]);
+        for line in entry.comment.iter().copied().chain(said).chain(entry.lines.iter().copied()) {
             text.push_str(&format!("    {line}\n"));
         }
     }
@@ -74,6 +84,53 @@ pub(crate) fn entries() -> Vec<ShippedOption> {
     entries
 }
 
+/// Lines without which the other options of their section cannot be tried.
+pub(crate) const NEEDED: [(&str, &str); 5] = [
+    ("list", "list url '/list'"),
+    ("logwatch", "list pattern 'from <HOST>'"),
+    ("allow", "option ip '192.0.2.1'"),
+    ("block", "option ip '192.0.2.1'"),
+    // It takes one option more.
+    ("block", "option ip '0.0.0.0/0'"),
+];
+
+fn parse(kind: &str, lines: &[&str]) -> (Settings, String) {
+    let name = if kind == "diswall" { "main" } else { kind };
+    let text = format!("config {kind} '{name}'\n{}\n", lines.join("\n"));
+    let loaded = Settings::parse(text.as_bytes(), "", b"");
+    (loaded.settings, loaded.problems.to_string())
+}
+
+/// Whether these lines of a section say nothing that would not hold without them: what is shipped is the default, otherwise
+/// an example.
+pub(crate) fn is_default(kind: &str, lines: &[&str]) -> bool {
+    let same = |needed: &[&str]| parse(kind, &[needed, lines].concat()).0 == parse(kind, needed).0;
+    let mut needed = NEEDED.iter().filter(|(many, _)| *many == kind).map(|(_, line)| *line).peekable();
+    if needed.peek().is_none() { same(&[]) } else { needed.all(|line| same(&[line])) }
+}
+
+/// What an option may be, out of the sentence with which a senseless value is refused.
+pub(crate) fn accepts(kind: &str, option: &str) -> Option<String> {
+    let refusal = ["?", "\u{1}", "\u{1}\u{1}"].iter().find_map(|senseless| {
+        let (_, said) = parse(kind, &[&format!("option {option} '{senseless}'")]);
+        let mark = format!("error: {option}: ");
+        let line = said.lines().find_map(|line| Some(line.split_once(&mark)?.1.to_owned()))?;
+        let shown = if *senseless == "?" { "? ".to_owned() } else { format!("{senseless:?} ") };
+        Some(line.strip_prefix(&shown).unwrap_or(&line).to_owned())
+    });
+    let Some(refusal) = refusal else { return Some("any text".into()) };
+    let end = ["; its default is in force", &format!("; config {kind} ")];
+    let sentence = end.iter().filter_map(|end| refusal.split_once(end)).map(|(before, _)| before);
+    let sentence = sentence.min_by_key(|before| before.len()).unwrap_or(&refusal);
+    if let Some((_, expected)) = sentence.split_once("; write ").or_else(|| sentence.split_once("; ")) {
+        return Some(expected.to_owned());
+    }
+    let plain = sentence.strip_prefix("is no ").map(|what| format!("a {what}"));
+    let either = || Some(sentence.split_once("is neither ")?.1.replace(" nor ", " or ").replace('"', ""));
+    let must = || Some(sentence.split_once("must be ")?.1.to_owned());
+    plain.or_else(either).or_else(must)
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
@@ -102,6 +159,19 @@ mod tests {
     fn an_option_a_section_and_nothing() {
         let pass = explain("client_pass").unwrap();
         assert!(pass.starts_with("config nats\n    # ") && pass.contains("option client_pass 'default'"), "{pass}");
+        for (option, said) in [
+            (
+                "max_entries",
+                "    # May be: auto or a whole number from 1 to 4194304.\n    # Default:\n    option max_entries 'auto'\n",
+            ),
+            ("crowdsec.origins", "    # No default; such as:\n    list origins 'crowdsec'\n"),
+            ("block.dest_port", "    # No default; such as:\n    list dest_port '22'\n"),
+            ("api_key", "    # No default.\n    option api_key ''\n"),
+            ("block.action", "    # May be: drop or reject.\n"),
+        ] {
+            let text = explain(option).unwrap();
+            assert!(text.contains(said), "{text}");
+        }
         assert_eq!(explain("nats.client_pass").unwrap(), pass);
         let zone = explain("main.zone").unwrap();
         assert!(zone.contains("list zone 'wan'") && !zone.contains("log_drops"), "{zone}");

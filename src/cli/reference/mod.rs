@@ -19,8 +19,8 @@ use argh::ArgsInfo;
 
 use self::commands::{Argument, Command};
 use super::{arguments::Arguments, exit};
-use crate::config::explain::entries;
-use crate::config::{Settings, kinds, options_of};
+use crate::config::explain::{NEEDED, accepts, entries, is_default};
+use crate::config::{kinds, options_of};
 
 /// Set by `cargo xtask docs`: write the files in place of comparing them.
 const WRITE: &str = "DISWALL_WRITE_DOCS";
@@ -81,16 +81,6 @@ struct ConfigOption {
     means: String,
 }
 
-/// Lines without which the other options of their section cannot be tried.
-const NEEDED: [(&str, &str); 5] = [
-    ("list", "list url '/list'"),
-    ("logwatch", "list pattern 'from <HOST>'"),
-    ("allow", "option ip '192.0.2.1'"),
-    ("block", "option ip '192.0.2.1'"),
-    // It takes one option more.
-    ("block", "option ip '0.0.0.0/0'"),
-];
-
 fn sections() -> Vec<Section> {
     let shipped = entries();
     let section = |kind: &'static str| {
@@ -103,7 +93,7 @@ fn sections() -> Vec<Section> {
                 is_list: entry.lines[0].starts_with("list "),
                 is_default: is_default(kind, &entry.lines),
                 values,
-                accepts: accepts(kind, name),
+                accepts: accepts(kind, name).unwrap_or_else(|| panic!("{kind}.{name}: no word on what it may be")),
                 means: comment.join(" "),
             }
         });
@@ -130,49 +120,6 @@ fn about_section(kind: &str) -> String {
         }
     }
     comment.join(" ")
-}
-
-fn parse(kind: &str, lines: &[&str]) -> (Settings, String) {
-    let name = if kind == "diswall" { "main" } else { kind };
-    let body: String = lines.iter().map(|line| format!("\t{line}\n")).collect();
-    let loaded = Settings::parse(format!("config {kind} '{name}'\n{body}").as_bytes(), "", b"");
-    let said: Vec<String> = loaded.problems.lines().map(|(_, line)| line.to_string()).collect();
-    (loaded.settings, said.join("\n"))
-}
-
-/// Whether these lines of a section say nothing that would not hold without them.
-fn is_default(kind: &str, lines: &[&str]) -> bool {
-    let mut needed: Vec<&[&str]> = Vec::new();
-    needed.extend(NEEDED.iter().filter(|(many, _)| *many == kind).map(|(_, line)| std::slice::from_ref(line)));
-    if needed.is_empty() {
-        needed.push(&[]);
-    }
-    needed.iter().all(|needed| parse(kind, &[needed, lines].concat()).0 == parse(kind, needed).0)
-}
-
-/// What an option may be, out of the sentence with which a senseless value is refused.
-fn accepts(kind: &str, option: &str) -> String {
-    let refusal = ["?", "\u{1}", "\u{1}\u{1}"].iter().find_map(|senseless| {
-        let (_, said) = parse(kind, &[&format!("option {option} '{senseless}'")]);
-        let mark = format!("error: {option}: ");
-        let line = said.lines().find_map(|line| Some(line.split_once(&mark)?.1.to_owned()))?;
-        let shown = if *senseless == "?" { "? ".to_owned() } else { format!("{senseless:?} ") };
-        Some(line.strip_prefix(&shown).unwrap_or(&line).to_owned())
-    });
-    let Some(refusal) = refusal else { return "any text".into() };
-    let end = ["; its default is in force", &format!("; config {kind} ")];
-    let end = end.iter().filter_map(|end| refusal.find(end)).min().unwrap_or(refusal.len());
-    let sentence = &refusal[..end];
-    if let Some((_, expected)) = sentence.split_once("; write ").or_else(|| sentence.split_once("; ")) {
-        return expected.to_owned();
-    }
-    let plain = sentence.strip_prefix("is no ").map(|what| format!("a {what}"));
-    let either = || Some(sentence.split_once("is neither ")?.1.replace(" nor ", " or ").replace('"', ""));
-    let must = || Some(sentence.split_once("must be ")?.1.to_owned());
-    plain
-        .or_else(either)
-        .or_else(must)
-        .unwrap_or_else(|| panic!("{kind}.{option}: no word on what it may be: {refusal}"))
 }
 
 #[test]

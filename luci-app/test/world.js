@@ -249,7 +249,9 @@ ${more}`);
 		/* A page polls: what is under way when it goes is nobody's failure. */
 		await page.unrouteAll({ behavior: 'ignoreErrors' });
 		await page.evaluate(() => { localStorage.clear(); sessionStorage.clear(); });
-		await page.goto(this.router.url + '/blank.html');
+		/* One that goes to itself anew at this moment interrupts that, once. */
+		const blank = () => page.goto(this.router.url + '/blank.html');
+		await blank().catch(blank);
 		this.spare = page;
 	}
 

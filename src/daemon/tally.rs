@@ -354,6 +354,7 @@ fn kept_hours(kept: &Totals, running: u64, sources: &[Source]) -> VecDeque<Optio
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::feed::lists::settings::Settings as ListSettings;
     use crate::firewall::SetKey;
     use crate::model::SetId;
 
@@ -403,6 +404,27 @@ mod tests {
             after.sample(&counter(120), 1000 + 300 * step);
         }
         assert_eq!(after.of(Source::DYNFW).1.packets, 0);
+    }
+
+    /// A snapshot takes the first 1024 by name: what the last hour is told from may not push the rest out.
+    #[tokio::test(flavor = "current_thread")]
+    async fn the_totals_of_many_lists_outlive_the_daemon() {
+        let lists = (0..64).map(|number| ListSettings::new(&format!("a{number:02}")).source);
+        let sources: Vec<Source> = Source::BUILT_IN.into_iter().chain(lists).collect();
+        let counters = |packets: u64| -> Vec<Counter> {
+            let key = |source: &Source| SetKey { set: SetId::Ban(*source), family: Family::V4 };
+            sources.iter().map(|source| Counter { key: key(source), table: 1, packets, bytes: packets }).collect()
+        };
+        let mut before = Tally::new(50, &Totals::new(), Days::default(), sources.clone());
+        for step in 1..=13 {
+            before.sample(&counters(100 * step), 50 + 300 * step);
+        }
+        let kept = before.totals();
+        assert!(kept.len() <= KEPT_MOST, "{}", kept.len());
+        let mut after = Tally::new(5000, &kept, Days::default(), sources.clone());
+        after.read(&counters(1300), 5001);
+        assert!(sources.iter().all(|source| after.of(*source).0.packets == 1300));
+        assert_eq!(after.since(), 50);
     }
 
     #[tokio::test(flavor = "current_thread")]

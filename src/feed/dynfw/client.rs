@@ -129,14 +129,16 @@ impl Client {
     }
 
     /// Waits for the next attempt, or until the owner asks for a list or for another look.
-    async fn wait(&mut self, delay: Duration, mut reloaded: Pin<&mut Notified<'_>>) {
+    async fn wait(&mut self, delay: Duration, reloaded: Pin<&mut Notified<'_>>) {
         let end = Instant::now() + delay;
+        // One for the whole wait: what is due meanwhile does not put it off.
+        let mut again = pin!(again(reloaded));
         loop {
             let wake = end.min(self.deadline());
             tokio::select! {
                 () = sleep_until(wake) => self.tick().await,
                 () = self.resync.notified() => return,
-                () = again(reloaded.as_mut()) => return,
+                () = again.as_mut() => return,
             }
             if Instant::now() >= end {
                 return;

@@ -324,8 +324,10 @@ impl Daemon {
         let by = verdict.bans.iter().map(|ban| self.called(ban.source)).collect::<Vec<_>>();
         let by = list_of(by.iter().map(String::as_str));
         let address = verdict.address;
+        let by_all =
+            |are: &dyn Fn(Source) -> bool| !verdict.bans.is_empty() && verdict.bans.iter().all(|ban| are(ban.source));
         let (word, mut sentence) = match verdict.outcome {
-            Outcome::Blocked if verdict.bans.iter().all(|ban| self.is_limited(ban.source)) => {
+            Outcome::Blocked if by_all(&|source| self.is_limited(source)) => {
                 ("partly", format!("{address} is blocked for some services or zones, by {by}"))
             }
             Outcome::Blocked => ("blocked", format!("{address} is blocked, by {by}")),
@@ -346,8 +348,7 @@ impl Daemon {
             }
             Outcome::NotBanned => ("clear", format!("{address} is not blocked")),
         };
-        let unruled = |ban: &BanView<'_>| self.kernel.unruled().contains(&ban.source);
-        let nowhere = !verdict.bans.is_empty() && verdict.bans.iter().all(unruled);
+        let nowhere = by_all(&|source| self.kernel.unruled().contains(&source));
         if matches!(word, "blocked" | "partly") && (*self.kernel.state() != State::Ok || nowhere) {
             sentence.push_str(NOT_IN_FORCE);
         }

@@ -273,9 +273,10 @@ impl Daemon {
         let nets = arguments::nets_of_request(&command.addresses, ROWS)?;
         let Settings { main, allow, block, .. } = &self.settings;
         let lacking = nets.iter().find(|net| {
-            block.iter().any(|block| block.net == net.trunc() && rules::in_manual_set(block, main))
-                && self.ledger.lacks(**net, true)
-                || allow.iter().any(|allow| allow.net == net.trunc()) && self.ledger.lacks(**net, false)
+            let net = net.trunc();
+            self.ledger.lacks_block(net)
+                && block.iter().any(|block| block.net == net && rules::in_manual_set(block, main))
+                || self.ledger.lacks_allowance(net) && allow.iter().any(|allow| allow.net == net)
         });
         if let Some(net) = lacking {
             let text = format!(

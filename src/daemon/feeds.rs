@@ -257,7 +257,7 @@ impl Feeds {
                 const WHY: &str = "no rule looks it up: the firewall's rules are older than the configuration";
                 Part::broken(format!("feed.{source}"), WHY)
                     .losing(format!("what the list {source} says is not in force"))
-                    .remedied("/etc/init.d/diswall reload, without OpenWrt systemctl reload diswall")
+                    .remedied("/etc/init.d/diswall reload")
             }
             _ => slot.part(now),
         })

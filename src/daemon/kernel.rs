@@ -16,7 +16,7 @@ use crate::config::MaxEntries;
 use crate::config::{Settings, States};
 use crate::control::protocol::Part;
 use crate::firewall::rules::KERNEL_BAN;
-use crate::firewall::{Counter, Error, Firewall, Hook, Names, Structure, TableEvent, TableWatch, Ways};
+use crate::firewall::{Counter, Error, Family, Firewall, Hook, Names, SetKey, Structure, TableEvent, TableWatch, Ways};
 use crate::ledger::{Ledger, Moment};
 use crate::limiter;
 use crate::memory;
@@ -524,10 +524,9 @@ impl Kernel {
         let structure = firewall.structure()?;
         *parts = (structure.scans, structure.cuts);
         let is_unruled = |source: &Source| {
-            let mut sets = names.keys().filter(|key| key.set.source() == Some(*source));
-            source.holds() == Holds::Listed
-                && structure.rules
-                && !sets.any(|key| structure.ways.look_up(&names.set(key)))
+            let sets = SetId::of_source(*source);
+            let mut keys = sets.flat_map(|set| Family::ALL.map(|family| SetKey { set, family }));
+            source.holds() == Holds::Listed && structure.rules && !keys.any(|key| structure.ways.look_up(key))
         };
         *unruled = names.sources.iter().copied().filter(is_unruled).collect();
         *guards = guards_of(zones, *states, &structure.ways, names);

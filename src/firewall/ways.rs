@@ -8,7 +8,7 @@
 use std::io;
 
 use super::batch::INET;
-use super::names::Names;
+use super::names::{Names, SetKey};
 use super::netlink::{
     Attributes, Dump, Message, NLM_F_DUMP, NLM_F_REQUEST, Socket, be32, close_message, open_netfilter, put_str, text,
 };
@@ -58,8 +58,8 @@ pub struct Ways {
     jumps: Vec<(Name, Name)>,
     /// Chains with a rule in them.
     filled: Vec<Name>,
-    /// Sets that a rule looks up, each once.
-    looked_up: Vec<Name>,
+    /// Our sets that a rule looks up, each once.
+    looked_up: Vec<SetKey>,
 }
 
 impl Ways {
@@ -74,8 +74,8 @@ impl Ways {
     }
 
     /// Whether any rule looks the set up.
-    pub fn look_up(&self, set: &str) -> bool {
-        self.looked_up.iter().any(|name| **name == *set.as_bytes())
+    pub fn look_up(&self, set: SetKey) -> bool {
+        self.looked_up.contains(&set)
     }
 
     /// Whether packets at that hook come to the chain.
@@ -124,10 +124,10 @@ impl Ways {
             self.filled.push(chain.into());
         }
         for (_, expression) in Attributes(attributes.get(RULE_EXPRESSIONS).unwrap_or_default()) {
-            if let Some(set) = set_looked_up(Attributes(expression))
-                && !self.looked_up.iter().any(|name| **name == *set)
+            if let Some(set) = set_looked_up(Attributes(expression)).and_then(|set| names.find(set))
+                && !self.look_up(set)
             {
-                self.looked_up.push(set.into());
+                self.looked_up.push(set);
             }
             if let Some(target) = target(Attributes(expression))
                 && !self.jumps.iter().any(|(from, to)| **from == *chain && **to == *target)

@@ -8,7 +8,7 @@ use ipnet::IpNet;
 
 use super::moment::Moment;
 use super::nets::{self, Cause, Nets};
-use super::{Applied, COMMAND, CONFIG, Ledger, normal};
+use super::{Applied, COMMAND, CONFIG, Ledger, normal, origin_number};
 use crate::model::{AllowOrigin, Entry, Lifetime, SetChange};
 
 /// The name of whoever bans in UCI. No program can have it.
@@ -81,8 +81,7 @@ impl Ledger {
     /// # Errors
     /// There is not.
     pub fn may_allow(&self, nets: &[IpNet]) -> Result<(), HoldError> {
-        let number = super::origin_number(AllowOrigin::Command);
-        self.find_room(&self.allow, number, nets)
+        self.find_room(&self.allow, origin_number(AllowOrigin::Command), nets)
     }
 
     fn find_room(&self, there: &Nets, origin: u8, nets: &[IpNet]) -> Result<(), HoldError> {
@@ -91,14 +90,14 @@ impl Ledger {
         if new > most.saturating_sub(there.len()) { Err(HoldError::Full(most)) } else { Ok(()) }
     }
 
-    /// What the configuration says of exactly this network and there is no room for.
-    pub fn lacks(&self, net: IpNet, blocks: bool) -> bool {
-        let (there, origin) = if blocks {
-            (&self.manual, super::CONFIG)
-        } else {
-            (&self.allow, super::origin_number(AllowOrigin::Config))
-        };
-        there.get(origin, normal(net)).is_none()
+    /// Whether there is no block of exactly this network by the configuration.
+    pub fn lacks_block(&self, net: IpNet) -> bool {
+        self.manual.get(CONFIG, normal(net)).is_none()
+    }
+
+    /// Whether there is no allowance of exactly this network by the configuration.
+    pub fn lacks_allowance(&self, net: IpNet) -> bool {
+        self.allow.get(origin_number(AllowOrigin::Config), normal(net)).is_none()
     }
 
     /// Bans these in a holder's name: all of them, or none. A ban that the holder has already gets the new

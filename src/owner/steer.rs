@@ -116,17 +116,14 @@ impl Steer {
         let Written { control, reload, .. } = self.edit(edit)?;
         let many = nets.len() > ROWS;
         let addresses = if many { Vec::new() } else { written(nets) };
+        let sum = |rest: &str| {
+            let text = format!("{} addresses and networks {rest}", nets.len());
+            Ok(Done { done: vec![DoneRow { text, ..DoneRow::default() }] })
+        };
         match client::ask(&control, &Request::Explain(ExplainCommand { addresses, reload })) {
-            Ok(_) if many => {
-                let text = format!("{} addresses and networks are {what} from now on", nets.len());
-                Ok(Done { done: vec![DoneRow { text, ..DoneRow::default() }] })
-            }
+            Ok(_) if many => sum(&format!("are {what} from now on")),
             Err(ClientError::Unreachable { .. }) if many => {
-                let many = nets.len();
-                let text = format!(
-                    "{many} addresses and networks will be {what} when the daemon runs; they are in the configuration"
-                );
-                Ok(Done { done: vec![DoneRow { text, ..DoneRow::default() }] })
+                sum(&format!("will be {what} when the daemon runs; they are in the configuration"))
             }
             Err(ClientError::Unreachable { .. }) => {
                 Ok(rows(nets, |net| format!("{net} will be {what} when the daemon runs; it is in the configuration")))
